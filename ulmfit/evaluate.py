@@ -1,0 +1,120 @@
+"""Measure classifiers and their ensemble: the one place that reads the labels of test."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+
+from ulmfit.artifacts import update_metrics
+from ulmfit.baseline import tfidf_probabilities
+from ulmfit.cli import run_command
+from ulmfit.data import load_data, without_test_labels
+from ulmfit.errors import UserError
+from ulmfit.metrics import classification_metrics
+from ulmfit.predict import Classifier
+
+SPLITS = ("train", "valid", "test")
+
+
+def main(
+    clf: Annotated[str, {"nargs": "+"}] = "",  # classifiers' directories: one, or an ensemble
+    data: str | None = None,  # data set: a name or a path (default: the first classifier's)
+    split: str = "test",  # train, valid or test
+    text_col: str | None = None,  # column of the texts, where --data is a file
+    label_col: str | None = None,  # column of the labels, where --data is a file
+    split_col: str | None = None,  # column of the splits, where --data is a file
+    precision: str = "auto",  # auto, bfloat16 or float32
+) -> dict[str, dict[str, Any]]:
+    """Measure each classifier, then the ensemble of all, on one split.
+
+    The figures of each classifier are added to metrics.json in its directory. Returns them by
+    directory, those of the ensemble under "ensemble".
+    """
+    if not clf:
+        raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
+    if split not in SPLITS:
+        raise UserError(f"--split is {split!r}, expected one of {', '.join(SPLITS)}")
+    folders = [clf] if isinstance(clf, str) else list(clf)
+    classifier = Classifier.load(*folders, precision=precision)
+    manifest = classifier.models[0].artifact.manifest
+    columns: dict[str, Any] = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
+    if data is None:
+        data = str(manifest.recipe["data"])
+        columns = {c: given or manifest.recipe[c] or None for c, given in columns.items()}
+    texts, truth = _labelled_texts(data, split, columns, manifest.seed, classifier.labels)
+    results = measure(classifier, texts, truth)
+    named = dict(zip([*folders, "ensemble"], results, strict=False))
+    for folder, figures in zip(folders, results, strict=False):
+        _keep(Path(folder), split, figures)
+    print(f"{len(texts):,} texts, split {split}")
+    print(figures_table(named))
+    return named
+
+
+def measure(classifier: Classifier, texts: list[str], truth: np.ndarray) -> list[dict[str, Any]]:
+    """Figures of each model and, of several, of their ensemble (averaged probabilities)."""
+    by_model = classifier.probabilities_by_model(texts)
+    if len(by_model) > 1:
+        by_model.append(np.mean(by_model, axis=0))
+    return [classification_metrics(probabilities, truth) for probabilities in by_model]
+
+
+def measure_baseline(frame: pd.DataFrame, labels: list[str]) -> dict[str, Any]:
+    """Figures of TF-IDF + logistic regression, trained on split train, on split test."""
+    test = frame[frame["split"] == "test"]
+    probabilities = tfidf_probabilities(without_test_labels(frame), test["text"].tolist(), labels)
+    return classification_metrics(probabilities, _numbers(test["label"], labels))
+
+
+def _numbers(given: pd.Series, labels: list[str]) -> np.ndarray:
+    numbers = {label: i for i, label in enumerate(labels)}
+    return np.array([numbers[label] for label in given])
+
+
+def figures_table(named: dict[str, dict[str, Any]]) -> str:
+    """Rows of accuracy, F1 and calibration, for the terminal."""
+    width = max(len(name) for name in named)
+    lines = [f"{'':{width}}  accuracy  macro F1     ECE  log loss"]
+    lines += [
+        f"{name:{width}}  {f['accuracy']:8.4f}  {f['f1']:8.4f}  {f['ece']:6.4f}"
+        f"  {f['log_loss']:8.4f}"
+        for name, f in named.items()
+    ]
+    return "\n".join(lines)
+
+
+def _labelled_texts(
+    data: str, split: str, columns: dict[str, Any], seed: int, labels: list[str]
+) -> tuple[list[str], np.ndarray]:
+    # The seed of the model's training: data without a split column is split as it was then.
+    frame = load_data(data, **columns, seed=seed, labels_required=False)
+    part = frame[frame["split"] == split]
+    if part.empty:
+        raise UserError(
+            f"{data} has no texts in split {split}; it has "
+            f"{', '.join(sorted(set(frame['split'])))}: choose one with --split"
+        )
+    missing = int(part["label"].isna().sum())
+    if missing:
+        raise UserError(
+            f"{missing:,} of {len(part):,} texts in split {split} of {data} have no label; "
+            "evaluation needs one for each"
+        )
+    unknown = sorted(set(part["label"]) - set(labels))
+    if unknown:
+        raise UserError(
+            f"{data} has the label {unknown[0]!r} in split {split}; the classifier knows "
+            f"{', '.join(labels)}"
+        )
+    return part["text"].tolist(), _numbers(part["label"], labels)
+
+
+def _keep(folder: Path, split: str, figures: dict[str, Any]) -> None:
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    update_metrics(folder, {**metrics, "evaluation": {split: figures}})
+
+
+if __name__ == "__main__":
+    run_command(main)

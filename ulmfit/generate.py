@@ -1,0 +1,142 @@
+"""Text from a language model: several samples at once, one step a word, the state carried on.
+
+fastai's `LMLearner.predict` reads the whole text again for every word.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ulmfit.artifacts import Artifact, read_artifact
+from ulmfit.cli import run_command
+from ulmfit.errors import UserError
+from ulmfit.models import EncoderConfig, build_lm, load_encoder, load_head
+from ulmfit.precision import default_device
+from ulmfit.rules import BOS, EOS, FLD, PAD, UNK
+from ulmfit.text import TextProcessor
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next word is drawn.
+
+    temperature: below 1 plays safe, above 1 surprises; 0 always takes the likeliest word.
+    top_k: only the k likeliest words; 0 for all.
+    top_p: only the likeliest words that have this much probability together; 1 for all.
+    """
+
+    temperature: float = 0.75
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise UserError(f"--temperature is {self.temperature}, expected 0 or more")
+        if self.top_k < 0:
+            raise UserError(f"--top-k is {self.top_k}, expected 0 (all words) or more")
+        if not 0 < self.top_p <= 1:
+            raise UserError(f"--top-p is {self.top_p}, expected more than 0 and at most 1")
+
+    def draw(self, logits: Tensor, generator: torch.Generator) -> Tensor:
+        """One id a row of `logits`, shape (samples, vocabulary)."""
+        if self.temperature == 0:
+            return logits.argmax(1)
+        probabilities = (self._kept(logits) / self.temperature).softmax(1)
+        return torch.multinomial(probabilities.cpu(), 1, generator=generator)[:, 0].to(
+            logits.device
+        )
+
+    def _kept(self, logits: Tensor) -> Tensor:
+        if 0 < self.top_k < logits.shape[1]:
+            least = logits.topk(self.top_k, dim=1).values[:, -1:]
+            logits = logits.masked_fill(logits < least, -torch.inf)
+        if self.top_p < 1:
+            sorted_logits, order = logits.sort(dim=1, descending=True)
+            before = sorted_logits.softmax(1).cumsum(1) - sorted_logits.softmax(1)
+            dropped = (before >= self.top_p).scatter(1, order, before >= self.top_p)
+            logits = logits.masked_fill(dropped, -torch.inf)
+        return logits
+
+
+@torch.no_grad()
+def generate(
+    model: Any,
+    processor: TextProcessor,
+    prompt: str = "",
+    n: int = 3,
+    words: int = 60,
+    sampling: Sampling | None = None,
+    seed: int = 42,
+    backwards: bool = False,
+) -> list[str]:
+    """`n` texts that continue `prompt` by `words` tokens each.
+
+    A backward model writes from the end: the texts end with the prompt.
+    """
+    sampling = sampling or Sampling()
+    generator = torch.Generator().manual_seed(seed)
+    device = next(model.parameters()).device
+    first, *rest = (int(i) for i in processor.encode([prompt])[0])
+    start = [first, *(reversed(rest) if backwards else rest)]
+    never = torch.tensor([processor.vocab.index(t) for t in (UNK, PAD, BOS, EOS, FLD)])
+    model.eval()
+    model.reset()
+    step = torch.tensor([start] * n, device=device)
+    written: list[Tensor] = []
+    for _ in range(words):
+        logits = model(step)[0].logits()[:, -1]
+        logits[:, never.to(device)] = -torch.inf
+        drawn = sampling.draw(logits, generator)
+        written.append(drawn)
+        step = drawn[:, None]
+    model.reset()
+    return [
+        _text(processor, start[1:] + [int(ids[i]) for ids in written], backwards) for i in range(n)
+    ]
+
+
+def _text(processor: TextProcessor, ids: list[int], backwards: bool) -> str:
+    return processor.decode(reversed(ids) if backwards else ids)
+
+
+def load_lm(artifact: Artifact) -> tuple[Any, TextProcessor]:
+    """The language model and the text processor of a model directory."""
+    processor = TextProcessor.from_files(artifact.processor_files())
+    model = build_lm(EncoderConfig(**artifact.manifest.config))
+    load_encoder(model, artifact.encoder())
+    load_head(model, artifact.head())
+    return model.eval(), processor
+
+
+def main(
+    lm: str | None = None,  # model directory of a language model
+    prompt: str = "",  # text to continue; a backward model leads up to it
+    n: int = 3,  # how many texts
+    words: int = 60,  # words (tokens) to write for each
+    temperature: float = 0.75,  # below 1 plays safe, above 1 surprises, 0 takes the likeliest
+    top_k: int = 0,  # draw from the k likeliest words; 0 for all
+    top_p: float = 1.0,  # draw from the likeliest words with this probability together
+    seed: int = 42,  # the same seed writes the same texts
+) -> list[str]:
+    """Let a language model write."""
+    if lm is None:
+        raise UserError("no model given; --lm DIR names a language model, as stage 2 writes it")
+    if n < 1 or words < 1:
+        raise UserError(f"--n is {n} and --words is {words}, expected at least 1 each")
+    sampling = Sampling(temperature, top_k, top_p)
+    artifact = read_artifact(Path(lm), "lm")
+    model, processor = load_lm(artifact)
+    backwards = artifact.manifest.direction == "backward"
+    texts = generate(
+        model.to(default_device()), processor, prompt, n, words, sampling, seed, backwards
+    )
+    for text in texts:
+        print(text, end="\n\n")
+    return texts
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,165 @@
+"""The history of a training: one row an epoch, and how far it is meanwhile."""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from fastai.callback.core import Callback
+from tqdm import tqdm
+
+from ulmfit.errors import UserError
+from ulmfit.lm_loss import LMLoss
+
+# Columns that differ from run to run: for the eye and metrics.json, not for a hashed history.csv.
+TIMING = ("seconds", "tokens_per_second")
+
+# Off a terminal a line this often says that a long epoch is alive.
+_SECONDS_BETWEEN_LINES = 60.0
+
+
+class History(Callback):
+    """Collects means over each epoch, weighted by targets, and reports them.
+
+    A row has: step, epoch, train_loss, valid_loss, accuracy (of targets, on the validation
+    part), perplexity (of a language model), seconds, tokens_per_second, lr (largest).
+    """
+
+    order = 55
+
+    def __init__(self, say: Callable[[str], None] = print) -> None:
+        self.say = say
+        self.rows: list[dict[str, Any]] = []
+        self.step = 1
+        self.batches = 0
+        self._lr_max = 0.0
+        self._bar: tqdm | None = None
+        self._zero()
+
+    def _zero(self) -> None:
+        self._totals = {"train": [0.0, 0.0], "valid": [0.0, 0.0]}  # summed loss, targets
+        self._correct = 0
+        self._tokens = 0
+        self._spent = 0.0
+
+    def begin_step(self, step: int) -> None:
+        """Rows from now on belong to step `step` of the recipe (counted from 1)."""
+        self.step = step
+
+    def running(self) -> dict[str, Any]:
+        """The sums of an epoch under way, for a checkpoint."""
+        spent = self._spent + time.monotonic() - self._began
+        return {"train": self._totals["train"], "tokens": self._tokens, "spent": spent}
+
+    def resume(self, running: dict[str, Any], batches: int) -> None:
+        """Take up an epoch where `running` left it."""
+        self._totals["train"] = list(running["train"])
+        self._tokens, self._spent, self.batches = running["tokens"], running["spent"], batches
+        if self._bar is not None:
+            self._bar.update(batches)
+
+    def before_train(self) -> None:
+        self._zero()
+        self.batches = 0
+        self._began = self._said = time.monotonic()
+        if sys.stderr.isatty():
+            name = f"step {self.step} epoch {self.epoch + 1}/{self.n_epoch}"
+            self._bar = tqdm(total=self.n_iter, desc=name, leave=False, unit="batch")
+
+    def after_batch(self) -> None:
+        loss, targets = self.learn.loss.item(), self.yb[0].numel()
+        totals = self._totals["train" if self.training else "valid"]
+        totals[0] += loss * targets
+        totals[1] += targets
+        if self.training:
+            self._check(loss)
+            self._progress(loss)
+        else:
+            self._correct += self._right()
+
+    def _check(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise UserError(
+                f"the loss became {loss} at batch {self.iter + 1} of epoch {self.epoch + 1} "
+                f"(learning rate {self._lr():.2g}); lower the learning rate of the recipe's step"
+            )
+
+    def _progress(self, loss: float) -> None:
+        inputs = self.xb[0]
+        lengths = getattr(inputs, "lengths", None)
+        self._tokens += inputs.numel() if lengths is None else int(lengths.sum())
+        if self._bar is not None:
+            self._bar.set_postfix(loss=f"{self._mean('train'):.3f}")
+            self._bar.update(1)
+        elif time.monotonic() - self._said > _SECONDS_BETWEEN_LINES:
+            self._said = time.monotonic()
+            done = (self.iter + 1) / self.n_iter
+            left = (1 - done) / done * self._seconds()
+            self.say(
+                f"  step {self.step} epoch {self.epoch + 1}/{self.n_epoch}: {done:4.0%}, "
+                f"loss {self._mean('train'):.3f}, {self._rate():,.0f} tokens/s, "
+                f"{left / 60:.1f} min left in this epoch"
+            )
+
+    def _right(self) -> int:
+        if isinstance(self.loss_func, LMLoss):
+            return self.loss_func.correct
+        return int((torch.as_tensor(self.pred).argmax(1) == self.yb[0]).sum())
+
+    def after_train(self) -> None:
+        self.close()
+        self._train_seconds = self._seconds()
+
+    def after_validate(self) -> None:
+        row = {
+            "step": self.step,
+            "epoch": self.epoch + 1,
+            "train_loss": self._mean("train"),
+            "valid_loss": self._mean("valid"),
+            "accuracy": self._correct / max(1.0, self._totals["valid"][1]),
+        }
+        if isinstance(self.loss_func, LMLoss):
+            row["perplexity"] = math.exp(min(row["valid_loss"], 700.0))
+        row["lr"] = self._lr_max
+        row["seconds"] = round(self._seconds(), 1)
+        row["tokens_per_second"] = round(self._tokens / self._train_seconds)
+        self.rows.append(row)
+        self.say("  " + "  ".join(_shown(name, value) for name, value in row.items()))
+
+    def before_batch(self) -> None:
+        if self.training:
+            self._lr_max = max(self._lr_max if self.iter else 0.0, self._lr())
+
+    def close(self) -> None:
+        """Take the progress bar off the terminal."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _lr(self) -> float:
+        return float(self.learn.opt.hypers[-1]["lr"])
+
+    def _mean(self, part: str) -> float:
+        total, targets = self._totals[part]
+        return total / max(1.0, targets)
+
+    def _seconds(self) -> float:
+        return self._spent + time.monotonic() - self._began
+
+    def _rate(self) -> float:
+        return self._tokens / max(1e-9, self._seconds())
+
+
+def without_timing(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows without their `TIMING`, equal for equal runs."""
+    return [{k: v for k, v in row.items() if k not in TIMING} for row in rows]
+
+
+def _shown(name: str, value: float) -> str:
+    if name in ("train_loss", "valid_loss", "accuracy"):
+        return f"{name} {value:.4f}"
+    if name == "lr":
+        return f"lr {value:.2g}"
+    return f"{name} {value:,.1f}" if isinstance(value, float) else f"{name} {value:,}"

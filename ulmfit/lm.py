@@ -1,0 +1,101 @@
+"""What stages 1 and 2 share: training and measuring a language model."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from fastai.callback.rnn import rnn_cbs
+from fastai.callback.training import GradientClip
+from fastai.learner import Learner
+from fastai.optimizer import Adam
+
+from ulmfit.corpus import Corpus
+from ulmfit.errors import UserError
+from ulmfit.lm_loss import LMLoss
+from ulmfit.loaders import LMLoader, data_loaders
+from ulmfit.models import lm_groups
+from ulmfit.precision import Autocast, autocast
+from ulmfit.settings import LMSettings, PretrainSettings
+
+# fastai's momentum for text (`TextLearner`); ULMFiT trains with Adam, beta1 0.7 (section 4.1).
+MOMENTUM = (0.8, 0.7, 0.8)
+
+
+def lm_loaders(
+    train: Corpus, valid: Corpus, settings: PretrainSettings | LMSettings, backwards: bool
+) -> tuple[LMLoader, LMLoader]:
+    """Batches for training and validation, read from each document's end if `backwards`.
+
+    Raises:
+        UserError: if there are too few tokens for one batch.
+    """
+    if backwards:
+        train, valid = train.reversed(), valid.reversed()
+    return (
+        _loader(train, settings, "train on", shuffle=True),
+        _loader(valid, settings, "validate on", shuffle=False),
+    )
+
+
+def _loader(
+    corpus: Corpus, settings: PretrainSettings | LMSettings, purpose: str, shuffle: bool
+) -> LMLoader:
+    # A small validation part fills no large batch; a narrower one measures the same.
+    rows = settings.batch_size if shuffle else min(settings.batch_size, len(corpus.ids) // 100 or 1)
+    loader = LMLoader(corpus, rows, settings.seq_len, shuffle, settings.seed)
+    if loader.row_length < 1:
+        raise UserError(
+            f"found {len(corpus.ids):,} tokens to {purpose}, expected more than the batch size "
+            f"of {rows}; give more text or a smaller --batch-size"
+        )
+    return loader
+
+
+def lm_learner(
+    model: Any,
+    loaders: tuple[LMLoader, LMLoader],
+    settings: PretrainSettings | LMSettings,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Learner:
+    """A fastai `Learner` over the two loaders (`language_model_learner`), ready to be fitted."""
+    return Learner(
+        data_loaders(*loaders, device=device),
+        model.to(device),
+        loss_func=LMLoss(),
+        opt_func=Adam,
+        splitter=lm_groups,
+        moms=MOMENTUM,
+        cbs=[
+            Autocast(device, dtype),
+            *rnn_cbs(settings.alpha, settings.beta),
+            *([GradientClip(settings.clip)] if settings.clip else []),
+        ],
+    )
+
+
+@torch.no_grad()
+def measure_lm(
+    model: Any, loader: LMLoader, device: torch.device, dtype: torch.dtype
+) -> dict[str, float]:
+    """Loss (nats a token), perplexity and accuracy over all targets of `loader`."""
+    loss_func, total, correct, targets = LMLoss(), 0.0, 0, 0
+    model.eval()
+    model.reset()
+    for inputs, expected in loader:
+        with autocast(device, dtype):
+            prediction = model(inputs.to(device))[0]
+            loss = float(loss_func(prediction, expected.to(device)))
+        total += loss * expected.numel()
+        correct += loss_func.correct
+        targets += expected.numel()
+    mean = total / targets
+    return {"loss": mean, "perplexity": math.exp(min(mean, 700.0)), "accuracy": correct / targets}
+
+
+def unigram_entropy(ids: np.ndarray) -> float:
+    """Entropy of the token frequencies, in nats: the loss of a model that reads no context."""
+    counts = np.bincount(ids)
+    shares = counts[counts > 0] / len(ids)
+    return float(-(shares * np.log(shares)).sum())

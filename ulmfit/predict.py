@@ -1,0 +1,203 @@
+"""Classes and probabilities of texts, from one classifier or an ensemble."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ulmfit.artifacts import Artifact, check_pair, read_artifact
+from ulmfit.atomic import atomic_write, check_parent
+from ulmfit.cli import run_command
+from ulmfit.corpus import Corpus, TokenizedTexts, tokenize_texts
+from ulmfit.errors import UserError
+from ulmfit.loaders import ClassifierLoader
+from ulmfit.models import EncoderConfig, build_classifier, load_encoder, load_head
+from ulmfit.precision import autocast, default_device, keep_memory, resolve_precision
+from ulmfit.readers import read_file
+from ulmfit.text import TextProcessor
+
+# Longer chunks than in training: no gradients are kept, and each chunk has a price of its own.
+_BPTT = 256
+
+
+@torch.no_grad()
+def predict_probabilities(
+    model: Any, corpus: Corpus, device: torch.device, dtype: torch.dtype
+) -> np.ndarray:
+    """float32, shape (documents, classes), in the order of `corpus`."""
+    loader = ClassifierLoader(corpus, np.zeros(len(corpus)))
+    model.eval()
+    parts = []
+    for batch, _ in loader:
+        with autocast(device, dtype):
+            logits = model(batch.to(device))[0]
+        parts.append(logits.float().softmax(1).cpu().numpy())
+    sorted_probabilities = np.concatenate(parts)
+    probabilities = np.empty_like(sorted_probabilities)
+    probabilities[loader.order] = sorted_probabilities
+    return probabilities
+
+
+class LoadedModel:
+    """One classifier of a model directory."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        config = dict(artifact.manifest.config)
+        max_len, hidden = config.pop("max_len"), config.pop("hidden")
+        self.artifact = artifact
+        self.backwards = artifact.manifest.direction == "backward"
+        self.processor = TextProcessor.from_files(artifact.processor_files())
+        self.model = build_classifier(
+            EncoderConfig(**config),
+            len(artifact.manifest.labels),
+            bptt=_BPTT,
+            max_len=max_len,
+            hidden=hidden,
+        )
+        load_encoder(self.model, artifact.encoder())
+        load_head(self.model, artifact.head())
+        self.model.eval()
+
+    def probabilities(
+        self, tokenized: TokenizedTexts, device: torch.device, dtype: torch.dtype
+    ) -> np.ndarray:
+        """float32, shape (texts, classes)."""
+        rows = np.arange(len(tokenized.offsets) - 1)
+        corpus = tokenized.numericalize(self.processor.vocab, rows)
+        corpus = corpus.reversed() if self.backwards else corpus
+        return predict_probabilities(self.model.to(device), corpus, device, dtype)
+
+
+class Classifier:
+    """One or more classifiers; the probabilities of several are averaged."""
+
+    def __init__(self, models: Sequence[LoadedModel], precision: str = "auto") -> None:
+        self.models = list(models)
+        self.labels = self.models[0].artifact.manifest.labels
+        self.device = default_device()
+        self.dtype = resolve_precision(precision, self.device)
+
+    @classmethod
+    def load(cls, *folders: str | Path, precision: str = "auto") -> "Classifier":
+        """The classifiers of model directories, as an ensemble.
+
+        Raises:
+            UserError: a directory holds no classifier, or they do not belong together.
+        """
+        if not folders:
+            raise UserError("no model given; name at least one classifier's directory")
+        artifacts = [read_artifact(Path(folder), "classifier") for folder in folders]
+        check_pair(artifacts)
+        keep_memory()
+        return cls([LoadedModel(artifact) for artifact in artifacts], precision)
+
+    def probabilities_by_model(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """One array of shape (texts, classes) for each model, in the order given."""
+        tokenized: dict[str, TokenizedTexts] = {}
+        results = []
+        for loaded in self.models:
+            key = loaded.processor.tokenizer_key()
+            if key not in tokenized:
+                tokenized[key] = tokenize_texts(texts, loaded.processor)
+            results.append(loaded.probabilities(tokenized[key], self.device, self.dtype))
+        return results
+
+    def predict(self, texts: Sequence[str | None]) -> pd.DataFrame:
+        """`label`, its `probability`, and one column of probabilities a class, in order.
+
+        A missing text counts as an empty one.
+        """
+        columns = ["label", "probability", *self.labels]
+        if len(texts) == 0:
+            return pd.DataFrame(columns=columns)
+        plain = [text if isinstance(text, str) else "" for text in texts]
+        probabilities = np.mean(self.probabilities_by_model(plain), axis=0)
+        return prediction_frame(probabilities, self.labels)
+
+
+def prediction_frame(probabilities: np.ndarray, labels: Sequence[str]) -> pd.DataFrame:
+    """Probabilities of shape (texts, classes) as the table that `predict` returns."""
+    best = probabilities.argmax(1)
+    return pd.DataFrame(
+        {
+            "label": [labels[i] for i in best],
+            "probability": probabilities[np.arange(len(best)), best],
+            **{label: probabilities[:, i] for i, label in enumerate(labels)},
+        }
+    )
+
+
+_WRITERS = {
+    ".csv": lambda table: table.to_csv(index=False),
+    ".tsv": lambda table: table.to_csv(index=False, sep="\t"),
+    ".jsonl": lambda table: table.to_json(orient="records", lines=True, force_ascii=False),
+    ".parquet": lambda table: table.to_parquet(index=False),
+}
+
+
+def score_table(classifier: Classifier, table: pd.DataFrame, text_col: str) -> pd.DataFrame:
+    """`table` with the prediction's columns behind its own, row by row."""
+    names = [str(name) for name in table.columns]
+    scores = classifier.predict(table[text_col].tolist())
+    # A table may bring labels of its own; theirs keep their name.
+    scores.columns = [f"predicted_{c}" if c in names else c for c in scores.columns]
+    return pd.concat([table.reset_index(drop=True), scores], axis=1)
+
+
+def main(
+    clf: Annotated[str, {"nargs": "+"}] = "",  # classifiers' directories: one, or an ensemble
+    text: str | None = None,  # a text to classify
+    input: str | None = None,  # a csv, tsv, jsonl or parquet file of texts
+    output: str | None = None,  # file to write: every column of --input and the predictions
+    text_col: str = "text",  # column of the texts in --input
+    precision: str = "auto",  # auto, bfloat16 or float32
+    overwrite: bool = False,  # replace --output if it exists
+) -> pd.DataFrame:
+    """Classify a text, or every row of a file."""
+    if not clf:
+        raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
+    if (text is None) == (input is None):
+        raise UserError("give either --text TEXT or --input FILE with --output FILE")
+    folders = [clf] if isinstance(clf, str) else clf
+    if text is not None:
+        scores = Classifier.load(*folders, precision=precision).predict([text])
+        for label in scores.columns[2:]:
+            print(f"{label:>12} {scores[label][0]:.3f}")
+        print(f"{'label':>12} {scores['label'][0]}")
+        return scores
+    write = _writer(output, overwrite)
+    table = _read(Path(str(input)), text_col)
+    scored = score_table(Classifier.load(*folders, precision=precision), table, text_col)
+    write(scored)
+    print(f"wrote {len(scored):,} rows to {output}")
+    return scored
+
+
+def _read(path: Path, text_col: str) -> pd.DataFrame:
+    if not path.is_file():
+        raise UserError(f"no file {path}; --input takes csv, tsv, jsonl or parquet")
+    table = read_file(path)
+    if text_col not in table.columns:
+        raise UserError(
+            f"{path} has no column {text_col!r}; it has {', '.join(map(str, table.columns))}: "
+            "name the one with the texts with --text-col"
+        )
+    return table
+
+
+def _writer(output: str | None, overwrite: bool) -> Callable[[pd.DataFrame], None]:
+    path = Path(output or "")
+    form = _WRITERS.get(path.suffix.lower())
+    if output is None or form is None:
+        raise UserError(f"--output is {output}, expected a file that ends in {', '.join(_WRITERS)}")
+    if path.exists() and not overwrite:
+        raise UserError(f"{path} is there already; choose another --output or pass --overwrite")
+    check_parent(path)
+    return lambda table: atomic_write(path, form(table))
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,160 @@
+"""Language models to start from: a model directory, a bundled one by name, or fast.ai's wt103."""
+
+import io
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ulmfit.artifacts import Artifact, read_artifact
+from ulmfit.errors import UserError
+from ulmfit.models import EncoderConfig
+from ulmfit.stage import direction, suffix
+from ulmfit.text import TextProcessor
+
+WT103 = "wt103"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A language model's weights, configuration and text processor; `artifact` if it has one."""
+
+    processor: TextProcessor
+    config: EncoderConfig
+    size: str
+    encoder: Mapping[str, Tensor]
+    head: Mapping[str, Tensor]
+    artifact: Artifact | None = None
+
+
+def bundled_folder() -> Path:
+    """Where the bundled models lie: in the installed package, or in the checkout's models/."""
+    package = Path(__file__).parent
+    inside = package / "bundled"
+    return inside if inside.is_dir() else package.parent / "models"
+
+
+def bundled_names() -> list[str]:
+    """Bundled language models, without -fwd and -bwd."""
+    found = (path.parent.name for path in bundled_folder().glob("*-fwd/manifest.json"))
+    return sorted(name.removesuffix("-fwd") for name in found)
+
+
+def load_pretrained(name: str, backwards: bool) -> Pretrained:
+    """The language model that `name` stands for, in the direction asked for.
+
+    Args:
+        name: a model directory; its name without -fwd/-bwd; a bundled model; or "wt103".
+
+    Raises:
+        UserError: there is no such model, it is damaged, or it reads in the other direction.
+    """
+    if name == WT103:
+        return _wt103(backwards)
+    artifact = read_artifact(_find(name, backwards), "lm")
+    manifest = artifact.manifest
+    if manifest.direction != direction(backwards):
+        raise UserError(
+            f"{artifact.path} is a {manifest.direction} language model, expected a "
+            f"{direction(backwards)} one; "
+            + ("leave out --backwards" if backwards else "add --backwards")
+            + " or give the other model"
+        )
+    return Pretrained(
+        TextProcessor.from_files(artifact.processor_files()),
+        EncoderConfig(**manifest.config),
+        manifest.size,
+        artifact.encoder(),
+        artifact.head(),
+        artifact,
+    )
+
+
+def _find(name: str, backwards: bool) -> Path:
+    directed = f"{name}-{suffix(backwards)}"
+    candidates = [Path(name), Path(directed), bundled_folder() / name, bundled_folder() / directed]
+    for candidate in candidates:
+        if candidate.is_dir():
+            return candidate
+    raise UserError(
+        f"no language model {name}: found neither a folder {name} nor {directed}, and bundled are "
+        f"{', '.join(bundled_names()) or 'none'}; give --pretrained DIR, one of these names, "
+        "or wt103"
+    )
+
+
+# --- fast.ai's WikiText-103 weights -------------------------------------------------------------
+
+
+class _StringListUnpickler(pickle.Unpickler):
+    """Admits a list of strings and nothing that could run code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"{module}.{name} is not admitted")
+
+
+def read_string_list(content: bytes) -> list[str]:
+    """The list of strings that a pickle holds.
+
+    Raises:
+        UserError: if it holds anything else.
+    """
+    try:
+        value = _StringListUnpickler(io.BytesIO(content)).load()
+    except (pickle.UnpicklingError, EOFError, AttributeError, IndexError) as error:
+        raise UserError(f"the vocabulary's pickle is no list of strings: {error}") from None
+    if not isinstance(value, list) or not all(isinstance(token, str) for token in value):
+        raise UserError("the vocabulary's pickle is no list of strings; download it again")
+    return value
+
+
+def _wt103(backwards: bool) -> Pretrained:
+    from fastai.data.external import URLs, untar_data
+
+    url = URLs.WT103_BWD if backwards else URLs.WT103_FWD
+    try:
+        folder = Path(untar_data(url, c_key="model"))
+    except Exception as error:  # whatever the network, a proxy or the archive raises
+        raise UserError(
+            f"could not download fast.ai's WikiText-103 model ({type(error).__name__}); without a "
+            f"network take a bundled one: --pretrained {', '.join(bundled_names()) or 'DIR'}"
+        ) from None
+    return read_wt103(folder)
+
+
+def read_wt103(folder: Path) -> Pretrained:
+    """fast.ai's weights (*.pth) and vocabulary (*.pkl) in `folder`, without running code."""
+    weights_file, vocab_file = (next(folder.glob(f"*.{e}"), None) for e in ("pth", "pkl"))
+    if weights_file is None or vocab_file is None:
+        raise UserError(f"{folder} holds no *.pth with *.pkl; delete it and download it again")
+    vocab = read_string_list(vocab_file.read_bytes())
+    weights = torch.load(weights_file, map_location="cpu", weights_only=True)
+    return from_fastai(weights.get("model", weights), vocab)
+
+
+def from_fastai(weights: Mapping[str, Tensor], vocab: list[str]) -> Pretrained:
+    """A fastai language model's state dict under this project's names.
+
+    fastai fills a vocabulary up with ``xxfake``, which may occur more than once: those rows go.
+    """
+    real = [i for i, token in enumerate(vocab) if token != "xxfake"]
+    layers = sum(name.endswith("weight_hh_l0_raw") for name in weights)
+    encoder = {"embedding.weight": weights["0.encoder.weight"][real]}
+    for i in range(layers):
+        encoder[f"rnn.{i}.weight_hh_l0"] = weights[f"0.rnns.{i}.weight_hh_l0_raw"]
+        for name in ("weight_ih_l0", "bias_ih_l0", "bias_hh_l0"):
+            encoder[f"rnn.{i}.{name}"] = weights[f"0.rnns.{i}.module.{name}"]
+    emb_sz = encoder["embedding.weight"].shape[1]
+    n_hid = encoder["rnn.0.weight_hh_l0"].shape[1]
+    processor = TextProcessor("word").with_vocab([vocab[i] for i in real])
+    return Pretrained(
+        processor,
+        EncoderConfig(len(real), emb_sz, n_hid, layers),
+        "base",
+        encoder,
+        {"decoder.bias": weights["1.decoder.bias"][real]},
+    )

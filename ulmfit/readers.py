@@ -1,0 +1,229 @@
+"""From files and folders to tables: csv, tsv, jsonl, parquet, and folders of .txt files.
+
+A reader returns what stands there, column for column; what the columns mean is `data.py`'s
+business. Every error names the file and, where it is known, the line.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ulmfit.errors import UserError
+
+_SPELLINGS = {
+    "train": ("train", "training"),
+    "valid": ("valid", "validation", "val", "dev"),
+    "test": ("test", "testing"),
+    "unsup": ("unsup", "unsupervised", "unlabelled", "unlabeled"),
+}
+SPLIT_NAMES = {spelling: split for split, names in _SPELLINGS.items() for spelling in names}
+LONGEST_FIELD = 2**31 - 1  # characters; the csv module's own limit of 131,072 is under a long text
+
+
+def split_name(value: str) -> str | None:
+    """The split that `value` names (train, valid, test, unsup), or None; case does not matter."""
+    return SPLIT_NAMES.get(value.strip().lower())
+
+
+def read_file(path: Path) -> pd.DataFrame:
+    """All columns of a csv, tsv, jsonl or parquet file, its rows in order.
+
+    csv and tsv give strings only, empty cells as ''; the others give their own types.
+
+    Raises:
+        UserError: the extension is none of these, the file is malformed or not UTF-8, or two
+            columns have the same name.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise UserError(
+            f"{path}: found the extension '{path.suffix}', expected one of "
+            f"{', '.join(_READERS)}, or a folder of .txt files"
+        )
+    return reader(path)
+
+
+def read_folder(path: Path) -> pd.DataFrame:
+    """The .txt files under a folder as a table, ordered by path; the file's folder is its label.
+
+    Columns `text`, `label` (missing where there is none) and, with folders that name splits,
+    `split`. Three layouts are known: split folders that hold class folders (aclImdb: train/pos,
+    train/unsup, test/neg, ...; a split folder without class folders holds unlabelled texts);
+    one folder a class; .txt files alone, without labels.
+
+    Raises:
+        UserError: there are no .txt files, a folder beside train or test names no split, or a
+            file is not UTF-8.
+    """
+    folders = _text_folders(path)
+    if any(split_name(folder.name) in ("train", "valid", "test") for folder in folders):
+        rows = [row for folder in folders for row in _split_rows(folder)]
+        return pd.DataFrame(rows, columns=["text", "label", "split"])
+    labelled = [(text, _class(folder)) for folder in folders for text in _texts(folder, "**/*.txt")]
+    rows_of = labelled or [(text, None) for text in _texts(path, "*.txt")]
+    if not rows_of:
+        raise UserError(
+            f"{path}: found no .txt files in this folder; expected split folders that hold class "
+            "folders (train/pos, test/neg), one folder a class, or the path of a csv, tsv, "
+            "jsonl or parquet file"
+        )
+    return pd.DataFrame(rows_of, columns=["text", "label"])
+
+
+def _split_rows(folder: Path) -> list[tuple[str, str | None, str]]:
+    split = split_name(folder.name)
+    if split is None:
+        raise UserError(
+            f"{folder}: found this folder of .txt files beside folders that name splits; expected "
+            "train, valid, test or unsup: rename it or move it away"
+        )
+    classes = _text_folders(folder)
+    if not classes:
+        return [(text, None, split) for text in _texts(folder, "*.txt")]
+    return [
+        (text, _class(part), "unsup" if _class(part) is None else split)
+        for part in classes
+        for text in _texts(part, "**/*.txt")
+    ]
+
+
+def _text_folders(path: Path) -> list[Path]:
+    """The folders directly under `path` that hold .txt files, hidden ones left out."""
+    folders = (f for f in path.iterdir() if f.is_dir() and not f.name.startswith((".", "__")))
+    return sorted(folder for folder in folders if any(folder.rglob("*.txt")))
+
+
+def _class(folder: Path) -> str | None:
+    return None if split_name(folder.name) == "unsup" else folder.name
+
+
+def _texts(folder: Path, pattern: str) -> Iterable[str]:
+    return (_decode(file) for file in sorted(folder.glob(pattern)))
+
+
+def _decode(path: Path) -> str:
+    """The text of a UTF-8 file, line ends as they are, a byte order mark removed."""
+    try:
+        found = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+        return found.decode("utf-8")
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); check the file's permissions"
+        ) from None
+    except UnicodeDecodeError as error:
+        line = found.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path}, line {line}: found the byte 0x{found[error.start]:02x}, which is not UTF-8; "
+            "save the file as UTF-8"
+        ) from None
+
+
+def _distinct(path: Path, names: list[str]) -> list[str]:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(
+            f"{path}: found more than one column named {', '.join(map(repr, twice))}, expected "
+            "distinct names; rename or remove the others"
+        )
+    return names
+
+
+def _read_csv(path: Path, delimiter: str = ",") -> pd.DataFrame:
+    # Python's csv rather than pandas: it knows the line of an error, and pandas takes a row of
+    # too few or too many fields without a word.
+    limit = csv.field_size_limit(LONGEST_FIELD)
+    try:
+        rows = _csv_rows(path, delimiter)
+    finally:
+        csv.field_size_limit(limit)
+    if not rows:
+        return pd.DataFrame()
+    header = _distinct(path, [name.strip() for name in rows[0]])
+    return pd.DataFrame(rows[1:], columns=header, dtype=str)
+
+
+def _csv_rows(path: Path, delimiter: str) -> list[list[str]]:
+    # newline="": line ends within quotes stay, and \n, \r\n and \r all end a row outside them.
+    reader = csv.reader(io.StringIO(_decode(path), newline=""), delimiter=delimiter, strict=True)
+    rows: list[list[str]] = []
+    start = 1  # line on which the row begins
+    try:
+        for row in reader:
+            if row and rows and len(row) != len(rows[0]):
+                raise UserError(
+                    f"{path}, line {start}: found {len(row)} fields, expected {len(rows[0])} "
+                    f"({', '.join(rows[0])}); put a field that holds the separator or a line end "
+                    "in double quotes"
+                )
+            if row:
+                rows.append(row)
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(
+            f"{path}, line {start}: found a malformed row ({error}); close every double quote, "
+            "and double those within a quoted field"
+        ) from None
+    return rows
+
+
+def _read_tsv(path: Path) -> pd.DataFrame:
+    return _read_csv(path, delimiter="\t")
+
+
+def _read_jsonl(path: Path) -> pd.DataFrame:
+    lines = _decode(path).split("\n")  # not splitlines: JSON strings may hold U+2028 and its like
+    numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+    return pd.DataFrame([_json_object(path, number, line) for number, line in numbered])
+
+
+def _json_object(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}, line {number}: found malformed JSON ({error.msg}, column {error.colno}); "
+            "expected one JSON object a line"
+        ) from None
+    if not isinstance(found, dict):
+        raise UserError(
+            f"{path}, line {number}: found a JSON {type(found).__name__}, expected one JSON "
+            'object a line, such as {"text": "...", "label": "..."}'
+        )
+    if "\\ud" in line.lower():
+        found = {key: _mend(value) for key, value in found.items()}
+    return found
+
+
+def _mend(value: Any) -> Any:
+    # Half a surrogate pair, as a cut emoji leaves it, cannot be encoded again: U+FFFD instead.
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        _distinct(path, pq.read_schema(path).names)
+        # No partitioning: a folder named a=b on the way to the file is not a column of it.
+        return pq.read_table(path, partitioning=None).to_pandas(ignore_metadata=True)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{path}: found a malformed parquet file ({reason}); write it again, or save it as csv"
+        ) from None
+
+
+_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+}

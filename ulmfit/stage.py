@@ -1,0 +1,146 @@
+"""The frame that every stage has in common: set up, train, save."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from ulmfit.artifacts import Artifact, update_metrics, write_artifact
+from ulmfit.card import model_card
+from ulmfit.history import without_timing
+from ulmfit.manifest import FORMAT_VERSION, Manifest, library_versions
+from ulmfit.models import EncoderConfig, encoder_weights, head_weights
+from ulmfit.precision import (
+    default_device,
+    keep_memory,
+    resolve_precision,
+    set_seed,
+    use_all_cores,
+)
+from ulmfit.settings import ClassifierSettings, LMSettings, PretrainSettings, as_recipe
+from ulmfit.text import TextProcessor
+from ulmfit.training import parameters_of
+
+Settings = PretrainSettings | LMSettings | ClassifierSettings
+
+
+class StageResult(NamedTuple):
+    """What a stage gives back: the model directory and what was measured."""
+
+    path: Path
+    metrics: dict[str, Any]
+
+
+@dataclass
+class Workplace:
+    """Where a stage computes, in which precision, and since when."""
+
+    device: torch.device
+    dtype: torch.dtype
+    began: float = field(default_factory=time.monotonic)
+
+    def seconds(self) -> float:
+        """Seconds since the stage was set up."""
+        return round(time.monotonic() - self.began, 1)
+
+
+def set_up(settings: Settings) -> Workplace:
+    """Seeds, threads, memory, device and precision, before anything is built."""
+    device = default_device()
+    dtype = resolve_precision(settings.precision, device)
+    keep_memory()
+    use_all_cores()
+    set_seed(settings.seed)
+    return Workplace(device, dtype)
+
+
+def direction(backwards: bool) -> str:
+    """The manifest's word for it."""
+    return "backward" if backwards else "forward"
+
+
+def suffix(backwards: bool) -> str:
+    """The end of a model directory's name."""
+    return "bwd" if backwards else "fwd"
+
+
+def fingerprint(parts: Iterable[Any]) -> str:
+    """sha256 over a sequence of plain values, hexadecimal."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(json.dumps(part).encode())
+    return digest.hexdigest()
+
+
+def identity(settings: Settings, backwards: bool, data: str, parent: str | None) -> dict[str, Any]:
+    """What makes a run the one that a checkpoint belongs to."""
+    return {
+        "settings": as_recipe(settings),
+        "direction": direction(backwards),
+        "data": data,
+        "parent": parent,
+    }
+
+
+@dataclass
+class Finished:
+    """What a stage has made, to be written as a model directory."""
+
+    kind: str
+    model: Any
+    config: EncoderConfig
+    processor: TextProcessor
+    settings: Settings
+    size: str
+    backwards: bool
+    data_fingerprint: str
+    history: list[dict[str, Any]]
+    metrics: dict[str, Any]
+    parent: Artifact | None = None
+    labels: list[str] = field(default_factory=list)
+    extra_config: dict[str, Any] = field(default_factory=dict)
+
+
+def save(
+    finished: Finished, out: Path, seconds: float, overwrite: bool = False, half: bool = False
+) -> StageResult:
+    """Write the model directory, its card and its metrics.
+
+    What differs between equal runs, the time they took, is in metrics.json alone.
+    """
+    history = without_timing(finished.history)
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        kind=finished.kind,
+        direction=direction(finished.backwards),
+        size=finished.size,
+        config=finished.config.as_dict() | finished.extra_config,
+        tokenizer=finished.processor.description(),
+        labels=finished.labels,
+        recipe=as_recipe(finished.settings),
+        seed=finished.settings.seed,
+        metrics=finished.metrics,
+        versions=library_versions(),
+        data_fingerprint=finished.data_fingerprint,
+        parent=finished.parent.manifest_sha256 if finished.parent else None,
+        files={},
+    )
+    write_artifact(
+        out,
+        manifest=manifest,
+        encoder=encoder_weights(finished.model),
+        head=head_weights(finished.model),
+        processor_files=finished.processor.files(),
+        history=history,
+        card=model_card(manifest, history, parameters_of(finished.model)),
+        overwrite=overwrite,
+        half=half,
+    )
+    metrics = {**finished.metrics, "seconds": seconds, "epochs": finished.history}
+    update_metrics(out, metrics)
+    return StageResult(out, metrics)

@@ -1,0 +1,156 @@
+"""Stage 1: pretrain an AWD-LSTM language model on general text (ULMFiT section 3.1)."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ulmfit.artifacts import check_output
+from ulmfit.checkpoint import checkpoint_path, discard_checkpoint
+from ulmfit.cli import run_command, settings_flags
+from ulmfit.corpus import Corpus, TokenizedTexts, cache_folder, tokenize_texts
+from ulmfit.errors import UserError
+from ulmfit.history import History
+from ulmfit.lm import lm_learner, lm_loaders, measure_lm, unigram_entropy
+from ulmfit.models import build_lm, encoder_config
+from ulmfit.readers import read_file, read_folder
+from ulmfit.settings import PretrainSettings, load_settings
+from ulmfit.stage import Finished, StageResult, fingerprint, identity, save, set_up
+from ulmfit.text import TextProcessor, make_vocab
+from ulmfit.training import Run, parameters_of
+
+# A model that ends this close to the unigram entropy has learned word frequencies and no more.
+_STUCK = 0.97
+
+
+@settings_flags(PretrainSettings)
+def main(
+    corpus: str | None = None,  # texts: a parquet, csv, tsv or jsonl file, or a folder of .txt
+    out: str | None = None,  # model directory to write
+    recipe: str = "demo",  # table of stages/stage1_pretrain.toml
+    backwards: bool = False,  # read each document from its end
+    text_col: str = "text",  # column of the texts
+    half: bool = False,  # store the weights in half precision
+    overwrite: bool = False,  # replace the model directory, start afresh beside a checkpoint
+    **overrides: Any,
+) -> StageResult:
+    """Pretrain a language model on general text and write it as a model directory."""
+    settings = load_settings(PretrainSettings, recipe, overrides)
+    if corpus is None or out is None:
+        raise UserError("both --corpus PATH and --out DIR are needed; --help explains them")
+    target = Path(out)
+    check_output(target, overwrite)
+    checkpoint = checkpoint_path(target)
+    if overwrite:
+        discard_checkpoint(checkpoint)
+    texts = read_corpus(Path(corpus), text_col)
+    place = set_up(settings)
+    processor, train, valid = prepare(texts, settings)
+    config = encoder_config(settings.size, len(processor.vocab))
+    model = build_lm(config, settings.drop_mult, settings.embedding_range)
+    loaders = lm_loaders(train, valid, settings, backwards)
+    entropy = unigram_entropy(train.ids)
+    print(
+        f"pretraining {settings.size} ({parameters_of(model) / 1e6:.1f} million parameters) on "
+        f"{len(train.ids):,} tokens, {len(processor.vocab):,} in the vocabulary, "
+        f"unigram entropy {entropy:.2f}, {place.device}, {place.dtype}"
+    )
+    data = fingerprint([part.ids.tobytes().hex() for part in (train, valid)])
+    run = Run(
+        lm_learner(model, loaders, settings, place.device, place.dtype),
+        settings.steps,
+        checkpoint,
+        identity(settings, backwards, data, None),
+        History(print),
+    )
+    history = run.fit()
+    measured = measure_lm(model, loaders[1], place.device, place.dtype)
+    if measured["loss"] > _STUCK * entropy:
+        print(
+            f"warning: the loss {measured['loss']:.2f} sits at the unigram entropy {entropy:.2f}: "
+            "nothing was learned but word frequencies; train longer, or widen --embedding-range"
+        )
+    metrics = {
+        "valid": measured,
+        "unigram_entropy": entropy,
+        "train_tokens": len(train.ids),
+        "valid_tokens": len(valid.ids),
+    }
+    result = save(
+        Finished(
+            kind="lm",
+            model=model,
+            config=config,
+            processor=processor,
+            settings=settings,
+            size=settings.size,
+            backwards=backwards,
+            data_fingerprint=data,
+            history=history,
+            metrics=metrics,
+        ),
+        target,
+        place.seconds(),
+        overwrite,
+        half,
+    )
+    run.discard()
+    print(f"perplexity {measured['perplexity']:.1f} on held-out documents; wrote {target}")
+    return result
+
+
+def read_corpus(path: Path, text_col: str) -> list[str]:
+    """The texts of a file or folder, empty ones left out.
+
+    Raises:
+        UserError: if it does not exist, has no such column, or holds no text.
+    """
+    if not path.exists():
+        raise UserError(f"no file or folder {path}; --corpus takes parquet, csv, tsv, jsonl, .txt")
+    table = read_folder(path) if path.is_dir() else read_file(path)
+    if text_col not in table.columns:
+        raise UserError(
+            f"{path} has no column {text_col!r}; it has {', '.join(map(str, table.columns))}: "
+            "name the one with the texts with --text-col"
+        )
+    texts = [text for text in table[text_col] if isinstance(text, str) and text.strip()]
+    if not texts:
+        raise UserError(f"{path} holds no text in column {text_col!r}; give a corpus with texts")
+    return texts
+
+
+def prepare(texts: list[str], settings: PretrainSettings) -> tuple[TextProcessor, Corpus, Corpus]:
+    """Processor, training and validation documents, chosen by the seed."""
+    if len(texts) <= settings.valid_documents:
+        raise UserError(
+            f"found {len(texts)} documents, expected more than the {settings.valid_documents} "
+            "held out for validation; lower --valid-documents or give more text"
+        )
+    processor = TextProcessor(
+        settings.tokenizer, settings.lang, settings.max_vocab, settings.min_freq
+    )
+    if settings.tokenizer == "subword":
+        processor.train_pieces(texts)
+    tokenized = tokenize_texts(texts, processor, cache_folder())
+    order = np.random.default_rng(settings.seed).permutation(len(texts))
+    valid = order[: settings.valid_documents]
+    train = _first_tokens(order[settings.valid_documents :], tokenized, settings.max_tokens)
+    if settings.tokenizer == "word":
+        counts = tokenized.counts(train)
+        processor.with_vocab(make_vocab(counts, settings.max_vocab, settings.min_freq))
+    return (
+        processor,
+        tokenized.numericalize(processor.vocab, train),
+        tokenized.numericalize(processor.vocab, valid),
+    )
+
+
+def _first_tokens(rows: np.ndarray, tokenized: TokenizedTexts, tokens: int) -> np.ndarray:
+    if not tokens:
+        return rows
+    before = np.cumsum(np.diff(tokenized.offsets)[rows]) - np.diff(tokenized.offsets)[rows]
+    return rows[before < tokens]
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,178 @@
+"""Stage 2: fine-tune the language model on in-domain text (ULMFiT section 3.2)."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ulmfit.artifacts import check_output
+from ulmfit.checkpoint import checkpoint_path, discard_checkpoint
+from ulmfit.cli import run_command, settings_flags
+from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
+from ulmfit.data import load_data, without_test_labels
+from ulmfit.errors import UserError
+from ulmfit.generate import generate
+from ulmfit.history import History
+from ulmfit.lm import lm_learner, lm_loaders, measure_lm
+from ulmfit.models import (
+    EncoderConfig,
+    build_lm,
+    load_encoder,
+    load_head,
+    remap_vocabulary,
+    vocabulary_overlap,
+)
+from ulmfit.pretrained import Pretrained, load_pretrained
+from ulmfit.settings import LMSettings, load_settings
+from ulmfit.stage import Finished, StageResult, fingerprint, identity, save, set_up, suffix
+from ulmfit.text import TextProcessor, make_vocab
+from ulmfit.training import Run
+
+# Which splits the language model reads, by the name that `lm_text` gives.
+LM_TEXT = {"train": ("train", "unsup"), "all": ("train", "unsup", "test")}
+
+
+@settings_flags(LMSettings)
+def main(
+    recipe: str = "demo",  # table of stages/stage2_lm.toml
+    out: str | None = None,  # model directory to write (default: models/<recipe>/lm-fwd or -bwd)
+    backwards: bool = False,  # read each text from its end
+    half: bool = False,  # store the weights in half precision
+    overwrite: bool = False,  # replace the model directory, start afresh beside a checkpoint
+    **overrides: Any,
+) -> StageResult:
+    """Adapt a language model to the texts of --data, and let it write sample reviews."""
+    settings = load_settings(LMSettings, recipe, overrides)
+    target = Path(out or Path("models", recipe, f"lm-{suffix(backwards)}"))
+    check_output(target, overwrite)
+    checkpoint = checkpoint_path(target)
+    if overwrite:
+        discard_checkpoint(checkpoint)
+    frame = read_frame(settings)
+    pretrained = load_pretrained(settings.pretrained, backwards)
+    place = set_up(settings)
+    processor, train, valid = prepare(frame, pretrained.processor, settings)
+    model, config = adapt(pretrained, processor, settings)
+    loaders = lm_loaders(train, valid, settings, backwards)
+    known = vocabulary_overlap(pretrained.processor.vocab, processor.vocab)
+    print(
+        f"language model of {len(train):,} texts, {len(train.ids):,} tokens; "
+        f"{known:,} of {len(processor.vocab):,} words known to {settings.pretrained}"
+    )
+    learner = lm_learner(model, loaders, settings, place.device, place.dtype)
+    data = fingerprint([part.ids.tobytes().hex() for part in (train, valid)])
+    parent = pretrained.artifact
+    run = Run(
+        learner,
+        settings.steps,
+        checkpoint,
+        identity(settings, backwards, data, parent.manifest_sha256 if parent else None),
+        History(print),
+    )
+    before = measure_lm(model, loaders[1], place.device, place.dtype)
+    print(f"perplexity before: {before['perplexity']:.1f} on {len(valid):,} held-out texts")
+    history = run.fit()
+    after = measure_lm(model, loaders[1], place.device, place.dtype)
+    print(f"perplexity after:  {after['perplexity']:.1f}")
+    samples = generate(
+        model, processor, n=settings.samples, seed=settings.seed, backwards=backwards
+    )
+    _show(samples, print)
+    result = save(
+        Finished(
+            kind="lm",
+            model=model,
+            config=config,
+            processor=processor,
+            settings=settings,
+            size=pretrained.size,
+            backwards=backwards,
+            data_fingerprint=data,
+            history=history,
+            metrics={
+                "before": before,
+                "after": after,
+                "train_tokens": len(train.ids),
+                "valid_tokens": len(valid.ids),
+                "known_words": known,
+                "samples": samples,
+            },
+            parent=parent,
+        ),
+        target,
+        place.seconds(),
+        overwrite,
+        half,
+    )
+    run.discard()
+    print(f"wrote {target}")
+    return result
+
+
+def read_frame(settings: LMSettings) -> pd.DataFrame:
+    """The texts of `settings.data`; labels are not needed, and those of test are dropped."""
+    if settings.lm_text not in LM_TEXT:
+        raise UserError(f"lm_text is {settings.lm_text!r}, expected one of {', '.join(LM_TEXT)}")
+    frame = load_data(
+        settings.data, **settings.columns(), seed=settings.seed, labels_required=False
+    )
+    return without_test_labels(frame)
+
+
+def prepare(
+    frame: pd.DataFrame, pretrained: TextProcessor, settings: LMSettings
+) -> tuple[TextProcessor, Corpus, Corpus]:
+    """Text processor of the domain, texts to train on, and texts to validate on.
+
+    Without a valid split (every text unlabelled) a tenth of the texts, 1,000 at most, are held
+    out. A subword tokenizer keeps its pieces; words get a vocabulary of their own.
+    """
+    tokenized = tokenize_texts(frame["text"].tolist(), pretrained, cache_folder())
+    splits = frame["split"].to_numpy()
+    train = np.flatnonzero(np.isin(splits, LM_TEXT[settings.lm_text]))
+    valid = np.flatnonzero(splits == "valid")
+    if not len(valid):
+        shuffled = np.random.default_rng(settings.seed).permutation(train)
+        held_out = min(1000, max(1, len(train) // 10))
+        valid, train = np.sort(shuffled[:held_out]), np.sort(shuffled[held_out:])
+    if not len(train):
+        raise UserError(f"found {len(frame)} texts and none to train on; give more texts")
+    if pretrained.kind == "subword":
+        processor = pretrained
+    else:
+        processor = TextProcessor("word", pretrained.lang, settings.max_vocab, settings.min_freq)
+        counts = tokenized.counts(train)
+        processor.with_vocab(make_vocab(counts, settings.max_vocab, settings.min_freq))
+    return (
+        processor,
+        tokenized.numericalize(processor.vocab, train),
+        tokenized.numericalize(processor.vocab, valid),
+    )
+
+
+def adapt(
+    pretrained: Pretrained, processor: TextProcessor, settings: LMSettings
+) -> tuple[Any, EncoderConfig]:
+    """The pretrained model over the vocabulary of the domain."""
+    old = pretrained.config
+    config = EncoderConfig(len(processor.vocab), old.emb_sz, old.n_hid, old.n_layers)
+    encoder, head = remap_vocabulary(
+        pretrained.encoder, pretrained.head, pretrained.processor.vocab, processor.vocab
+    )
+    model = build_lm(config, settings.drop_mult)
+    load_encoder(model, encoder)
+    load_head(model, head)
+    return model, config
+
+
+def _show(samples: list[str], say: Callable[[str], None]) -> None:
+    if samples:
+        say("reviews that the model wrote:")
+    for sample in samples:
+        say(f"  - {' '.join(sample.split())}")
+
+
+if __name__ == "__main__":
+    run_command(main)

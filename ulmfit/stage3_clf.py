@@ -1,0 +1,206 @@
+"""Stage 3: a classifier on the fine-tuned encoder, by gradual unfreezing (ULMFiT section 3.3)."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from fastai.callback.core import Callback
+from fastai.learner import Learner
+from fastai.losses import CrossEntropyLossFlat
+from fastai.optimizer import Adam
+
+from ulmfit.artifacts import Artifact, check_output, read_artifact
+from ulmfit.checkpoint import checkpoint_path, discard_checkpoint
+from ulmfit.cli import run_command, settings_flags
+from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
+from ulmfit.data import load_data, without_test_labels
+from ulmfit.errors import UserError
+from ulmfit.history import History
+from ulmfit.lm import MOMENTUM
+from ulmfit.loaders import ClassifierLoader, data_loaders
+from ulmfit.metrics import classification_metrics
+from ulmfit.models import EncoderConfig, build_classifier, classifier_groups, load_encoder
+from ulmfit.precision import Autocast
+from ulmfit.predict import predict_probabilities
+from ulmfit.settings import ClassifierSettings, load_settings
+from ulmfit.stage import (
+    Finished,
+    StageResult,
+    Workplace,
+    direction,
+    fingerprint,
+    identity,
+    save,
+    set_up,
+    suffix,
+)
+from ulmfit.text import TextProcessor
+from ulmfit.training import Run
+
+
+class Labelled(NamedTuple):
+    """Documents with the numbers of their classes, int64, shape (documents,)."""
+
+    corpus: Corpus
+    labels: np.ndarray
+
+
+@settings_flags(ClassifierSettings)
+def main(
+    recipe: str = "demo",  # table of stages/stage3_clf.toml
+    lm: str | None = None,  # stage 2's directory (default: models/<recipe>/lm-fwd or -bwd)
+    out: str | None = None,  # model directory to write (default: models/<recipe>/clf-fwd or -bwd)
+    backwards: bool = False,  # read each text from its end
+    half: bool = False,  # store the weights in half precision
+    overwrite: bool = False,  # replace the model directory, start afresh beside a checkpoint
+    **overrides: Any,
+) -> StageResult:
+    """Train a classifier on the encoder that stage 2 saved."""
+    settings = load_settings(ClassifierSettings, recipe, overrides)
+    target = Path(out or Path("models", recipe, f"clf-{suffix(backwards)}"))
+    check_output(target, overwrite)
+    checkpoint = checkpoint_path(target)
+    if overwrite:
+        discard_checkpoint(checkpoint)
+    parent = read_lm(Path(lm or Path("models", recipe, f"lm-{suffix(backwards)}")), backwards)
+    processor = TextProcessor.from_files(parent.processor_files())
+    frame = without_test_labels(load_data(settings.data, **settings.columns(), seed=settings.seed))
+    classes, train, valid = prepare(frame, processor, backwards)
+    place = set_up(settings)
+    config = EncoderConfig(**parent.manifest.config)
+    model = build_classifier(
+        config, len(classes), settings.drop_mult, settings.bptt, settings.max_len, settings.hidden
+    )
+    load_encoder(model, parent.encoder())
+    cut = int((train.corpus.lengths > settings.max_len).sum())
+    print(
+        f"classifier of {', '.join(classes)} from {len(train.labels):,} labelled texts, "
+        f"{len(valid.labels):,} held out; {cut:,} are longer than the {settings.max_len:,} tokens "
+        "that are pooled"
+    )
+    data = fingerprint(frame.loc[frame["split"].isin(["train", "valid"]), "text"])
+    data = fingerprint([data, classes, train.labels.tolist(), valid.labels.tolist()])
+    run = Run(
+        classifier_learner(model, train, valid, settings, place),
+        settings.steps,
+        checkpoint,
+        identity(settings, backwards, data, parent.manifest_sha256),
+        History(print),
+    )
+    history = run.fit()
+    probabilities = predict_probabilities(model, valid.corpus, place.device, place.dtype)
+    measured = classification_metrics(probabilities, valid.labels)
+    result = save(
+        Finished(
+            kind="classifier",
+            model=model,
+            config=config,
+            processor=processor,
+            settings=settings,
+            size=parent.manifest.size,
+            backwards=backwards,
+            data_fingerprint=data,
+            history=history,
+            metrics={"valid": measured, "train_texts": len(train.labels), "texts_cut": cut},
+            parent=parent,
+            labels=classes,
+            extra_config={"max_len": settings.max_len, "hidden": settings.hidden},
+        ),
+        target,
+        place.seconds(),
+        overwrite,
+        half,
+    )
+    run.discard()
+    print(f"accuracy {measured['accuracy']:.4f} on {len(valid.labels):,} held-out; wrote {target}")
+    return result
+
+
+def read_lm(path: Path, backwards: bool) -> Artifact:
+    """The language model that the classifier starts from.
+
+    Raises:
+        UserError: it is missing, damaged, no language model, or reads in the other direction.
+    """
+    if not path.is_dir():
+        raise UserError(
+            f"no language model in {path}; write one with python -m ulmfit.stage2_lm"
+            f"{' --backwards' if backwards else ''}, or name another with --lm DIR"
+        )
+    artifact = read_artifact(path, "lm")
+    if artifact.manifest.direction != direction(backwards):
+        raise UserError(
+            f"{path} is a {artifact.manifest.direction} language model, expected a "
+            f"{direction(backwards)} one; "
+            + ("leave out --backwards" if backwards else "add --backwards")
+            + " or name the other model with --lm"
+        )
+    vocab = TextProcessor.from_files(artifact.processor_files()).description()
+    if vocab != artifact.manifest.tokenizer:
+        raise UserError(
+            f"{path}: the vocabulary or tokenizer is not the one that the encoder was trained "
+            f"with (found {vocab}, the manifest has {artifact.manifest.tokenizer}); copy the "
+            "model again"
+        )
+    return artifact
+
+
+def prepare(
+    frame: pd.DataFrame, processor: TextProcessor, backwards: bool
+) -> tuple[list[str], Labelled, Labelled]:
+    """Classes in alphabetical order, and the labelled documents to train and validate on."""
+    tokenized = tokenize_texts(frame["text"].tolist(), processor, cache_folder())
+    splits, labels = frame["split"].to_numpy(), frame["label"]
+    classes = sorted(set(labels[splits == "train"]))
+    numbers = {label: i for i, label in enumerate(classes)}
+
+    def labelled(split: str) -> Labelled:
+        rows = np.flatnonzero(splits == split)
+        corpus = tokenized.numericalize(processor.vocab, rows)
+        truth = np.array([numbers[label] for label in labels.iloc[rows]], dtype=np.int64)
+        return Labelled(corpus.reversed() if backwards else corpus, truth)
+
+    return classes, labelled("train"), labelled("valid")
+
+
+class ClassifierRegularizer(Callback):
+    """AR and TAR over the documents' tokens (fastai's `RNNRegularizer`, which counts padding)."""
+
+    def __init__(self, alpha: float, beta: float) -> None:
+        self.alpha, self.beta = alpha, beta
+
+    def after_pred(self) -> None:
+        self.learn.pred, self.activation, self.slowness = self.learn.pred
+
+    def after_loss(self) -> None:
+        if self.training:
+            self.learn.loss_grad += self.alpha * self.activation + self.beta * self.slowness
+
+
+def classifier_learner(
+    model: Any, train: Labelled, valid: Labelled, settings: ClassifierSettings, place: Workplace
+) -> Learner:
+    """A fastai `Learner` (`text_classifier_learner`), ready to be fitted."""
+    loaders = (
+        ClassifierLoader(
+            train.corpus, train.labels, settings.batch_size, shuffle=True, seed=settings.seed
+        ),
+        ClassifierLoader(valid.corpus, valid.labels),
+    )
+    return Learner(
+        data_loaders(*loaders, device=place.device),
+        model.to(place.device),
+        loss_func=CrossEntropyLossFlat(),
+        opt_func=Adam,
+        splitter=classifier_groups,
+        moms=MOMENTUM,
+        cbs=[
+            Autocast(place.device, place.dtype),
+            ClassifierRegularizer(settings.alpha, settings.beta),
+        ],
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,261 @@
+"""The text-processing layer: text <-> tokens <-> ids, one object that saves and loads itself."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ulmfit.cli import run_command
+from ulmfit.errors import UserError
+from ulmfit.rules import PAD, SPECIAL_TOKENS, UNK, apply_rules, restore
+from ulmfit.tokenizers import SubwordTokenizer, Tokenizer, WordTokenizer, words
+
+TOKENIZERS = ("word", "subword")
+UNK_ID = SPECIAL_TOKENS.index(UNK)
+PAD_ID = SPECIAL_TOKENS.index(PAD)
+
+# Changes whenever the same text would give other tokens; part of every cache key.
+TEXT_FORMAT = 1
+
+
+def make_vocab(counts: Counter[str], max_vocab: int = 60_000, min_freq: int = 3) -> list[str]:
+    """The special tokens, then the most frequent tokens (fastai's `make_vocab`).
+
+    Ties are broken by who came first. Unlike fastai's, the list is not filled up with
+    ``xxfake``; the ids are the same.
+
+    Args:
+        counts: how often each token occurs, in order of first occurrence.
+        max_vocab: length of the vocabulary at most, special tokens included.
+        min_freq: how often a token has to occur.
+    """
+    frequent = [token for token, n in counts.most_common(max_vocab) if n >= min_freq]
+    words = [token for token in frequent if token not in SPECIAL_TOKENS]
+    return [*SPECIAL_TOKENS, *words][:max_vocab]
+
+
+class TextProcessor:
+    """Rules, a tokenizer and a vocabulary: text <-> tokens <-> ids.
+
+    Args:
+        tokenizer: "word" (spaCy) or "subword" (SentencePiece, trained by `fit`).
+        lang: language code of spaCy's word tokenizer, such as "en" or "es".
+        max_vocab: size of the vocabulary at most, special tokens included.
+        min_freq: how often a word has to occur to have an id.
+
+    `vocab[i]` is the token with id `i`; it is empty before `fit`.
+    """
+
+    def __init__(
+        self,
+        tokenizer: str = "word",
+        lang: str = "en",
+        max_vocab: int = 60_000,
+        min_freq: int = 3,
+    ) -> None:
+        if tokenizer not in TOKENIZERS:
+            raise UserError(f"unknown tokenizer {tokenizer!r}; choose one of {TOKENIZERS}")
+        self.kind = tokenizer
+        self.lang = lang
+        self.max_vocab = max_vocab
+        self.min_freq = min_freq
+        self.tokenizer: Tokenizer | None = WordTokenizer(lang) if tokenizer == "word" else None
+        self.vocab: list[str] = []
+        self._ids: dict[str, int] = {}
+
+    def fit(self, texts: Iterable[str]) -> "TextProcessor":
+        """Learn the vocabulary (and with "subword" the pieces) from `texts`; returns itself."""
+        if self.kind == "subword":
+            return self.train_pieces(texts)
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(self._tokens(text))
+        return self.with_vocab(make_vocab(counts, self.max_vocab, self.min_freq))
+
+    def train_pieces(self, texts: Iterable[str]) -> "TextProcessor":
+        """Learn SentencePiece's pieces from `texts`; returns itself."""
+        self.tokenizer = SubwordTokenizer.train(
+            (apply_rules(text) for text in texts), self.max_vocab, self.lang
+        )
+        return self.with_vocab(self.tokenizer.vocab)
+
+    def with_vocab(self, vocab: Sequence[str]) -> "TextProcessor":
+        """Take `vocab` as it is: token i has id i; returns itself.
+
+        Raises:
+            UserError: if it does not begin with the special tokens, or names a token twice.
+        """
+        if tuple(vocab[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
+            raise UserError(
+                f"the vocabulary begins with {list(vocab[:3])}, expected fastai's special tokens "
+                f"{' '.join(SPECIAL_TOKENS)}"
+            )
+        ids = {token: i for i, token in enumerate(vocab)}
+        if len(ids) != len(vocab):
+            repeated = next(token for token, n in Counter(vocab).items() if n > 1)
+            raise UserError(f"the vocabulary names {repeated!r} twice; every token needs one id")
+        self.vocab, self._ids = list(vocab), ids
+        return self
+
+    def tokenize(self, texts: Iterable[str]) -> list[list[str]]:
+        """Tokens of each text, ``xxbos`` first."""
+        return [self._tokens(text) for text in texts]
+
+    def encode(self, texts: Iterable[str]) -> list[np.ndarray]:
+        """Ids of each text: arrays of shape (number of tokens,), `id_dtype`; unknown -> 0."""
+        if not self.vocab:
+            raise UserError("the text processor has no vocabulary yet; call fit(texts) first")
+        dtype = id_dtype(len(self.vocab))
+        return [
+            np.array([self._ids.get(token, UNK_ID) for token in self._tokens(text)], dtype)
+            for text in texts
+        ]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of one document's ids, with the marks of the rules turned back."""
+        return " ".join(restore(words([self.vocab[int(i)] for i in ids], self.kind)))
+
+    def _tokens(self, text: str) -> list[str]:
+        if self.tokenizer is None:
+            raise UserError("the subword tokenizer is not trained yet; call fit(texts) first")
+        return self.tokenizer.tokenize(apply_rules(text))
+
+    # --- identity and storage -----------------------------------------------------------------
+
+    def description(self) -> dict[str, Any]:
+        """What a manifest says of it; two processors that agree here give the same ids."""
+        return {"kind": self.kind, "lang": self.lang, "vocab_sha256": vocab_hash(self.vocab)}
+
+    def tokenizer_key(self) -> str:
+        """Names the way from text to tokens, whatever the vocabulary (for caches)."""
+        pieces = getattr(self.tokenizer, "model", b"")
+        return f"{TEXT_FORMAT}:{self.kind}:{self.lang}:{hashlib.sha256(pieces).hexdigest()}"
+
+    def files(self) -> dict[str, bytes]:
+        """The processor as files of a model directory, name -> content."""
+        settings = {
+            "tokenizer": self.kind,
+            "lang": self.lang,
+            "max_vocab": self.max_vocab,
+            "min_freq": self.min_freq,
+            "text_format": TEXT_FORMAT,
+        }
+        written = {"processor.json": json.dumps(settings, indent=2, sort_keys=True).encode()}
+        if isinstance(self.tokenizer, SubwordTokenizer):
+            return written | {"spm.model": self.tokenizer.model}
+        return written | {"vocab.txt": write_vocab(self.vocab)}
+
+    @classmethod
+    def from_files(cls, files: dict[str, bytes]) -> "TextProcessor":
+        """The processor that `files` made.
+
+        Raises:
+            UserError: if a file is missing or does not hold what it should.
+        """
+        try:
+            settings = json.loads(files["processor.json"])
+            if settings.pop("text_format") != TEXT_FORMAT:
+                raise UserError(
+                    "processor.json was written by another version of the text rules; "
+                    "train the model again"
+                )
+            processor = cls(**settings)
+            if processor.kind == "word":
+                return processor.with_vocab(read_vocab(files["vocab.txt"]))
+            processor.tokenizer = SubwordTokenizer(files["spm.model"], processor.lang)
+            return processor.with_vocab(processor.tokenizer.vocab)
+        except KeyError as missing:
+            raise UserError(f"the text processor lacks {missing}; copy the model again") from None
+        except (TypeError, ValueError) as error:
+            raise UserError(f"the text processor's files are damaged: {error}") from None
+
+    def save(self, folder: str | Path) -> None:
+        """Write the processor's files into `folder`, which is made if need be."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in self.files().items():
+            (folder / name).write_bytes(content)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "TextProcessor":
+        """The processor that `save` wrote into `folder`."""
+        names = ("processor.json", "vocab.txt", "spm.model")
+        found = [Path(folder, name) for name in names]
+        if not found[0].is_file():
+            raise UserError(f"no text processor in {folder}: processor.json is missing there")
+        return cls.from_files({path.name: path.read_bytes() for path in found if path.is_file()})
+
+
+def id_dtype(vocab_size: int) -> type[np.unsignedinteger]:
+    """The smallest type that holds the ids of a vocabulary: 16 bit up to 65,536 tokens."""
+    return np.uint16 if vocab_size <= 1 << 16 else np.uint32
+
+
+def vocab_hash(vocab: Sequence[str]) -> str:
+    """sha256 over the tokens in order, hexadecimal."""
+    return hashlib.sha256(write_vocab(vocab)).hexdigest()
+
+
+def write_vocab(vocab: Sequence[str]) -> bytes:
+    """One token a line in UTF-8; newline and backslash within a token are escaped."""
+    lines = (
+        token.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r") for token in vocab
+    )
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
+
+
+def read_vocab(content: bytes) -> list[str]:
+    """The inverse of `write_vocab`."""
+    escapes = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
+    lines = content.decode("utf-8", "surrogatepass").split("\n")[:-1]
+    return [_unescape(line, escapes) if "\\" in line else line for line in lines]
+
+
+def _unescape(line: str, escapes: dict[str, str]) -> str:
+    characters: list[str] = []
+    position = 0
+    while position < len(line):
+        pair = line[position : position + 2]
+        characters.append(escapes.get(pair, line[position]))
+        position += 2 if pair in escapes else 1
+    return "".join(characters)
+
+
+def main(
+    *text: str,  # the text or texts to show
+    tokenizer: str = "word",  # word or subword
+    lang: str = "en",  # language of the word tokenizer
+    lm: str | None = None,  # model directory whose tokenizer and vocabulary to use instead
+) -> list[list[str]]:
+    """Show the tokens that a model would see; with --lm also which ones it does not know."""
+    if not text:
+        raise UserError("no text given; put one or more texts in quotes behind the command")
+    processor = _command_processor(text, tokenizer, lang, lm)
+    documents = processor.tokenize(text)
+    known = set(processor.vocab)
+    for tokens in documents:
+        shown = (t if not lm or t in known else f"{t}[{UNK}]" for t in tokens)
+        print(" ".join(shown).replace("\n", "\\n"))
+    return documents
+
+
+def _command_processor(
+    texts: Sequence[str], tokenizer: str, lang: str, lm: str | None
+) -> TextProcessor:
+    if lm is not None:
+        from ulmfit.artifacts import read_artifact
+
+        return TextProcessor.from_files(read_artifact(Path(lm)).processor_files())
+    processor = TextProcessor(tokenizer, lang)
+    if tokenizer == "subword":
+        print("(pieces trained on the text itself; --lm DIR shows those of a model)")
+        processor.fit(texts)
+    return processor
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,243 @@
+"""Word and subword tokenizers: text to which the rules were applied -> tokens.
+
+spaCy's rule-based word tokenizer (fastai's `WordTokenizer`) and SentencePiece's unigram model
+(fastai's `SubwordTokenizer`, with its flaws mended).
+"""
+
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ulmfit.errors import UserError
+from ulmfit.rules import SPECIAL_TOKENS
+
+if TYPE_CHECKING:  # spaCy takes a second to import
+    from spacy.tokenizer import Tokenizer as SpacyTokenizer
+    from spacy.tokens import Doc
+
+WORD_BOUNDARY = "▁"  # what a space within a token is written as, by fastai and SentencePiece
+
+# Runs of white space and of anything else: spaCy tokenizes each by itself.
+_RUNS = re.compile(r"\s+|\S+")
+# A special token takes the space before it along; SentencePiece would make a token of it.
+_SPECIAL = re.compile(rf"\s*\b({'|'.join(SPECIAL_TOKENS)})\b")
+# Distinct runs grow without end on web text; spaCy's own cache has no more entries than this.
+_CACHED_RUNS = 1_000_000
+
+
+class Tokenizer(Protocol):
+    """What a tokenizer of either kind offers; `kind` is "word" or "subword"."""
+
+    kind: str
+    lang: str
+
+    def tokenize(self, text: str) -> list[str]:
+        """Tokens of one text to which the rules were applied."""
+
+
+class WordTokenizer:
+    """spaCy's tokenizer of a language, token by token what fastai's `WordTokenizer` gives.
+
+    spaCy cuts a text at white space first and then tokenizes each run by itself; here the
+    tokens of a run are remembered, so that spaCy sees every distinct run once and no document
+    is built for a text.
+
+    Its last pass looks for special cases among the tokens of the whole text, white space or
+    not: in ``foo:) )`` it finds ``:))``, drops that as no rule has a space, and with it the
+    ``:)``. So a text in which that pass may see more than it sees in the runs goes to spaCy as
+    a whole, about one review in a hundred.
+    """
+
+    kind = "word"
+
+    def __init__(self, lang: str = "en") -> None:
+        self.lang = lang
+        self._tokens: dict[str, tuple[str, ...]] = {}
+
+    @cached_property
+    def _spacy(self) -> "SpacyTokenizer":
+        import spacy
+        from spacy.symbols import ORTH
+        from spacy.tokenizer import Tokenizer as SpacyTokenizer
+
+        try:
+            tokenizer = spacy.blank(self.lang).tokenizer
+        except ImportError as error:
+            raise UserError(
+                f"spaCy has no tokenizer for language {self.lang!r}; give a code such as 'en', "
+                f"'es' or 'de' ({error})"
+            ) from None
+        if not isinstance(tokenizer, SpacyTokenizer):
+            raise UserError(
+                f"spaCy's tokenizer for language {self.lang!r} knows no special tokens; "
+                "take the subword tokenizer"
+            )
+        for token in SPECIAL_TOKENS:
+            tokenizer.add_special_case(token, [{ORTH: token}])
+        return tokenizer
+
+    @cached_property
+    def _affixes(self) -> "SpacyTokenizer":
+        return _without_last_pass(self._spacy)
+
+    @cached_property
+    def _spaced_cases(self) -> tuple[str, ...]:
+        """Special cases of several runs ("и др."); English has none."""
+        return tuple(case for case in self._spacy.rules if len(case.split()) > 1)
+
+    @cached_property
+    def _last_pass(self) -> frozenset[str]:
+        """Tokens with which a result of the last pass may begin."""
+        from spacy.symbols import ORTH
+
+        spacy = self._spacy
+        return frozenset(
+            tokens[0][ORTH]
+            for case, tokens in spacy.rules.items()
+            if spacy.find_prefix(case) or spacy.find_suffix(case) or spacy.find_infix(case)
+        )
+
+    def tokenize(self, text: str) -> list[str]:
+        """Tokens of one text to which the rules were applied."""
+        if any(case in text for case in self._spaced_cases):
+            return list(_texts(self._spacy(text)))
+        known = self._tokens
+        tokens: list[str] = []
+        previous_was_text = False
+        for run in _RUNS.findall(text):
+            if previous_was_text and run[0] == " ":
+                # As in spaCy, one space after a word belongs to it.
+                run = run[1:]
+                previous_was_text = False
+                if not run:
+                    continue
+            else:
+                previous_was_text = not run.isspace()
+            found = known.get(run)
+            if found is None:
+                found = self._learn(run)
+            if not found:
+                return list(_texts(self._spacy(text)))
+            tokens += found
+        return tokens
+
+    def _learn(self, run: str) -> tuple[str, ...]:
+        """Tokens of a run; none where its neighbours may have a say."""
+        if len(self._tokens) >= _CACHED_RUNS:
+            self._tokens.clear()
+        tokens = _texts(self._spacy(run))
+        if not self._last_pass.isdisjoint(tokens) and tokens != _texts(self._affixes(run)):
+            tokens = ()
+        self._tokens[run] = tokens
+        return tokens
+
+
+def _texts(document: "Doc") -> tuple[str, ...]:
+    return tuple(token.text.replace(" ", WORD_BOUNDARY) for token in document)
+
+
+def _without_last_pass(tokenizer: "SpacyTokenizer") -> "SpacyTokenizer":
+    """The same tokenizer, but special cases count only where affixes were cut off.
+
+    spaCy's last pass looks for the cases that had an affix when they were added; these had none.
+    """
+    from spacy.tokenizer import Tokenizer as SpacyTokenizer
+
+    added = False
+
+    def once_added(search: Callable[[str], Any] | None, nothing: object) -> Callable | None:
+        return search and (lambda text: search(text) if added else nothing)
+
+    affixes = SpacyTokenizer(
+        tokenizer.vocab,
+        {case: tokens for case, tokens in tokenizer.rules.items() if " " not in case},
+        once_added(tokenizer.prefix_search, None),
+        once_added(tokenizer.suffix_search, None),
+        once_added(tokenizer.infix_finditer, ()),
+        tokenizer.token_match,
+        tokenizer.url_match,
+    )
+    added = True
+    return affixes
+
+
+class SubwordTokenizer:
+    """A SentencePiece unigram model over rule-processed text.
+
+    The special tokens are symbols of their own, never cut and never beside a doubled form
+    (fastai's `SubwordTokenizer` has both ``xxbos`` and ``▁xxbos``).
+    """
+
+    kind = "subword"
+
+    def __init__(self, model: bytes, lang: str = "en") -> None:
+        from sentencepiece import SentencePieceProcessor
+
+        self.lang = lang
+        self.model = model
+        try:
+            self._pieces = SentencePieceProcessor(model_proto=model)
+        except RuntimeError:
+            raise UserError("spm.model is no SentencePiece model; train or copy it again") from None
+
+    @property
+    def vocab(self) -> list[str]:
+        """The model's pieces, row by row of the embedding; the special tokens come first."""
+        return [self._pieces.id_to_piece(i) for i in range(self._pieces.get_piece_size())]
+
+    def tokenize(self, text: str) -> list[str]:
+        """Tokens of one text to which the rules were applied."""
+        return self._pieces.encode(_line(text), out_type=str)
+
+    @classmethod
+    def train(
+        cls, texts: Iterable[str], vocab_size: int, lang: str = "en", threads: int = 2
+    ) -> "SubwordTokenizer":
+        """A model of at most `vocab_size` pieces from `texts` (rules applied), one text a line."""
+        from sentencepiece import SentencePieceTrainer
+
+        with tempfile.TemporaryDirectory() as folder:
+            lines = Path(folder, "texts.txt")
+            with lines.open("w", encoding="utf-8", newline="\n") as file:
+                file.writelines(f"{_line(text)}\n" for text in texts)
+            prefix = Path(folder, "spm")
+            unk, pad, *others = SPECIAL_TOKENS
+            SentencePieceTrainer.train(
+                input=str(lines),
+                model_prefix=str(prefix),
+                vocab_size=vocab_size,
+                hard_vocab_limit=False,
+                character_coverage=0.99999,
+                model_type="unigram",
+                unk_id=0,
+                unk_piece=unk,
+                pad_id=1,
+                pad_piece=pad,
+                bos_id=-1,
+                eos_id=-1,
+                user_defined_symbols=others,
+                add_dummy_prefix=False,
+                max_sentence_length=1 << 20,
+                # A sample is enough to choose pieces; all of a large corpus takes hours.
+                input_sentence_size=200_000,
+                shuffle_input_sentence=False,
+                num_threads=threads,
+                minloglevel=2,
+            )
+            return cls(prefix.with_suffix(".model").read_bytes(), lang)
+
+
+def _line(text: str) -> str:
+    """`text` as SentencePiece gets it: one line, no surrogates (they have no UTF-8 form)."""
+    return _SPECIAL.sub(r"\1", " ".join(text.encode("utf-8", "replace").decode().split()))
+
+
+def words(tokens: Sequence[str], kind: str) -> list[str]:
+    """Whole words and special tokens: subword pieces are put together, words stay as they are."""
+    if kind == "word":
+        return [token.replace(WORD_BOUNDARY, " ") for token in tokens]
+    spaced = (f" {token} " if token in SPECIAL_TOKENS else token for token in tokens)
+    return "".join(spaced).replace(WORD_BOUNDARY, " ").split()

@@ -1,0 +1,218 @@
+"""Training a fastai `Learner` through the steps of a recipe, with checkpoints and a history."""
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fastai.callback.schedule  # noqa: F401 - gives Learner its fit_one_cycle
+import torch
+from fastai.callback.core import Callback, CancelEpochException
+from fastai.learner import Learner
+from torch import Tensor
+
+from ulmfit.checkpoint import (
+    discard_checkpoint,
+    optimizer_state,
+    random_state,
+    read_checkpoint,
+    restore_optimizer,
+    restore_random_state,
+    write_checkpoint,
+)
+from ulmfit.history import History
+from ulmfit.settings import Step
+
+_MINUTES_BETWEEN_CHECKPOINTS = 5.0
+
+
+@dataclass
+class Run:
+    """What is trained, where its checkpoint lies, and what makes it this run and no other.
+
+    identity: settings, data and parent; a checkpoint of another identity is refused.
+    """
+
+    learn: Learner
+    steps: Sequence[Step]
+    checkpoint: Path
+    identity: Mapping[str, Any]
+    history: History
+    say: Callable[[str], None] = print
+    minutes: float = _MINUTES_BETWEEN_CHECKPOINTS
+    _resumed: tuple[dict[str, Tensor], Any] | None = field(default=None, init=False)
+
+    def fit(self) -> list[dict[str, Any]]:
+        """Train through all steps; returns the history, one row an epoch.
+
+        Goes on from the checkpoint if there is one. The checkpoint of the finished training
+        stays until the caller has written its results and calls `discard`.
+        """
+        self._resumed = read_checkpoint(self.checkpoint, self.identity)
+        first = self._resumed[1]["step"] if self._resumed else 0
+        if self._resumed:
+            self.history.rows = self._resumed[1]["history"]
+            where = self._resumed[1]
+            self.say(f"going on at step {first + 1}, epoch {where['epoch'] + 1} of the checkpoint")
+        with _interrupts_noted() as interrupted:
+            for number in range(first, len(self.steps)):
+                self._fit_step(number, interrupted)
+        return self.history.rows
+
+    def discard(self) -> None:
+        """Remove the checkpoint, once what it is for is written."""
+        discard_checkpoint(self.checkpoint)
+
+    def _fit_step(self, number: int, interrupted: Callable[[], bool]) -> None:
+        step, learn = self.steps[number], self.learn
+        if learn.opt is None:
+            learn.create_opt()
+        learn.dls.train.share = step.share
+        groups = len(learn.opt.param_lists)
+        learn.freeze_to(groups - (step.groups or groups))
+        resumed, self._resumed = self._resumed, None
+        self.history.begin_step(number + 1)
+        keeper = _CheckpointKeeper(self, number, resumed, interrupted)
+        with learn.no_logging(), learn.no_bar():
+            learn.fit_one_cycle(
+                step.epochs,
+                lr_max=slice(*step.lr) if isinstance(step.lr, (list, tuple)) else step.lr,
+                div=step.div,
+                pct_start=step.pct_start,
+                wd=step.weight_decay,
+                cbs=[self.history, keeper],
+            )
+
+
+class _CheckpointKeeper(Callback):
+    """Writes the checkpoint every few minutes and at an epoch's end, and resumes from one."""
+
+    order = 60  # after everything that changes what is saved, the optimiser's step included
+
+    def __init__(
+        self,
+        run: Run,
+        number: int,
+        resumed: tuple[dict[str, Tensor], Any] | None,
+        interrupted: Callable[[], bool],
+    ) -> None:
+        self.run_of, self.number = run, number
+        self.resumed, self.interrupted = resumed, interrupted
+        self.saved_at = time.monotonic()
+
+    def before_fit(self) -> None:
+        if self.resumed:
+            tensors, facts = self.resumed
+            model = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
+            self.learn.model.load_state_dict(model)
+            restore_optimizer(self.learn.opt, tensors, facts["optimizer"])
+
+    def before_epoch(self) -> None:
+        if self.resumed and self.epoch < self.resumed[1]["epoch"]:
+            raise CancelEpochException
+        self.dls.train.epoch = self.epoch + 1000 * self.number
+
+    def before_train(self) -> None:
+        if not self.resumed:
+            return
+        tensors, facts = self.resumed
+        self.resumed = None
+        restore_random_state(tensors)
+        if facts["batch"]:
+            self.dls.train.start = facts["batch"]
+            self.learn.pct_train, self.learn.train_iter = facts["pct_train"], facts["train_iter"]
+            self.run_of.history.resume(facts["running"], facts["batch"])
+            _restore_hidden(self.learn.model, tensors)
+
+    def after_batch(self) -> None:
+        if not self.training:
+            return
+        self.batches_done += 1
+        stop = self.interrupted()
+        if stop or time.monotonic() - self.saved_at > 60 * self.run_of.minutes:
+            self._write(self.epoch, self.batches_done)
+        if stop:
+            self.run_of.history.close()
+            raise KeyboardInterrupt(
+                f"saved {self.run_of.checkpoint}; the same command goes on from there"
+            )
+
+    def after_epoch(self) -> None:
+        if self.resumed is None:
+            last = self.epoch + 1 == self.n_epoch
+            self._write(0 if last else self.epoch + 1, 0, self.number + last)
+
+    @property
+    def batches_done(self) -> int:
+        return self.run_of.history.batches
+
+    @batches_done.setter
+    def batches_done(self, value: int) -> None:
+        self.run_of.history.batches = value
+
+    def _write(self, epoch: int, batch: int, number: int | None = None) -> None:
+        learn = self.learn
+        opt_tensors, opt_facts = optimizer_state(learn.opt)
+        tensors = {f"model.{k}": v for k, v in learn.model.state_dict().items()}
+        tensors |= opt_tensors | random_state() | _hidden(learn.model)
+        facts = {
+            "run": dict(self.run_of.identity),
+            "step": self.number if number is None else number,
+            "epoch": epoch,
+            "batch": batch,
+            "pct_train": float(learn.pct_train),
+            "train_iter": learn.train_iter,
+            "optimizer": opt_facts,
+            "history": self.run_of.history.rows,
+            "running": self.run_of.history.running(),
+        }
+        write_checkpoint(self.run_of.checkpoint, tensors, facts)
+        self.saved_at = time.monotonic()
+
+
+def _recurrent(model: Any) -> Any:
+    return getattr(model[0], "module", model[0])
+
+
+def _hidden(model: Any) -> dict[str, Tensor]:
+    pairs = enumerate(_recurrent(model).hidden)
+    return {f"hidden.{i}.{j}": t for i, pair in pairs for j, t in enumerate(pair)}
+
+
+def _restore_hidden(model: Any, tensors: Mapping[str, Tensor]) -> None:
+    recurrent = _recurrent(model)
+    device = next(recurrent.parameters()).device
+    recurrent.hidden = [
+        tuple(tensors[f"hidden.{i}.{j}"].to(device) for j in (0, 1))
+        for i in range(len(recurrent.hidden))
+    ]
+    recurrent.bs = recurrent.hidden[0][0].shape[1]
+
+
+@contextlib.contextmanager
+def _interrupts_noted() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C is noted and acted upon between two batches; a second one interrupts at once."""
+    noted: list[bool] = []
+
+    def note(signum: int, frame: Any) -> None:
+        if noted:
+            raise KeyboardInterrupt
+        noted.append(True)
+
+    try:
+        before = signal.signal(signal.SIGINT, note)
+    except ValueError:  # not in the main thread: no signals arrive here
+        yield lambda: False
+        return
+    try:
+        yield lambda: bool(noted)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def parameters_of(model: torch.nn.Module) -> int:
+    """How many numbers are trained, tied weights counted once."""
+    return sum({id(p): p.numel() for p in model.parameters()}.values())
