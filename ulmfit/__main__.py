@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ulmfit import evaluate, stage2_lm, stage3_clf
-from ulmfit.artifacts import read_artifact
+from ulmfit.artifacts import MANIFEST, check_output, read_artifact, read_metrics
 from ulmfit.atomic import atomic_write
 from ulmfit.baseline import NAME as BASELINE
 from ulmfit.cli import run_command
 from ulmfit.data import load_data
 from ulmfit.errors import UserError
-from ulmfit.precision import keep_memory
+from ulmfit.manifest import library_versions
+from ulmfit.precision import hardware, keep_memory
 from ulmfit.settings import ClassifierSettings, LMSettings, as_recipe, load_settings
 from ulmfit.stage import StageResult, direction
 
@@ -48,12 +49,12 @@ def main(
     columns = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
     shared = {"data": data, "seed": seed, **columns}
     plan = Plan(recipe, overwrite, shared)
+    settings = _check(folder, pretrained, plan)
     lms, classifiers = {}, {}
     for name, backwards in DIRECTIONS.items():
         lms[name] = _language_model(folder / f"lm-{name}", backwards, pretrained, plan)
         classifiers[name] = _classifier(folder / f"clf-{name}", backwards, lms[name].path, plan)
     print("\nevaluating on the test part")
-    settings = load_settings(ClassifierSettings, recipe, shared)
     summary = {
         "recipe": recipe,
         "data": settings.data,
@@ -72,11 +73,38 @@ def main(
             **{f"clf_{name}": str(clf.path) for name, clf in classifiers.items()},
         },
         "samples": lms["fwd"].metrics["samples"],
+        "hardware": hardware(),
+        "versions": library_versions(),
     }
     atomic_write(folder / "summary.json", json.dumps(summary, indent=2, sort_keys=True) + "\n")
     print(summary_text(summary))
     print(f"\nthe figures are in {folder / 'summary.json'}")
     return summary
+
+
+def _check(folder: Path, pretrained: str | None, plan: Plan) -> ClassifierSettings:
+    """Raise before any training what a later stage would raise; returns stage 3's settings."""
+    lm = load_settings(LMSettings, plan.recipe, {**plan.shared, "pretrained": pretrained})
+    settings = load_settings(ClassifierSettings, plan.recipe, plan.shared)
+    for name in DIRECTIONS:
+        for out, kind, of_stage in (
+            (folder / f"lm-{name}", "lm", lm),
+            (folder / f"clf-{name}", "classifier", settings),
+        ):
+            if plan.overwrite or not _finished(out, kind, of_stage):
+                check_output(out, plan.overwrite)
+    frame = load_data(
+        settings.data, **settings.columns(), seed=settings.seed, say=lambda line: None
+    )
+    test = frame[frame["split"] == "test"]
+    if test.empty or test["label"].isna().any():
+        found = f"{int(test['label'].isna().sum()):,} of {len(test):,} test rows without a label"
+        raise UserError(
+            f"{settings.data}: found {'no test rows' if test.empty else found}, expected labelled "
+            "ones for the evaluation; add them, or run python -m ulmfit.stage2_lm and "
+            "ulmfit.stage3_clf by themselves"
+        )
+    return settings
 
 
 def _language_model(out: Path, backwards: bool, pretrained: str | None, plan: Plan) -> StageResult:
@@ -110,16 +138,22 @@ def _classifier(out: Path, backwards: bool, lm: Path, plan: Plan) -> StageResult
 
 def _kept(out: Path, kind: str, settings: LMSettings | ClassifierSettings) -> StageResult | None:
     """What an earlier call with the same settings wrote."""
-    if not out.is_dir():
+    if not _finished(out, kind, settings):
         return None
+    print(f"{out} is finished already and kept; --overwrite trains again")
+    return StageResult(out, read_metrics(out))
+
+
+def _finished(out: Path, kind: str, settings: LMSettings | ClassifierSettings) -> bool:
+    if not (out / MANIFEST).is_file():
+        return False
     artifact = read_artifact(out, kind)
     if artifact.manifest.recipe != json.loads(json.dumps(as_recipe(settings))):
         raise UserError(
             f"{out} holds a model of other settings; pass --overwrite to train again, or choose "
             "another --out"
         )
-    print(f"{out} is finished already and kept; --overwrite trains again")
-    return StageResult(out, json.loads((out / "metrics.json").read_text(encoding="utf-8")))
+    return True
 
 
 def _evaluation(folders: list[str], settings: ClassifierSettings) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from ulmfit.manifest import KINDS, Manifest, json_text, plain
 if TYPE_CHECKING:  # torch takes seconds to import; a command that only checks --out needs none
     from torch import Tensor
 
+    from ulmfit.text import TextProcessor
+
 MANIFEST, METRICS, HISTORY, CARD = "manifest.json", "metrics.json", "history.csv", "README.md"
 ENCODER, HEAD = "encoder.safetensors", "head.safetensors"
 ALWAYS = (ENCODER, HEAD, HISTORY, CARD)  # hashed files that every model directory has
@@ -46,6 +48,31 @@ class Artifact:
         """The files that the text processor wrote, by name."""
         names = [name for name in self.manifest.files if name not in ALWAYS]
         return {name: (self.path / name).read_bytes() for name in names}
+
+    def processor(self) -> "TextProcessor":
+        """The text processor, if it is the one that the weights were trained with.
+
+        Raises:
+            UserError: its files are damaged, or tokenizer or vocabulary are not the manifest's.
+        """
+        from ulmfit.text import TextProcessor
+
+        try:
+            processor = TextProcessor.from_files(self.processor_files())
+        except UserError as error:
+            raise UserError(f"{self.path}: {error}") from None
+        found, expected = processor.description(), self.manifest.tokenizer
+        found |= {"vocab_sz": len(processor.vocab)}
+        expected = expected | {"vocab_sz": self.manifest.config.get("vocab_sz")}
+        differ = sorted(key for key in found | expected if found.get(key) != expected.get(key))
+        if differ:
+            key = differ[0]
+            raise UserError(
+                f"{self.path}: the text processor is not the one that the encoder was trained with:"
+                f" found {key} {found.get(key)}, {MANIFEST} has {expected.get(key)};"
+                " copy or train the model again"
+            )
+        return processor
 
     def history(self) -> list[dict[str, Any]]:
         """One row an epoch: numbers as numbers, empty cells as None."""
@@ -146,6 +173,16 @@ def update_metrics(path: Path, metrics: dict[str, Any]) -> None:
         raise UserError(f"{path} does not exist")
     _check_present(path, MANIFEST)
     atomic_write(path / METRICS, json_text(metrics))
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """What ``metrics.json`` of the model directory `path` holds."""
+    try:
+        return dict(json.loads((path / METRICS).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        raise UserError(
+            f"{path / METRICS} is missing or damaged; copy or train the model again"
+        ) from None
 
 
 def check_pair(artifacts: list[Artifact]) -> None:

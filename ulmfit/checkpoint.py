@@ -31,8 +31,13 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[s
     atomic_write(path, save(plain, {"facts": json.dumps(facts)}))
 
 
-def read_checkpoint(path: Path, run: Mapping[str, Any]) -> tuple[dict[str, Tensor], Any] | None:
+def read_checkpoint(
+    path: Path, run: Mapping[str, Any], afresh: bool = False
+) -> tuple[dict[str, Tensor], Any] | None:
     """Tensors and facts of the checkpoint of `run`; None if there is no checkpoint.
+
+    Args:
+        afresh: pass over a checkpoint that cannot be used, instead of refusing.
 
     Raises:
         UserError: if it is damaged, or of another run (other settings or data).
@@ -40,21 +45,41 @@ def read_checkpoint(path: Path, run: Mapping[str, Any]) -> tuple[dict[str, Tenso
     if not path.exists():
         return None
     try:
+        return _read(path, json.loads(json.dumps(dict(run))))
+    except UserError:
+        if afresh:
+            return None
+        raise
+
+
+def _read(path: Path, now: dict[str, Any]) -> tuple[dict[str, Tensor], Any]:
+    try:
         with safe_open(str(path), framework="pt") as file:
             facts = json.loads(file.metadata()["facts"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        before = facts["run"]
     except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
         raise UserError(
             f"the checkpoint {path} cannot be read ({error}); delete it to start afresh"
         ) from None
-    before, now = facts.get("run", {}), json.loads(json.dumps(dict(run)))
-    different = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
-    if different:
+    if different := _different(before, now):
         raise UserError(
             f"the checkpoint {path} is of another run (other {', '.join(different)}); give the "
             "same command to go on with it, or --overwrite to start afresh"
         )
     return tensors, facts
+
+
+def _different(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Names of what differs, of the settings each one by itself."""
+    names = []
+    for name in sorted(before.keys() | now.keys()):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            names += [f"{name[:-1]} {inner}" for inner in _different(old, new)]
+        elif old != new:
+            names.append(name)
+    return names
 
 
 def discard_checkpoint(path: Path) -> None:
@@ -78,12 +103,13 @@ def optimizer_state(opt: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def restore_optimizer(opt: Any, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """The inverse of `optimizer_state`."""
+    """The inverse of `optimizer_state`; the tensors go where the weights are."""
     states = [dict(numbers) for numbers in facts["state"]]
+    weights = [weight for weight, *_ in opt.all_params()]
     for name, tensor in tensors.items():
         if name.startswith("opt."):
             _, number, key = name.split(".", 2)
-            states[int(number)][key] = tensor
+            states[int(number)][key] = tensor.to(weights[int(number)].device)
     opt.load_state_dict({"state": states, "hypers": [dict(h) for h in facts["hypers"]]})
 
 

@@ -7,7 +7,7 @@ arguments), so that it is the Python API and the command line at once.
 import inspect
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, TypeVar
 
 from fastcore.docments import docments
@@ -27,7 +27,7 @@ def settings_flags(settings: type) -> Callable[[F], F]:
     """
 
     def decorate(func: F) -> F:
-        notes = docments(settings)
+        notes = field_notes(settings)
         signature = inspect.signature(func)
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         flags = [
@@ -45,6 +45,14 @@ def settings_flags(settings: type) -> Callable[[F], F]:
         return func
 
     return decorate
+
+
+def field_notes(settings: type) -> dict[str, str]:
+    """The note on each field of a dataclass, inherited ones included (`docments` has its own)."""
+    notes: dict[str, str] = {}
+    for base in reversed([base for base in settings.__mro__ if is_dataclass(base)]):
+        notes |= {name: note for name, note in docments(base).items() if note}
+    return notes
 
 
 def run_command(func: Callable[..., Any]) -> None:
@@ -72,13 +80,20 @@ def _call(func: Callable[..., Any]) -> None:
     func(*positional, **arguments)
 
 
+def _program(func: Callable[..., Any]) -> str:
+    """How the command is called; run with -m, its module goes by the name __main__."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    module = spec.name if func.__module__ == "__main__" and spec else func.__module__
+    return f"python -m {module.removesuffix('.__main__')}"
+
+
 def _fail(line: str, status: int) -> int:
     print(line, file=sys.stderr)
     return status
 
 
 def _arguments(func: Callable[..., Any]) -> dict[str, Any]:
-    parser = anno_parser(func)
+    parser = anno_parser(func, prog=_program(func))
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
     def error(message: str) -> None:

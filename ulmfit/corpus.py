@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ulmfit.atomic import atomic_directory
+from ulmfit.precision import cores
 from ulmfit.rules import apply_rules
 from ulmfit.text import UNK_ID, TextProcessor, id_dtype, read_vocab, write_vocab
 from ulmfit.tokenizers import Tokenizer
@@ -164,7 +165,7 @@ def _merge(chunks: Iterable[_Chunk]) -> TokenizedTexts:
 def _tokenize_chunks(
     texts: Sequence[str], processor: TextProcessor, workers: int | None
 ) -> Iterator[_Chunk]:
-    workers = os.cpu_count() or 1 if workers is None else workers
+    workers = cores() if workers is None else workers
     chunks = (texts[i : i + _CHUNK] for i in range(0, len(texts), _CHUNK))
     tokenizer = processor.tokenizer
     assert tokenizer is not None, "train the pieces of a subword tokenizer first"

@@ -8,4 +8,9 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        self.line = " ".join(message.split())
+        super().__init__(self.line)
+
+    def __str__(self) -> str:
+        # fastai puts words of its own into the arguments of what a callback raises.
+        return self.line

@@ -1,13 +1,12 @@
 """Measure classifiers and their ensemble: the one place that reads the labels of test."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 
-from ulmfit.artifacts import update_metrics
+from ulmfit.artifacts import read_metrics, update_metrics
 from ulmfit.baseline import tfidf_probabilities
 from ulmfit.cli import run_command
 from ulmfit.data import load_data, without_test_labels
@@ -44,12 +43,13 @@ def main(
         data = str(manifest.recipe["data"])
         columns = {c: given or manifest.recipe[c] or None for c, given in columns.items()}
     texts, truth = _labelled_texts(data, split, columns, manifest.seed, classifier.labels)
+    kept = [read_metrics(Path(folder)) for folder in folders]
     results = measure(classifier, texts, truth)
     named = dict(zip([*folders, "ensemble"], results, strict=False))
-    for folder, figures in zip(folders, results, strict=False):
-        _keep(Path(folder), split, figures)
     print(f"{len(texts):,} texts, split {split}")
     print(figures_table(named))
+    for folder, metrics, figures in zip(folders, kept, results, strict=False):
+        update_metrics(Path(folder), {**metrics, "evaluation": {split: figures}})
     return named
 
 
@@ -109,11 +109,6 @@ def _labelled_texts(
             f"{', '.join(labels)}"
         )
     return part["text"].tolist(), _numbers(part["label"], labels)
-
-
-def _keep(folder: Path, split: str, figures: dict[str, Any]) -> None:
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    update_metrics(folder, {**metrics, "evaluation": {split: figures}})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 fastai's `LMLearner.predict` reads the whole text again for every word.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class Sampling:
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
+        if not 0 <= self.temperature < math.inf:  # nan is neither
             raise UserError(f"--temperature is {self.temperature}, expected 0 or more")
         if self.top_k < 0:
             raise UserError(f"--top-k is {self.top_k}, expected 0 (all words) or more")
@@ -44,7 +45,9 @@ class Sampling:
         """One id a row of `logits`, shape (samples, vocabulary)."""
         if self.temperature == 0:
             return logits.argmax(1)
-        probabilities = (self._kept(logits) / self.temperature).softmax(1)
+        kept = self._kept(logits)
+        # The largest is 0, so that no temperature makes it infinite.
+        probabilities = ((kept - kept.amax(1, keepdim=True)) / self.temperature).softmax(1)
         return torch.multinomial(probabilities.cpu(), 1, generator=generator)[:, 0].to(
             logits.device
         )
@@ -87,7 +90,9 @@ def generate(
     step = torch.tensor([start] * n, device=device)
     written: list[Tensor] = []
     for _ in range(words):
-        logits = model(step)[0].logits()[:, -1]
+        read = model(step)[0]
+        # Only the last token's: those of a long prompt would fill the memory.
+        logits = replace(read, hidden=read.hidden[:, -1:]).logits()[:, 0]
         logits[:, never.to(device)] = -torch.inf
         drawn = sampling.draw(logits, generator)
         written.append(drawn)
@@ -104,10 +109,10 @@ def _text(processor: TextProcessor, ids: list[int], backwards: bool) -> str:
 
 def load_lm(artifact: Artifact) -> tuple[Any, TextProcessor]:
     """The language model and the text processor of a model directory."""
-    processor = TextProcessor.from_files(artifact.processor_files())
-    model = build_lm(EncoderConfig(**artifact.manifest.config))
-    load_encoder(model, artifact.encoder())
-    load_head(model, artifact.head())
+    processor = artifact.processor()
+    model = build_lm(EncoderConfig.from_dict(artifact.manifest.config, artifact.path))
+    load_encoder(model, artifact.encoder(), artifact.path)
+    load_head(model, artifact.head(), artifact.path)
     return model.eval(), processor
 
 

@@ -33,8 +33,6 @@ class History(Callback):
         self.say = say
         self.rows: list[dict[str, Any]] = []
         self.step = 1
-        self.batches = 0
-        self._lr_max = 0.0
         self._bar: tqdm | None = None
         self._zero()
 
@@ -43,6 +41,8 @@ class History(Callback):
         self._correct = 0
         self._tokens = 0
         self._spent = 0.0
+        self._lr_max = 0.0
+        self.batches = 0  # of the epoch, those before an interruption included
 
     def begin_step(self, step: int) -> None:
         """Rows from now on belong to step `step` of the recipe (counted from 1)."""
@@ -50,23 +50,28 @@ class History(Callback):
 
     def running(self) -> dict[str, Any]:
         """The sums of an epoch under way, for a checkpoint."""
-        spent = self._spent + time.monotonic() - self._began
-        return {"train": self._totals["train"], "tokens": self._tokens, "spent": spent}
+        return {
+            "train": self._totals["train"],
+            "tokens": self._tokens,
+            "spent": self._seconds(),
+            "lr_max": self._lr_max,
+        }
 
     def resume(self, running: dict[str, Any], batches: int) -> None:
         """Take up an epoch where `running` left it."""
         self._totals["train"] = list(running["train"])
         self._tokens, self._spent, self.batches = running["tokens"], running["spent"], batches
+        self._lr_max = running.get("lr_max", 0.0)
         if self._bar is not None:
             self._bar.update(batches)
 
     def before_train(self) -> None:
         self._zero()
-        self.batches = 0
         self._began = self._said = time.monotonic()
         if sys.stderr.isatty():
             name = f"step {self.step} epoch {self.epoch + 1}/{self.n_epoch}"
-            self._bar = tqdm(total=self.n_iter, desc=name, leave=False, unit="batch")
+            # fastai sets n_iter after this event
+            self._bar = tqdm(total=len(self.dl), desc=name, leave=False, unit="batch")
 
     def after_batch(self) -> None:
         loss, targets = self.learn.loss.item(), self.yb[0].numel()
@@ -74,6 +79,8 @@ class History(Callback):
         totals[0] += loss * targets
         totals[1] += targets
         if self.training:
+            self.batches += 1
+            self._lr_max = max(self._lr_max, self._lr())
             self._check(loss)
             self._progress(loss)
         else:
@@ -82,7 +89,7 @@ class History(Callback):
     def _check(self, loss: float) -> None:
         if not math.isfinite(loss):
             raise UserError(
-                f"the loss became {loss} at batch {self.iter + 1} of epoch {self.epoch + 1} "
+                f"the loss became {loss} at batch {self.batches} of epoch {self.epoch + 1} "
                 f"(learning rate {self._lr():.2g}); lower the learning rate of the recipe's step"
             )
 
@@ -95,7 +102,7 @@ class History(Callback):
             self._bar.update(1)
         elif time.monotonic() - self._said > _SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
-            done = (self.iter + 1) / self.n_iter
+            done = self.batches / self.n_iter
             left = (1 - done) / done * self._seconds()
             self.say(
                 f"  step {self.step} epoch {self.epoch + 1}/{self.n_epoch}: {done:4.0%}, "
@@ -127,10 +134,6 @@ class History(Callback):
         row["tokens_per_second"] = round(self._tokens / self._train_seconds)
         self.rows.append(row)
         self.say("  " + "  ".join(_shown(name, value) for name, value in row.items()))
-
-    def before_batch(self) -> None:
-        if self.training:
-            self._lr_max = max(self._lr_max if self.iter else 0.0, self._lr())
 
     def close(self) -> None:
         """Take the progress bar off the terminal."""

@@ -15,7 +15,7 @@ from ulmfit.errors import UserError
 from ulmfit.lm_loss import LMLoss
 from ulmfit.loaders import LMLoader, data_loaders
 from ulmfit.models import lm_groups
-from ulmfit.precision import Autocast, autocast
+from ulmfit.precision import Autocast, HoleReturner, autocast
 from ulmfit.settings import LMSettings, PretrainSettings
 
 # fastai's momentum for text (`TextLearner`); ULMFiT trains with Adam, beta1 0.7 (section 4.1).
@@ -69,6 +69,7 @@ def lm_learner(
         moms=MOMENTUM,
         cbs=[
             Autocast(device, dtype),
+            HoleReturner(),
             *rnn_cbs(settings.alpha, settings.beta),
             *([GradientClip(settings.clip)] if settings.clip else []),
         ],

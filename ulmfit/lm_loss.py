@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 # Tokens at a time: their logits stay in the last-level cache, the products are still large.
-_CHUNK = 1152
+_CHUNK = 576
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,31 @@ def _loss_and_correct(
     return total / len(targets), correct
 
 
+class _Workspace:
+    """Room for the logits of a chunk, kept from step to step.
+
+    Blocks of this size, taken and returned at every step, either fault in page by page each time
+    or leave holes in the heap, which then grows.
+    """
+
+    def __init__(self) -> None:
+        self._key: tuple[Any, ...] = ()
+        self._low, self._full = torch.empty(0), torch.empty(0)
+
+    def take(self, rows: int, hidden: Tensor, vocabulary: int) -> tuple[Tensor, Tensor]:
+        """Two (rows, vocabulary) tensors: in the precision of `hidden`, and in float32."""
+        key = (_CHUNK, vocabulary, hidden.dtype, hidden.device)
+        if key != self._key:
+            shape, device = (_CHUNK, vocabulary), hidden.device
+            self._low = torch.empty(shape, dtype=hidden.dtype, device=device)
+            self._full = torch.empty(shape, dtype=torch.float32, device=device)
+            self._key = key
+        return self._low[:rows], self._full[:rows]
+
+
+_workspace = _Workspace()
+
+
 class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
@@ -77,25 +102,30 @@ class _ChunkedLoss(torch.autograd.Function):
         grad_bias = torch.zeros_like(bias)
         for i in range(0, len(targets), _CHUNK):
             part, rows = targets[i : i + _CHUNK, None], hidden[i : i + _CHUNK]
-            logits = torch.addmm(low_bias, rows, low_weight.t()).float()
-            log_total = logits.logsumexp(1, keepdim=True)
-            total += (log_total - logits.gather(1, part)).sum()
-            # d loss / d logits = softmax - one-hot, in place of the logits
-            gradient = logits.sub_(log_total).exp_()
+            logits, gradient = _workspace.take(len(rows), hidden, len(weight))
+            torch.addmm(low_bias, rows, low_weight.t(), out=logits)
+            torch.softmax(logits, 1, dtype=torch.float32, out=gradient)
+            # The largest probability never underflows, as that of a target may: log of the sum
+            # of exponentials = largest logit - log of the largest probability.
+            largest, at = logits.max(1, keepdim=True)
+            total += (largest.float() - logits.gather(1, part).float()).sum()
+            total -= gradient.gather(1, at).log_().sum()
+            # d loss / d logits = softmax - one-hot
             gradient.scatter_add_(1, part, torch.full_like(part, -1, dtype=gradient.dtype))
-            gradient.div_(len(targets))
             grad_bias += gradient.sum(0)
-            low_gradient = gradient.to(hidden.dtype)
-            grad_hidden[i : i + _CHUNK] = low_gradient @ low_weight
+            low_gradient = logits.copy_(gradient)
+            torch.mm(low_gradient, low_weight, out=grad_hidden[i : i + _CHUNK])
             if grad_weight is not None:
                 grad_weight += low_gradient.t() @ rows
         ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
+        ctx.targets = len(targets)
         return total / len(targets)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
         grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
+        scale = grad_loss / ctx.targets
         if grad_weight is not None:
-            grad_weight = grad_weight * grad_loss
-        return grad_hidden * grad_loss, grad_weight, grad_bias * grad_loss, None
+            grad_weight = grad_weight * scale
+        return grad_hidden * scale.to(grad_hidden.dtype), grad_weight, grad_bias * scale, None

@@ -165,10 +165,8 @@ class ClassifierLoader:
     def _shuffled(self) -> list[np.ndarray]:
         rng = np.random.default_rng([self.seed, self.epoch])
         order = rng.permutation(len(self.corpus))[: self._documents]
-        stretch = self.batch_size * _SORTED_STRETCH
         batches = []
-        for i in range(0, len(order), stretch):
-            part = order[i : i + stretch]
+        for part in _cut(order, self.batch_size * _SORTED_STRETCH):
             part = part[np.argsort(-self._lengths[part], kind="stable")]
             batches += _cut(part, self.batch_size)
         longest = max(range(len(batches)), key=lambda b: self._lengths[batches[b][0]])
@@ -177,7 +175,7 @@ class ClassifierLoader:
 
 
 def _cut(documents: np.ndarray, size: int) -> list[np.ndarray]:
-    """Batches of `size` documents; one left over joins the last, as no batch norm takes it."""
+    """Parts of `size` documents; one left over joins the last, as no batch norm takes it."""
     batches = [documents[i : i + size] for i in range(0, len(documents), size)]
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [np.concatenate(batches[-2:])]
@@ -190,4 +188,8 @@ def data_loaders(
     device: torch.device | str = "cpu",
 ) -> DataLoaders:
     """fastai's `DataLoaders` over the two, for a `Learner`."""
-    return DataLoaders(train, valid, device=torch.device(device))
+    loaders = DataLoaders(train, valid)
+    # `DataLoaders(device=...)` is ignored for loaders without `to`; a `Learner` would then move
+    # the model to fastai's own choice, Apple's GPU for one.
+    loaders._device = torch.device(device)
+    return loaders

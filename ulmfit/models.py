@@ -5,7 +5,7 @@ encoder and pooling are the project's own where fastai's depend on batch-mates o
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
@@ -42,9 +42,31 @@ class EncoderConfig:
     n_hid: int
     n_layers: int = 3
 
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any], where: object) -> "EncoderConfig":
+        """The inverse of `as_dict`; other keys are left alone."""
+        return cls(**config_numbers(config, [f.name for f in fields(cls)], where))
+
     def as_dict(self) -> dict[str, int]:
         """As a manifest holds it."""
         return asdict(self)
+
+
+def config_numbers(
+    config: Mapping[str, Any], names: Sequence[str], where: object
+) -> dict[str, int]:
+    """What a manifest's config says of `names`; `where` is the model directory.
+
+    Raises:
+        UserError: one is missing or no whole number above 0.
+    """
+    bad = [name for name in names if type(config.get(name)) is not int or config[name] < 1]
+    if bad:
+        raise UserError(
+            f"{where}: found {bad[0]} {config.get(bad[0])!r} in the manifest's config, expected a "
+            "whole number above 0; copy or train the model again"
+        )
+    return {name: config[name] for name in names}
 
 
 # size -> embedding, hidden units, layers. "base" is the paper's (section 4.1) and fastai's;
@@ -151,34 +173,46 @@ def head_weights(model: SequentialRNN) -> dict[str, Tensor]:
     return {name: weight.detach() for name, weight in model[1].state_dict().items()}
 
 
-def load_encoder(model: SequentialRNN, weights: Mapping[str, Tensor]) -> None:
-    """Copy `weights` into the encoder of a language model or classifier, by strict names."""
-    _copy(encoder_weights(model), weights)
+def load_encoder(model: SequentialRNN, weights: Mapping[str, Tensor], where: object = None) -> None:
+    """Copy `weights` into the encoder of a language model or classifier, by strict names.
+
+    Raises:
+        UserError: other names or shapes; `where` says whose they are.
+    """
+    _copy(encoder_weights(model), weights, where)
     model.reset()  # fastai's WeightDropout keeps a copy of the recurrent weights
 
 
-def load_head(model: SequentialRNN, weights: Mapping[str, Tensor]) -> None:
-    """Copy `weights` into the decoder or the classifier's head, by strict names."""
-    _copy(head_weights(model), weights)
+def load_head(model: SequentialRNN, weights: Mapping[str, Tensor], where: object = None) -> None:
+    """Copy `weights` into the decoder or the classifier's head; raises as `load_encoder`."""
+    _copy(head_weights(model), weights, where)
 
 
 def _encoder(model: SequentialRNN) -> AWD_LSTM:
     return model[0] if isinstance(model[0], AWD_LSTM) else model[0].module
 
 
-def _copy(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+def _copy(own: Mapping[str, Tensor], given: Mapping[str, Tensor], where: object) -> None:
+    problem = _misfit(own, given)
+    if problem:
+        raise UserError(f"{where}: {problem}; copy or train the model again" if where else problem)
+    for name, tensor in own.items():
+        tensor.copy_(given[name])
+
+
+def _misfit(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
     if own.keys() != given.keys():
-        raise UserError(
+        return (
             f"the weights are not this model's: missing {sorted(own.keys() - given.keys())}, "
             f"unknown {sorted(given.keys() - own.keys())}"
         )
     for name, tensor in own.items():
         if tensor.shape != given[name].shape:
-            raise UserError(
+            return (
                 f"weight {name} has shape {tuple(given[name].shape)}, expected "
                 f"{tuple(tensor.shape)}: size or vocabulary differ"
             )
-        tensor.copy_(given[name])
+    return ""
 
 
 def remap_vocabulary(

@@ -1,9 +1,13 @@
 """What the hardware does best: number format, memory allocator, device, and seeds."""
 
+import contextlib
 import ctypes
 import os
+import platform
 import random
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +17,8 @@ from fastai.callback.core import Callback
 from ulmfit.errors import UserError
 
 PRECISIONS = ("auto", "bfloat16", "float32")
+
+_SECONDS_BETWEEN_RETURNS = 60.0
 
 
 def default_device() -> torch.device:
@@ -80,21 +86,70 @@ def keep_memory() -> None:
     A training step takes and returns buffers of hundreds of megabytes. By default each is mapped
     afresh and every page of it faults, which costs more time than the arithmetic.
     """
+    mallopt = _glibc("mallopt")
+    if mallopt is not None:
+        trim_threshold, top_pad, mmap_max = -1, -2, -4  # <malloc.h>
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(top_pad, 64 << 20)
+
+
+def return_holes() -> None:
+    """Give the kernel back what lies free between blocks in use.
+
+    The price of `keep_memory`: blocks of many sizes leave holes that no request fits, and over
+    hours the heap would grow by gigabytes. Done every few minutes, this costs no time to speak of.
+    """
+    malloc_trim = _glibc("malloc_trim")
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
+class HoleReturner(Callback):
+    """Calls `return_holes` once a minute of training."""
+
+    run_valid = False
+
+    def before_fit(self) -> None:
+        self._returned = time.monotonic()
+
+    def after_batch(self) -> None:
+        if time.monotonic() - self._returned > _SECONDS_BETWEEN_RETURNS:
+            return_holes()
+            self._returned = time.monotonic()
+
+
+def _glibc(function: str) -> Any:
+    """A function of the C library; None where that is not glibc."""
     if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:  # musl
-        return
-    trim_threshold, top_pad, mmap_max = -1, -2, -4  # <malloc.h>
-    mallopt(mmap_max, 0)
-    mallopt(trim_threshold, 2**31 - 1)
-    mallopt(top_pad, 64 << 20)
+        return None
+    return getattr(ctypes.CDLL(None), function, None)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS, Windows
 
 
 def use_all_cores() -> None:
     """One thread a core that this process may use, unless OMP_NUM_THREADS says otherwise."""
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        torch.set_num_threads(cores())
+
+
+def hardware() -> str:
+    """Name of what computes here, for figures: CPU model and cores, and the GPU if there is one."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), name)
+    features = [f for f in ("amx_bf16", "avx512_bf16") if torch.cpu.get_capabilities().get(f)]
+    parts = [name, f"{cores()} cores", *features]
+    if torch.cuda.is_available():
+        parts.append(torch.cuda.get_device_name())
+    return ", ".join(parts)
 
 
 def set_seed(seed: int) -> None:

@@ -1,6 +1,7 @@
 """Classes and probabilities of texts, from one classifier or an ensemble."""
 
-from collections.abc import Callable, Sequence
+import csv
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +15,15 @@ from ulmfit.cli import run_command
 from ulmfit.corpus import Corpus, TokenizedTexts, tokenize_texts
 from ulmfit.errors import UserError
 from ulmfit.loaders import ClassifierLoader
-from ulmfit.models import EncoderConfig, build_classifier, load_encoder, load_head
+from ulmfit.models import (
+    EncoderConfig,
+    build_classifier,
+    config_numbers,
+    load_encoder,
+    load_head,
+)
 from ulmfit.precision import autocast, default_device, keep_memory, resolve_precision
 from ulmfit.readers import read_file
-from ulmfit.text import TextProcessor
 
 # Longer chunks than in training: no gradients are kept, and each chunk has a price of its own.
 _BPTT = 256
@@ -45,20 +51,18 @@ class LoadedModel:
     """One classifier of a model directory."""
 
     def __init__(self, artifact: Artifact) -> None:
-        config = dict(artifact.manifest.config)
-        max_len, hidden = config.pop("max_len"), config.pop("hidden")
+        config, path = artifact.manifest.config, artifact.path
         self.artifact = artifact
         self.backwards = artifact.manifest.direction == "backward"
-        self.processor = TextProcessor.from_files(artifact.processor_files())
+        self.processor = artifact.processor()
         self.model = build_classifier(
-            EncoderConfig(**config),
+            EncoderConfig.from_dict(config, path),
             len(artifact.manifest.labels),
             bptt=_BPTT,
-            max_len=max_len,
-            hidden=hidden,
+            **config_numbers(config, ["max_len", "hidden"], path),
         )
-        load_encoder(self.model, artifact.encoder())
-        load_head(self.model, artifact.head())
+        load_encoder(self.model, artifact.encoder(), path)
+        load_head(self.model, artifact.head(), path)
         self.model.eval()
 
     def probabilities(
@@ -110,41 +114,64 @@ class Classifier:
 
         A missing text counts as an empty one.
         """
-        columns = ["label", "probability", *self.labels]
+        if isinstance(texts, str):
+            raise UserError("found one text, expected a list of texts; predict([text]) takes one")
         if len(texts) == 0:
-            return pd.DataFrame(columns=columns)
-        plain = [text if isinstance(text, str) else "" for text in texts]
-        probabilities = np.mean(self.probabilities_by_model(plain), axis=0)
+            return prediction_frame(np.zeros((0, len(self.labels)), np.float32), self.labels)
+        probabilities = np.mean(self.probabilities_by_model([_plain(t) for t in texts]), axis=0)
         return prediction_frame(probabilities, self.labels)
+
+
+def _plain(text: Any) -> str:
+    if isinstance(text, str):
+        return text
+    missing = text is None or text is pd.NA or text != text  # nan is not equal to itself
+    return "" if missing else str(text)
 
 
 def prediction_frame(probabilities: np.ndarray, labels: Sequence[str]) -> pd.DataFrame:
     """Probabilities of shape (texts, classes) as the table that `predict` returns."""
     best = probabilities.argmax(1)
-    return pd.DataFrame(
-        {
-            "label": [labels[i] for i in best],
-            "probability": probabilities[np.arange(len(best)), best],
-            **{label: probabilities[:, i] for i, label in enumerate(labels)},
-        }
-    )
+    columns: dict[str, Any] = {
+        "label": [labels[i] for i in best],
+        "probability": probabilities[np.arange(len(best)), best],
+    }
+    for i, label in enumerate(labels):  # a class called "label" gets the column "class_label"
+        columns[_free_name(label, columns, "class_")] = probabilities[:, i]
+    return pd.DataFrame(columns)
 
 
-_WRITERS = {
-    ".csv": lambda table: table.to_csv(index=False),
-    ".tsv": lambda table: table.to_csv(index=False, sep="\t"),
-    ".jsonl": lambda table: table.to_json(orient="records", lines=True, force_ascii=False),
-    ".parquet": lambda table: table.to_parquet(index=False),
-}
+def _free_name(name: str, taken: Container[str], prefix: str) -> str:
+    while name in taken:
+        name = prefix + name
+    return name
 
 
 def score_table(classifier: Classifier, table: pd.DataFrame, text_col: str) -> pd.DataFrame:
     """`table` with the prediction's columns behind its own, row by row."""
     names = [str(name) for name in table.columns]
     scores = classifier.predict(table[text_col].tolist())
-    # A table may bring labels of its own; theirs keep their name.
-    scores.columns = [f"predicted_{c}" if c in names else c for c in scores.columns]
+    # A table may bring labels of its own, or of an earlier prediction; they keep their name.
+    scores.columns = [_free_name(name, names, "predicted_") for name in scores.columns]
     return pd.concat([table.reset_index(drop=True), scores], axis=1)
+
+
+def _csv(table: pd.DataFrame, sep: str = ",") -> str:
+    written = table.to_csv(index=False, sep=sep, lineterminator="\n")
+    if "\r" not in written:
+        return written
+    # Not quoted of its own accord, a carriage return would end the row for whoever reads it.
+    return table.to_csv(index=False, sep=sep, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+
+
+_WRITERS: dict[str, Callable[[pd.DataFrame], bytes | str]] = {
+    ".csv": _csv,
+    ".tsv": lambda table: _csv(table, "\t"),
+    ".jsonl": lambda table: table.to_json(
+        orient="records", lines=True, force_ascii=False, date_format="iso", double_precision=15
+    ),
+    ".parquet": lambda table: table.to_parquet(index=False),
+}
 
 
 def main(
@@ -168,10 +195,11 @@ def main(
             print(f"{label:>12} {scores[label][0]:.3f}")
         print(f"{'label':>12} {scores['label'][0]}")
         return scores
-    write = _writer(output, overwrite)
+    path = _output_path(output, overwrite)
     table = _read(Path(str(input)), text_col)
+    _content(path, table)  # what cannot be written should fail now, not after the work
     scored = score_table(Classifier.load(*folders, precision=precision), table, text_col)
-    write(scored)
+    atomic_write(path, _content(path, scored))
     print(f"wrote {len(scored):,} rows to {output}")
     return scored
 
@@ -188,15 +216,26 @@ def _read(path: Path, text_col: str) -> pd.DataFrame:
     return table
 
 
-def _writer(output: str | None, overwrite: bool) -> Callable[[pd.DataFrame], None]:
+def _output_path(output: str | None, overwrite: bool) -> Path:
     path = Path(output or "")
-    form = _WRITERS.get(path.suffix.lower())
-    if output is None or form is None:
+    if output is None or path.suffix.lower() not in _WRITERS:
         raise UserError(f"--output is {output}, expected a file that ends in {', '.join(_WRITERS)}")
     if path.exists() and not overwrite:
         raise UserError(f"{path} is there already; choose another --output or pass --overwrite")
     check_parent(path)
-    return lambda table: atomic_write(path, form(table))
+    return path
+
+
+def _content(path: Path, table: pd.DataFrame) -> bytes | str:
+    try:
+        return _WRITERS[path.suffix.lower()](table)
+    except (ValueError, TypeError, OverflowError, NotImplementedError) as error:
+        # Values of several types in a column have no form in parquet, bytes none in JSON.
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"cannot write {path}: a column of the input has no form there ({reason}); "
+            "choose another of " + ", ".join(_WRITERS)
+        ) from None
 
 
 if __name__ == "__main__":

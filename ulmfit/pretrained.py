@@ -1,6 +1,7 @@
 """Language models to start from: a model directory, a bundled one by name, or fast.ai's wt103."""
 
 import io
+import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,8 +41,16 @@ def bundled_folder() -> Path:
 
 def bundled_names() -> list[str]:
     """Bundled language models, without -fwd and -bwd."""
-    found = (path.parent.name for path in bundled_folder().glob("*-fwd/manifest.json"))
+    manifests = bundled_folder().glob("*-fwd/manifest.json")
+    found = [path.parent.name for path in manifests if _is_lm(path)]
     return sorted(name.removesuffix("-fwd") for name in found)
+
+
+def _is_lm(manifest: Path) -> bool:
+    try:
+        return json.loads(manifest.read_bytes())["kind"] == "lm"
+    except (OSError, ValueError, KeyError, TypeError):  # what is no model is not offered
+        return False
 
 
 def load_pretrained(name: str, backwards: bool) -> Pretrained:
@@ -65,8 +74,8 @@ def load_pretrained(name: str, backwards: bool) -> Pretrained:
             + " or give the other model"
         )
     return Pretrained(
-        TextProcessor.from_files(artifact.processor_files()),
-        EncoderConfig(**manifest.config),
+        artifact.processor(),
+        EncoderConfig.from_dict(manifest.config, artifact.path),
         manifest.size,
         artifact.encoder(),
         artifact.head(),
@@ -105,7 +114,7 @@ def read_string_list(content: bytes) -> list[str]:
     """
     try:
         value = _StringListUnpickler(io.BytesIO(content)).load()
-    except (pickle.UnpicklingError, EOFError, AttributeError, IndexError) as error:
+    except Exception as error:  # a damaged pickle raises nearly anything
         raise UserError(f"the vocabulary's pickle is no list of strings: {error}") from None
     if not isinstance(value, list) or not all(isinstance(token, str) for token in value):
         raise UserError("the vocabulary's pickle is no list of strings; download it again")
@@ -132,8 +141,16 @@ def read_wt103(folder: Path) -> Pretrained:
     if weights_file is None or vocab_file is None:
         raise UserError(f"{folder} holds no *.pth with *.pkl; delete it and download it again")
     vocab = read_string_list(vocab_file.read_bytes())
-    weights = torch.load(weights_file, map_location="cpu", weights_only=True)
-    return from_fastai(weights.get("model", weights), vocab)
+    try:
+        weights = torch.load(weights_file, map_location="cpu", weights_only=True)
+        return from_fastai(weights.get("model", weights), vocab)
+    except UserError:
+        raise
+    except Exception as error:  # damaged, no weights, or a pickle that would run code
+        raise UserError(
+            f"{weights_file} holds no weights of a fastai language model "
+            f"({type(error).__name__}); delete {folder} and download it again"
+        ) from None
 
 
 def from_fastai(weights: Mapping[str, Tensor], vocab: list[str]) -> Pretrained:
@@ -141,6 +158,12 @@ def from_fastai(weights: Mapping[str, Tensor], vocab: list[str]) -> Pretrained:
 
     fastai fills a vocabulary up with ``xxfake``, which may occur more than once: those rows go.
     """
+    rows = len(weights["0.encoder.weight"])
+    if rows != len(vocab):
+        raise UserError(
+            f"the embedding has {rows:,} rows and the vocabulary {len(vocab):,} words, expected "
+            "as many; download both again"
+        )
     real = [i for i, token in enumerate(vocab) if token != "xxfake"]
     layers = sum(name.endswith("weight_hh_l0_raw") for name in weights)
     encoder = {"embedding.weight": weights["0.encoder.weight"][real]}

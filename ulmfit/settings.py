@@ -5,7 +5,7 @@ flags of the command, and their notes are the flags' help.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
@@ -115,26 +115,29 @@ def load_settings(settings: type[S], recipe: str, overrides: Mapping[str, Any]) 
     """The recipe's settings, with `overrides` that are not None in their place.
 
     Raises:
-        UserError: unknown recipe, unknown key, or a value of the wrong type.
+        UserError: unknown recipe, unknown key, or a value of the wrong type or out of range.
     """
     tables = _tables(settings)
     file = STAGE_FILES[settings]
-    if recipe not in tables:
+    if not isinstance(tables.get(recipe), dict):
         raise UserError(f"no recipe {recipe!r} in {file}; it has {', '.join(tables)}")
     given = {k: v for k, v in overrides.items() if v is not None}
+    _raise(_problems(settings, given), "settings given")
     return parse_settings(settings, {**tables[recipe], **given}, f"recipe [{recipe}] of {file}")
 
 
 def parse_settings(settings: type[S], table: Mapping[str, Any], where: str) -> S:
     """`settings` from a table of keys and values; `where` names the table in errors."""
-    values = dict(_checked(settings, table, where))
-    values["steps"] = [
-        Step(**_checked(Step, step, f"step {i} of {where}"))
-        for i, step in enumerate(values.get("steps", []), 1)
+    _raise(_problems(settings, table), where)
+    steps = [
+        asdict(step) if isinstance(step, Step) else step  # Python callers may bring either
+        for step in table.get("steps", [])
     ]
-    if not values["steps"]:
+    if not steps:
         raise UserError(f"{where} has no steps; add a [[<recipe>.steps]] with epochs and lr")
-    return settings(**values)
+    for i, step in enumerate(steps, 1):
+        _raise(_problems(Step, step) or _missing(Step, step), f"step {i} of {where}")
+    return settings(**{**table, "steps": [Step(**step) for step in steps]})
 
 
 def as_recipe(settings: Any) -> dict[str, Any]:
@@ -146,21 +149,83 @@ def _tables(settings: type) -> dict[str, Any]:
     package = Path(__file__).parent
     # Installed from a wheel, the recipes are in the package; in a checkout they lie beside it.
     folder = next(f for f in (package / "stages", package.parent / "stages") if f.is_dir())
-    return tomllib.loads((folder / STAGE_FILES[settings]).read_text(encoding="utf-8"))
+    file = folder / STAGE_FILES[settings]
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is not valid TOML: {error}") from None
 
 
-def _checked(kind: type, table: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+# --- checks -------------------------------------------------------------------------------------
+
+
+def _least(low: float) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: value >= low, f"{low} or more"
+
+
+def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: value in choices, f"one of {', '.join(choices)}"
+
+
+_POSITIVE = (lambda value: value > 0, "more than 0")
+_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("seed", "groups", "max_tokens", "samples", "weight_decay"), _least(0)),
+    **dict.fromkeys(("alpha", "beta", "clip"), _least(0)),
+    **dict.fromkeys(("batch_size", "epochs", "min_freq", "valid_documents"), _least(1)),
+    **dict.fromkeys(("seq_len", "bptt", "max_len", "hidden", "div"), _least(1)),
+    "precision": _one_of("auto", "bfloat16", "float32"),
+    "size": _one_of("tiny", "small", "base"),
+    "tokenizer": _one_of("word", "subword"),
+    "lm_text": _one_of("train", "all"),
+    "max_vocab": _least(20),  # the special tokens and some words
+    "embedding_range": _POSITIVE,
+    "drop_mult": (lambda value: 0 <= value <= 2, "0 to 2"),  # fastai's largest rate is 0.5
+    "share": (lambda value: 0 < value <= 1, "more than 0 and at most 1"),
+    "pct_start": (lambda value: 0 < value < 1, "between 0 and 1"),
+    "lr": (
+        lambda value: (
+            all(rate > 0 for rate in value) and len(value) == 2
+            if isinstance(value, list)
+            else value > 0
+        ),
+        "a number above 0 or two of them, [lowest, highest]",
+    ),
+}
+
+
+def _raise(problems: list[str], where: str) -> None:
+    if problems:
+        raise UserError(f"{where}: {'; '.join(problems)}")
+
+
+def _problems(kind: type, table: Any) -> list[str]:
+    """What is wrong with the keys and values of `table`."""
+    if not isinstance(table, Mapping):
+        return [f"found {table!r}, expected a table of keys and values"]
     known = {f.name: f for f in fields(kind)}
-    unknown = sorted(set(table) - set(known))
-    if unknown:
-        raise UserError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(known)}")
+    problems = [
+        f"unknown key {name!r}; known are {', '.join(known)}"
+        for name in sorted(set(table) - set(known))
+    ]
     for name, f in known.items():
         if name not in table:
-            if f.default is MISSING and f.default_factory is MISSING:
-                raise UserError(f"{where}: key {name!r} is missing")
-        elif not _fits(table[name], f.type):
-            raise UserError(f"{where}: {name} is {table[name]!r}, expected {_type_name(f.type)}")
-    return table
+            continue
+        in_range, expected = _RANGES.get(name, (lambda value: True, ""))
+        if kind is ClassifierSettings and name == "batch_size":
+            in_range, expected = _least(2)  # the head's batch norm takes no single document
+        if not _fits(table[name], f.type):
+            problems.append(f"{name} is {table[name]!r}, expected {_type_name(f.type)}")
+        elif not in_range(table[name]):
+            problems.append(f"{name} is {table[name]!r}, expected {expected}")
+    return problems
+
+
+def _missing(kind: type, table: Mapping[str, Any]) -> list[str]:
+    return [
+        f"key {f.name!r} is missing"
+        for f in fields(kind)
+        if f.name not in table and f.default is MISSING and f.default_factory is MISSING
+    ]
 
 
 def _fits(value: Any, kind: Any) -> bool:
@@ -175,4 +240,6 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def _type_name(kind: Any) -> str:
+    if kind == list[Step]:
+        return "a list of steps"
     return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)

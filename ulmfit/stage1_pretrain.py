@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ulmfit.artifacts import check_output
-from ulmfit.checkpoint import checkpoint_path, discard_checkpoint
+from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, TokenizedTexts, cache_folder, tokenize_texts
 from ulmfit.errors import UserError
@@ -31,7 +31,7 @@ def main(
     backwards: bool = False,  # read each document from its end
     text_col: str = "text",  # column of the texts
     half: bool = False,  # store the weights in half precision
-    overwrite: bool = False,  # replace the model directory, start afresh beside a checkpoint
+    overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
     **overrides: Any,
 ) -> StageResult:
     """Pretrain a language model on general text and write it as a model directory."""
@@ -40,9 +40,6 @@ def main(
         raise UserError("both --corpus PATH and --out DIR are needed; --help explains them")
     target = Path(out)
     check_output(target, overwrite)
-    checkpoint = checkpoint_path(target)
-    if overwrite:
-        discard_checkpoint(checkpoint)
     texts = read_corpus(Path(corpus), text_col)
     place = set_up(settings)
     processor, train, valid = prepare(texts, settings)
@@ -59,9 +56,10 @@ def main(
     run = Run(
         lm_learner(model, loaders, settings, place.device, place.dtype),
         settings.steps,
-        checkpoint,
+        checkpoint_path(target),
         identity(settings, backwards, data, None),
         History(print),
+        afresh=overwrite,
     )
     history = run.fit()
     measured = measure_lm(model, loaders[1], place.device, place.dtype)

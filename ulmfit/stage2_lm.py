@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit.artifacts import check_output
-from ulmfit.checkpoint import checkpoint_path, discard_checkpoint
+from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
 from ulmfit.data import load_data, without_test_labels
@@ -40,16 +40,13 @@ def main(
     out: str | None = None,  # model directory to write (default: models/<recipe>/lm-fwd or -bwd)
     backwards: bool = False,  # read each text from its end
     half: bool = False,  # store the weights in half precision
-    overwrite: bool = False,  # replace the model directory, start afresh beside a checkpoint
+    overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
     **overrides: Any,
 ) -> StageResult:
     """Adapt a language model to the texts of --data, and let it write sample reviews."""
     settings = load_settings(LMSettings, recipe, overrides)
     target = Path(out or Path("models", recipe, f"lm-{suffix(backwards)}"))
     check_output(target, overwrite)
-    checkpoint = checkpoint_path(target)
-    if overwrite:
-        discard_checkpoint(checkpoint)
     frame = read_frame(settings)
     pretrained = load_pretrained(settings.pretrained, backwards)
     place = set_up(settings)
@@ -67,9 +64,10 @@ def main(
     run = Run(
         learner,
         settings.steps,
-        checkpoint,
+        checkpoint_path(target),
         identity(settings, backwards, data, parent.manifest_sha256 if parent else None),
         History(print),
+        afresh=overwrite,
     )
     before = measure_lm(model, loaders[1], place.device, place.dtype)
     print(f"perplexity before: {before['perplexity']:.1f} on {len(valid):,} held-out texts")
@@ -113,8 +111,6 @@ def main(
 
 def read_frame(settings: LMSettings) -> pd.DataFrame:
     """The texts of `settings.data`; labels are not needed, and those of test are dropped."""
-    if settings.lm_text not in LM_TEXT:
-        raise UserError(f"lm_text is {settings.lm_text!r}, expected one of {', '.join(LM_TEXT)}")
     frame = load_data(
         settings.data, **settings.columns(), seed=settings.seed, labels_required=False
     )
@@ -162,8 +158,8 @@ def adapt(
         pretrained.encoder, pretrained.head, pretrained.processor.vocab, processor.vocab
     )
     model = build_lm(config, settings.drop_mult)
-    load_encoder(model, encoder)
-    load_head(model, head)
+    load_encoder(model, encoder, settings.pretrained)
+    load_head(model, head, settings.pretrained)
     return model, config
 
 

@@ -11,7 +11,7 @@ from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import Adam
 
 from ulmfit.artifacts import Artifact, check_output, read_artifact
-from ulmfit.checkpoint import checkpoint_path, discard_checkpoint
+from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
 from ulmfit.data import load_data, without_test_labels
@@ -21,7 +21,7 @@ from ulmfit.lm import MOMENTUM
 from ulmfit.loaders import ClassifierLoader, data_loaders
 from ulmfit.metrics import classification_metrics
 from ulmfit.models import EncoderConfig, build_classifier, classifier_groups, load_encoder
-from ulmfit.precision import Autocast
+from ulmfit.precision import Autocast, HoleReturner
 from ulmfit.predict import predict_probabilities
 from ulmfit.settings import ClassifierSettings, load_settings
 from ulmfit.stage import (
@@ -53,26 +53,23 @@ def main(
     out: str | None = None,  # model directory to write (default: models/<recipe>/clf-fwd or -bwd)
     backwards: bool = False,  # read each text from its end
     half: bool = False,  # store the weights in half precision
-    overwrite: bool = False,  # replace the model directory, start afresh beside a checkpoint
+    overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
     **overrides: Any,
 ) -> StageResult:
     """Train a classifier on the encoder that stage 2 saved."""
     settings = load_settings(ClassifierSettings, recipe, overrides)
     target = Path(out or Path("models", recipe, f"clf-{suffix(backwards)}"))
     check_output(target, overwrite)
-    checkpoint = checkpoint_path(target)
-    if overwrite:
-        discard_checkpoint(checkpoint)
     parent = read_lm(Path(lm or Path("models", recipe, f"lm-{suffix(backwards)}")), backwards)
-    processor = TextProcessor.from_files(parent.processor_files())
+    processor = parent.processor()
     frame = without_test_labels(load_data(settings.data, **settings.columns(), seed=settings.seed))
     classes, train, valid = prepare(frame, processor, backwards)
     place = set_up(settings)
-    config = EncoderConfig(**parent.manifest.config)
+    config = EncoderConfig.from_dict(parent.manifest.config, parent.path)
     model = build_classifier(
         config, len(classes), settings.drop_mult, settings.bptt, settings.max_len, settings.hidden
     )
-    load_encoder(model, parent.encoder())
+    load_encoder(model, parent.encoder(), parent.path)
     cut = int((train.corpus.lengths > settings.max_len).sum())
     print(
         f"classifier of {', '.join(classes)} from {len(train.labels):,} labelled texts, "
@@ -84,9 +81,10 @@ def main(
     run = Run(
         classifier_learner(model, train, valid, settings, place),
         settings.steps,
-        checkpoint,
+        checkpoint_path(target),
         identity(settings, backwards, data, parent.manifest_sha256),
         History(print),
+        afresh=overwrite,
     )
     history = run.fit()
     probabilities = predict_probabilities(model, valid.corpus, place.device, place.dtype)
@@ -135,13 +133,6 @@ def read_lm(path: Path, backwards: bool) -> Artifact:
             f"{direction(backwards)} one; "
             + ("leave out --backwards" if backwards else "add --backwards")
             + " or name the other model with --lm"
-        )
-    vocab = TextProcessor.from_files(artifact.processor_files()).description()
-    if vocab != artifact.manifest.tokenizer:
-        raise UserError(
-            f"{path}: the vocabulary or tokenizer is not the one that the encoder was trained "
-            f"with (found {vocab}, the manifest has {artifact.manifest.tokenizer}); copy the "
-            "model again"
         )
     return artifact
 
@@ -197,6 +188,7 @@ def classifier_learner(
         moms=MOMENTUM,
         cbs=[
             Autocast(place.device, place.dtype),
+            HoleReturner(),
             ClassifierRegularizer(settings.alpha, settings.beta),
         ],
     )

@@ -170,7 +170,7 @@ class TextProcessor:
             return processor.with_vocab(processor.tokenizer.vocab)
         except KeyError as missing:
             raise UserError(f"the text processor lacks {missing}; copy the model again") from None
-        except (TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError) as error:
             raise UserError(f"the text processor's files are damaged: {error}") from None
 
     def save(self, folder: str | Path) -> None:
@@ -211,7 +211,9 @@ def write_vocab(vocab: Sequence[str]) -> bytes:
 def read_vocab(content: bytes) -> list[str]:
     """The inverse of `write_vocab`."""
     escapes = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
-    lines = content.decode("utf-8", "surrogatepass").split("\n")[:-1]
+    *lines, rest = content.decode("utf-8", "surrogatepass").split("\n")
+    if rest:
+        raise ValueError("the vocabulary's last line is cut off")
     return [_unescape(line, escapes) if "\\" in line else line for line in lines]
 
 
@@ -249,7 +251,7 @@ def _command_processor(
     if lm is not None:
         from ulmfit.artifacts import read_artifact
 
-        return TextProcessor.from_files(read_artifact(Path(lm)).processor_files())
+        return read_artifact(Path(lm)).processor()
     processor = TextProcessor(tokenizer, lang)
     if tokenizer == "subword":
         print("(pieces trained on the text itself; --lm DIR shows those of a model)")

@@ -4,11 +4,10 @@ spaCy's rule-based word tokenizer (fastai's `WordTokenizer`) and SentencePiece's
 (fastai's `SubwordTokenizer`, with its flaws mended).
 """
 
+import io
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ulmfit.errors import UserError
@@ -16,14 +15,12 @@ from ulmfit.rules import SPECIAL_TOKENS
 
 if TYPE_CHECKING:  # spaCy takes a second to import
     from spacy.tokenizer import Tokenizer as SpacyTokenizer
-    from spacy.tokens import Doc
 
 WORD_BOUNDARY = "▁"  # what a space within a token is written as, by fastai and SentencePiece
 
 # Runs of white space and of anything else: spaCy tokenizes each by itself.
 _RUNS = re.compile(r"\s+|\S+")
-# A special token takes the space before it along; SentencePiece would make a token of it.
-_SPECIAL = re.compile(rf"\s*\b({'|'.join(SPECIAL_TOKENS)})\b")
+_SPECIAL = re.compile(rf"\b({'|'.join(SPECIAL_TOKENS)})\b")
 # Distinct runs grow without end on web text; spaCy's own cache has no more entries than this.
 _CACHED_RUNS = 1_000_000
 
@@ -103,7 +100,7 @@ class WordTokenizer:
     def tokenize(self, text: str) -> list[str]:
         """Tokens of one text to which the rules were applied."""
         if any(case in text for case in self._spaced_cases):
-            return list(_texts(self._spacy(text)))
+            return list(_tokens(self._spacy, text))
         known = self._tokens
         tokens: list[str] = []
         previous_was_text = False
@@ -120,7 +117,7 @@ class WordTokenizer:
             if found is None:
                 found = self._learn(run)
             if not found:
-                return list(_texts(self._spacy(text)))
+                return list(_tokens(self._spacy, text))
             tokens += found
         return tokens
 
@@ -128,15 +125,15 @@ class WordTokenizer:
         """Tokens of a run; none where its neighbours may have a say."""
         if len(self._tokens) >= _CACHED_RUNS:
             self._tokens.clear()
-        tokens = _texts(self._spacy(run))
-        if not self._last_pass.isdisjoint(tokens) and tokens != _texts(self._affixes(run)):
+        tokens = _tokens(self._spacy, run)
+        if not self._last_pass.isdisjoint(tokens) and tokens != _tokens(self._affixes, run):
             tokens = ()
         self._tokens[run] = tokens
         return tokens
 
 
-def _texts(document: "Doc") -> tuple[str, ...]:
-    return tuple(token.text.replace(" ", WORD_BOUNDARY) for token in document)
+def _tokens(tokenizer: "SpacyTokenizer", text: str) -> tuple[str, ...]:
+    return tuple(token.text.replace(" ", WORD_BOUNDARY) for token in tokenizer(_valid(text)))
 
 
 def _without_last_pass(tokenizer: "SpacyTokenizer") -> "SpacyTokenizer":
@@ -167,8 +164,9 @@ def _without_last_pass(tokenizer: "SpacyTokenizer") -> "SpacyTokenizer":
 class SubwordTokenizer:
     """A SentencePiece unigram model over rule-processed text.
 
-    The special tokens are symbols of their own, never cut and never beside a doubled form
-    (fastai's `SubwordTokenizer` has both ``xxbos`` and ``▁xxbos``).
+    The special tokens are cut out before SentencePiece sees the text, so that they are never
+    split, have no doubled form (fastai's `SubwordTokenizer` has both ``xxbos`` and ``▁xxbos``)
+    and cut no word that happens to hold their letters. Every word begins with ``▁``.
     """
 
     kind = "subword"
@@ -190,24 +188,29 @@ class SubwordTokenizer:
 
     def tokenize(self, text: str) -> list[str]:
         """Tokens of one text to which the rules were applied."""
-        return self._pieces.encode(_line(text), out_type=str)
+        tokens: list[str] = []
+        for part in _SPECIAL.split(_line(text)):
+            tokens += [part] if part in SPECIAL_TOKENS else self._pieces.encode(part, out_type=str)
+        return tokens
 
     @classmethod
     def train(
         cls, texts: Iterable[str], vocab_size: int, lang: str = "en", threads: int = 2
     ) -> "SubwordTokenizer":
-        """A model of at most `vocab_size` pieces from `texts` (rules applied), one text a line."""
+        """A model of at most `vocab_size` pieces from `texts` (rules applied), one text a line.
+
+        Raises:
+            UserError: if there is no text, or fewer pieces than different characters.
+        """
         from sentencepiece import SentencePieceTrainer
 
-        with tempfile.TemporaryDirectory() as folder:
-            lines = Path(folder, "texts.txt")
-            with lines.open("w", encoding="utf-8", newline="\n") as file:
-                file.writelines(f"{_line(text)}\n" for text in texts)
-            prefix = Path(folder, "spm")
-            unk, pad, *others = SPECIAL_TOKENS
+        model = io.BytesIO()
+        unk, pad, *others = SPECIAL_TOKENS
+        try:
+            # Neither file nor path: the same texts give the same bytes.
             SentencePieceTrainer.train(
-                input=str(lines),
-                model_prefix=str(prefix),
+                sentence_iterator=(_SPECIAL.sub(" ", _line(text)) for text in texts),
+                model_writer=model,
                 vocab_size=vocab_size,
                 hard_vocab_limit=False,
                 character_coverage=0.99999,
@@ -218,8 +221,7 @@ class SubwordTokenizer:
                 pad_piece=pad,
                 bos_id=-1,
                 eos_id=-1,
-                user_defined_symbols=others,
-                add_dummy_prefix=False,
+                control_symbols=others,
                 max_sentence_length=1 << 20,
                 # A sample is enough to choose pieces; all of a large corpus takes hours.
                 input_sentence_size=200_000,
@@ -227,12 +229,22 @@ class SubwordTokenizer:
                 num_threads=threads,
                 minloglevel=2,
             )
-            return cls(prefix.with_suffix(".model").read_bytes(), lang)
+        except RuntimeError as error:
+            raise UserError(
+                "no subword tokenizer can be trained on these texts; give more text or a larger "
+                f"vocabulary ({error})"
+            ) from None
+        return cls(model.getvalue(), lang)
 
 
 def _line(text: str) -> str:
-    """`text` as SentencePiece gets it: one line, no surrogates (they have no UTF-8 form)."""
-    return _SPECIAL.sub(r"\1", " ".join(text.encode("utf-8", "replace").decode().split()))
+    """`text` as SentencePiece gets it: one line."""
+    return " ".join(_valid(text).split())
+
+
+def _valid(text: str) -> str:
+    """`text` with ? for lone surrogates (half an emoji, from JSON): they have no UTF-8 form."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def words(tokens: Sequence[str], kind: str) -> list[str]:

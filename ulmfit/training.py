@@ -4,7 +4,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,13 @@ from ulmfit.checkpoint import (
     restore_random_state,
     write_checkpoint,
 )
+from ulmfit.errors import UserError
 from ulmfit.history import History
 from ulmfit.settings import Step
 
 _MINUTES_BETWEEN_CHECKPOINTS = 5.0
+
+_Checkpoint = tuple[dict[str, Tensor], Any]  # as `read_checkpoint` returns it
 
 
 @dataclass
@@ -34,6 +37,7 @@ class Run:
     """What is trained, where its checkpoint lies, and what makes it this run and no other.
 
     identity: settings, data and parent; a checkpoint of another identity is refused.
+    afresh: begin anew beside a checkpoint that is damaged or of another run.
     """
 
     learn: Learner
@@ -43,37 +47,69 @@ class Run:
     history: History
     say: Callable[[str], None] = print
     minutes: float = _MINUTES_BETWEEN_CHECKPOINTS
-    _resumed: tuple[dict[str, Tensor], Any] | None = field(default=None, init=False)
+    afresh: bool = False
 
     def fit(self) -> list[dict[str, Any]]:
         """Train through all steps; returns the history, one row an epoch.
 
         Goes on from the checkpoint if there is one. The checkpoint of the finished training
         stays until the caller has written its results and calls `discard`.
+
+        Raises:
+            UserError: the checkpoint is of another run, a step does not fit the model, or the
+                loss is no number any more.
+            KeyboardInterrupt: after Ctrl-C, when the checkpoint is written.
         """
-        self._resumed = read_checkpoint(self.checkpoint, self.identity)
-        first = self._resumed[1]["step"] if self._resumed else 0
-        if self._resumed:
-            self.history.rows = self._resumed[1]["history"]
-            where = self._resumed[1]
-            self.say(f"going on at step {first + 1}, epoch {where['epoch'] + 1} of the checkpoint")
-        with _interrupts_noted() as interrupted:
-            for number in range(first, len(self.steps)):
-                self._fit_step(number, interrupted)
+        resumed = read_checkpoint(self.checkpoint, self.identity, self.afresh)
+        if self.learn.opt is None:
+            self.learn.create_opt()
+        self._check_steps()
+        first = self._take_up(*resumed) if resumed else 0
+        try:
+            with _interrupts_noted() as interrupted:
+                for number in range(first, len(self.steps)):
+                    self._fit_step(number, resumed if number == first else None, interrupted)
+        finally:
+            self.history.close()
         return self.history.rows
 
     def discard(self) -> None:
         """Remove the checkpoint, once what it is for is written."""
         discard_checkpoint(self.checkpoint)
 
-    def _fit_step(self, number: int, interrupted: Callable[[], bool]) -> None:
+    def _check_steps(self) -> None:
+        groups = len(self.learn.opt.param_lists)
+        for i, step in enumerate(self.steps, 1):
+            if step.groups > groups:
+                raise UserError(
+                    f"step {i} of the recipe trains {step.groups} layer groups, the model has "
+                    f"{groups}; 0 stands for all of them"
+                )
+
+    def _take_up(self, tensors: Mapping[str, Tensor], facts: Any) -> int:
+        """Weights and history of a checkpoint; returns the step to go on at."""
+        model = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+        self.learn.model.load_state_dict(model)
+        self.learn.model.reset()
+        self.history.rows = facts["history"]
+        where = f"step {facts['step'] + 1}, epoch {facts['epoch'] + 1}"
+        if facts["step"] == len(self.steps):
+            where = "the end of the training"
+        self.say(f"going on at {where}: found {self.checkpoint}; delete it to start afresh")
+        return facts["step"]
+
+    def _fit_step(
+        self, number: int, resumed: _Checkpoint | None, interrupted: Callable[[], bool]
+    ) -> None:
         step, learn = self.steps[number], self.learn
-        if learn.opt is None:
-            learn.create_opt()
         learn.dls.train.share = step.share
         groups = len(learn.opt.param_lists)
         learn.freeze_to(groups - (step.groups or groups))
-        resumed, self._resumed = self._resumed, None
+        # A gradient of zeros is one, too: the optimiser would decay what this step freezes.
+        learn.model.zero_grad(set_to_none=True)
+        if resumed and (resumed[1]["epoch"] or resumed[1]["batch"]):  # else the step begins anew
+            # Before the schedule is set: weight decay and rates are this step's, not the last's.
+            restore_optimizer(learn.opt, resumed[0], resumed[1]["optimizer"])
         self.history.begin_step(number + 1)
         keeper = _CheckpointKeeper(self, number, resumed, interrupted)
         with learn.no_logging(), learn.no_bar():
@@ -96,19 +132,12 @@ class _CheckpointKeeper(Callback):
         self,
         run: Run,
         number: int,
-        resumed: tuple[dict[str, Tensor], Any] | None,
+        resumed: _Checkpoint | None,
         interrupted: Callable[[], bool],
     ) -> None:
-        self.run_of, self.number = run, number
+        self.run_of, self.number, self.history = run, number, run.history
         self.resumed, self.interrupted = resumed, interrupted
         self.saved_at = time.monotonic()
-
-    def before_fit(self) -> None:
-        if self.resumed:
-            tensors, facts = self.resumed
-            model = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
-            self.learn.model.load_state_dict(model)
-            restore_optimizer(self.learn.opt, tensors, facts["optimizer"])
 
     def before_epoch(self) -> None:
         if self.resumed and self.epoch < self.resumed[1]["epoch"]:
@@ -124,50 +153,45 @@ class _CheckpointKeeper(Callback):
         if facts["batch"]:
             self.dls.train.start = facts["batch"]
             self.learn.pct_train, self.learn.train_iter = facts["pct_train"], facts["train_iter"]
-            self.run_of.history.resume(facts["running"], facts["batch"])
+            self.history.resume(facts["running"], facts["batch"])
             _restore_hidden(self.learn.model, tensors)
 
     def after_batch(self) -> None:
         if not self.training:
             return
-        self.batches_done += 1
         stop = self.interrupted()
-        if stop or time.monotonic() - self.saved_at > 60 * self.run_of.minutes:
-            self._write(self.epoch, self.batches_done)
+        if stop or time.monotonic() - self.saved_at >= 60 * self.run_of.minutes:
+            self._write(self.number, self.epoch, self.history.batches)
         if stop:
-            self.run_of.history.close()
-            raise KeyboardInterrupt(
-                f"saved {self.run_of.checkpoint}; the same command goes on from there"
-            )
+            self._stop()
 
     def after_epoch(self) -> None:
         if self.resumed is None:
             last = self.epoch + 1 == self.n_epoch
-            self._write(0 if last else self.epoch + 1, 0, self.number + last)
+            self._write(self.number + last, 0 if last else self.epoch + 1, 0)
+            if self.interrupted():  # during the validation
+                self._stop()
 
-    @property
-    def batches_done(self) -> int:
-        return self.run_of.history.batches
+    def _stop(self) -> None:
+        raise KeyboardInterrupt(
+            f"saved {self.run_of.checkpoint}; the same command goes on from there"
+        )
 
-    @batches_done.setter
-    def batches_done(self, value: int) -> None:
-        self.run_of.history.batches = value
-
-    def _write(self, epoch: int, batch: int, number: int | None = None) -> None:
+    def _write(self, step: int, epoch: int, batch: int) -> None:
         learn = self.learn
         opt_tensors, opt_facts = optimizer_state(learn.opt)
         tensors = {f"model.{k}": v for k, v in learn.model.state_dict().items()}
         tensors |= opt_tensors | random_state() | _hidden(learn.model)
         facts = {
             "run": dict(self.run_of.identity),
-            "step": self.number if number is None else number,
+            "step": step,
             "epoch": epoch,
             "batch": batch,
             "pct_train": float(learn.pct_train),
             "train_iter": learn.train_iter,
             "optimizer": opt_facts,
-            "history": self.run_of.history.rows,
-            "running": self.run_of.history.running(),
+            "history": self.history.rows,
+            "running": self.history.running(),
         }
         write_checkpoint(self.run_of.checkpoint, tensors, facts)
         self.saved_at = time.monotonic()

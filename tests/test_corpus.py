@@ -1,0 +1,192 @@
+"""Tokenised once, kept under its content's name, numericalised as the processor would."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from sample_texts import TEXTS, random_texts
+
+from ulmfit import corpus
+from ulmfit.corpus import Corpus, cache_folder, content_key, tokenize_texts
+from ulmfit.text import TextProcessor, make_vocab
+
+ALL_TEXTS = TEXTS + random_texts(60)
+
+
+def silent(line):
+    raise AssertionError(f"nothing to say was expected: {line}")
+
+
+def tokens_of(tokenized):
+    parts = np.split(tokenized.ids, tokenized.offsets[1:-1])
+    return [[tokenized.tokens[i] for i in part] for part in parts]
+
+
+def documents(made):
+    return [made[i].tolist() for i in range(len(made))]
+
+
+@pytest.fixture
+def processor():
+    return TextProcessor()
+
+
+# Tokenising
+
+
+def test_tokens_are_the_processors(processor):
+    made = tokenize_texts(ALL_TEXTS, processor)
+    assert tokens_of(made) == processor.tokenize(ALL_TEXTS)
+    assert made.ids.dtype == np.uint32
+    assert made.offsets.dtype == np.int64
+    assert len(set(made.tokens)) == len(made.tokens)
+    assert made.tokens == list(dict.fromkeys(t for d in processor.tokenize(ALL_TEXTS) for t in d))
+
+
+@pytest.mark.parametrize("kind", ["word", "subword"])
+def test_workers_change_nothing(monkeypatch, kind):
+    monkeypatch.setattr(corpus, "_CHUNK", 7)
+    processor = TextProcessor(kind, max_vocab=400)
+    if kind == "subword":
+        processor.fit(ALL_TEXTS)
+    one, two = (tokenize_texts(ALL_TEXTS, processor, workers=n) for n in (1, 2))
+    assert one.tokens == two.tokens
+    assert one.ids.tolist() == two.ids.tolist()
+    assert one.offsets.tolist() == two.offsets.tolist()
+    assert tokens_of(two) == processor.tokenize(ALL_TEXTS)
+
+
+def test_error_in_a_worker_is_raised(monkeypatch, processor):
+    monkeypatch.setattr(corpus, "_CHUNK", 2)
+    with pytest.raises(AttributeError):
+        tokenize_texts(["a", "b", None, "c"], processor, workers=2)
+
+
+# The cache
+
+
+def test_cache_is_used(monkeypatch, processor, tmp_path):
+    told = []
+    made = tokenize_texts(ALL_TEXTS, processor, tmp_path, say=told.append)
+    assert told == [f"tokenising {len(ALL_TEXTS)} texts"]
+    monkeypatch.setattr(corpus, "_tokenize_chunks", None)
+    again = tokenize_texts(ALL_TEXTS, TextProcessor(), tmp_path, say=silent)
+    assert tokens_of(again) == tokens_of(made) == TextProcessor().tokenize(ALL_TEXTS)
+    assert isinstance(again.ids, np.memmap)
+    assert [path.name for path in tmp_path.iterdir()] == [content_key(ALL_TEXTS, processor)]
+
+
+def test_key_names_texts_and_tokenizer(processor):
+    subword = [TextProcessor("subword", max_vocab=n).fit(ALL_TEXTS) for n in (200, 300)]
+    keys = [
+        content_key(ALL_TEXTS, processor),
+        content_key(ALL_TEXTS[::-1], processor),
+        content_key(ALL_TEXTS[:-1], processor),
+        content_key(["ab"], processor),
+        content_key(["a", "b"], processor),
+        content_key(["a\ud800"], processor),
+        content_key([], processor),
+        content_key(ALL_TEXTS, TextProcessor(lang="es")),
+        *(content_key(ALL_TEXTS, p) for p in subword),
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_key_does_not_depend_on_the_vocabulary(processor):
+    fitted = TextProcessor(max_vocab=100, min_freq=1).fit(["a b"])
+    assert content_key(iter(TEXTS), fitted) == content_key(TEXTS, processor)
+
+
+def test_key_changes_with_the_format(monkeypatch, processor):
+    before = content_key(TEXTS, processor)
+    monkeypatch.setattr("ulmfit.text.TEXT_FORMAT", 0)
+    assert content_key(TEXTS, processor) != before
+
+
+@pytest.mark.parametrize("where", ["_tokenize_chunk", "write_vocab"])
+def test_interrupted_tokenisation_leaves_nothing(monkeypatch, processor, tmp_path, where):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(corpus, where, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            tokenize_texts(TEXTS, processor, tmp_path, say=lambda line: None)
+    assert list(tmp_path.iterdir()) == []
+    made = tokenize_texts(TEXTS, processor, tmp_path, say=lambda line: None)
+    assert tokens_of(made) == processor.tokenize(TEXTS)
+
+
+def test_folder_of_caches(monkeypatch):
+    monkeypatch.delenv("ULMFIT_CACHE", raising=False)
+    assert cache_folder().as_posix() == "data/cache"
+    monkeypatch.setenv("ULMFIT_CACHE", "/elsewhere")
+    assert cache_folder().as_posix() == "/elsewhere"
+
+
+def test_strange_tokens_survive_the_cache(processor, tmp_path):
+    texts = ["a\n\n\nb", "back\\slash \\n", "a\u2028b \x85", "e\u0301😀", "half \ud83d emoji"]
+    made = tokenize_texts(texts, processor, tmp_path, say=lambda line: None)
+    assert tokens_of(made) == processor.tokenize(texts)
+
+
+# Counting and numericalising
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2], [30, 3, 11], [5, 5], list(range(40, 20, -1)), []])
+def test_counts_are_in_order_of_first_occurrence(processor, rows):
+    made = tokenize_texts(ALL_TEXTS, processor)
+    expected = Counter()
+    for row in rows:
+        expected.update(processor.tokenize([ALL_TEXTS[row]])[0])
+    counts = made.counts(np.array(rows, np.int64))
+    assert json.dumps(counts) == json.dumps(expected)  # a Counter compares without its order
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2], [30, 3, 11], [5, 5], list(range(len(ALL_TEXTS))), []])
+def test_numericalised_as_the_processor_encodes(processor, rows):
+    made = tokenize_texts(ALL_TEXTS, processor)
+    vocab = make_vocab(made.counts(np.arange(30)), 300, 2)
+    numbers = made.numericalize(vocab, np.array(rows, np.int64))
+    expected = processor.with_vocab(vocab).encode([ALL_TEXTS[row] for row in rows])
+    assert documents(numbers) == [ids.tolist() for ids in expected]
+    assert numbers.lengths.tolist() == [len(ids) for ids in expected]
+    assert numbers.ids.dtype == np.uint16
+
+
+def test_vocab_of_counts_is_the_one_that_fit_learns(processor):
+    made = tokenize_texts(ALL_TEXTS, processor)
+    vocab = make_vocab(made.counts(np.arange(len(ALL_TEXTS))), 60_000, 3)
+    assert vocab == processor.fit(ALL_TEXTS).vocab
+
+
+# Documents
+
+
+def made_of(*lists):
+    return Corpus.from_documents([np.array(ids, np.uint16) for ids in lists])
+
+
+def test_documents():
+    made = made_of([2, 5, 6], [2], [2, 7])
+    assert len(made) == 3
+    assert documents(made) == [[2, 5, 6], [2], [2, 7]]
+    assert made.lengths.tolist() == [3, 1, 2]
+    assert (made.ids.dtype, made.offsets.dtype) == (np.uint16, np.int64)
+
+
+def test_reversed_keeps_xxbos_first():
+    backward = made_of([2, 5, 6, 7], [2], [2, 8], [], [2, 9, 10]).reversed()
+    assert documents(backward) == [[2, 7, 6, 5], [2], [2, 8], [], [2, 10, 9]]
+    assert backward.ids.dtype == np.uint16
+
+
+def test_reversed_twice_changes_nothing(processor):
+    made = tokenize_texts(ALL_TEXTS, processor)
+    forward = made.numericalize(make_vocab(made.counts(np.arange(30))), np.arange(len(ALL_TEXTS)))
+    backward = forward.reversed()
+    assert documents(backward) != documents(forward)
+    assert documents(backward.reversed()) == documents(forward)
+    for ours, theirs in zip(documents(backward), documents(forward), strict=True):
+        assert ours == [theirs[0], *theirs[:0:-1]]

@@ -1,0 +1,190 @@
+"""Figures of classifiers on a split: what is measured, where it is kept, what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, f1_score
+from tiny_models import WORDS, refuses, write_classifier
+
+from ulmfit.artifacts import read_artifact
+from ulmfit.evaluate import figures_table, main, measure_baseline
+from ulmfit.predict import Classifier
+
+
+def data_frame(rows=40):
+    """Texts of three splits and labels that no model has seen."""
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(WORDS.split(), rng.integers(1, 20))) for _ in range(rows)]
+    splits = np.array(["train", "valid", "test", "test"])[np.arange(rows) % 4]
+    return pd.DataFrame({"text": texts, "label": rng.choice(["neg", "pos"], rows), "split": splits})
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "data.csv"
+    data_frame().to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def folders(tmp_path, data):
+    """A pair of classifiers whose manifests name `data`."""
+    recipe = {"data": str(data)}
+    return [
+        str(write_classifier(tmp_path / "fwd", recipe=recipe)),
+        str(write_classifier(tmp_path / "bwd", backwards=True, seed=1, recipe=recipe)),
+    ]
+
+
+def metrics_of(folder):
+    with open(f"{folder}/metrics.json", encoding="utf-8") as file:
+        return json.load(file)
+
+
+def test_figures_are_those_of_the_predictions(folders, data, capsys):
+    named = main(clf=folders, data=str(data), precision="float32")
+    assert list(named) == [*folders, "ensemble"]
+    test = data_frame().query("split == 'test'")
+    for name, loaded in zip(named, [folders[:1], folders[1:], folders], strict=True):
+        scores = Classifier.load(*loaded, precision="float32").predict(test["text"].tolist())
+        figures = named[name]
+        assert figures["documents"] == 20
+        assert figures["accuracy"] == accuracy_score(test["label"], scores["label"])
+        assert figures["f1"] == f1_score(test["label"], scores["label"], average="macro")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "20 texts, split test"
+    assert printed[1:] == figures_table(named).splitlines()
+    assert printed[1].split() == ["accuracy", "macro", "F1", "ECE", "log", "loss"]
+    assert printed[4].split()[:2] == ["ensemble", f"{named['ensemble']['accuracy']:.4f}"]
+
+
+def test_figures_are_kept_beside_the_manifest(folders, data):
+    named = main(clf=folders, data=str(data), precision="float32")
+    for folder in folders:
+        kept = metrics_of(folder)
+        assert kept["evaluation"] == {"test": named[folder]}
+        assert kept["made_by"] == "a test"
+        read_artifact(Path(folder))  # still whole: metrics.json is not hashed
+    main(clf=folders[0], data=str(data), split="valid")
+    assert list(metrics_of(folders[0])["evaluation"]) == ["valid"]
+
+
+def test_one_classifier_has_no_ensemble(folders, data):
+    assert list(main(clf=folders[0], data=str(data), split="valid")) == folders[:1]
+    assert list(main(clf=folders[1:], data=str(data), split="train")) == folders[1:]
+
+
+# Which data
+
+
+def test_without_data_the_manifest_says_which(folders, data):
+    expected = main(clf=folders[0], data=str(data), precision="float32")
+    assert main(clf=folders[0], precision="float32") == expected
+
+
+def test_columns_are_the_manifests_or_given(tmp_path):
+    path = tmp_path / "data.csv"
+    names = {"text": "review", "label": "stars", "split": "part"}
+    data_frame().rename(columns=names).to_csv(path, index=False)
+    given = {"text_col": "review", "label_col": "stars", "split_col": "part"}
+    folder = str(write_classifier(tmp_path / "clf", recipe={"data": str(path), **given}))
+    named = main(clf=folder)
+    assert named[folder]["documents"] == 20
+    assert main(clf=folder, data=str(path), **given) == named
+    with refuses(
+        f"{path}: found the columns review, stars, part; expected one named 'text': name the one "
+        "that holds the text with --text-col"
+    ):
+        main(clf=folder, data=str(path))
+
+
+def test_data_without_splits_is_divided_as_in_training(tmp_path, capsys):
+    path = tmp_path / "data.csv"
+    data_frame(100)[["text", "label"]].to_csv(path, index=False)
+    for seed in (1, 2):
+        recipe = {"data": str(path), "seed": seed}
+        folder = str(write_classifier(tmp_path / f"clf{seed}", recipe=recipe))
+        assert main(clf=folder)[folder]["documents"] == 10
+        assert f"stratified, from seed {seed}: " in capsys.readouterr().out
+
+
+def test_a_file_of_test_rows_alone(folders, tmp_path):
+    path = tmp_path / "test.csv"
+    data_frame().query("split == 'test'").to_csv(path, index=False)
+    assert main(clf=folders[0], data=str(path))[folders[0]]["documents"] == 20
+
+
+# What is refused
+
+
+def test_no_model():
+    with refuses("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes"):
+        main()
+
+
+def test_unknown_split():
+    with refuses("--split is 'unsup', expected one of train, valid, test"):
+        main(clf="none", split="unsup")
+
+
+def test_split_that_the_data_lacks(folders, tmp_path):
+    path = tmp_path / "data.csv"
+    data_frame().query("split != 'test'").to_csv(path, index=False)
+    with refuses(
+        f"{path} has no texts in split test; it has train, valid: choose one with --split"
+    ):
+        main(clf=folders[0], data=str(path))
+
+
+def test_missing_labels(folders, tmp_path):
+    path = tmp_path / "data.csv"
+    frame = data_frame()
+    frame.loc[frame.query("split == 'test'").index[:3], "label"] = None
+    frame.to_csv(path, index=False)
+    with refuses(
+        f"3 of 20 texts in split test of {path} have no label; evaluation needs one for each"
+    ):
+        main(clf=folders[0], data=str(path))
+
+
+def test_unknown_label(folders, tmp_path):
+    path = tmp_path / "data.csv"
+    data_frame().replace("pos", "good").to_csv(path, index=False)
+    with refuses(f"{path} has the label 'good' in split test; the classifier knows neg, pos"):
+        main(clf=folders[0], data=str(path))
+
+
+def test_what_makes_no_pair(folders, tmp_path):
+    with refuses(f"{folders[0]} and {folders[0]} make no ensemble: they are the same model twice"):
+        main(clf=[folders[0], folders[0]])
+    other = write_classifier(tmp_path / "other", labels=("a", "b"))
+    with refuses(f"{folders[0]} and {other} make no ensemble: labels neg, pos against a, b"):
+        main(clf=[folders[0], str(other)])
+
+
+def test_damaged_metrics_are_found_before_the_work(folders, data, monkeypatch):
+    with open(f"{folders[0]}/metrics.json", "w") as file:
+        file.write("{")
+    monkeypatch.setattr(Classifier, "probabilities_by_model", None)
+    with refuses(f"{folders[0]}/metrics.json is missing or damaged; copy or train the model again"):
+        main(clf=folders[0], data=str(data))
+
+
+# The baseline
+
+
+def test_baseline_is_measured_on_test():
+    words = {"neg": "bad sad", "pos": "good fine"}
+    labels = ["neg", "pos"] * 20
+    splits = ["train"] * 24 + ["valid"] * 6 + ["test"] * 10
+    texts = [words[label] for label in labels]
+    frame = pd.DataFrame({"text": texts, "label": labels, "split": splits})
+    found = measure_baseline(frame, ["neg", "pos"])
+    assert found["documents"] == 10
+    assert found["accuracy"] == found["f1"] == 1.0
+    swapped = frame["label"].map({"neg": "pos", "pos": "neg"})
+    wrong = frame.assign(label=frame["label"].where(frame["split"] != "test", swapped))
+    assert measure_baseline(wrong, ["neg", "pos"])["accuracy"] == 0.0

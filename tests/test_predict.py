@@ -1,0 +1,359 @@
+"""Predictions: order, odd texts, ensembles, files in and out, and what is refused."""
+
+import datetime
+import re
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tiny_models import TEXTS, WORDS, refuses, write_classifier, write_lm
+
+from ulmfit.atomic import atomic_write
+from ulmfit.corpus import tokenize_texts
+from ulmfit.errors import UserError
+from ulmfit.predict import Classifier, main, prediction_frame, score_table
+from ulmfit.readers import read_file
+
+ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Classifiers: forward and backward, of the same data."""
+    folder = tmp_path_factory.mktemp("models")
+    return (
+        str(write_classifier(folder / "fwd")),
+        str(write_classifier(folder / "bwd", backwards=True, seed=1)),
+    )
+
+
+@pytest.fixture(scope="module")
+def classifier(folders):
+    return Classifier.load(folders[0], precision="float32")
+
+
+def many_texts(count=300):
+    rng = np.random.default_rng(0)
+    return [" ".join(rng.choice(WORDS.split(), rng.integers(0, 40))) for _ in range(count)]
+
+
+def write_file(path, table):
+    form = {
+        ".csv": lambda: table.to_csv(index=False),
+        ".tsv": lambda: table.to_csv(index=False, sep="\t"),
+        ".jsonl": lambda: table.to_json(orient="records", lines=True, force_ascii=False),
+        ".parquet": lambda: table.to_parquet(index=False),
+    }[path.suffix]
+    atomic_write(path, form())
+    return path
+
+
+# The table of a prediction
+
+
+def test_columns(classifier):
+    found = classifier.predict(TEXTS)
+    assert list(found.columns) == ["label", "probability", "neg", "pos"]
+    assert len(found) == len(TEXTS)
+    np.testing.assert_allclose(found["neg"] + found["pos"], 1, atol=1e-6)
+    np.testing.assert_array_equal(found["probability"], found[["neg", "pos"]].max(axis=1))
+    expected = np.where(found["neg"] > found["pos"], "neg", "pos")
+    assert found["label"].tolist() == expected.tolist()
+
+
+def test_order_is_kept_and_none_is_lost(classifier):
+    texts = many_texts()
+    found = classifier.predict(texts)
+    assert len(found) == len(texts)
+    assert found["pos"].std() > 0.1
+    assert set(found["label"]) == {"neg", "pos"}
+    for i in (0, 1, 17, 150, 298, 299):
+        assert classifier.predict([texts[i]])["pos"][0] == pytest.approx(found["pos"][i], abs=1e-4)
+    order = np.random.default_rng(1).permutation(len(texts))
+    shuffled = classifier.predict([texts[i] for i in order])
+    np.testing.assert_allclose(shuffled["pos"], found["pos"].iloc[order], atol=1e-4)
+
+
+def test_missing_texts_count_as_empty(classifier):
+    found = classifier.predict(["", None, float("nan"), np.nan, pd.NA, pd.NaT, " \n "])
+    assert len(found) == 7
+    np.testing.assert_allclose(found["pos"][:6], found["pos"][0], atol=1e-6)
+    mixed = classifier.predict(["the worst", None, "the best"])
+    assert mixed["pos"][1] == pytest.approx(found["pos"][0], abs=1e-4)
+    assert mixed["pos"][0] != mixed["pos"][2]
+
+
+def test_a_number_is_read_as_its_text(classifier):
+    pd.testing.assert_frame_equal(classifier.predict([7, 1.5]), classifier.predict(["7", "1.5"]))
+
+
+def test_odd_texts(classifier):
+    texts = [
+        "😀 👩‍👩‍👧 🇳🇿",
+        "<p>a &lt;b&gt; <br /> film</p>",
+        "שלום, 电影, Привет",
+        "nul \x00, half a pair \ud83d, U+2028 \u2028, \ufeff",
+        "xxbos xxpad xxunk xxrep 5 a",
+        "a" * 5000,
+    ]
+    found = classifier.predict(texts)
+    assert len(found) == len(texts)
+    assert found[["neg", "pos"]].notna().all(axis=None)
+
+
+def test_a_text_of_20000_words(classifier):
+    long = "never again , the story was dull and " * 2500
+    found = classifier.predict(["good", long, ""])
+    assert classifier.predict([long])["pos"][0] == pytest.approx(found["pos"][1], abs=1e-4)
+    assert classifier.predict(["good"])["pos"][0] == pytest.approx(found["pos"][0], abs=1e-4)
+
+
+def test_no_texts(classifier):
+    found = classifier.predict([])
+    assert found.shape == (0, 4)
+    assert list(found.columns) == ["label", "probability", "neg", "pos"]
+
+
+def test_other_sequences(classifier):
+    expected = classifier.predict(TEXTS)
+    series = pd.Series(TEXTS, index=[7, 3, 3, 1, 0])
+    for texts in (tuple(TEXTS), series, np.array(TEXTS, object)):
+        pd.testing.assert_frame_equal(classifier.predict(texts), expected)
+
+
+def test_one_string_is_no_list_of_texts(classifier):
+    with refuses("found one text, expected a list of texts; predict([text]) takes one"):
+        classifier.predict("a film")
+
+
+def test_classes_may_be_called_anything():
+    probabilities = np.array([[0.5, 0.2, 0.2, 0.1]], np.float32)
+    labels = ["label", "probability", "class_label", "text"]
+    found = prediction_frame(probabilities, labels)
+    assert list(found.columns) == [
+        *("label", "probability"),
+        *("class_label", "class_probability", "class_class_label", "text"),
+    ]
+    assert found["label"].tolist() == ["label"]
+    np.testing.assert_array_equal(found.iloc[:, 2:], probabilities)
+
+
+def test_precisions_are_near(folders, classifier):
+    found = Classifier.load(folders[0], precision="bfloat16").predict(TEXTS)
+    np.testing.assert_allclose(found["pos"], classifier.predict(TEXTS)["pos"], atol=0.1)
+    with refuses("unknown precision 'half'; choose one of auto, bfloat16, float32"):
+        Classifier.load(folders[0], precision="half")
+
+
+# Ensembles
+
+
+def test_ensemble_is_the_mean_of_probabilities(folders):
+    singles = [Classifier.load(folder, precision="float32").predict(TEXTS) for folder in folders]
+    found = Classifier.load(*folders, precision="float32").predict(TEXTS)
+    assert np.abs(singles[0]["pos"] - singles[1]["pos"]).max() > 0.05
+    for label in ("neg", "pos"):
+        np.testing.assert_allclose(found[label], (singles[0][label] + singles[1][label]) / 2)
+
+
+def test_backward_model_reads_from_the_end(folders):
+    backward = Classifier.load(folders[1], precision="float32")
+    loaded = backward.models[0]
+    tokenized = tokenize_texts(TEXTS, loaded.processor)
+    by_hand = []
+    for document in loaded.processor.encode(TEXTS):
+        ids = torch.tensor([document[0], *reversed(document[1:])], dtype=torch.int64)[None]
+        outputs = loaded.model[0].module
+        outputs.bs = 1
+        outputs.reset()
+        with torch.no_grad():
+            read = outputs(ids)[0]
+            pooled = torch.cat([read[-1], read.amax(0), read.mean(0)])[None]
+            by_hand.append(loaded.model[1].layers(pooled).softmax(1)[0, 1].item())
+    assert len(tokenized.offsets) == len(TEXTS) + 1
+    np.testing.assert_allclose(backward.predict(TEXTS)["pos"], by_hand, atol=1e-4)
+
+
+def test_what_makes_no_ensemble(folders, tmp_path):
+    with refuses("no model given; name at least one classifier's directory"):
+        Classifier.load()
+    with refuses(f"{folders[0]} and {folders[0]} make no ensemble: they are the same model twice"):
+        Classifier.load(folders[0], folders[0])
+    other = write_classifier(tmp_path / "other", labels=("bad", "good"))
+    with refuses(f"{folders[0]} and {other} make no ensemble: labels neg, pos against bad, good"):
+        Classifier.load(folders[0], other)
+    other_data = write_classifier(tmp_path / "other_data", seed=3, data_fingerprint="d2")
+    with refuses(f"{folders[0]} and {other_data} make no ensemble: data d1 against d2"):
+        Classifier.load(folders[0], other_data)
+    lm = write_lm(tmp_path / "lm")
+    with refuses(
+        f"{lm} holds an LM, a classifier was expected; stage 3 writes classifiers: "
+        "python -m ulmfit.stage3_clf"
+    ):
+        Classifier.load(lm)
+
+
+# One text
+
+
+def test_text(folders, capsys):
+    scores = main(clf=[folders[0]], text="A great film", precision="float32")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["neg", f"{scores['neg'][0]:.3f}"]
+    assert lines[1].split() == ["pos", f"{scores['pos'][0]:.3f}"]
+    assert lines[2].split() == ["label", scores["label"][0]]
+
+
+def test_empty_text(folders):
+    assert len(main(clf=folders[0], text="")) == 1
+
+
+# Files
+
+
+@pytest.mark.parametrize(("given", "written"), [*pairwise(ENDINGS), (ENDINGS[-1], ENDINGS[0])])
+def test_file_to_file(folders, classifier, tmp_path, given, written, capsys):
+    table = pd.DataFrame({"id": ["007", "8", "9", "10", "11"], "text": TEXTS})
+    source, target = write_file(tmp_path / f"in{given}", table), tmp_path / f"out{written}"
+    main(clf=[folders[0]], input=str(source), output=str(target), precision="float32")
+    assert capsys.readouterr().out == f"wrote 5 rows to {target}\n"
+    found = read_file(target)
+    assert list(found.columns) == ["id", "text", "label", "probability", "neg", "pos"]
+    assert found["id"].tolist() == table["id"].tolist()
+    assert found["text"].tolist() == TEXTS
+    expected = classifier.predict(TEXTS)
+    assert found["label"].tolist() == expected["label"].tolist()
+    np.testing.assert_allclose(found["pos"].astype(float), expected["pos"], atol=1e-6)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_stands_in_a_text_survives(folders, tmp_path, ending):
+    texts = [
+        *("a\rb", "c\r\nd", "e\nf", 'q"x"y', "tab\there", "é😀", "  pad ", "", "x\u2028y", "NA"),
+        *("null", "1,000", "'", "\\", "#", "=1+1"),
+    ]
+    source = write_file(tmp_path / "in.jsonl", pd.DataFrame({"text": texts}))
+    target = tmp_path / f"out{ending}"
+    main(clf=folders[0], input=str(source), output=str(target))
+    assert read_file(target)["text"].tolist() == texts
+
+
+def test_missing_text_in_a_file(folders, tmp_path):
+    source = tmp_path / "in.parquet"
+    pd.DataFrame({"text": ["good", None, "bad"], "stars": [1, None, 3]}).to_parquet(source)
+    target = tmp_path / "out.jsonl"
+    main(clf=folders[0], input=str(source), output=str(target))
+    found = read_file(target)
+    assert len(found) == 3
+    assert found["pos"].notna().all()
+    assert found["text"].isna().tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_file_without_rows(folders, tmp_path, ending):
+    source, target = tmp_path / "in.csv", tmp_path / f"out{ending}"
+    source.write_text("id,text\n")
+    scored = main(clf=folders[0], input=str(source), output=str(target))
+    assert scored.shape == (0, 6)
+    assert target.is_file()
+
+
+def test_other_text_column(folders, tmp_path):
+    source = write_file(tmp_path / "in.csv", pd.DataFrame({"review": ["good", "bad"]}))
+    target = tmp_path / "new" / "out.csv"
+    scored = main(clf=folders[0], input=str(source), output=str(target), text_col="review")
+    assert list(read_file(target).columns) == ["review", *scored.columns[1:]]
+
+
+def test_columns_of_the_input_keep_their_names(classifier):
+    table = pd.DataFrame({"text": ["good"], "label": ["mine"], "pos": [7]}, index=[5])
+    once = score_table(classifier, table, "text")
+    added = ["predicted_label", "probability", "neg", "predicted_pos"]
+    assert list(once.columns) == ["text", "label", "pos", *added]
+    assert once["label"].tolist() == ["mine"]
+    assert once["pos"].tolist() == [7]
+    thrice = score_table(classifier, score_table(classifier, once, "text"), "text")
+    assert thrice.columns.is_unique
+    assert len(thrice.columns) == 3 + 3 * 4
+
+
+def test_dates_and_digits_survive_json(folders, tmp_path):
+    day, number = datetime.datetime(2020, 1, 2), 0.123456789012345
+    source = tmp_path / "in.parquet"
+    pd.DataFrame({"text": ["good"], "day": [day], "number": [number]}).to_parquet(source)
+    main(clf=folders[0], input=str(source), output=str(tmp_path / "out.jsonl"))
+    found = read_file(tmp_path / "out.jsonl")
+    assert found["day"][0].startswith("2020-01-02T00:00:00")
+    assert found["number"][0] == number
+
+
+# What is refused
+
+
+def test_no_model():
+    with refuses("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes"):
+        main(text="good")
+
+
+@pytest.mark.parametrize("arguments", [{}, {"text": "good", "input": "a.csv"}])
+def test_neither_or_both(arguments):
+    with refuses("give either --text TEXT or --input FILE with --output FILE"):
+        main(clf="none", **arguments)
+
+
+@pytest.mark.parametrize("output", [None, "out", "out.xlsx"])
+def test_unknown_ending_of_the_output(output):
+    with refuses(
+        f"--output is {output}, expected a file that ends in .csv, .tsv, .jsonl, .parquet"
+    ):
+        main(clf="none", input="in.csv", output=output)
+
+
+def test_output_exists(folders, tmp_path):
+    source = write_file(tmp_path / "in.csv", pd.DataFrame({"text": ["good"]}))
+    target = tmp_path / "out.csv"
+    target.write_text("mine")
+    with refuses(f"{target} is there already; choose another --output or pass --overwrite"):
+        main(clf=folders[0], input=str(source), output=str(target))
+    assert target.read_text() == "mine"
+    main(clf=folders[0], input=str(source), output=str(target), overwrite=True)
+    assert len(read_file(target)) == 1
+
+
+def test_input_is_missing_or_unknown(tmp_path):
+    output = str(tmp_path / "out.csv")
+    missing = tmp_path / "none.csv"
+    with refuses(f"no file {missing}; --input takes csv, tsv, jsonl or parquet"):
+        main(clf="none", input=str(missing), output=output)
+    sheet = tmp_path / "in.xlsx"
+    sheet.write_text("")
+    with refuses(
+        f"{sheet}: found the extension '.xlsx', expected one of .csv, .tsv, .jsonl, .parquet, "
+        "or a folder of .txt files"
+    ):
+        main(clf="none", input=str(sheet), output=output)
+
+
+def test_no_such_column(tmp_path):
+    source = write_file(tmp_path / "in.csv", pd.DataFrame({"id": [1], "review": ["good"]}))
+    with refuses(
+        f"{source} has no column 'text'; it has id, review: name the one with the texts with "
+        "--text-col"
+    ):
+        main(clf="none", input=str(source), output=str(tmp_path / "out.csv"))
+
+
+def test_what_the_output_cannot_hold_is_said_before_the_work(tmp_path):
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"text": "a", "x": 1}\n{"text": "b", "x": "one"}\n')
+    target = tmp_path / "out.parquet"
+    with pytest.raises(UserError) as caught:
+        main(clf="none", input=str(source), output=str(target))
+    assert re.fullmatch(
+        f"cannot write {re.escape(str(target))}: a column of the input has no form there "
+        r"\(.*\); choose another of \.csv, \.tsv, \.jsonl, \.parquet",
+        str(caught.value),
+    )
+    assert not target.exists()

@@ -1,0 +1,111 @@
+"""Model directories with random weights, written in milliseconds, and documents of ids."""
+
+import re
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from ulmfit.corpus import Corpus
+from ulmfit.errors import UserError
+from ulmfit.loaders import collate
+from ulmfit.models import build_classifier, build_lm, encoder_config, encoder_weights
+from ulmfit.settings import ClassifierSettings, LMSettings, Step
+from ulmfit.stage import Finished, save
+from ulmfit.text import TextProcessor
+
+WORDS = (
+    "a quiet film about the lighthouse and its keeper , who reads old letters to the sea . I "
+    "laughed ; it is great , the music was dull . never again ! good bad worst best story actors"
+)
+TEXTS = [
+    "A great film about the sea.",
+    "The worst story, never again!",
+    "",
+    "I laughed; the actors read old letters 😀 and <br />more&amp;more, שלום 电影",
+    "dull",
+]
+
+
+def refuses(line):
+    """Expects a UserError with this line, word for word."""
+    return pytest.raises(UserError, match=f"^{re.escape(line)}$")
+
+
+@cache  # spaCy takes its time
+def word_processor():
+    """A processor that knows the words of `WORDS`."""
+    return TextProcessor("word", min_freq=1).fit([WORDS])
+
+
+def widen(model, seed=0):
+    """Random weights that matter: in an untrained model no word makes a difference.
+
+    A classifier's batch norm gets the figures of some documents, so that classes differ, too.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "layers.0" not in name and "layers.4" not in name:  # batch norm
+                weight.copy_((torch.rand(weight.shape, generator=generator) - 0.5) * 2)
+        model.reset()
+        norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm1d)]
+        if norms:
+            for norm in norms:
+                norm.momentum = 1.0
+            words = len(encoder_weights(model)["embedding.weight"])
+            model.train()(collate(random_documents(range(40, 0, -1), words, seed)))
+    model.reset()
+    return model.eval()
+
+
+def finished(kind, model, processor, settings, backwards, **more):
+    return Finished(
+        kind=kind,
+        model=model,
+        config=encoder_config("tiny", len(processor.vocab)),
+        processor=processor,
+        settings=settings,
+        size="tiny",
+        backwards=backwards,
+        history=[{"epoch": 0, "train_loss": 1.0}],
+        metrics={"made_by": "a test"},
+        **{"data_fingerprint": "d1", **more},
+    )
+
+
+def write_lm(out, backwards=False, seed=0):
+    """A language model's directory."""
+    processor = word_processor()
+    model = widen(build_lm(encoder_config("tiny", len(processor.vocab))), seed)
+    settings = LMSettings(steps=[Step(1, 0.01)])
+    return save(finished("lm", model, processor, settings, backwards), out, 0.1).path
+
+
+def write_classifier(
+    out, backwards=False, seed=0, labels=("neg", "pos"), max_len=1440, recipe=None, **more
+):
+    """A classifier's directory; `recipe` are fields of `ClassifierSettings`."""
+    processor = word_processor()
+    config = encoder_config("tiny", len(processor.vocab))
+    model = build_classifier(config, len(labels), drop_mult=0, max_len=max_len, hidden=10)
+    settings = ClassifierSettings(steps=[Step(1, 0.01)], **(recipe or {}))
+    extra = {"labels": list(labels), "extra_config": {"max_len": max_len, "hidden": 10}}
+    made = finished(
+        "classifier", widen(model, seed), processor, settings, backwards, **extra, **more
+    )
+    return save(made, out, 0.1).path
+
+
+def random_documents(lengths, vocab_size, seed=0):
+    """Arrays of ids, ``xxbos`` first and no padding within."""
+    rng = np.random.default_rng(seed)
+    return [
+        np.concatenate([[2], rng.integers(9, vocab_size, length - 1)]).astype(np.uint16)
+        for length in lengths
+    ]
+
+
+def random_corpus(lengths, vocab_size, seed=0):
+    return Corpus.from_documents(random_documents(lengths, vocab_size, seed))
