@@ -264,7 +264,10 @@ def test_what_is_not_pooled_is_read_without_gradients():
     model = classifier(max_len=10)
     first, last = np.arange(9, 29), np.arange(29, 49)  # words of the beginning and of the end
     document = np.concatenate([first, first, first, last])  # 80 tokens; pooled: 70 to 79
+    graphs = []
+    model[0].module.register_forward_hook(lambda *call: graphs.append(call[2].requires_grad))
     model[0](collate([document, document[1:]])).features.sum().backward()
+    assert graphs == [False] * 5 + [True] * 2  # the shorter one's pooling begins at token 69
     gradient = model[0].module.encoder.weight.grad.abs().sum(1)
     assert not gradient[first].any()
     assert (gradient[last[-10:]] > 0).all()

@@ -73,5 +73,5 @@ def test_calibrated_is_zero():
 
 
 def test_confidence_of_one_is_in_the_last_bin():
-    found = expected_calibration_error(binary([1.0, 0.96]), np.array([0, 1]))
+    found = expected_calibration_error(binary([1.0, 0.96]), np.array([1, 0]))
     assert found == pytest.approx(abs(0.5 - 0.98))

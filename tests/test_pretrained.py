@@ -232,12 +232,13 @@ def test_damaged_vocabulary(content):
 
 
 def test_vocabulary_of_other_weights(tmp_path):
-    folder = write_wt103(tmp_path / "wt103", fastai_model().state_dict(), VOCAB[:-1])
+    state = fastai_model().state_dict()
     with refuses(
-        "the embedding has 15 rows and the vocabulary 14 words, expected as many; download both "
-        "again"
+        "the embedding has 15 rows and the vocabulary 16 words, expected a row for each; download "
+        "both again"
     ):
-        read_wt103(folder)
+        read_wt103(write_wt103(tmp_path / "longer", state, [*VOCAB, "new"]))
+    assert read_wt103(write_wt103(tmp_path / "shorter", state, VOCAB[:-1])).config.vocab_sz == 12
 
 
 @pytest.mark.parametrize("weights", [{"a": torch.zeros(2)}, [1, 2]])

@@ -159,10 +159,10 @@ def from_fastai(weights: Mapping[str, Tensor], vocab: list[str]) -> Pretrained:
     fastai fills a vocabulary up with ``xxfake``, which may occur more than once: those rows go.
     """
     rows = len(weights["0.encoder.weight"])
-    if rows != len(vocab):
+    if rows < len(vocab):
         raise UserError(
             f"the embedding has {rows:,} rows and the vocabulary {len(vocab):,} words, expected "
-            "as many; download both again"
+            "a row for each; download both again"
         )
     real = [i for i, token in enumerate(vocab) if token != "xxfake"]
     layers = sum(name.endswith("weight_hh_l0_raw") for name in weights)
