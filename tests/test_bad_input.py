@@ -107,7 +107,8 @@ def test_missing_file_elsewhere(fails):
     fails(
         stage1_pretrain.main,
         "--corpus gone.csv --out new",
-        "no file or folder gone.csv; --corpus takes parquet, csv, tsv, jsonl, .txt",
+        "no file or folder gone.csv; --corpus takes a parquet, csv, tsv or jsonl file, or a folder "
+        "of .txt files",
     )
     fails(
         predict.main,

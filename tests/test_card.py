@@ -30,8 +30,7 @@ STAGE1 = replace(LM, parent=None)
 def test_card_of_a_classifier():
     card = model_card(CLASSIFIER, [{"epoch": 0, "accuracy": 0.9}])
     assert card.startswith(
-        "---\nlicense: apache-2.0\nlibrary_name: ulmfit\npipeline_tag: text-classification\n"
-        'language: "en"\n'
+        '---\nlibrary_name: ulmfit\npipeline_tag: text-classification\nlanguage: "en"\n'
     )
     for expected in (
         "# Text classifier: small, forward\n",
@@ -53,6 +52,7 @@ def test_card_of_a_classifier():
         "| torch | 2.13.0 |\n",
     ):
         assert expected in card
+    assert "license" not in card  # the texts' owner has a say in it
     assert card.endswith(" |\n")
 
 
@@ -69,7 +69,7 @@ def test_card_of_a_domain_language_model():
 
 def test_card_of_a_pretrained_language_model():
     card = model_card(STAGE1, [])
-    assert "# Language model pretrained on general text: small, forward\n" in card
+    assert "# Pretrained language model: small, forward\n" in card
     assert "python -m ulmfit.stage2_lm --pretrained DIR --data texts.csv\n" in card
     assert "- Began from random weights\n" in card
 

@@ -1,13 +1,16 @@
 """Checkpoints: what comes back, what is refused, and in which words."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from fastai.optimizer import Adam
 from safetensors import safe_open
+from safetensors.torch import save
 from tiny_models import refuses
 
+from ulmfit.atomic import atomic_write
 from ulmfit.checkpoint import (
     checkpoint_path,
     discard_checkpoint,
@@ -34,6 +37,31 @@ def written(tmp_path, **changes):
 def test_lies_beside_the_model(tmp_path):
     assert checkpoint_path(tmp_path / "lm-fwd") == tmp_path / "lm-fwd.checkpoint"
     assert checkpoint_path(tmp_path / "v1.5") == tmp_path / "v1.5.checkpoint"
+
+
+@pytest.mark.parametrize("out", [".", "", "new/..", "../m", "../m/"])
+def test_lies_beside_a_model_that_is_named_by_its_place(tmp_path, monkeypatch, out):
+    (tmp_path / "m" / "new").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "m")
+    assert checkpoint_path(Path(out)).resolve() == tmp_path / "m.checkpoint"
+
+
+def test_tied_weights_are_written_once(tmp_path):
+    weight = torch.nn.Parameter(torch.arange(6.0))
+    tensors = {"a": weight, "b": weight.data, "c": weight[:3], "d": weight.detach().clone()}
+    tensors |= {"e": weight.view(2, 3), "f": torch.empty(0), "g": torch.empty(0)}
+    write_checkpoint(tmp_path / "c", tensors, {"run": {}})
+    with safe_open(str(tmp_path / "c"), framework="pt") as file:
+        assert sorted(file.keys()) == ["a", "c", "d", "e", "f"]
+    read, _ = read_checkpoint(tmp_path / "c", {})
+    assert read.keys() == tensors.keys()
+    assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
+
+
+def test_checkpoint_of_an_earlier_version(tmp_path):
+    atomic_write(tmp_path / "c", save({"w": torch.ones(2)}, {"facts": json.dumps({"run": {}})}))
+    tensors, facts = read_checkpoint(tmp_path / "c", {})
+    assert (tensors["w"].tolist(), facts) == ([1.0, 1.0], {"run": {}})
 
 
 def test_round_trip(tmp_path):

@@ -1,14 +1,18 @@
 """Tokenised once, kept under its content's name, numericalised as the processor would."""
 
 import json
+import signal
 from collections import Counter
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
 from sample_texts import TEXTS, random_texts
 
 from ulmfit import corpus
+from ulmfit.atomic import atomic_directory
 from ulmfit.corpus import Corpus, cache_folder, content_key, tokenize_texts
+from ulmfit.errors import UserError
 from ulmfit.text import TextProcessor, make_vocab
 
 ALL_TEXTS = TEXTS + random_texts(60)
@@ -63,6 +67,32 @@ def test_error_in_a_worker_is_raised(monkeypatch, processor):
         tokenize_texts(["a", "b", None, "c"], processor, workers=2)
 
 
+@pytest.mark.slow  # each worker imports everything anew
+def test_workers_are_spawned_where_the_system_cannot_fork(monkeypatch, processor):
+    monkeypatch.setattr(corpus, "_CHUNK", 50)
+    monkeypatch.setattr(corpus, "get_all_start_methods", lambda: ["spawn"])
+    methods = []
+    monkeypatch.setattr(
+        corpus, "get_context", lambda name: methods.append(name) or get_context(name)
+    )
+    processor.tokenize(TEXTS)  # once used, it holds spaCy's tokenizer and functions without a name
+    made = tokenize_texts(ALL_TEXTS, processor, workers=2)
+    assert tokens_of(made) == processor.tokenize(ALL_TEXTS)
+    assert methods == ["spawn"]
+
+
+def test_workers_leave_ctrl_c_to_the_parent(monkeypatch, processor):
+    class Tells:
+        def tokenize(self, text):
+            return [str(signal.getsignal(signal.SIGINT))]
+
+    monkeypatch.setattr(corpus, "_CHUNK", 2)
+    processor.tokenizer = Tells()
+    ignored = str(signal.SIG_IGN)
+    assert tokenize_texts(TEXTS, processor, workers=2).tokens == [ignored]
+    assert tokenize_texts(TEXTS, processor, workers=1).tokens != [ignored]
+
+
 # The cache
 
 
@@ -75,6 +105,41 @@ def test_cache_is_used(monkeypatch, processor, tmp_path):
     assert tokens_of(again) == tokens_of(made) == TextProcessor().tokenize(ALL_TEXTS)
     assert isinstance(again.ids, np.memmap)
     assert [path.name for path in tmp_path.iterdir()] == [content_key(ALL_TEXTS, processor)]
+
+
+def test_two_processes_at_once(monkeypatch, processor, tmp_path):
+    folder = tmp_path / content_key(TEXTS, processor)
+    expected = processor.tokenize(TEXTS)
+    tokenize_chunks = corpus._tokenize_chunks
+
+    def overtaken(*arguments):
+        with monkeypatch.context() as patched:
+            patched.setattr(corpus, "_tokenize_chunks", tokenize_chunks)
+            tokenize_texts(TEXTS, TextProcessor(), tmp_path, say=lambda line: None)
+        return tokenize_chunks(*arguments)
+
+    monkeypatch.setattr(corpus, "_tokenize_chunks", overtaken)
+    made = tokenize_texts(TEXTS, processor, tmp_path, say=lambda line: None)
+    assert tokens_of(made) == expected
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_two_processes_that_end_at_once(monkeypatch, processor, tmp_path):
+    def overtaken(target, overwrite):
+        with atomic_directory(target, overwrite) as folder:
+            np.save(folder / "ids.npy", [0])
+        return atomic_directory(target, overwrite)
+
+    made = tokenize_texts(TEXTS, processor)
+    monkeypatch.setattr(corpus, "atomic_directory", overtaken)
+    corpus._keep(made, tmp_path / "key")
+    assert [path.name for path in (tmp_path / "key").iterdir()] == ["ids.npy"]
+
+
+def test_cache_that_cannot_be_written(processor, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"^cannot write .*file"):
+        tokenize_texts(TEXTS, processor, tmp_path / "file", say=lambda line: None)
 
 
 def test_key_names_texts_and_tokenizer(processor):
@@ -101,6 +166,15 @@ def test_key_does_not_depend_on_the_vocabulary(processor):
 def test_key_changes_with_the_format(monkeypatch, processor):
     before = content_key(TEXTS, processor)
     monkeypatch.setattr("ulmfit.text.TEXT_FORMAT", 0)
+    assert content_key(TEXTS, processor) != before
+
+
+@pytest.mark.parametrize("kind", ["word", "subword"])
+def test_key_changes_with_the_library(monkeypatch, kind):
+    processor = TextProcessor(kind, max_vocab=300).fit(ALL_TEXTS)
+    before = content_key(TEXTS, processor)
+    libraries = {"word": "spacy", "subword": "sentencepiece"}
+    monkeypatch.setattr("ulmfit.text.version", {libraries[kind]: "0.1"}.__getitem__)
     assert content_key(TEXTS, processor) != before
 
 
@@ -135,7 +209,9 @@ def test_strange_tokens_survive_the_cache(processor, tmp_path):
 
 
 @pytest.mark.parametrize("rows", [[0, 1, 2], [30, 3, 11], [5, 5], list(range(40, 20, -1)), []])
-def test_counts_are_in_order_of_first_occurrence(processor, rows):
+@pytest.mark.parametrize("block", [2, 2000])
+def test_counts_are_in_order_of_first_occurrence(monkeypatch, processor, rows, block):
+    monkeypatch.setattr(corpus, "_BLOCK", block)
     made = tokenize_texts(ALL_TEXTS, processor)
     expected = Counter()
     for row in rows:
@@ -145,7 +221,9 @@ def test_counts_are_in_order_of_first_occurrence(processor, rows):
 
 
 @pytest.mark.parametrize("rows", [[0, 1, 2], [30, 3, 11], [5, 5], list(range(len(ALL_TEXTS))), []])
-def test_numericalised_as_the_processor_encodes(processor, rows):
+@pytest.mark.parametrize("block", [2, 2000])
+def test_numericalised_as_the_processor_encodes(monkeypatch, processor, rows, block):
+    monkeypatch.setattr(corpus, "_BLOCK", block)
     made = tokenize_texts(ALL_TEXTS, processor)
     vocab = make_vocab(made.counts(np.arange(30)), 300, 2)
     numbers = made.numericalize(vocab, np.array(rows, np.int64))

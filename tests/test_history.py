@@ -100,7 +100,7 @@ def test_lines_for_the_reader(tmp_path):
 
 
 def test_long_epochs_say_that_they_are_alive(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_SECONDS_BETWEEN_LINES", -1.0)
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_LINES", -1.0)
     said = []
     learn = lm()
     learn.add_cb(At(ctrl_c, batch=4))

@@ -2,7 +2,9 @@
 
 import datetime
 import re
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -357,3 +359,33 @@ def test_what_the_output_cannot_hold_is_said_before_the_work(tmp_path):
         str(caught.value),
     )
     assert not target.exists()
+
+
+# Within somebody's program
+
+
+def test_threads_do_not_mix_their_texts(folders):
+    classifier = Classifier.load(*folders)
+    parts = [many_texts()[i::4] for i in range(4)]
+    expected = [classifier.predict(part) for part in parts]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            for found, alone in zip(pool.map(classifier.predict, parts), expected, strict=True):
+                pd.testing.assert_frame_equal(found, alone)
+
+
+def test_loading_leaves_the_allocator_alone(folders, monkeypatch):
+    told = []
+    monkeypatch.setattr("ulmfit.predict.keep_memory", lambda: told.append(1))
+    Classifier.load(*folders)
+    assert told == []
+    main(clf=folders[0], text="good")
+    assert told == [1]
+
+
+def test_paths_from_python(folders, tmp_path):
+    table = pd.DataFrame({"text": TEXTS})
+    given = write_file(tmp_path / "in.csv", table)
+    main(clf=[Path(folder) for folder in folders], input=given, output=tmp_path / "out.csv")
+    assert len(read_file(tmp_path / "out.csv")) == len(TEXTS)
+    assert main(clf=Path(folders[0]), text="good").equals(main(clf=folders[0], text="good"))

@@ -72,6 +72,12 @@ def test_csv_takes_very_long_fields_and_leaves_the_csv_module_as_it_was(tmp_path
     assert csv.field_size_limit() == before
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_blank_line_of_one_column_is_an_empty_text(tmp_path, name):
+    path = write(tmp_path / name, '\ntext\none\n\n""\r\n\r\ntwo\n')
+    assert read_file(path)["text"].tolist() == ["one", "", "", "", "two"]
+
+
 def test_empty_csv_has_no_columns_and_a_header_alone_no_rows(tmp_path):
     assert read_file(write(tmp_path / "a.csv", "")).shape == (0, 0)
     assert read_file(write(tmp_path / "b.csv", "text,label\n")).shape == (0, 2)
@@ -209,6 +215,7 @@ def test_folder_of_splits_as_aclimdb_has_it(tmp_path):
     ):
         write(tmp_path / f"{name}.txt", f"text of {name}\n")
     write(tmp_path / "README", "not a text")
+    write(tmp_path / "imdbEr.txt", "not a text")
     write(tmp_path / "train/urls_pos.txt", "not a text either")
     write(tmp_path / "tmp_lm/model.pkl", "nor this")
     table = read_folder(tmp_path)
@@ -232,12 +239,21 @@ def test_folder_of_splits_with_unlabelled_texts_beside_them(tmp_path):
 def test_folder_of_classes(tmp_path):
     for name in ("good/1", "good/more/2", "bad/1", "unlabelled/1", ".cache/1"):
         write(tmp_path / f"{name}.txt", name)
-    write(tmp_path / "notes.txt", "not a text")
     table = read_folder(tmp_path)
     assert list(table.columns) == ["text", "label"]
     assert table["text"].tolist() == ["bad/1", "good/1", "good/more/2", "unlabelled/1"]
     assert table["label"].tolist()[:3] == ["bad", "good", "good"]
     assert table["label"].isna().tolist() == [False, False, False, True]
+
+
+def test_folder_of_classes_and_texts(tmp_path):
+    for name in ("good/1", "bad/1", "2", "10"):
+        write(tmp_path / f"{name}.txt", name)
+    with refuses(
+        f"{tmp_path}: found .txt files (10.txt) beside folders of .txt files (bad), expected one "
+        "or the other; move the files or the folders away"
+    ):
+        read_folder(tmp_path)
 
 
 def test_folder_of_texts_alone(tmp_path):

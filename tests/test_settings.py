@@ -1,6 +1,7 @@
 """Recipes: what ships is valid, what is wrong is said, what is given wins."""
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from tiny_models import refuses
@@ -64,6 +65,14 @@ def test_steps_may_be_given_from_python():
     step = Step(2, [1e-4, 1e-3], groups=2)
     assert load_settings(LMSettings, "demo", {"steps": [step]}).steps == [step]
     assert load_settings(LMSettings, "demo", {"steps": [STEP]}).steps == [Step(1, 0.01)]
+
+
+@pytest.mark.parametrize("step", [Step(1, (0.01, 0.1)), {"epochs": 1, "lr": (0.01, 0.1)}])
+def test_rates_may_be_a_tuple_and_a_path_a_path(step):
+    given = {"steps": [step], "data": Path("a.csv"), "pretrained": Path("lm")}
+    settings = load_settings(LMSettings, "demo", given)
+    assert settings.steps == [Step(1, [0.01, 0.1])]
+    assert (settings.data, settings.pretrained) == ("a.csv", "lm")
 
 
 @pytest.mark.parametrize("stage", [*STAGES, Step])

@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from tiny_learners import At, ctrl_c
 from tiny_models import refuses
 from tiny_stages import (
     GENERAL,
+    SETTINGS_1,
     SETTINGS_2,
     SETTINGS_3,
     STEPS_3,
@@ -24,7 +27,18 @@ from tiny_stages import (
     write_reviews,
 )
 
-from ulmfit import __main__, evaluate, generate, predict, settings, stage2_lm, training
+from ulmfit import (
+    __main__,
+    evaluate,
+    generate,
+    predict,
+    settings,
+    stage1_pretrain,
+    stage2_lm,
+    stage3_clf,
+    training,
+)
+from ulmfit import data as preflight
 from ulmfit.artifacts import read_artifact
 from ulmfit.cli import run_command
 from ulmfit.models import SIZES
@@ -119,7 +133,7 @@ def test_evaluate_each_and_the_ensemble(made, capsys):
     assert figures["ensemble"]["accuracy"] >= 0.9
     assert "20 texts, split test" in capsys.readouterr().out
     kept = json.loads((made["clf-fwd"].path / "metrics.json").read_text())
-    assert kept["evaluation"]["test"] == figures[folders[0]]
+    assert kept["evaluation"] == {"reviews.csv": {"test": figures[folders[0]]}}
     assert "seconds" in kept
 
 
@@ -299,8 +313,6 @@ def test_interrupted_command_exits_with_130(made, tmp_path, monkeypatch, capsys)
     arguments = ["--corpus", made["corpus"], "--out", str(tmp_path / "m"), "--size", "tiny"]
     arguments += ["--batch-size", "8", "--seq-len", "16", "--valid-documents", "8"]
     monkeypatch.setattr(sys, "argv", ["stage1_pretrain", *arguments])
-    from ulmfit import stage1_pretrain
-
     with pytest.raises(SystemExit) as stop:
         run_command(stage1_pretrain.main)
     assert stop.value.code == 130
@@ -382,7 +394,13 @@ def test_all_stages_from_one_command(made, recipe, tmp_path, monkeypatch, capsys
     assert other["models"] == summary["models"]
 
 
-def test_what_a_later_stage_would_refuse_is_refused_at_once(recipe, tmp_path, monkeypatch):
+NOTHING_TO_VALIDATE_ON = (
+    "found 15 classes, each too small to give a row to validate on; check the column that holds "
+    "the label (--label-col), or mark valid rows in a split column"
+)
+
+
+def test_what_a_later_stage_would_refuse_is_refused_at_once(made, recipe, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = [[t, y, s] for t, y, s in reviews() if s != "test"]
     data = write_csv(tmp_path / "none.csv", ["text", "label", "split"], rows)
@@ -393,12 +411,28 @@ def test_what_a_later_stage_would_refuse_is_refused_at_once(recipe, tmp_path, mo
         __main__.main(recipe="tiny", data=data)
     rows = [[t, "" if s == "test" else y, s] for t, y, s in reviews()]
     data = write_csv(tmp_path / "unlabelled.csv", ["text", "label", "split"], rows)
+    by_themselves = (
+        "correct them, or run python -m ulmfit.stage2_lm and ulmfit.stage3_clf by themselves"
+    )
     with refuses(
-        f"{data}: found 20 of 20 test rows without a label, expected labelled ones for the "
-        "evaluation; add them, or run python -m ulmfit.stage2_lm and ulmfit.stage3_clf by "
-        "themselves"
+        f"20 of 20 texts in split test of {data} have no label; evaluation needs one for each; "
+        + by_themselves
     ):
         __main__.main(recipe="tiny", data=data)
+    rows = [[t, "odd" if s == "test" else y, s] for t, y, s in reviews()]
+    data = write_csv(tmp_path / "odd.csv", ["text", "label", "split"], rows)
+    with refuses(
+        f"{data} has the label 'odd' in split test; the classifier knows bad, good; {by_themselves}"
+    ):
+        __main__.main(recipe="tiny", data=data)
+    rows = [[f"{i} {t}", i // 2] for i, (t, _, _) in enumerate(reviews(30))]
+    with refuses(NOTHING_TO_VALIDATE_ON):
+        __main__.main(recipe="tiny", data=write_csv(tmp_path / "ids.csv", ["text", "label"], rows))
+    with refuses(
+        f"{made['wiki-fwd'].path} is a forward language model, and a backward one is needed as "
+        "well; give --pretrained what the names of both have in common, without -fwd and -bwd"
+    ):
+        __main__.main(recipe="tiny", pretrained=made["wiki-fwd"].path)
     foreign = tmp_path / "models" / "tiny" / "clf-bwd"
     foreign.mkdir(parents=True)
     (foreign / "notes.txt").write_text("mine")
@@ -408,6 +442,125 @@ def test_what_a_later_stage_would_refuse_is_refused_at_once(recipe, tmp_path, mo
     ):
         __main__.main(recipe="tiny")
     assert [p.name for p in foreign.parent.iterdir()] == ["clf-bwd"]
+
+
+def test_models_of_other_data_or_another_parent_are_not_kept(made, recipe, tmp_path, monkeypatch):
+    """Without a split column other rows are drawn from other data: train rows land in test."""
+    monkeypatch.chdir(tmp_path)
+    rows = [[t, y] for t, y, s in reviews() if s != "unsup"]
+    recipe[settings.LMSettings]["steps"] = [{"epochs": 1, "lr": 0.02}]
+    recipe[settings.ClassifierSettings]["steps"] = [{"epochs": 1, "lr": 0.02}]
+    given = {"recipe": "tiny", "data": Path("mine.csv"), "out": Path("out")}
+    write_csv(tmp_path / "mine.csv", ["text", "label"], rows)
+    summary = __main__.main(**given)
+    assert summary["data"] == "mine.csv"
+    assert __main__.main(**given)["accuracy"] == summary["accuracy"]
+    rest = "pass --overwrite to train again, or choose another --out"
+    write_csv(tmp_path / "mine.csv", ["text", "label"], rows[3:])
+    with refuses(f"out/lm-fwd was trained on other data than mine.csv holds now; {rest}"):
+        __main__.main(**given)
+    shutil.move("out/lm-fwd", "lm-fwd")  # the classifier is checked by itself
+    with refuses(f"out/clf-fwd was trained on other data than mine.csv holds now; {rest}"):
+        __main__.main(**given)
+    shutil.move("lm-fwd", "out/lm-fwd")
+    write_csv(tmp_path / "mine.csv", ["text", "label"], rows)
+    assert __main__.main(**given)["accuracy"] == summary["accuracy"]
+    wiki = recipe[settings.LMSettings]["pretrained"]
+    manifest = Path(f"{wiki}-fwd", "manifest.json")
+    before = manifest.read_text()
+    manifest.write_text(json.dumps({**json.loads(before), "seed": 3}))  # of another training
+    try:
+        with refuses(f"out/lm-fwd was made from another language model than {wiki} is now; {rest}"):
+            __main__.main(**given)
+    finally:
+        manifest.write_text(before)
+
+
+# --- the texts that the language model has read -------------------------------------------------
+
+ONCE = [{"epochs": 1, "lr": 0.02}]
+
+
+def has_read_test(path):
+    return refuses(
+        f"{path} has read texts that are in test now: the data has changed since, or was split by "
+        "another --seed, --label-col or --split-col; run stage 2 again with what stage 3 is given, "
+        "or with --lm-text all if test may be read"
+    )
+
+
+def test_a_language_model_of_another_split_is_refused(made, tmp_path, capsys):
+    rows = [[t, y, y] for t, y, s in reviews() if s != "unsup"]
+    data = write_csv(tmp_path / "mine.csv", ["text", "label", "stars"], rows)
+
+    def lm(name, data=data, **more):
+        out = tmp_path / name
+        return stage2(data, made["wiki-fwd"].path, out, **{"steps": ONCE, "samples": 0, **more})
+
+    def clf(lm, data=data, **more):
+        out = tmp_path / f"clf-{lm.path.name}"
+        return stage3(data, lm.path, out, **{"steps": ONCE, "overwrite": True, **more})
+
+    drawn, other, whole = lm("drawn"), lm("other", seed=7), lm("whole", seed=7, lm_text="all")
+    assert clf(drawn).path.is_dir()
+    assert clf(whole).path.is_dir()
+    with has_read_test(other.path):
+        clf(other)
+    assert clf(other, seed=7).path.is_dir()
+    texts = write_csv(tmp_path / "texts.csv", ["text"], [[row[0]] for row in rows])
+    unlabelled = lm("unlabelled", data=texts)
+    with has_read_test(unlabelled.path):
+        clf(unlabelled)
+    assert "trained on other texts" not in capsys.readouterr().out
+    # Another order is the same texts; other rows of the same file are drawn anew.
+    turned = write_csv(tmp_path / "turned.csv", ["text", "label"], [r[:2] for r in rows[::-1]])
+    with has_read_test(drawn.path):
+        clf(drawn, data=turned)
+    write_csv(tmp_path / "mine.csv", ["text", "label", "stars"], rows[5:])
+    with has_read_test(drawn.path):
+        clf(drawn)
+
+
+def test_a_language_model_of_other_texts_is_welcome(made, tmp_path, capsys):
+    said = "was trained on other texts; those of test may be among them"
+    rows = reviews(60, seed=5)
+    data = write_csv(tmp_path / "mine.csv", ["text", "label", "split"], rows)
+    given = {"steps": ONCE, "overwrite": True}
+    stage3(data, made["lm-fwd"].path, tmp_path / "clf", **given)
+    assert f"{made['lm-fwd'].path} {said}" in capsys.readouterr().out
+    stage3(data, made["wiki-fwd"].path, tmp_path / "clf", **given)
+    assert f"{made['wiki-fwd'].path} {said}" in capsys.readouterr().out
+    # More texts to train on, and the same test part: it was left out, whatever came to train.
+    lm = stage2(data, made["wiki-fwd"].path, tmp_path / "lm", steps=ONCE, samples=0)
+    more = [["a fine film", "good", "train"], ["a poor film", "bad", "train"]]
+    write_csv(tmp_path / "mine.csv", ["text", "label", "split"], rows + more)
+    stage3(data, lm.path, tmp_path / "clf", **given)
+    assert said not in capsys.readouterr().out
+
+
+def test_classes_too_small_to_validate_are_refused_before_the_training(made, tmp_path):
+    rows = [[f"{i} {t}", i // 2] for i, (t, _, _) in enumerate(reviews(30))]
+    data = write_csv(tmp_path / "ids.csv", ["text", "label"], rows)
+    with refuses(NOTHING_TO_VALIDATE_ON):
+        stage3(data, made["lm-fwd"].path, tmp_path / "clf")
+    assert not (tmp_path / "clf").exists()
+
+
+def test_paths_from_python(made, tmp_path):
+    """`Path` objects wherever a command takes a path."""
+    wiki, data = made["wiki-fwd"].path, Path(made["data"])
+    assert isinstance(wiki, Path)
+    once = {"steps": ONCE, "overwrite": True}
+    again = stage1_pretrain.main(
+        **{**SETTINGS_1, **once}, corpus=Path(made["corpus"]), out=tmp_path / "wiki"
+    )
+    lm = stage2_lm.main(
+        **{**SETTINGS_2, **once}, data=data, pretrained=again.path, out=tmp_path / "lm"
+    )
+    clf = stage3_clf.main(**{**SETTINGS_3, **once}, data=data, lm=lm.path, out=tmp_path / "clf")
+    assert read_artifact(clf.path).manifest.recipe["data"] == made["data"]
+    assert len(generate.main(lm=lm.path, n=1, words=3)) == 1
+    assert preflight.main(data=data)["rows"] == 120
 
 
 def test_vocabulary_begins_with_the_special_tokens(made):

@@ -1,5 +1,6 @@
 """Words are fastai's, token by token; subword pieces without fastai's flaws."""
 
+import pickle
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -22,6 +23,14 @@ def differing(texts, lang="en"):
     pairs = ((text, list(expected)) for text, expected in zip(texts, theirs, strict=True))
     made = ((text, expected, ours.tokenize(apply_rules(text))) for text, expected in pairs)
     return [found for found in made if found[1] != found[2]]
+
+
+@pytest.mark.parametrize("kind", ["word", "subword"])
+def test_a_used_tokenizer_is_pickled(kind):
+    tokenizer = TextProcessor(kind, lang="en", max_vocab=300).fit(TEXTS).tokenizer
+    again = pickle.loads(pickle.dumps(tokenizer))
+    assert (again.kind, again.lang) == (kind, "en")
+    assert [again.tokenize(text) for text in TEXTS] == [tokenizer.tokenize(text) for text in TEXTS]
 
 
 # Words

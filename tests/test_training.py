@@ -394,3 +394,19 @@ def test_parameters_are_counted_once():
     embedding, decoder = model[0].encoder.weight, model[1].weight
     assert embedding is decoder
     assert parameters_of(model) == sum(p.numel() for p in model.parameters())
+
+
+def test_seconds_before_an_interruption_are_counted(tmp_path):
+    checkpoint, spent = tmp_path / "m.checkpoint", [0.0]
+    for _ in range(2):
+        learn = lm()
+        learn.add_cb(At(ctrl_c, batch=3))
+        run = run_of(learn, checkpoint)
+        with pytest.raises(KeyboardInterrupt):
+            run.fit()
+        assert run.spent_before == spent[-1]
+        spent.append(read_checkpoint(checkpoint, run.identity)[1]["spent"])
+    assert spent[2] > spent[1] > 0
+    run = run_of(lm(), checkpoint)
+    run.fit()
+    assert run.spent() > run.spent_before == spent[2]

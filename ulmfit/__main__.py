@@ -2,18 +2,20 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ulmfit import evaluate, stage2_lm, stage3_clf
-from ulmfit.artifacts import MANIFEST, check_output, read_artifact, read_metrics
+from ulmfit.artifacts import MANIFEST, Artifact, check_output, read_artifact, read_metrics
 from ulmfit.atomic import atomic_write
 from ulmfit.baseline import NAME as BASELINE
 from ulmfit.cli import run_command
-from ulmfit.data import load_data
+from ulmfit.data import load_data, source_name
 from ulmfit.errors import UserError
 from ulmfit.manifest import library_versions
 from ulmfit.precision import hardware, keep_memory
+from ulmfit.pretrained import find_pretrained
 from ulmfit.settings import ClassifierSettings, LMSettings, as_recipe, load_settings
 from ulmfit.stage import StageResult, direction
 
@@ -21,11 +23,23 @@ DIRECTIONS = {"fwd": False, "bwd": True}
 
 
 class Plan(NamedTuple):
-    """What all stages of a run have in common; `shared` are settings that stages 2 and 3 have."""
+    """What all stages of a run have in common; `shared` was given for stages 2 and 3."""
 
     recipe: str
     overwrite: bool
     shared: dict[str, Any]
+    pretrained: str | None  # as it was given
+    lm: LMSettings
+    classifier: ClassifierSettings
+
+    @classmethod
+    def of(
+        cls, recipe: str, overwrite: bool, shared: dict[str, Any], pretrained: str | None
+    ) -> "Plan":
+        """The settings of both stages, checked before either begins."""
+        lm = load_settings(LMSettings, recipe, {**shared, "pretrained": pretrained})
+        classifier = load_settings(ClassifierSettings, recipe, shared)
+        return cls(recipe, overwrite, shared, pretrained, lm, classifier)
 
 
 def main(
@@ -41,28 +55,28 @@ def main(
 ) -> dict[str, Any]:
     """Fine-tune the language model, train the classifier, both directions, and evaluate.
 
-    Models that an earlier call finished with the same settings are kept.
+    Models that an earlier call finished with the same settings, of the same data, are kept.
     """
     keep_memory()
     began = time.monotonic()
     folder = Path(out or Path("models", recipe))
     columns = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
     shared = {"data": data, "seed": seed, **columns}
-    plan = Plan(recipe, overwrite, shared)
-    settings = _check(folder, pretrained, plan)
+    plan = Plan.of(recipe, overwrite, shared, pretrained)
+    _check(folder, plan)
     lms, classifiers = {}, {}
     for name, backwards in DIRECTIONS.items():
-        lms[name] = _language_model(folder / f"lm-{name}", backwards, pretrained, plan)
+        lms[name] = _language_model(folder / f"lm-{name}", backwards, plan)
         classifiers[name] = _classifier(folder / f"clf-{name}", backwards, lms[name].path, plan)
     print("\nevaluating on the test part")
     summary = {
         "recipe": recipe,
-        "data": settings.data,
+        "data": source_name(plan.classifier.data),
         "perplexity": {
             name: {when: lm.metrics[when]["perplexity"] for when in ("before", "after")}
             for name, lm in lms.items()
         },
-        **_evaluation([str(c.path) for c in classifiers.values()], settings),
+        **_evaluation([str(c.path) for c in classifiers.values()], plan.classifier),
         "seconds": {
             **{f"stage2_{name}": lm.metrics["seconds"] for name, lm in lms.items()},
             **{f"stage3_{name}": clf.metrics["seconds"] for name, clf in classifiers.items()},
@@ -82,45 +96,91 @@ def main(
     return summary
 
 
-def _check(folder: Path, pretrained: str | None, plan: Plan) -> ClassifierSettings:
-    """Raise before any training what a later stage would raise; returns stage 3's settings."""
-    lm = load_settings(LMSettings, plan.recipe, {**plan.shared, "pretrained": pretrained})
-    settings = load_settings(ClassifierSettings, plan.recipe, plan.shared)
-    for name in DIRECTIONS:
-        for out, kind, of_stage in (
-            (folder / f"lm-{name}", "lm", lm),
-            (folder / f"clf-{name}", "classifier", settings),
-        ):
-            if plan.overwrite or not _finished(out, kind, of_stage):
-                check_output(out, plan.overwrite)
+def _check(folder: Path, plan: Plan) -> None:
+    """Raise before any training what a later stage, or the evaluation, would raise."""
+    settings = plan.classifier
     frame = load_data(
         settings.data, **settings.columns(), seed=settings.seed, say=lambda line: None
     )
-    test = frame[frame["split"] == "test"]
-    if test.empty or test["label"].isna().any():
-        found = f"{int(test['label'].isna().sum()):,} of {len(test):,} test rows without a label"
+    classes = stage3_clf.classes_of(frame)
+    by_themselves = "or run python -m ulmfit.stage2_lm and ulmfit.stage3_clf by themselves"
+    if not (frame["split"] == "test").any():
         raise UserError(
-            f"{settings.data}: found {'no test rows' if test.empty else found}, expected labelled "
-            "ones for the evaluation; add them, or run python -m ulmfit.stage2_lm and "
-            "ulmfit.stage3_clf by themselves"
+            f"{settings.data}: found no test rows, expected labelled ones for the evaluation; add "
+            f"them, {by_themselves}"
         )
-    return settings
+    try:
+        evaluate.labelled_texts(frame, settings.data, "test", classes)
+    except UserError as error:
+        raise UserError(f"{error}; correct them, {by_themselves}") from None
+    for name, backwards in DIRECTIONS.items():
+        parent = _parent(plan.lm.pretrained, backwards)
+        lm, classifier = folder / f"lm-{name}", folder / f"clf-{name}"
+        if _stays(lm, plan):
+            _check_kept(lm, "lm", plan.lm, lambda: _lm_data(plan.lm))
+            if read_artifact(lm).manifest.parent != (parent and parent.manifest_sha256):
+                raise UserError(
+                    f"{lm} was made from another language model than {plan.lm.pretrained} is now; "
+                    "pass --overwrite to train again, or choose another --out"
+                )
+        if _stays(classifier, plan):
+            _check_kept(
+                classifier, "classifier", settings, lambda: stage3_clf.data_fingerprint(frame)
+            )
 
 
-def _language_model(out: Path, backwards: bool, pretrained: str | None, plan: Plan) -> StageResult:
-    given = {**plan.shared, "pretrained": pretrained}
-    settings = load_settings(LMSettings, plan.recipe, given)
-    print(f"\nstage 2, {direction(backwards)}: language model of {settings.data}")
-    kept = None if plan.overwrite else _kept(out, "lm", settings)
-    return kept or stage2_lm.main(
-        recipe=plan.recipe, out=str(out), backwards=backwards, overwrite=plan.overwrite, **given
+def _parent(pretrained: str, backwards: bool) -> Artifact | None:
+    parent = find_pretrained(pretrained, backwards)
+    if parent and parent.manifest.direction != direction(backwards):
+        raise UserError(
+            f"{parent.path} is a {parent.manifest.direction} language model, and a "
+            f"{direction(backwards)} one is needed as well; give --pretrained what the names of "
+            "both have in common, without -fwd and -bwd"
+        )
+    return parent
+
+
+def _lm_data(settings: LMSettings) -> str:
+    frame = stage2_lm.read_frame(settings, say=lambda line: None)
+    return stage2_lm.data_fingerprint(frame, settings.lm_text)
+
+
+def _stays(out: Path, plan: Plan) -> bool:
+    """Whether a model is there already and kept; raises if none can be written there."""
+    if (out / MANIFEST).is_file() and not plan.overwrite:
+        return True
+    check_output(out, plan.overwrite)
+    return False
+
+
+def _check_kept(
+    out: Path, kind: str, settings: LMSettings | ClassifierSettings, data: Callable[[], str]
+) -> None:
+    manifest = read_artifact(out, kind).manifest
+    if manifest.recipe != json.loads(json.dumps(as_recipe(settings))):
+        found = "holds a model of other settings"
+    elif manifest.data_fingerprint != data():
+        found = f"was trained on other data than {settings.data} holds now"
+    else:
+        return
+    raise UserError(f"{out} {found}; pass --overwrite to train again, or choose another --out")
+
+
+def _language_model(out: Path, backwards: bool, plan: Plan) -> StageResult:
+    print(f"\nstage 2, {direction(backwards)}: language model of {plan.lm.data}")
+    return _kept(out, plan) or stage2_lm.main(
+        recipe=plan.recipe,
+        out=str(out),
+        backwards=backwards,
+        overwrite=plan.overwrite,
+        pretrained=plan.pretrained,
+        **plan.shared,
     )
 
 
 def _classifier(out: Path, backwards: bool, lm: Path, plan: Plan) -> StageResult:
-    settings = load_settings(ClassifierSettings, plan.recipe, plan.shared)
-    print(f"\nstage 3, {direction(backwards)}: classifier of {settings.data}")
-    kept = None if plan.overwrite else _kept(out, "classifier", settings)
+    print(f"\nstage 3, {direction(backwards)}: classifier of {plan.classifier.data}")
+    kept = _kept(out, plan)
     if kept and read_artifact(out).manifest.parent != read_artifact(lm).manifest_sha256:
         raise UserError(
             f"{out} was trained on another language model than {lm} holds now; pass --overwrite "
@@ -136,24 +196,12 @@ def _classifier(out: Path, backwards: bool, lm: Path, plan: Plan) -> StageResult
     )
 
 
-def _kept(out: Path, kind: str, settings: LMSettings | ClassifierSettings) -> StageResult | None:
-    """What an earlier call with the same settings wrote."""
-    if not _finished(out, kind, settings):
+def _kept(out: Path, plan: Plan) -> StageResult | None:
+    """What an earlier call wrote, found by `_check` to be of the same settings and data."""
+    if not _stays(out, plan):
         return None
     print(f"{out} is finished already and kept; --overwrite trains again")
     return StageResult(out, read_metrics(out))
-
-
-def _finished(out: Path, kind: str, settings: LMSettings | ClassifierSettings) -> bool:
-    if not (out / MANIFEST).is_file():
-        return False
-    artifact = read_artifact(out, kind)
-    if artifact.manifest.recipe != json.loads(json.dumps(as_recipe(settings))):
-        raise UserError(
-            f"{out} holds a model of other settings; pass --overwrite to train again, or choose "
-            "another --out"
-        )
-    return True
 
 
 def _evaluation(folders: list[str], settings: ClassifierSettings) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from ulmfit.manifest import Manifest
 
 SHOWN_EPOCHS = 20  # the rest is in history.csv
 _STAGES = {
-    1: "Language model pretrained on general text",
+    1: "Pretrained language model",
     2: "Language model fine-tuned on in-domain text",
     3: "Text classifier",
 }
@@ -58,7 +58,8 @@ def _stage(manifest: Manifest) -> int:
 
 def _front_matter(manifest: Manifest) -> str:
     task = "text-classification" if manifest.kind == "classifier" else "text-generation"
-    lines = ["license: apache-2.0", "library_name: ulmfit", f"pipeline_tag: {task}"]
+    # No license: whose texts the model was trained on, and on which terms, is not known here.
+    lines = ["library_name: ulmfit", f"pipeline_tag: {task}"]
     language = manifest.tokenizer.get("lang")
     if isinstance(language, str) and re.fullmatch("[a-z]{2,3}", language):
         lines.append(f'language: "{language}"')  # quoted: YAML reads a bare `no` as false

@@ -22,13 +22,22 @@ from ulmfit.errors import UserError
 
 def checkpoint_path(out: Path) -> Path:
     """Where the run that writes `out` keeps its checkpoint."""
-    return out.with_name(f"{out.name}.checkpoint")
+    named = out.resolve() if out.name in ("", "..") else out  # "." and ".." name nothing
+    return named.with_name(f"{named.name}.checkpoint")
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write atomically; `facts` is plain JSON."""
-    plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-    atomic_write(path, save(plain, {"facts": json.dumps(facts)}))
+    """Write atomically; `facts` is plain JSON. Tied weights, one tensor by several names, are
+    written once."""
+    first: dict[Any, str] = {}
+    same = {name: first.setdefault(_place(t), name) for name, t in tensors.items()}
+    plain = {name: tensors[name].detach().cpu().contiguous().clone() for name in first.values()}
+    tied = {name: other for name, other in same.items() if name != other}
+    atomic_write(path, save(plain, {"facts": json.dumps(facts), "tied": json.dumps(tied)}))
+
+
+def _place(tensor: Tensor) -> Any:
+    return tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
 
 
 def read_checkpoint(
@@ -56,7 +65,9 @@ def _read(path: Path, now: dict[str, Any]) -> tuple[dict[str, Tensor], Any]:
     try:
         with safe_open(str(path), framework="pt") as file:
             facts = json.loads(file.metadata()["facts"])
+            tied = json.loads(file.metadata().get("tied", "{}"))  # older ones have none
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors |= {name: tensors[other] for name, other in tied.items()}
         before = facts["run"]
     except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
         raise UserError(

@@ -8,17 +8,20 @@ forward and backward, share one tokenisation of the data.
 import hashlib
 import json
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
-from multiprocessing import get_context
+from itertools import islice, pairwise, takewhile
+from multiprocessing import get_all_start_methods, get_context
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
 
 from ulmfit.atomic import atomic_directory
+from ulmfit.errors import UserError
 from ulmfit.precision import cores
 from ulmfit.rules import apply_rules
 from ulmfit.text import UNK_ID, TextProcessor, id_dtype, read_vocab, write_vocab
@@ -26,6 +29,9 @@ from ulmfit.tokenizers import Tokenizer
 
 # Texts a worker gets at a time: some megabytes, and enough to pay for the way there and back.
 _CHUNK = 500
+# Documents that are counted or numericalised at a time: numpy's index and sort take 8 to 24 bytes
+# a token, which all of IMDb at once would not be worth.
+_BLOCK = 2000
 
 
 @dataclass(frozen=True)
@@ -61,12 +67,10 @@ class Corpus:
 
         fastai's `reverse_text` moves ``xxbos`` to the end, where it announces nothing.
         """
-        position = np.arange(len(self.ids))
-        starts = np.repeat(self.offsets[:-1], self.lengths)
-        ends = np.repeat(self.offsets[1:], self.lengths)
-        return Corpus(
-            self.ids[np.where(position == starts, starts, starts + ends - position)], self.offsets
-        )
+        ids = np.array(self.ids)
+        for start, end in pairwise(self.offsets.tolist()):
+            ids[start + 1 : end] = self.ids[start + 1 : end][::-1]
+        return Corpus(ids, self.offsets)
 
 
 @dataclass(frozen=True)
@@ -84,25 +88,33 @@ class TokenizedTexts:
 
     def counts(self, rows: np.ndarray) -> Counter[str]:
         """How often each token occurs in the texts `rows`, in order of first occurrence there."""
-        selected = self._select(rows)[0]
-        numbers, first, counts = np.unique(selected, return_index=True, return_counts=True)
-        order = np.argsort(first)
-        return Counter(
-            {self.tokens[i]: int(n) for i, n in zip(numbers[order], counts[order], strict=True)}
-        )
+        counts: Counter[str] = Counter()
+        for ids in self._blocks(rows):
+            numbers, first, found = np.unique(ids, return_index=True, return_counts=True)
+            order = np.argsort(first)
+            pairs = zip(numbers[order].tolist(), found[order].tolist(), strict=True)
+            counts.update({self.tokens[i]: n for i, n in pairs})
+        return counts
 
     def numericalize(self, vocab: Sequence[str], rows: np.ndarray) -> Corpus:
         """The texts `rows` as ids of `vocab`; a token it lacks becomes ``xxunk``."""
         known = {token: i for i, token in enumerate(vocab)}
         table = np.array([known.get(t, UNK_ID) for t in self.tokens], id_dtype(len(vocab)))
-        ids, offsets = self._select(rows)
-        return Corpus(table[ids], offsets)
+        offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[rows])])
+        made = np.empty(offsets[-1], table.dtype)
+        done = 0
+        for ids in self._blocks(rows):
+            made[done : done + len(ids)] = table[ids]
+            done += len(ids)
+        return Corpus(made, offsets)
 
-    def _select(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        lengths = np.diff(self.offsets)[rows]
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        shift = np.repeat(self.offsets[rows] - offsets[:-1], lengths)
-        return self.ids[np.arange(offsets[-1]) + shift], offsets
+    def _blocks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """The ids of the texts `rows`, those of `_BLOCK` texts at a time."""
+        ids = np.asarray(self.ids)  # a slice of a memory map costs many times that of an array
+        starts, ends = self.offsets[:-1][rows], self.offsets[1:][rows]
+        for i in range(0, len(rows), _BLOCK):
+            block = zip(starts[i : i + _BLOCK], ends[i : i + _BLOCK], strict=True)
+            yield np.concatenate([ids[start:end] for start, end in block])
 
 
 def cache_folder() -> Path:
@@ -128,16 +140,23 @@ def tokenize_texts(
     folder = cache / content_key(texts, processor)
     if not folder.exists():
         say(f"tokenising {len(texts):,} texts")
-        made = _merge(_tokenize_chunks(texts, processor, workers))
-        with atomic_directory(folder, overwrite=False) as temporary:
-            (temporary / "tokens.txt").write_bytes(write_vocab(made.tokens))
-            np.save(temporary / "ids.npy", made.ids)
-            np.save(temporary / "offsets.npy", made.offsets)
+        _keep(_merge(_tokenize_chunks(texts, processor, workers)), folder)
     return TokenizedTexts(
         read_vocab((folder / "tokens.txt").read_bytes()),
         np.load(folder / "ids.npy", mmap_mode="r"),
         np.load(folder / "offsets.npy"),
     )
+
+
+def _keep(made: TokenizedTexts, folder: Path) -> None:
+    try:
+        with atomic_directory(folder, overwrite=False) as temporary:
+            (temporary / "tokens.txt").write_bytes(write_vocab(made.tokens))
+            np.save(temporary / "ids.npy", made.ids)
+            np.save(temporary / "offsets.npy", made.offsets)
+    except UserError:
+        if not folder.exists():  # else another process made the same meanwhile
+            raise
 
 
 def content_key(texts: Iterable[str], processor: TextProcessor) -> str:
@@ -173,10 +192,17 @@ def _tokenize_chunks(
         yield from (_tokenize_chunk(chunk, tokenizer) for chunk in chunks)
         return
     # Forked, the workers inherit the tokenizer; they touch no torch, whose threads do not survive.
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context("fork"), initializer=_start_worker, initargs=(tokenizer,)
-    ) as pool:
+    method = "fork" if "fork" in get_all_start_methods() else "spawn"
+    context = get_context(method)
+    stopped = context.Event()
+    pool = ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_start_worker, initargs=(tokenizer, stopped)
+    )
+    try:
         yield from _in_order(pool, chunks, ahead=2 * workers)
+    finally:
+        stopped.set()  # after Ctrl-C, neither what was begun nor what waits is worked off
+        pool.shutdown(cancel_futures=True)
 
 
 def _in_order(
@@ -190,18 +216,21 @@ def _in_order(
 
 
 _worker_tokenizer: Tokenizer
+_worker_stopped: Event
 
 
-def _start_worker(tokenizer: Tokenizer) -> None:
-    global _worker_tokenizer
-    _worker_tokenizer = tokenizer
+def _start_worker(tokenizer: Tokenizer, stopped: Event) -> None:
+    global _worker_tokenizer, _worker_stopped
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent has the word
+    _worker_tokenizer, _worker_stopped = tokenizer, stopped
 
 
 def _work(texts: Sequence[str]) -> _Chunk:
-    return _tokenize_chunk(texts, _worker_tokenizer)
+    wanted = takewhile(lambda text: not _worker_stopped.is_set(), texts)
+    return _tokenize_chunk(wanted, _worker_tokenizer)
 
 
-def _tokenize_chunk(texts: Sequence[str], tokenizer: Tokenizer) -> _Chunk:
+def _tokenize_chunk(texts: Iterable[str], tokenizer: Tokenizer) -> _Chunk:
     """Distinct tokens, ids into them (all tokens,), and the length of each text."""
     numbers: dict[str, int] = {}
     ids: list[int] = []

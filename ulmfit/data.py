@@ -39,8 +39,9 @@ def load_data(
     (train, valid, test, unsup). Rows of unsup have no label. Without a split column, labelled
     rows are divided 80/10/10, stratified from `seed`, and rows without a label become unsup;
     with one but no valid rows, a stratified 10% of train becomes valid. What was decided is
-    told to `say`, one line each. With `labels_required`, train needs a label in every row and
-    two classes at least; a file that holds test rows alone is read without.
+    told to `say`, one line each, and `attrs["drawn"]` names the splits that were drawn. With
+    `labels_required`, train needs a label in every row and two classes at least; a file that
+    holds test rows alone is read without.
 
     Raises:
         UserError: one line that says what was found, what was expected and what to do.
@@ -68,13 +69,26 @@ def load_data(
     ]
     if labels_required:
         _check_labels(labels, splits, source)
-    splits = _complete(labels, splits, columns["split"] is not None, seed, say)
-    return pd.DataFrame({"text": texts, "label": labels, "split": splits})
+    completed = _complete(labels, splits, columns["split"] is not None, seed, say)
+    frame = pd.DataFrame({"text": texts, "label": labels, "split": completed})
+    frame.attrs["drawn"] = sorted(set(completed) - set(splits))
+    return frame
 
 
 def without_test_labels(frame: pd.DataFrame) -> pd.DataFrame:
     """A copy of `frame` whose test rows have no label: what every command but evaluate uses."""
     return frame.assign(label=frame["label"].mask(frame["split"] == "test"))
+
+
+def source_name(data: str) -> str:
+    """What to call `data` in a file that may be passed on: a path without its folders."""
+    return data if data in NAMES else Path(data).expanduser().resolve().name
+
+
+def same_source(first: str, second: str) -> bool:
+    """Whether both are one data set, however its path is written."""
+    paths = [Path(data).expanduser().resolve() for data in (first, second)]
+    return first == second or (paths[0] == paths[1] and not {first, second} & NAMES.keys())
 
 
 def divide(

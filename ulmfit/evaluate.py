@@ -6,13 +6,15 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 
-from ulmfit.artifacts import read_metrics, update_metrics
+from ulmfit.artifacts import Artifact, read_metrics, update_metrics
 from ulmfit.baseline import tfidf_probabilities
 from ulmfit.cli import run_command
-from ulmfit.data import load_data, without_test_labels
+from ulmfit.data import load_data, same_source, source_name, without_test_labels
 from ulmfit.errors import UserError
 from ulmfit.metrics import classification_metrics
-from ulmfit.predict import Classifier
+from ulmfit.precision import keep_memory
+from ulmfit.predict import Classifier, model_folders
+from ulmfit.stage3_clf import data_fingerprint
 
 SPLITS = ("train", "valid", "test")
 
@@ -24,7 +26,7 @@ def main(
     text_col: str | None = None,  # column of the texts, where --data is a file
     label_col: str | None = None,  # column of the labels, where --data is a file
     split_col: str | None = None,  # column of the splits, where --data is a file
-    precision: str = "auto",  # auto, bfloat16 or float32
+    precision: str = "float32",  # float32: the same in any batch; bfloat16: faster; auto
 ) -> dict[str, dict[str, Any]]:
     """Measure each classifier, then the ensemble of all, on one split.
 
@@ -35,21 +37,27 @@ def main(
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
     if split not in SPLITS:
         raise UserError(f"--split is {split!r}, expected one of {', '.join(SPLITS)}")
-    folders = [clf] if isinstance(clf, str) else list(clf)
+    keep_memory()
+    folders = model_folders(clf)
     classifier = Classifier.load(*folders, precision=precision)
     manifest = classifier.models[0].artifact.manifest
     columns: dict[str, Any] = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
     if data is None:
         data = str(manifest.recipe["data"])
         columns = {c: given or manifest.recipe[c] or None for c, given in columns.items()}
-    texts, truth = _labelled_texts(data, split, columns, manifest.seed, classifier.labels)
+    data = str(data)
+    # The seed of the model's training: data without a split column is split as it was then.
+    frame = load_data(data, **columns, seed=manifest.seed, labels_required=False)
+    _check_split(frame, data, split, classifier.models[0].artifact)
+    texts, truth = labelled_texts(frame, data, split, classifier.labels)
     kept = [read_metrics(Path(folder)) for folder in folders]
     results = measure(classifier, texts, truth)
     named = dict(zip([*folders, "ensemble"], results, strict=False))
     print(f"{len(texts):,} texts, split {split}")
     print(figures_table(named))
     for folder, metrics, figures in zip(folders, kept, results, strict=False):
-        update_metrics(Path(folder), {**metrics, "evaluation": {split: figures}})
+        evaluation = {source_name(data): {split: figures}}
+        update_metrics(Path(folder), {**metrics, "evaluation": evaluation})
     return named
 
 
@@ -85,11 +93,29 @@ def figures_table(named: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _labelled_texts(
-    data: str, split: str, columns: dict[str, Any], seed: int, labels: list[str]
+def _check_split(frame: pd.DataFrame, data: str, split: str, trained: Artifact) -> None:
+    """Refuse to draw `split` from the data of the training if its rows are not those of then."""
+    manifest = trained.manifest
+    if (
+        split in frame.attrs["drawn"]
+        and same_source(data, str(manifest.recipe["data"]))
+        and data_fingerprint(frame) != manifest.data_fingerprint
+    ):
+        raise UserError(
+            f"{data} has changed since {trained.path} was trained on it: drawn anew, split "
+            f"{split} would hold texts of the training; train again, or give the data with a "
+            "split column"
+        )
+
+
+def labelled_texts(
+    frame: pd.DataFrame, data: str, split: str, labels: list[str]
 ) -> tuple[list[str], np.ndarray]:
-    # The seed of the model's training: data without a split column is split as it was then.
-    frame = load_data(data, **columns, seed=seed, labels_required=False)
+    """The texts of `split` and the numbers of their labels, int64, shape (texts,).
+
+    Raises:
+        UserError: there are none, or one has no label or one that is not in `labels`.
+    """
     part = frame[frame["split"] == split]
     if part.empty:
         raise UserError(

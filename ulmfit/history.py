@@ -12,12 +12,10 @@ from tqdm import tqdm
 
 from ulmfit.errors import UserError
 from ulmfit.lm_loss import LMLoss
+from ulmfit.progress import SECONDS_BETWEEN_LINES
 
 # Columns that differ from run to run: for the eye and metrics.json, not for a hashed history.csv.
 TIMING = ("seconds", "tokens_per_second")
-
-# Off a terminal a line this often says that a long epoch is alive.
-_SECONDS_BETWEEN_LINES = 60.0
 
 
 class History(Callback):
@@ -100,7 +98,7 @@ class History(Callback):
         if self._bar is not None:
             self._bar.set_postfix(loss=f"{self._mean('train'):.3f}")
             self._bar.update(1)
-        elif time.monotonic() - self._said > _SECONDS_BETWEEN_LINES:
+        elif time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
             done = self.batches / self.n_iter
             left = (1 - done) / done * self._seconds()
@@ -131,7 +129,7 @@ class History(Callback):
             row["perplexity"] = math.exp(min(row["valid_loss"], 700.0))
         row["lr"] = self._lr_max
         row["seconds"] = round(self._seconds(), 1)
-        row["tokens_per_second"] = round(self._tokens / self._train_seconds)
+        row["tokens_per_second"] = round(self._tokens / max(1e-9, self._train_seconds))
         self.rows.append(row)
         self.say("  " + "  ".join(_shown(name, value) for name, value in row.items()))
 

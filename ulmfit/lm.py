@@ -16,6 +16,7 @@ from ulmfit.lm_loss import LMLoss
 from ulmfit.loaders import LMLoader, data_loaders
 from ulmfit.models import lm_groups
 from ulmfit.precision import Autocast, HoleReturner, autocast
+from ulmfit.progress import progress
 from ulmfit.settings import LMSettings, PretrainSettings
 
 # fastai's momentum for text (`TextLearner`); ULMFiT trains with Adam, beta1 0.7 (section 4.1).
@@ -84,7 +85,7 @@ def measure_lm(
     loss_func, total, correct, targets = LMLoss(), 0.0, 0, 0
     model.eval()
     model.reset()
-    for inputs, expected in loader:
+    for inputs, expected in progress(loader, len(loader), "measuring perplexity"):
         with autocast(device, dtype):
             prediction = model(inputs.to(device))[0]
             loss = float(loss_func(prediction, expected.to(device)))

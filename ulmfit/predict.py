@@ -1,6 +1,7 @@
 """Classes and probabilities of texts, from one classifier or an ensemble."""
 
 import csv
+import threading
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,10 +24,13 @@ from ulmfit.models import (
     load_head,
 )
 from ulmfit.precision import autocast, default_device, keep_memory, resolve_precision
+from ulmfit.progress import progress
 from ulmfit.readers import read_file
 
 # Longer chunks than in training: no gradients are kept, and each chunk has a price of its own.
 _BPTT = 256
+
+Paths = str | Path | Sequence[str | Path]
 
 
 @torch.no_grad()
@@ -37,7 +41,7 @@ def predict_probabilities(
     loader = ClassifierLoader(corpus, np.zeros(len(corpus)))
     model.eval()
     parts = []
-    for batch, _ in loader:
+    for batch, _ in progress(loader, len(loader), "classifying"):
         with autocast(device, dtype):
             logits = model(batch.to(device))[0]
         parts.append(logits.float().softmax(1).cpu().numpy())
@@ -53,6 +57,7 @@ class LoadedModel:
     def __init__(self, artifact: Artifact) -> None:
         config, path = artifact.manifest.config, artifact.path
         self.artifact = artifact
+        self._lock = threading.Lock()  # the model's hidden state is of one batch at a time
         self.backwards = artifact.manifest.direction == "backward"
         self.processor = artifact.processor()
         self.model = build_classifier(
@@ -72,20 +77,26 @@ class LoadedModel:
         rows = np.arange(len(tokenized.offsets) - 1)
         corpus = tokenized.numericalize(self.processor.vocab, rows)
         corpus = corpus.reversed() if self.backwards else corpus
-        return predict_probabilities(self.model.to(device), corpus, device, dtype)
+        with self._lock:
+            return predict_probabilities(self.model.to(device), corpus, device, dtype)
 
 
 class Classifier:
-    """One or more classifiers; the probabilities of several are averaged."""
+    """One or more classifiers; the probabilities of several are averaged.
 
-    def __init__(self, models: Sequence[LoadedModel], precision: str = "auto") -> None:
+    precision: "float32" gives a text the same prediction alone and in any batch (to 1e-4);
+    "bfloat16" rounds by the shape of a batch, which moves a probability by some hundredths at
+    worst and is several times as fast where the hardware has it; "auto" takes that where it does.
+    """
+
+    def __init__(self, models: Sequence[LoadedModel], precision: str = "float32") -> None:
         self.models = list(models)
         self.labels = self.models[0].artifact.manifest.labels
         self.device = default_device()
         self.dtype = resolve_precision(precision, self.device)
 
     @classmethod
-    def load(cls, *folders: str | Path, precision: str = "auto") -> "Classifier":
+    def load(cls, *folders: str | Path, precision: str = "float32") -> "Classifier":
         """The classifiers of model directories, as an ensemble.
 
         Raises:
@@ -95,7 +106,6 @@ class Classifier:
             raise UserError("no model given; name at least one classifier's directory")
         artifacts = [read_artifact(Path(folder), "classifier") for folder in folders]
         check_pair(artifacts)
-        keep_memory()
         return cls([LoadedModel(artifact) for artifact in artifacts], precision)
 
     def probabilities_by_model(self, texts: Sequence[str]) -> list[np.ndarray]:
@@ -180,7 +190,7 @@ def main(
     input: str | None = None,  # a csv, tsv, jsonl or parquet file of texts
     output: str | None = None,  # file to write: every column of --input and the predictions
     text_col: str = "text",  # column of the texts in --input
-    precision: str = "auto",  # auto, bfloat16 or float32
+    precision: str = "float32",  # float32: the same in any batch; bfloat16: faster; auto
     overwrite: bool = False,  # replace --output if it exists
 ) -> pd.DataFrame:
     """Classify a text, or every row of a file."""
@@ -188,7 +198,8 @@ def main(
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
     if (text is None) == (input is None):
         raise UserError("give either --text TEXT or --input FILE with --output FILE")
-    folders = [clf] if isinstance(clf, str) else clf
+    keep_memory()
+    folders = model_folders(clf)
     if text is not None:
         scores = Classifier.load(*folders, precision=precision).predict([text])
         for label in scores.columns[2:]:
@@ -202,6 +213,11 @@ def main(
     atomic_write(path, _content(path, scored))
     print(f"wrote {len(scored):,} rows to {output}")
     return scored
+
+
+def model_folders(clf: Paths) -> list[str]:
+    """What --clf takes, from Python also a single directory or a `Path`."""
+    return [str(folder) for folder in ([clf] if isinstance(clf, (str, Path)) else clf)]
 
 
 def _read(path: Path, text_col: str) -> pd.DataFrame:

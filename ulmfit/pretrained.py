@@ -62,9 +62,9 @@ def load_pretrained(name: str, backwards: bool) -> Pretrained:
     Raises:
         UserError: there is no such model, it is damaged, or it reads in the other direction.
     """
-    if name == WT103:
+    artifact = find_pretrained(name, backwards)
+    if artifact is None:
         return _wt103(backwards)
-    artifact = read_artifact(_find(name, backwards), "lm")
     manifest = artifact.manifest
     if manifest.direction != direction(backwards):
         raise UserError(
@@ -81,6 +81,15 @@ def load_pretrained(name: str, backwards: bool) -> Pretrained:
         artifact.head(),
         artifact,
     )
+
+
+def find_pretrained(name: str, backwards: bool) -> Artifact | None:
+    """The model directory that `name` stands for, whatever its direction; None for "wt103".
+
+    Raises:
+        UserError: there is no such model, or it is damaged.
+    """
+    return None if name == WT103 else read_artifact(_find(name, backwards), "lm")
 
 
 def _find(name: str, backwards: bool) -> Path:

@@ -53,17 +53,24 @@ def read_folder(path: Path) -> pd.DataFrame:
 
     Columns `text`, `label` (missing where there is none) and, with folders that name splits,
     `split`. Three layouts are known: split folders that hold class folders (aclImdb: train/pos,
-    train/unsup, test/neg, ...; a split folder without class folders holds unlabelled texts);
-    one folder a class; .txt files alone, without labels.
+    train/unsup, test/neg, ...; a split folder without class folders holds unlabelled texts;
+    .txt files beside the folders are a release's notes, such as aclImdb's imdbEr.txt); one
+    folder a class; .txt files alone, without labels.
 
     Raises:
-        UserError: there are no .txt files, a folder beside train or test names no split, or a
-            file is not UTF-8.
+        UserError: there are no .txt files, or some beside folders of classes; a folder beside
+            train or test names no split; a file is not UTF-8.
     """
     folders = _text_folders(path)
     if any(split_name(folder.name) in ("train", "valid", "test") for folder in folders):
         rows = [row for folder in folders for row in _split_rows(folder)]
         return pd.DataFrame(rows, columns=["text", "label", "split"])
+    beside = sorted(path.glob("*.txt"))
+    if folders and beside:
+        raise UserError(
+            f"{path}: found .txt files ({beside[0].name}) beside folders of .txt files "
+            f"({folders[0].name}), expected one or the other; move the files or the folders away"
+        )
     labelled = [(text, _class(folder)) for folder in folders for text in _texts(folder, "**/*.txt")]
     rows_of = labelled or [(text, None) for text in _texts(path, "*.txt")]
     if not rows_of:
@@ -162,6 +169,8 @@ def _csv_rows(path: Path, delimiter: str) -> list[list[str]]:
                 )
             if row:
                 rows.append(row)
+            elif rows and len(rows[0]) == 1:
+                rows.append([""])  # of one column, a blank line is a row whose text is empty
             start = reader.line_num + 1
     except csv.Error as error:
         raise UserError(

@@ -121,7 +121,8 @@ def load_settings(settings: type[S], recipe: str, overrides: Mapping[str, Any]) 
     file = STAGE_FILES[settings]
     if not isinstance(tables.get(recipe), dict):
         raise UserError(f"no recipe {recipe!r} in {file}; it has {', '.join(tables)}")
-    given = {k: v for k, v in overrides.items() if v is not None}
+    # Python callers bring a `Path` where the command line has a string.
+    given = {k: str(v) if isinstance(v, Path) else v for k, v in overrides.items() if v is not None}
     _raise(_problems(settings, given), "settings given")
     return parse_settings(settings, {**tables[recipe], **given}, f"recipe [{recipe}] of {file}")
 
@@ -129,15 +130,20 @@ def load_settings(settings: type[S], recipe: str, overrides: Mapping[str, Any]) 
 def parse_settings(settings: type[S], table: Mapping[str, Any], where: str) -> S:
     """`settings` from a table of keys and values; `where` names the table in errors."""
     _raise(_problems(settings, table), where)
-    steps = [
-        asdict(step) if isinstance(step, Step) else step  # Python callers may bring either
-        for step in table.get("steps", [])
-    ]
+    steps = [_plain_step(step) for step in table.get("steps", [])]
     if not steps:
         raise UserError(f"{where} has no steps; add a [[<recipe>.steps]] with epochs and lr")
     for i, step in enumerate(steps, 1):
         _raise(_problems(Step, step) or _missing(Step, step), f"step {i} of {where}")
     return settings(**{**table, "steps": [Step(**step) for step in steps]})
+
+
+def _plain_step(step: Any) -> Any:
+    """Python callers may bring a `Step` or a dictionary, and a tuple of learning rates."""
+    step = asdict(step) if isinstance(step, Step) else step
+    if isinstance(step, Mapping) and isinstance(step.get("lr"), tuple):
+        return {**step, "lr": list(step["lr"])}
+    return step
 
 
 def as_recipe(settings: Any) -> dict[str, Any]:

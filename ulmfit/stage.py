@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from ulmfit.artifacts import Artifact, update_metrics, write_artifact
@@ -70,11 +71,20 @@ def suffix(backwards: bool) -> str:
 
 
 def fingerprint(parts: Iterable[Any]) -> str:
-    """sha256 over a sequence of plain values, hexadecimal."""
+    """sha256 over a sequence of plain values and numpy arrays, hexadecimal."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(json.dumps(part).encode())
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.dtype.str}{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).data)
+        else:
+            digest.update(json.dumps(part).encode())
     return digest.hexdigest()
+
+
+def texts_fingerprint(texts: Iterable[str]) -> str:
+    """A short fingerprint of `texts` in whatever order."""
+    return fingerprint(sorted(texts))[:16]
 
 
 def identity(settings: Settings, backwards: bool, data: str, parent: str | None) -> dict[str, Any]:
@@ -113,6 +123,7 @@ def save(
 
     What differs between equal runs, the time they took, is in metrics.json alone.
     """
+    real = out.resolve()  # where `out` is ".", the model takes the place of that directory
     history = without_timing(finished.history)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
@@ -142,5 +153,5 @@ def save(
         half=half,
     )
     metrics = {**finished.metrics, "seconds": seconds, "epochs": finished.history}
-    update_metrics(out, metrics)
+    update_metrics(real, metrics)
     return StageResult(out, metrics)

@@ -52,7 +52,7 @@ def main(
         f"{len(train.ids):,} tokens, {len(processor.vocab):,} in the vocabulary, "
         f"unigram entropy {entropy:.2f}, {place.device}, {place.dtype}"
     )
-    data = fingerprint([part.ids.tobytes().hex() for part in (train, valid)])
+    data = fingerprint([train.ids, valid.ids])
     run = Run(
         lm_learner(model, loaders, settings, place.device, place.dtype),
         settings.steps,
@@ -88,7 +88,7 @@ def main(
             metrics=metrics,
         ),
         target,
-        place.seconds(),
+        round(place.seconds() + run.spent_before, 1),
         overwrite,
         half,
     )
@@ -104,7 +104,10 @@ def read_corpus(path: Path, text_col: str) -> list[str]:
         UserError: if it does not exist, has no such column, or holds no text.
     """
     if not path.exists():
-        raise UserError(f"no file or folder {path}; --corpus takes parquet, csv, tsv, jsonl, .txt")
+        raise UserError(
+            f"no file or folder {path}; --corpus takes a parquet, csv, tsv or jsonl file, or a "
+            "folder of .txt files"
+        )
     table = read_folder(path) if path.is_dir() else read_file(path)
     if text_col not in table.columns:
         raise UserError(
@@ -127,12 +130,12 @@ def prepare(texts: list[str], settings: PretrainSettings) -> tuple[TextProcessor
     processor = TextProcessor(
         settings.tokenizer, settings.lang, settings.max_vocab, settings.min_freq
     )
-    if settings.tokenizer == "subword":
-        processor.train_pieces(texts)
-    tokenized = tokenize_texts(texts, processor, cache_folder())
     order = np.random.default_rng(settings.seed).permutation(len(texts))
-    valid = order[: settings.valid_documents]
-    train = _first_tokens(order[settings.valid_documents :], tokenized, settings.max_tokens)
+    valid, rest = np.split(order, [settings.valid_documents])
+    if settings.tokenizer == "subword":
+        processor.train_pieces(texts[row] for row in rest)
+    tokenized = tokenize_texts(texts, processor, cache_folder())
+    train = _first_tokens(rest, tokenized, settings.max_tokens)
     if settings.tokenizer == "word":
         counts = tokenized.counts(train)
         processor.with_vocab(make_vocab(counts, settings.max_vocab, settings.min_freq))

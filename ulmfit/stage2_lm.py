@@ -26,7 +26,16 @@ from ulmfit.models import (
 )
 from ulmfit.pretrained import Pretrained, load_pretrained
 from ulmfit.settings import LMSettings, load_settings
-from ulmfit.stage import Finished, StageResult, fingerprint, identity, save, set_up, suffix
+from ulmfit.stage import (
+    Finished,
+    StageResult,
+    fingerprint,
+    identity,
+    save,
+    set_up,
+    suffix,
+    texts_fingerprint,
+)
 from ulmfit.text import TextProcessor, make_vocab
 from ulmfit.training import Run
 
@@ -59,13 +68,14 @@ def main(
         f"{known:,} of {len(processor.vocab):,} words known to {settings.pretrained}"
     )
     learner = lm_learner(model, loaders, settings, place.device, place.dtype)
-    data = fingerprint([part.ids.tobytes().hex() for part in (train, valid)])
+    # A checkpoint's run is of these tokens: another version of the tokenizer makes others.
+    tokens = fingerprint([np.asarray(part.ids) for part in (train, valid)])
     parent = pretrained.artifact
     run = Run(
         learner,
         settings.steps,
         checkpoint_path(target),
-        identity(settings, backwards, data, parent.manifest_sha256 if parent else None),
+        identity(settings, backwards, tokens, parent.manifest_sha256 if parent else None),
         History(print),
         afresh=overwrite,
     )
@@ -74,10 +84,12 @@ def main(
     history = run.fit()
     after = measure_lm(model, loaders[1], place.device, place.dtype)
     print(f"perplexity after:  {after['perplexity']:.1f}")
-    samples = generate(
-        model, processor, n=settings.samples, seed=settings.seed, backwards=backwards
-    )
-    _show(samples, print)
+    samples = []
+    if settings.samples:
+        samples = generate(
+            model, processor, n=settings.samples, seed=settings.seed, backwards=backwards
+        )
+        _show(samples, print)
     result = save(
         Finished(
             kind="lm",
@@ -87,7 +99,7 @@ def main(
             settings=settings,
             size=pretrained.size,
             backwards=backwards,
-            data_fingerprint=data,
+            data_fingerprint=data_fingerprint(frame, settings.lm_text),
             history=history,
             metrics={
                 "before": before,
@@ -98,9 +110,14 @@ def main(
                 "samples": samples,
             },
             parent=parent,
+            # Stage 3 asks whether the texts of its test split were read.
+            extra_config={
+                "texts": texts_fingerprint(frame["text"]),
+                "withheld": texts_fingerprint(frame.loc[~_read(frame, settings.lm_text), "text"]),
+            },
         ),
         target,
-        place.seconds(),
+        round(place.seconds() + run.spent_before, 1),
         overwrite,
         half,
     )
@@ -109,12 +126,22 @@ def main(
     return result
 
 
-def read_frame(settings: LMSettings) -> pd.DataFrame:
+def read_frame(settings: LMSettings, say: Callable[[str], None] = print) -> pd.DataFrame:
     """The texts of `settings.data`; labels are not needed, and those of test are dropped."""
     frame = load_data(
-        settings.data, **settings.columns(), seed=settings.seed, labels_required=False
+        settings.data, **settings.columns(), seed=settings.seed, labels_required=False, say=say
     )
     return without_test_labels(frame)
+
+
+def data_fingerprint(frame: pd.DataFrame, lm_text: str) -> str:
+    """sha256 over the texts that a language model is trained and validated on."""
+    read = frame[_read(frame, lm_text)]
+    return fingerprint(zip(read["text"], read["split"], strict=True))
+
+
+def _read(frame: pd.DataFrame, lm_text: str) -> pd.Series:
+    return frame["split"].isin([*LM_TEXT[lm_text], "valid"])
 
 
 def prepare(
@@ -164,8 +191,7 @@ def adapt(
 
 
 def _show(samples: list[str], say: Callable[[str], None]) -> None:
-    if samples:
-        say("reviews that the model wrote:")
+    say("reviews that the model wrote:")
     for sample in samples:
         say(f"  - {' '.join(sample.split())}")
 

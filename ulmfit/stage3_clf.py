@@ -14,7 +14,7 @@ from ulmfit.artifacts import Artifact, check_output, read_artifact
 from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
-from ulmfit.data import load_data, without_test_labels
+from ulmfit.data import load_data, same_source, without_test_labels
 from ulmfit.errors import UserError
 from ulmfit.history import History
 from ulmfit.lm import MOMENTUM
@@ -34,6 +34,7 @@ from ulmfit.stage import (
     save,
     set_up,
     suffix,
+    texts_fingerprint,
 )
 from ulmfit.text import TextProcessor
 from ulmfit.training import Run
@@ -63,6 +64,7 @@ def main(
     parent = read_lm(Path(lm or Path("models", recipe, f"lm-{suffix(backwards)}")), backwards)
     processor = parent.processor()
     frame = without_test_labels(load_data(settings.data, **settings.columns(), seed=settings.seed))
+    check_lm_texts(parent, frame, settings)
     classes, train, valid = prepare(frame, processor, backwards)
     place = set_up(settings)
     config = EncoderConfig.from_dict(parent.manifest.config, parent.path)
@@ -76,13 +78,12 @@ def main(
         f"{len(valid.labels):,} held out; {cut:,} are longer than the {settings.max_len:,} tokens "
         "that are pooled"
     )
-    data = fingerprint(frame.loc[frame["split"].isin(["train", "valid"]), "text"])
-    data = fingerprint([data, classes, train.labels.tolist(), valid.labels.tolist()])
+    trained_on = data_fingerprint(frame)
     run = Run(
         classifier_learner(model, train, valid, settings, place),
         settings.steps,
         checkpoint_path(target),
-        identity(settings, backwards, data, parent.manifest_sha256),
+        identity(settings, backwards, trained_on, parent.manifest_sha256),
         History(print),
         afresh=overwrite,
     )
@@ -98,7 +99,7 @@ def main(
             settings=settings,
             size=parent.manifest.size,
             backwards=backwards,
-            data_fingerprint=data,
+            data_fingerprint=trained_on,
             history=history,
             metrics={"valid": measured, "train_texts": len(train.labels), "texts_cut": cut},
             parent=parent,
@@ -106,7 +107,7 @@ def main(
             extra_config={"max_len": settings.max_len, "hidden": settings.hidden},
         ),
         target,
-        place.seconds(),
+        round(place.seconds() + run.spent_before, 1),
         overwrite,
         half,
     )
@@ -137,13 +138,60 @@ def read_lm(path: Path, backwards: bool) -> Artifact:
     return artifact
 
 
+def check_lm_texts(parent: Artifact, frame: pd.DataFrame, settings: ClassifierSettings) -> None:
+    """Refuse a language model that read the texts of test though it was to leave them out.
+
+    A model of other texts is welcome; whether some of them are in test is not known then.
+    """
+    test = frame.loc[frame["split"] == "test", "text"]
+    config, recipe = parent.manifest.config, parent.manifest.recipe
+    if test.empty or config.get("withheld") == texts_fingerprint(test):
+        return
+    same_texts = config.get("texts") == texts_fingerprint(frame["text"])
+    # The same source with other rows than then: where they were drawn, test is another one, too.
+    redrawn = (
+        "test" in frame.attrs["drawn"]
+        and same_source(settings.data, str(recipe.get("data")))
+        and settings.text_col == recipe.get("text_col")
+    )
+    if not (same_texts or redrawn):
+        print(f"{parent.path} was trained on other texts; those of test may be among them")
+    elif recipe.get("lm_text") != "all":
+        raise UserError(
+            f"{parent.path} has read texts that are in test now: the data has changed since, or "
+            "was split by another --seed, --label-col or --split-col; run stage 2 again with what "
+            "stage 3 is given, or with --lm-text all if test may be read"
+        )
+
+
+def data_fingerprint(frame: pd.DataFrame) -> str:
+    """sha256 over the texts and labels that a classifier is trained and validated on."""
+    rows = frame[frame["split"].isin(["train", "valid"])]
+    return fingerprint(zip(rows["text"], rows["label"], rows["split"], strict=True))
+
+
+def classes_of(frame: pd.DataFrame) -> list[str]:
+    """The classes of train in alphabetical order.
+
+    Raises:
+        UserError: there is nothing to validate on.
+    """
+    classes = sorted(set(frame.loc[frame["split"] == "train", "label"]))
+    if not (frame["split"] == "valid").any():
+        raise UserError(
+            f"found {len(classes):,} classes, each too small to give a row to validate on; check "
+            "the column that holds the label (--label-col), or mark valid rows in a split column"
+        )
+    return classes
+
+
 def prepare(
     frame: pd.DataFrame, processor: TextProcessor, backwards: bool
 ) -> tuple[list[str], Labelled, Labelled]:
     """Classes in alphabetical order, and the labelled documents to train and validate on."""
+    classes = classes_of(frame)
     tokenized = tokenize_texts(frame["text"].tolist(), processor, cache_folder())
     splits, labels = frame["split"].to_numpy(), frame["label"]
-    classes = sorted(set(labels[splits == "train"]))
     numbers = {label: i for i, label in enumerate(classes)}
 
     def labelled(split: str) -> Labelled:

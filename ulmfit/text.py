@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from ulmfit.errors import UserError
 from ulmfit.rules import PAD, SPECIAL_TOKENS, UNK, apply_rules, restore
 from ulmfit.tokenizers import SubwordTokenizer, Tokenizer, WordTokenizer, words
 
-TOKENIZERS = ("word", "subword")
+_LIBRARIES = {"word": "spacy", "subword": "sentencepiece"}
+TOKENIZERS = tuple(_LIBRARIES)
 UNK_ID = SPECIAL_TOKENS.index(UNK)
 PAD_ID = SPECIAL_TOKENS.index(PAD)
 
@@ -133,7 +135,9 @@ class TextProcessor:
     def tokenizer_key(self) -> str:
         """Names the way from text to tokens, whatever the vocabulary (for caches)."""
         pieces = getattr(self.tokenizer, "model", b"")
-        return f"{TEXT_FORMAT}:{self.kind}:{self.lang}:{hashlib.sha256(pieces).hexdigest()}"
+        library = _LIBRARIES[self.kind]
+        parts = (TEXT_FORMAT, self.kind, self.lang, library, version(library))
+        return ":".join(map(str, (*parts, hashlib.sha256(pieces).hexdigest())))
 
     def files(self) -> dict[str, bytes]:
         """The processor as files of a model directory, name -> content."""

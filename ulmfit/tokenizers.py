@@ -54,6 +54,10 @@ class WordTokenizer:
         self.lang = lang
         self._tokens: dict[str, tuple[str, ...]] = {}
 
+    def __reduce__(self) -> tuple[type["WordTokenizer"], tuple[str]]:
+        # For workers that are not forked: spaCy's tokenizer is built anew rather than pickled.
+        return WordTokenizer, (self.lang,)
+
     @cached_property
     def _spacy(self) -> "SpacyTokenizer":
         import spacy

@@ -38,6 +38,7 @@ class Run:
 
     identity: settings, data and parent; a checkpoint of another identity is refused.
     afresh: begin anew beside a checkpoint that is damaged or of another run.
+    spent_before: seconds of training before an interruption, once `fit` found its checkpoint.
     """
 
     learn: Learner
@@ -48,6 +49,7 @@ class Run:
     say: Callable[[str], None] = print
     minutes: float = _MINUTES_BETWEEN_CHECKPOINTS
     afresh: bool = False
+    spent_before: float = 0.0
 
     def fit(self) -> list[dict[str, Any]]:
         """Train through all steps; returns the history, one row an epoch.
@@ -64,6 +66,7 @@ class Run:
         if self.learn.opt is None:
             self.learn.create_opt()
         self._check_steps()
+        self._began = time.monotonic()
         first = self._take_up(*resumed) if resumed else 0
         try:
             with _interrupts_noted() as interrupted:
@@ -76,6 +79,10 @@ class Run:
     def discard(self) -> None:
         """Remove the checkpoint, once what it is for is written."""
         discard_checkpoint(self.checkpoint)
+
+    def spent(self) -> float:
+        """Seconds of training until now, those before an interruption included."""
+        return self.spent_before + time.monotonic() - self._began
 
     def _check_steps(self) -> None:
         groups = len(self.learn.opt.param_lists)
@@ -92,6 +99,7 @@ class Run:
         self.learn.model.load_state_dict(model)
         self.learn.model.reset()
         self.history.rows = facts["history"]
+        self.spent_before = facts.get("spent", 0.0)
         where = f"step {facts['step'] + 1}, epoch {facts['epoch'] + 1}"
         if facts["step"] == len(self.steps):
             where = "the end of the training"
@@ -192,6 +200,7 @@ class _CheckpointKeeper(Callback):
             "optimizer": opt_facts,
             "history": self.history.rows,
             "running": self.history.running(),
+            "spent": self.run_of.spent(),
         }
         write_checkpoint(self.run_of.checkpoint, tensors, facts)
         self.saved_at = time.monotonic()
