@@ -32,8 +32,8 @@ class DocumentEncoder(nn.Module):
 
     Documents are read in chunks of `bptt` tokens with the state carried on, gradients within a
     chunk (as fastai's `SentenceEncoder`, ULMFiT section 3.3). A chunk holds the documents that
-    reach into it and no others. The last `max_len` tokens of a document are pooled; what comes
-    before is read without gradients.
+    reach into it and no others. The last `max_len` tokens of a document are pooled; chunks in which
+    no document of the batch is pooled yet are read without gradients.
     """
 
     def __init__(self, module: Any, bptt: int = 72, max_len: int = 1440) -> None:
