@@ -1,6 +1,11 @@
 """Real reviews for the tests that want them: read where they lie, never copied into the project."""
 
 import os
+
+# Before torch is imported: tiny models gain nothing from threads, which wait for each other for
+# ever where another process keeps a core busy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from pathlib import Path
 
 import pandas as pd

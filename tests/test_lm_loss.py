@@ -64,8 +64,15 @@ def test_gradients_scale_with_what_comes_from_above():
 def test_large_logits_do_not_overflow():
     hidden, weight, bias, targets = inputs()
     expected, _ = reference(hidden * 1e3, weight, bias, targets)
-    loss = LMLoss()(Projection(hidden * 1e3, weight, bias), targets)
-    torch.testing.assert_close(loss, expected)
+    wanted = torch.autograd.grad(expected, [weight, bias])
+    projection = Projection(hidden * 1e3, weight, bias)
+    loss = LMLoss()(projection, targets)
+    assert 80 < loss < 88 < expected  # a token's loss is counted as 87 at most in training
+    found = torch.autograd.grad(loss, [weight, bias])
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(LMLoss()(projection, targets), expected.detach())
 
 
 def test_frozen_weight_gets_no_gradient():

@@ -8,7 +8,8 @@ import torch
 from fastai.text.data import LMDataLoader
 
 from ulmfit.corpus import Corpus
-from ulmfit.loaders import ClassifierLoader, LMLoader, collate, data_loaders
+from ulmfit.learner import data_loaders
+from ulmfit.loaders import ClassifierLoader, LMLoader, collate
 
 BOS = 2
 

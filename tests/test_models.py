@@ -9,6 +9,7 @@ from fastai.text.models.core import get_language_model, get_text_classifier
 from safetensors.torch import save
 from tiny_models import random_documents, refuses, widen
 
+from ulmfit.interop import fastai_state
 from ulmfit.lm import unigram_entropy
 from ulmfit.lm_loss import LMLoss
 from ulmfit.loaders import collate
@@ -80,11 +81,7 @@ def test_lm_is_fastais():
     theirs = get_language_model(
         AWD_LSTM, CONFIG.vocab_sz, config=fastai_config(awd_lstm_lm_config)
     ).eval()
-    renamed = {
-        name.replace("1.", "1.decoder.") if name in ("1.weight", "1.bias") else name: weight
-        for name, weight in ours.state_dict().items()
-    }
-    theirs.load_state_dict(renamed, strict=True)
+    theirs.load_state_dict(fastai_state(ours), strict=True)
     for model in (ours, theirs):
         model.reset()
     with torch.no_grad():
@@ -104,13 +101,7 @@ def fastai_classifier(ours, config, n_classes, **more):
     theirs = get_text_classifier(
         AWD_LSTM, config.vocab_sz, n_classes, config=fastai_config(awd_lstm_clas_config), **more
     )
-    renamed = {}
-    for name, weight in ours.state_dict().items():
-        if name.startswith("1.layers."):
-            layer, rest = name.removeprefix("1.layers.").split(".", 1)
-            name = f"1.layers.{int(layer) // 4}.{int(layer) % 4}.{rest}"
-        renamed[name] = weight
-    theirs.load_state_dict(renamed, strict=True)
+    theirs.load_state_dict(fastai_state(ours), strict=True)
     theirs.reset()
     return theirs.eval()
 
@@ -131,7 +122,7 @@ def test_classifier_is_fastais_for_a_document_alone(length):
 
 @pytest.mark.parametrize("build", [build_lm, lambda *a, **k: build_classifier(*a, 2, **k)])
 def test_without_dropout_training_is_evaluation(build):
-    # fastai's fails here: with probability 0 its WeightDropout breaks at the next reset.
+    # fastai's fails here: with probability 0 its `WeightDropout` breaks at the next reset.
     model = widen(build(CONFIG, drop_mult=0))
     encoder = model[0] if build is build_lm else model[0].module
     batch = ids(3, 10)
@@ -199,7 +190,6 @@ def test_embedding_stays_tied_to_the_decoder():
     load_encoder(lm, encoder_weights(widen(build_lm(CONFIG))))
     load_head(lm, {"decoder.bias": torch.ones(CONFIG.vocab_sz)})
     assert lm[1].weight is lm[0].encoder.weight
-    assert lm[0].encoder_dp.emb is lm[0].encoder
     assert torch.equal(lm[1].bias, torch.ones(CONFIG.vocab_sz))
     projection = lm(ids(1, 3))[0]
     assert torch.equal(projection.weight, encoder_weights(lm)["embedding.weight"])

@@ -5,21 +5,23 @@ chunk, which is wrong in the last, partial chunk: a prediction depends on its ba
 (fastai#3379). Here lengths say which rows a chunk has.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from ulmfit.awd_lstm import AWDLSTM
 from ulmfit.loaders import DocumentBatch
+from ulmfit.text import PAD_ID
 
 
 class Pooled(NamedTuple):
     """What the encoder makes of a batch.
 
     features: (documents, 3 x features): last, maximum and mean over each document.
-    activation: mean square of the outputs (AR of Merity et al. 2017), a scalar.
-    slowness: mean square of their change from token to token (TAR), a scalar.
+    activation: mean square of the outputs (AR of Merity et al. 2017), a scalar; 0 in evaluation.
+    slowness: mean square of their change from token to token (TAR), a scalar; 0 in evaluation.
     """
 
     features: Tensor
@@ -36,7 +38,7 @@ class DocumentEncoder(nn.Module):
     no document of the batch is pooled yet are read without gradients.
     """
 
-    def __init__(self, module: Any, bptt: int = 72, max_len: int = 1440) -> None:
+    def __init__(self, module: AWDLSTM, bptt: int = 72, max_len: int = 1440) -> None:
         super().__init__()
         self.module = module
         self.bptt = bptt
@@ -48,33 +50,61 @@ class DocumentEncoder(nn.Module):
 
     def forward(self, batch: DocumentBatch) -> Pooled:
         lengths = batch.lengths
-        frozen = not any(p.requires_grad for p in self.module.parameters())
-        self._start(len(lengths))
-        pool = _Pool(lengths, self.max_len, batch.ids.device)
+        learns = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
+        pool = _Pool(lengths, self.max_len, batch.ids.device, self.training)
         # Where pooling starts in the batch: chunks before it need no gradients.
         first_pooled = int((lengths - self.max_len).clamp(min=0).min())
-        for start in range(0, int(lengths[0]), self.bptt):
-            rows = int((lengths > start).sum())
-            chunk = batch.ids[:rows, start : start + self.bptt]
+        self.module.reset()
+        self.module.draw_masks()
+        with torch.set_grad_enabled(learns):
+            chunks = self._embedded_chunks(batch)
+        for start, chunk in chunks:
             unpooled = start + chunk.shape[1] <= first_pooled
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen and not unpooled):
-                outputs = self.module(chunk)  # (rows, time, features)
+            with torch.set_grad_enabled(learns and not unpooled):
+                outputs = self.module.read(chunk)  # (rows, time, features)
             if not unpooled:
-                pool.add(outputs, start)
+                pool.add(outputs[: int((lengths > start).sum())], start)
         return pool.result()
 
-    def _start(self, documents: int) -> None:
-        # The state is made for this many rows, so that no chunk finds rows of another batch.
-        self.module.bs = documents
-        self.module.reset()
+    def _embedded_chunks(self, batch: DocumentBatch) -> list[tuple[int, Tensor]]:
+        """First token and (rows, time, features) of each chunk.
+
+        All are looked up at once: the gradient of a look-up has the size of the vocabulary.
+        """
+        longest = int(batch.lengths[0])
+        starts = range(0, longest, self.bptt)
+        rows = [
+            _fast_rows(int((batch.lengths > start).sum()), batch.ids.device) for start in starts
+        ]
+        ids = pad(batch.ids[:, :longest], (0, 0, 0, max(0, rows[0] - len(batch.ids))), value=PAD_ID)
+        chunks = [ids[:n, i : i + self.bptt] for i, n in zip(starts, rows, strict=True)]
+        embedded = self.module.embed(torch.cat([chunk.reshape(-1) for chunk in chunks]))
+        parts = embedded.split([chunk.numel() for chunk in chunks])
+        shaped = [part.view(*chunk.shape, -1) for part, chunk in zip(parts, chunks, strict=True)]
+        return list(zip(starts, shaped, strict=True))
+
+
+def _fast_rows(rows: int, device: torch.device) -> int:
+    """As many rows or up to 7 more, so that low precision is fast.
+
+    oneDNN's bfloat16 LSTM cuts the rows into equal blocks: 97 rows, a prime, take five times as
+    long as 104. Tensor cores like multiples of 8, too.
+    """
+    if rows <= 4 or not torch.is_autocast_enabled(device.type):
+        return rows
+    return -(-rows // 8) * 8
 
 
 class _Pool:
     """Concat pooling (ULMFiT section 3.3), chunk by chunk."""
 
-    def __init__(self, lengths: Tensor, max_len: int, device: torch.device) -> None:
-        self.lengths = lengths.to(device)
-        self.first = (self.lengths - max_len).clamp(min=0)
+    def __init__(
+        self, lengths: Tensor, max_len: int, device: torch.device, regularized: bool
+    ) -> None:
+        self.lengths = lengths
+        self.first = (lengths - max_len).clamp(min=0)
+        self.device = device
+        self.regularized = regularized
         self.last: Tensor | None = None
         self.maximum: Tensor | None = None
         self.total: Tensor | None = None
@@ -84,20 +114,36 @@ class _Pool:
 
     def add(self, outputs: Tensor, start: int) -> None:
         """Take in (rows, time, features) that begin at token `start`."""
-        outputs = outputs.float()
         rows, time, _ = outputs.shape
-        position = torch.arange(start, start + time, device=outputs.device)
+        position = torch.arange(start, start + time)
         lengths, first = self.lengths[:rows, None], self.first[:rows, None]
-        pooled = ((position < lengths) & (position >= first))[:, :, None]
-        inside = outputs.masked_fill(~pooled, 0)
-        ends = (lengths - 1 - start).clamp(0, time - 1)[:, :, None]
-        last = outputs.gather(1, ends.expand(-1, 1, outputs.shape[2]))[:, 0]
-        last = last.masked_fill(lengths > start + time, 0)
-        highest = outputs.masked_fill(~pooled, -torch.inf).amax(1)
-        self._merge(last, highest, inside.sum(1))
+        pooled = (position < lengths) & (position >= first)  # (rows, time)
+        inside, highest = outputs, outputs
+        if not pooled.all():
+            outside = ~pooled.to(self.device)[:, :, None]
+            inside = outputs.masked_fill(outside, 0)
+            highest = outputs.masked_fill(outside, -torch.inf)
+        self._merge(
+            self._last(outputs, start), highest.amax(1).float(), inside.sum(1, dtype=torch.float32)
+        )
+        if self.regularized:
+            self._regularize(inside.float(), pooled)
+
+    def _last(self, outputs: Tensor, start: int) -> Tensor:
+        """The features of each document's last token, zeros where it comes later."""
+        rows, time, features = outputs.shape
+        ends = self.lengths[:rows] - 1 - start
+        at = ends.clamp(max=time - 1).to(self.device)[:, None, None].expand(-1, 1, features)
+        later = (ends >= time).to(self.device)[:, None]
+        return outputs.gather(1, at)[:, 0].float().masked_fill(later, 0)
+
+    def _regularize(self, inside: Tensor, pooled: Tensor) -> None:
         self.square = self.square + inside.square().sum()
         both = pooled[:, 1:] & pooled[:, :-1]
-        self.change = self.change + (outputs.diff(dim=1) * both).square().sum()
+        change = inside.diff(dim=1)
+        if not both.all():
+            change = change * both.to(self.device)[:, :, None]
+        self.change = self.change + change.square().sum()
         self.changes += int(both.sum())
 
     def _merge(self, last: Tensor, highest: Tensor, total: Tensor) -> None:
@@ -117,10 +163,10 @@ class _Pool:
         assert self.total is not None
         counts = self.lengths - self.first
         features = self.last.shape[1]
-        mean = self.total / counts[:, None]
+        mean = self.total / counts.to(self.device)[:, None]
         return Pooled(
             torch.cat([self.last, self.maximum, mean], 1),
-            self.square / (counts.sum() * features),
+            self.square / (int(counts.sum()) * features),
             self.change / max(1, self.changes * features),
         )
 

@@ -12,15 +12,13 @@ from fastai.optimizer import Adam
 
 from ulmfit.corpus import Corpus
 from ulmfit.errors import UserError
+from ulmfit.learner import MOMENTUM, Autocast, HoleReturner, data_loaders
 from ulmfit.lm_loss import LMLoss
-from ulmfit.loaders import LMLoader, data_loaders
+from ulmfit.loaders import LMLoader
 from ulmfit.models import lm_groups
-from ulmfit.precision import Autocast, HoleReturner, autocast
+from ulmfit.precision import autocast
 from ulmfit.progress import progress
 from ulmfit.settings import LMSettings, PretrainSettings
-
-# fastai's momentum for text (`TextLearner`); ULMFiT trains with Adam, beta1 0.7 (section 4.1).
-MOMENTUM = (0.8, 0.7, 0.8)
 
 
 def lm_loaders(

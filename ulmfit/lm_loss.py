@@ -12,8 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-# Tokens at a time: their logits stay in the last-level cache, the products are still large.
-_CHUNK = 576
+# Tokens at a time: their logits stay in the cache, the products are still large.
+_CHUNK = 384
+# In training, the loss of one token is counted as 87 nats at most; its gradient is exact. Finding
+# the largest logit of each row, which would do without, costs as much as the softmax.
+_LEAST_SHARE = torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,19 @@ def _loss_and_correct(
 ) -> tuple[Tensor, int]:
     weight, bias = weight.to(hidden.dtype), bias.to(hidden.dtype)
     total = hidden.new_zeros((), dtype=torch.float32)
-    correct = 0
+    correct = hidden.new_zeros((), dtype=torch.int64)
     for i in range(0, len(targets), _CHUNK):
-        logits = torch.addmm(bias, hidden[i : i + _CHUNK], weight.t()).float()
-        part = targets[i : i + _CHUNK]
-        total += nn.functional.cross_entropy(logits, part, reduction="sum")
-        correct += int((logits.argmax(1) == part).sum())
-    return total / len(targets), correct
+        part = targets[i : i + _CHUNK, None]
+        logits, shares = _workspace.take(len(part), hidden, len(weight))
+        torch.addmm(bias, hidden[i : i + _CHUNK], weight.t(), out=logits)
+        largest, guess = logits.max(1, keepdim=True)
+        correct += (guess == part).sum()
+        # The largest share never underflows, as that of a target may: log of the sum of
+        # exponentials = largest logit - log of the largest share.
+        torch.softmax(logits, 1, out=shares)
+        total += (largest.float() - logits.gather(1, part).float()).sum()
+        total -= shares.gather(1, guess).float().log().sum()
+    return total / len(targets), int(correct)
 
 
 class _Workspace:
@@ -75,17 +84,17 @@ class _Workspace:
 
     def __init__(self) -> None:
         self._key: tuple[Any, ...] = ()
-        self._low, self._full = torch.empty(0), torch.empty(0)
+        self._first, self._second = torch.empty(0), torch.empty(0)
 
     def take(self, rows: int, hidden: Tensor, vocabulary: int) -> tuple[Tensor, Tensor]:
-        """Two (rows, vocabulary) tensors: in the precision of `hidden`, and in float32."""
+        """Two (rows, vocabulary) tensors in the precision of `hidden`."""
         key = (_CHUNK, vocabulary, hidden.dtype, hidden.device)
         if key != self._key:
             shape, device = (_CHUNK, vocabulary), hidden.device
-            self._low = torch.empty(shape, dtype=hidden.dtype, device=device)
-            self._full = torch.empty(shape, dtype=torch.float32, device=device)
+            self._first = torch.empty(shape, dtype=hidden.dtype, device=device)
+            self._second = torch.empty(shape, dtype=hidden.dtype, device=device)
             self._key = key
-        return self._low[:rows], self._full[:rows]
+        return self._first[:rows], self._second[:rows]
 
 
 _workspace = _Workspace()
@@ -95,37 +104,50 @@ class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
         # The products run in the precision of `hidden` (autocast's), sums in float32.
-        low_weight, low_bias = weight.to(hidden.dtype), bias.to(hidden.dtype)
+        features = weight.shape[1]
+        wide_hidden = _widen(hidden, hidden.new_ones(len(hidden)))
+        wide_weight = _widen(weight.to(hidden.dtype), bias.to(hidden.dtype))
         total = hidden.new_zeros((), dtype=torch.float32)
-        grad_hidden = torch.empty_like(hidden)
-        grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
-        grad_bias = torch.zeros_like(bias)
+        grad_hidden = torch.empty_like(wide_hidden)
+        grad_weight = torch.zeros_like(wide_weight, dtype=torch.float32)
         for i in range(0, len(targets), _CHUNK):
-            part, rows = targets[i : i + _CHUNK, None], hidden[i : i + _CHUNK]
-            logits, gradient = _workspace.take(len(rows), hidden, len(weight))
-            torch.addmm(low_bias, rows, low_weight.t(), out=logits)
-            torch.softmax(logits, 1, dtype=torch.float32, out=gradient)
-            # The largest probability never underflows, as that of a target may: log of the sum
-            # of exponentials = largest logit - log of the largest probability.
-            largest, at = logits.max(1, keepdim=True)
-            total += (largest.float() - logits.gather(1, part).float()).sum()
-            total -= gradient.gather(1, at).log_().sum()
-            # d loss / d logits = softmax - one-hot
-            gradient.scatter_add_(1, part, torch.full_like(part, -1, dtype=gradient.dtype))
-            grad_bias += gradient.sum(0)
-            low_gradient = logits.copy_(gradient)
-            torch.mm(low_gradient, low_weight, out=grad_hidden[i : i + _CHUNK])
-            if grad_weight is not None:
-                grad_weight += low_gradient.t() @ rows
-        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
-        ctx.targets = len(targets)
+            part, rows = targets[i : i + _CHUNK], wide_hidden[i : i + _CHUNK]
+            logits, shares = _workspace.take(len(rows), hidden, len(weight))
+            torch.mm(rows, wide_weight.t(), out=logits)
+            torch.softmax(logits, 1, out=shares)
+            # d loss / d logits = softmax - one-hot. (bfloat16's scatter_ would copy all shares.)
+            at_targets = (torch.arange(len(part), device=part.device), part)
+            of_targets = shares[at_targets].float()
+            gradient = shares.index_put_(at_targets, (of_targets - 1).to(shares.dtype))
+            total -= of_targets.clamp_(min=_LEAST_SHARE).log_().sum()
+            torch.mm(gradient, wide_weight, out=grad_hidden[i : i + _CHUNK])
+            grad_weight += gradient.t() @ rows
+        ctx.save_for_backward(grad_hidden, grad_weight)
+        ctx.targets, ctx.features = len(targets), features
         return total / len(targets)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
-        grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
-        scale = grad_loss / ctx.targets
-        if grad_weight is not None:
-            grad_weight = grad_weight * scale
-        return grad_hidden * scale.to(grad_hidden.dtype), grad_weight, grad_bias * scale, None
+        grad_hidden, grad_weight = ctx.saved_tensors
+        scale, n = grad_loss / ctx.targets, ctx.features
+        wanted = ctx.needs_input_grad[1]
+        return (
+            grad_hidden[:, :n] * scale.to(grad_hidden.dtype),
+            grad_weight[:, :n] * scale if wanted else None,
+            grad_weight[:, n] * scale,
+            None,
+        )
+
+
+def _widen(matrix: Tensor, last: Tensor) -> Tensor:
+    """`matrix` with the column `last` behind its own, then zeros to a multiple of 32 columns.
+
+    With a column of ones beside the features and the bias beside the weight, one product gives
+    logits with bias, and one the gradients of both.
+    """
+    rows, columns = matrix.shape
+    wide = matrix.new_zeros(rows, -(-(columns + 1) // 32) * 32)
+    wide[:, :columns] = matrix
+    wide[:, columns] = last
+    return wide

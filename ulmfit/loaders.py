@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from fastai.data.core import DataLoaders
 from torch import Tensor
 
 from ulmfit.corpus import Corpus
@@ -180,16 +179,3 @@ def _cut(documents: np.ndarray, size: int) -> list[np.ndarray]:
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [np.concatenate(batches[-2:])]
     return batches
-
-
-def data_loaders(
-    train: LMLoader | ClassifierLoader,
-    valid: LMLoader | ClassifierLoader,
-    device: torch.device | str = "cpu",
-) -> DataLoaders:
-    """fastai's `DataLoaders` over the two, for a `Learner`."""
-    loaders = DataLoaders(train, valid)
-    # `DataLoaders(device=...)` is ignored for loaders without `to`; a `Learner` would then move
-    # the model to fastai's own choice, Apple's GPU for one.
-    loaders._device = torch.device(device)
-    return loaders

@@ -1,7 +1,7 @@
 """AWD-LSTM sizes, the language model, the classifier, and the way from one to the other.
 
-The LSTM stack is fastai's `AWD_LSTM` (Merity et al. 2017, arXiv:1708.02182); decoder, document
-encoder and pooling are the project's own where fastai's depend on batch-mates or hold all logits.
+What fastai's `get_language_model` and `get_text_classifier` build, without importing fastai: who
+only predicts does not wait for it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,28 +9,13 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
-from fastai.text.models.awdlstm import (
-    AWD_LSTM,
-    RNNDropout,
-    awd_lstm_clas_config,
-    awd_lstm_clas_split,
-    awd_lstm_lm_config,
-    awd_lstm_lm_split,
-)
-from fastai.text.models.core import SequentialRNN
 from torch import Tensor, nn
 
+from ulmfit.awd_lstm import AWDLSTM, CLASSIFIER_DROPOUTS, LM_DROPOUTS, RNNDropout
 from ulmfit.classifier import DocumentEncoder, PoolingClassifier
 from ulmfit.errors import UserError
 from ulmfit.lm_loss import Projection
 from ulmfit.text import PAD_ID
-
-lm_groups = awd_lstm_lm_split
-classifier_groups = awd_lstm_clas_split
-
-# fastai's `WeightDropout` breaks at 0: it makes the raw weight a parameter of the LSTM, and the
-# next reset fails. This much is never drawn in practice and changes no weight in float32.
-_LEAST_DROPOUT = 1e-9
 
 
 @dataclass(frozen=True)
@@ -81,14 +66,14 @@ def encoder_config(size: str, vocab_size: int) -> EncoderConfig:
     return EncoderConfig(vocab_size, *SIZES[size])
 
 
-def _awd_lstm(config: EncoderConfig, dropouts: Mapping[str, Any], drop_mult: float) -> AWD_LSTM:
-    rates = {
-        name: rate * drop_mult
-        for name, rate in dropouts.items()
-        if name.endswith("_p") and name != "output_p"
-    }
-    rates["weight_p"] = max(rates["weight_p"], _LEAST_DROPOUT)
-    return AWD_LSTM(**config.as_dict(), pad_token=PAD_ID, **rates)
+class SequentialRNN(nn.Sequential):
+    """Modules in a row, of which some have a state to forget (fastai's name)."""
+
+    def reset(self) -> None:
+        """Forget the state."""
+        for module in self:
+            if isinstance(module, (AWDLSTM, DocumentEncoder)):
+                module.reset()
 
 
 class TiedDecoder(nn.Module):
@@ -119,13 +104,12 @@ def build_lm(
             signal through three untrained layers, so that training from scratch gets stuck at
             the unigram entropy; None leaves it, for weights that are loaded anyway.
     """
-    encoder = _awd_lstm(config, awd_lstm_lm_config, drop_mult)
+    dropouts = LM_DROPOUTS.scaled(drop_mult)
+    encoder = AWDLSTM(**config.as_dict(), pad_id=PAD_ID, dropouts=dropouts)
     if embedding_range is not None:
         encoder.encoder.weight.data.uniform_(-embedding_range, embedding_range)
         encoder.encoder.weight.data[PAD_ID] = 0
-    return SequentialRNN(
-        encoder, TiedDecoder(encoder.encoder, awd_lstm_lm_config["output_p"] * drop_mult)
-    )
+    return SequentialRNN(encoder, TiedDecoder(encoder.encoder, dropouts.output))
 
 
 def build_classifier(
@@ -143,12 +127,35 @@ def build_classifier(
         max_len: a document's last tokens that are pooled.
         hidden: units of the head's hidden layer (fastai's `lin_ftrs`).
     """
-    encoder = _awd_lstm(config, awd_lstm_clas_config, drop_mult)
-    head_dropout = awd_lstm_clas_config["output_p"] * drop_mult
+    dropouts = CLASSIFIER_DROPOUTS.scaled(drop_mult)
+    encoder = AWDLSTM(**config.as_dict(), pad_id=PAD_ID, dropouts=dropouts)
     return SequentialRNN(
         DocumentEncoder(encoder, bptt, max_len),
-        PoolingClassifier(config.emb_sz, n_classes, hidden, (head_dropout, 0.1)),
+        PoolingClassifier(config.emb_sz, n_classes, hidden, (dropouts.output, 0.1)),
     )
+
+
+# --- layer groups, for discriminative rates and gradual unfreezing (ULMFiT sections 3.2, 3.3) -----
+
+
+def lm_groups(model: Any) -> list[list[Tensor]]:
+    """Each LSTM layer, then embedding and decoder (fastai's `awd_lstm_lm_split`)."""
+    return [*_layers(model), [model[0].encoder.weight, model[1].bias]]
+
+
+def classifier_groups(model: Any) -> list[list[Tensor]]:
+    """Embedding, each LSTM layer, then the head (fastai's `awd_lstm_clas_split`)."""
+    embedding = [encoder_of(model).encoder.weight]
+    return [embedding, *_layers(model), list(model[1].parameters())]
+
+
+def _layers(model: Any) -> list[list[Tensor]]:
+    return [list(layer.parameters()) for layer in encoder_of(model).rnns]
+
+
+def encoder_of(model: Any) -> AWDLSTM:
+    """The AWD-LSTM of a language model or classifier."""
+    return model[0] if isinstance(model[0], AWDLSTM) else model[0].module
 
 
 # --- weights under plain names: what an artifact holds ------------------------------------------
@@ -156,13 +163,10 @@ def build_classifier(
 
 def encoder_weights(model: SequentialRNN) -> dict[str, Tensor]:
     """The encoder's weights, each once: `embedding.weight` and nn.LSTM's names a layer."""
-    encoder = _encoder(model)
-    weights = {"embedding.weight": encoder.encoder.weight}
+    encoder = encoder_of(model)
+    weights: dict[str, Tensor] = {"embedding.weight": encoder.encoder.weight}
     for i, layer in enumerate(encoder.rnns):
-        weights[f"rnn.{i}.weight_ih_l0"] = layer.module.weight_ih_l0
-        weights[f"rnn.{i}.weight_hh_l0"] = layer.weight_hh_l0_raw
-        weights[f"rnn.{i}.bias_ih_l0"] = layer.module.bias_ih_l0
-        weights[f"rnn.{i}.bias_hh_l0"] = layer.module.bias_hh_l0
+        weights |= {f"rnn.{i}.{name}": weight for name, weight in layer.named_parameters()}
     return {name: weight.detach() for name, weight in weights.items()}
 
 
@@ -180,16 +184,11 @@ def load_encoder(model: SequentialRNN, weights: Mapping[str, Tensor], where: obj
         UserError: other names or shapes; `where` says whose they are.
     """
     _copy(encoder_weights(model), weights, where)
-    model.reset()  # fastai's WeightDropout keeps a copy of the recurrent weights
 
 
 def load_head(model: SequentialRNN, weights: Mapping[str, Tensor], where: object = None) -> None:
     """Copy `weights` into the decoder or the classifier's head; raises as `load_encoder`."""
     _copy(head_weights(model), weights, where)
-
-
-def _encoder(model: SequentialRNN) -> AWD_LSTM:
-    return model[0] if isinstance(model[0], AWD_LSTM) else model[0].module
 
 
 def _copy(own: Mapping[str, Tensor], given: Mapping[str, Tensor], where: object) -> None:

@@ -6,19 +6,15 @@ import os
 import platform
 import random
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from fastai.callback.core import Callback
 
 from ulmfit.errors import UserError
 
 PRECISIONS = ("auto", "bfloat16", "float32")
-
-_SECONDS_BETWEEN_RETURNS = 60.0
 
 
 def default_device() -> torch.device:
@@ -49,37 +45,6 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
 
 
-class Autocast(Callback):
-    """Forward pass and loss under autocast (fastai's `MixedPrecision` knows CUDA only).
-
-    bfloat16 has float32's range, so that no gradient scaling is needed.
-    """
-
-    order = -5
-
-    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        self.device, self.dtype = device, dtype
-        self._context: Any = None
-
-    def before_batch(self) -> None:
-        self._context = autocast(self.device, self.dtype)
-        self._context.__enter__()
-
-    def after_loss(self) -> None:
-        self._leave()
-
-    def after_cancel_batch(self) -> None:
-        self._leave()
-
-    def after_fit(self) -> None:
-        self._leave()
-
-    def _leave(self) -> None:
-        if self._context is not None:
-            self._context.__exit__(None, None, None)
-            self._context = None
-
-
 def keep_memory() -> None:
     """Tell glibc to keep memory that is freed instead of giving it back to the kernel.
 
@@ -103,20 +68,6 @@ def return_holes() -> None:
     malloc_trim = _glibc("malloc_trim")
     if malloc_trim is not None:
         malloc_trim(0)
-
-
-class HoleReturner(Callback):
-    """Calls `return_holes` once a minute of training."""
-
-    run_valid = False
-
-    def before_fit(self) -> None:
-        self._returned = time.monotonic()
-
-    def after_batch(self) -> None:
-        if time.monotonic() - self._returned > _SECONDS_BETWEEN_RETURNS:
-            return_holes()
-            self._returned = time.monotonic()
 
 
 def _glibc(function: str) -> Any:

@@ -17,11 +17,10 @@ from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
 from ulmfit.data import load_data, same_source, without_test_labels
 from ulmfit.errors import UserError
 from ulmfit.history import History
-from ulmfit.lm import MOMENTUM
-from ulmfit.loaders import ClassifierLoader, data_loaders
+from ulmfit.learner import MOMENTUM, Autocast, HoleReturner, data_loaders
+from ulmfit.loaders import ClassifierLoader
 from ulmfit.metrics import classification_metrics
 from ulmfit.models import EncoderConfig, build_classifier, classifier_groups, load_encoder
-from ulmfit.precision import Autocast, HoleReturner
 from ulmfit.predict import predict_probabilities
 from ulmfit.settings import ClassifierSettings, load_settings
 from ulmfit.stage import (

@@ -25,6 +25,7 @@ from ulmfit.checkpoint import (
 )
 from ulmfit.errors import UserError
 from ulmfit.history import History
+from ulmfit.models import encoder_of
 from ulmfit.settings import Step
 
 _MINUTES_BETWEEN_CHECKPOINTS = 5.0
@@ -206,23 +207,18 @@ class _CheckpointKeeper(Callback):
         self.saved_at = time.monotonic()
 
 
-def _recurrent(model: Any) -> Any:
-    return getattr(model[0], "module", model[0])
-
-
 def _hidden(model: Any) -> dict[str, Tensor]:
-    pairs = enumerate(_recurrent(model).hidden)
+    pairs = enumerate(encoder_of(model).hidden)
     return {f"hidden.{i}.{j}": t for i, pair in pairs for j, t in enumerate(pair)}
 
 
 def _restore_hidden(model: Any, tensors: Mapping[str, Tensor]) -> None:
-    recurrent = _recurrent(model)
-    device = next(recurrent.parameters()).device
+    recurrent = encoder_of(model)
+    device = recurrent.encoder.weight.device
     recurrent.hidden = [
-        tuple(tensors[f"hidden.{i}.{j}"].to(device) for j in (0, 1))
-        for i in range(len(recurrent.hidden))
+        (tensors[f"hidden.{i}.0"].to(device), tensors[f"hidden.{i}.1"].to(device))
+        for i in range(len(recurrent.rnns))
     ]
-    recurrent.bs = recurrent.hidden[0][0].shape[1]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,74 @@
+"""What every fastai `Learner` of the project has: loaders on its device, precision, memory."""
+
+import time
+from typing import Any
+
+import torch
+from fastai.callback.core import Callback
+from fastai.data.core import DataLoaders
+
+from ulmfit.loaders import ClassifierLoader, LMLoader
+from ulmfit.precision import autocast, return_holes
+
+# fastai's momentum for text (`TextLearner`); ULMFiT trains with Adam, beta1 0.7 (section 4.1).
+MOMENTUM = (0.8, 0.7, 0.8)
+
+_SECONDS_BETWEEN_RETURNS = 60.0
+
+
+def data_loaders(
+    train: LMLoader | ClassifierLoader,
+    valid: LMLoader | ClassifierLoader,
+    device: torch.device | str = "cpu",
+) -> DataLoaders:
+    """fastai's `DataLoaders` over the two, for a `Learner`."""
+    loaders = DataLoaders(train, valid)
+    # `DataLoaders(device=...)` is ignored for loaders without `to`; a `Learner` would then move
+    # the model to fastai's own choice, Apple's GPU for one.
+    loaders._device = torch.device(device)
+    return loaders
+
+
+class Autocast(Callback):
+    """Forward pass and loss under autocast (fastai's `MixedPrecision` knows CUDA only).
+
+    bfloat16 has float32's range, so that no gradient scaling is needed.
+    """
+
+    order = -5
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.device, self.dtype = device, dtype
+        self._context: Any = None
+
+    def before_batch(self) -> None:
+        self._context = autocast(self.device, self.dtype)
+        self._context.__enter__()
+
+    def after_loss(self) -> None:
+        self._leave()
+
+    def after_cancel_batch(self) -> None:
+        self._leave()
+
+    def after_fit(self) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._context is not None:
+            self._context.__exit__(None, None, None)
+            self._context = None
+
+
+class HoleReturner(Callback):
+    """Calls `return_holes` once a minute of training."""
+
+    run_valid = False
+
+    def before_fit(self) -> None:
+        self._returned = time.monotonic()
+
+    def after_batch(self) -> None:
+        if time.monotonic() - self._returned > _SECONDS_BETWEEN_RETURNS:
+            return_holes()
+            self._returned = time.monotonic()
