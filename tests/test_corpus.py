@@ -1,15 +1,20 @@
 """Tokenised once, kept under its content's name, numericalised as the processor would."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from multiprocessing import get_context
 
 import numpy as np
+import pandas as pd
 import pytest
 from sample_texts import TEXTS, random_texts
 
-from ulmfit import corpus
+from ulmfit import corpus, workers
 from ulmfit.atomic import atomic_directory
 from ulmfit.corpus import Corpus, cache_folder, content_key, tokenize_texts
 from ulmfit.errors import UserError
@@ -50,7 +55,7 @@ def test_tokens_are_the_processors(processor):
 
 @pytest.mark.parametrize("kind", ["word", "subword"])
 def test_workers_change_nothing(monkeypatch, kind):
-    monkeypatch.setattr(corpus, "_CHUNK", 7)
+    monkeypatch.setattr(workers, "CHUNK", 7)
     processor = TextProcessor(kind, max_vocab=400)
     if kind == "subword":
         processor.fit(ALL_TEXTS)
@@ -61,19 +66,39 @@ def test_workers_change_nothing(monkeypatch, kind):
     assert tokens_of(two) == processor.tokenize(ALL_TEXTS)
 
 
+@pytest.mark.parametrize("cached", [False, True])
+def test_column_is_read_as_a_list_is(monkeypatch, processor, tmp_path, cached):
+    monkeypatch.setattr(workers, "CHUNK", 7)
+    column = pd.Series(ALL_TEXTS, index=range(5, 5 + len(ALL_TEXTS)))
+    assert content_key(column, processor) == content_key(ALL_TEXTS, processor)
+    taken, tolist = [], pd.Series.tolist
+    monkeypatch.setattr(pd.Series, "tolist", lambda s: taken.append(len(s)) or tolist(s))
+    cache = tmp_path if cached else None
+    made = tokenize_texts(column, processor, cache, workers=2, say=lambda line: None)
+    assert tokens_of(made) == processor.tokenize(ALL_TEXTS)
+    assert max(taken[cached:]) == 7  # the first one is for the key
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_no_texts(processor, tmp_path, cached):
+    made = tokenize_texts([], processor, tmp_path if cached else None, say=lambda line: None)
+    assert (made.tokens, made.ids.tolist(), made.offsets.tolist()) == ([], [], [0])
+    assert len(made.numericalize(processor.vocab, np.arange(0))) == 0
+
+
 def test_error_in_a_worker_is_raised(monkeypatch, processor):
-    monkeypatch.setattr(corpus, "_CHUNK", 2)
+    monkeypatch.setattr(workers, "CHUNK", 2)
     with pytest.raises(AttributeError):
         tokenize_texts(["a", "b", None, "c"], processor, workers=2)
 
 
 @pytest.mark.slow  # each worker imports everything anew
 def test_workers_are_spawned_where_the_system_cannot_fork(monkeypatch, processor):
-    monkeypatch.setattr(corpus, "_CHUNK", 50)
-    monkeypatch.setattr(corpus, "get_all_start_methods", lambda: ["spawn"])
+    monkeypatch.setattr(workers, "CHUNK", 50)
+    monkeypatch.setattr(workers, "get_all_start_methods", lambda: ["spawn"])
     methods = []
     monkeypatch.setattr(
-        corpus, "get_context", lambda name: methods.append(name) or get_context(name)
+        workers, "get_context", lambda name: methods.append(name) or get_context(name)
     )
     processor.tokenize(TEXTS)  # once used, it holds spaCy's tokenizer and functions without a name
     made = tokenize_texts(ALL_TEXTS, processor, workers=2)
@@ -86,7 +111,7 @@ def test_workers_leave_ctrl_c_to_the_parent(monkeypatch, processor):
         def tokenize(self, text):
             return [str(signal.getsignal(signal.SIGINT))]
 
-    monkeypatch.setattr(corpus, "_CHUNK", 2)
+    monkeypatch.setattr(workers, "CHUNK", 2)
     processor.tokenizer = Tells()
     ignored = str(signal.SIG_IGN)
     # A shell starts what runs in the background with the signal ignored from the outset.
@@ -105,25 +130,50 @@ def test_cache_is_used(monkeypatch, processor, tmp_path):
     told = []
     made = tokenize_texts(ALL_TEXTS, processor, tmp_path, say=told.append)
     assert told == [f"tokenising {len(ALL_TEXTS)} texts"]
-    monkeypatch.setattr(corpus, "_tokenize_chunks", None)
+    monkeypatch.setattr(corpus, "tokenize_chunks", None)
     again = tokenize_texts(ALL_TEXTS, TextProcessor(), tmp_path, say=silent)
     assert tokens_of(again) == tokens_of(made) == TextProcessor().tokenize(ALL_TEXTS)
     assert isinstance(again.ids, np.memmap)
     assert [path.name for path in tmp_path.iterdir()] == [content_key(ALL_TEXTS, processor)]
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_ids_on_disk_are_those_in_memory(monkeypatch, processor, tmp_path, count):
+    monkeypatch.setattr(workers, "CHUNK", 7)
+    monkeypatch.setattr(corpus, "_BLOCK", 3)
+    kept = tokenize_texts(ALL_TEXTS, processor, tmp_path, count, say=lambda line: None)
+    held = tokenize_texts(ALL_TEXTS, processor, workers=count)
+    assert kept.tokens == held.tokens
+    assert kept.ids.tolist() == held.ids.tolist()
+    assert kept.offsets.tolist() == held.offsets.tolist()
+    assert (kept.ids.dtype, kept.offsets.dtype) == (held.ids.dtype, held.offsets.dtype)
+    rows = np.arange(len(ALL_TEXTS))[::-1]
+    vocab = make_vocab(held.counts(rows), 300, 2)
+    assert json.dumps(kept.counts(rows)) == json.dumps(held.counts(rows))
+    assert documents(kept.numericalize(vocab, rows)) == documents(held.numericalize(vocab, rows))
+
+
+def test_header_is_written_over_whatever_the_count(tmp_path):
+    lengths = set()
+    for count in (0, 1, 10**6, 10**15):
+        with (tmp_path / "ids.npy").open("wb") as file:
+            corpus._write_header(file, count)
+            lengths.add(file.tell())
+    assert len(lengths) == 1
+
+
 def test_two_processes_at_once(monkeypatch, processor, tmp_path):
     folder = tmp_path / content_key(TEXTS, processor)
     expected = processor.tokenize(TEXTS)
-    tokenize_chunks = corpus._tokenize_chunks
+    tokenize_chunks = corpus.tokenize_chunks
 
     def overtaken(*arguments):
         with monkeypatch.context() as patched:
-            patched.setattr(corpus, "_tokenize_chunks", tokenize_chunks)
+            patched.setattr(corpus, "tokenize_chunks", tokenize_chunks)
             tokenize_texts(TEXTS, TextProcessor(), tmp_path, say=lambda line: None)
         return tokenize_chunks(*arguments)
 
-    monkeypatch.setattr(corpus, "_tokenize_chunks", overtaken)
+    monkeypatch.setattr(corpus, "tokenize_chunks", overtaken)
     made = tokenize_texts(TEXTS, processor, tmp_path, say=lambda line: None)
     assert tokens_of(made) == expected
     assert list(tmp_path.iterdir()) == [folder]
@@ -137,7 +187,7 @@ def test_two_processes_that_end_at_once(monkeypatch, processor, tmp_path):
 
     made = tokenize_texts(TEXTS, processor)
     monkeypatch.setattr(corpus, "atomic_directory", overtaken)
-    corpus._keep(made, tmp_path / "key")
+    corpus._keep([(made.tokens, made.ids, np.diff(made.offsets))], tmp_path / "key")
     assert [path.name for path in (tmp_path / "key").iterdir()] == ["ids.npy"]
 
 
@@ -165,7 +215,7 @@ def test_key_names_texts_and_tokenizer(processor):
 
 def test_key_does_not_depend_on_the_vocabulary(processor):
     fitted = TextProcessor(max_vocab=100, min_freq=1).fit(["a b"])
-    assert content_key(iter(TEXTS), fitted) == content_key(TEXTS, processor)
+    assert content_key(TEXTS, fitted) == content_key(TEXTS, processor)
 
 
 def test_key_changes_with_the_format(monkeypatch, processor):
@@ -183,18 +233,72 @@ def test_key_changes_with_the_library(monkeypatch, kind):
     assert content_key(TEXTS, processor) != before
 
 
-@pytest.mark.parametrize("where", ["_tokenize_chunk", "write_vocab"])
+@pytest.mark.parametrize("where", ["workers._tokenize_chunk", "corpus.write_vocab"])
 def test_interrupted_tokenisation_leaves_nothing(monkeypatch, processor, tmp_path, where):
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(corpus, where, interrupt)
+        patched.setattr(f"ulmfit.{where}", interrupt)
         with pytest.raises(KeyboardInterrupt):
             tokenize_texts(TEXTS, processor, tmp_path, say=lambda line: None)
     assert list(tmp_path.iterdir()) == []
     made = tokenize_texts(TEXTS, processor, tmp_path, say=lambda line: None)
     assert tokens_of(made) == processor.tokenize(TEXTS)
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from ulmfit import corpus, workers
+from ulmfit.text import TextProcessor
+
+class Slow:
+    def tokenize(self, text):
+        time.sleep(0.02)
+        return ["half"] * 10_000
+
+workers.CHUNK = 2
+processor = TextProcessor()
+processor.tokenizer = Slow()
+corpus.tokenize_texts(["a text"] * 10_000, processor, Path(sys.argv[1]), workers=2)
+"""
+
+
+def test_killed_while_it_writes(processor, tmp_path):
+    killed = subprocess.Popen([sys.executable, "-c", KILLED, tmp_path], stdout=subprocess.PIPE)
+    try:
+        while not any(file.stat().st_size > 10_000 for file in tmp_path.glob(".*/ids.npy")):
+            assert killed.poll() is None
+            time.sleep(0.05)
+    finally:
+        killed.kill()
+    killed.communicate(timeout=60)  # its workers write there, too: the end of the last one
+    [left] = tmp_path.iterdir()
+    made = tokenize_texts(["a text"] * 10_000, processor, tmp_path, 1, say=lambda line: None)
+    assert made.tokens == ["xxbos", "a", "text"]
+    assert made.ids.tolist() == [0, 1, 2] * 10_000
+
+    tokenize_texts(["another"], processor, tmp_path, say=lambda line: None)
+    assert left.exists()  # for all that is known, somebody writes there
+    (tmp_path / f"{left.name[:-12]}other.tmp").mkdir()  # has the time of now
+    for path in (left / "ids.npy", left):
+        os.utime(path, (time.time() - 2 * 24 * 3600,) * 2)
+    tokenize_texts(["a third"], processor, tmp_path, say=lambda line: None)
+    assert not left.exists()
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_disk_that_is_full(monkeypatch, processor, tmp_path):
+    def refuse(tokens):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(corpus, "write_vocab", refuse)
+    folder = tmp_path / content_key(TEXTS, processor)
+    with pytest.raises(UserError) as caught:
+        tokenize_texts(TEXTS, processor, tmp_path, say=lambda line: None)
+    assert str(caught.value) == f"cannot write {folder}: No space left on device"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folder_of_caches(monkeypatch):

@@ -107,6 +107,26 @@ def test_missing_texts_become_empty_ones_and_are_told_once(tmp_path):
     assert told == ["2 of 4 texts are missing or empty; kept as empty texts"]
 
 
+def test_texts_that_are_no_strings(tmp_path):
+    frame = pd.DataFrame({"text": [1, 2], "label": ["x", "y"], "split": ["train", "test"]})
+    frame.to_parquet(tmp_path / "a.parquet")
+    read = load_data(tmp_path / "a.parquet", labels_required=False, say=lambda line: None)
+    assert read["text"].tolist() == ["1", "2"]
+
+
+def test_texts_stay_a_column(tmp_path, monkeypatch):
+    csv(tmp_path / "a.csv", SPLIT_ROWS * 1000)
+    taken, tolist = [], pd.Series.tolist
+    load_data(tmp_path / "a.csv", say=silent).to_parquet(tmp_path / "a.parquet")
+    monkeypatch.setattr(
+        pd.Series,
+        "tolist",
+        lambda s: taken.append(len(s)) or tolist(s) if s.name == "text" else tolist(s),
+    )
+    assert load_data(tmp_path / "a.parquet", say=silent)["text"].tolist()[:2] == ["a", "b"]
+    assert sorted(set(taken)) == [1000, 4000]  # 4,000: the line above
+
+
 @pytest.mark.parametrize(
     ("content", "found"),
     [

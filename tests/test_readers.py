@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ulmfit import readers
 from ulmfit.errors import UserError
 from ulmfit.readers import read_file, read_folder, split_name
 
@@ -97,6 +98,42 @@ def test_jsonl_keeps_types_unicode_line_ends_and_mends_half_an_emoji(tmp_path):
     table = read_file(path)
     assert table["text"].tolist() == ["one\u2028line", "cut \ufffd", "whole \U0001f600"]
     assert table["label"].isna().tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("part", [1, 2, 10_000])
+def test_parts_in_which_a_file_is_read_change_nothing(tmp_path, monkeypatch, part):
+    monkeypatch.setattr(readers, "_PART", part)
+    rows = ["text,label", "a,1", '"b\nc",', "d,x", "é,2"]
+    table = read_file(write(tmp_path / "a.csv", "\n".join(rows)))
+    assert table.to_dict("list") == {"text": ["a", "b\nc", "d", "é"], "label": ["1", "", "x", "2"]}
+    assert table.index.tolist() == [0, 1, 2, 3]
+    rows = [
+        '{"text": "a", "n": 1, "m": 1, "x": 1, "f": 1, "b": true}',
+        '{"text": "b", "n": 2, "m": null, "x": "1", "f": 0.5, "b": false}',
+        '{"text": null, "n": 3, "m": 2, "x": null, "f": 2, "b": true}',
+        '{"text": "d", "n": 4, "x": [], "f": 3, "b": true, "late": "z"}',
+    ]
+    table = read_file(write(tmp_path / "a.jsonl", "\n".join(rows)))
+    found = table.astype(object).where(table.notna(), None).to_dict("list")
+    assert repr(found) == repr(
+        {
+            "text": ["a", "b", None, "d"],
+            "n": [1, 2, 3, 4],
+            "m": [1.0, None, 2.0, None],
+            "x": [1, "1", None, []],
+            "f": [1.0, 0.5, 2.0, 3.0],
+            "b": [True, False, True, True],
+            "late": [None, None, None, "z"],
+        }
+    )
+
+
+def test_line_of_a_byte_far_into_a_file(tmp_path):
+    path = write(tmp_path / "a.csv", b"text\n" + b"fine\n" * 50_000 + b"caf\xe9\n")
+    with refuses(
+        f"{path}, line 50002: found the byte 0xe9, which is not UTF-8; save the file as UTF-8"
+    ):
+        read_file(path)
 
 
 def test_parquet_reads_the_file_alone(tmp_path):

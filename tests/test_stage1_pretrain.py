@@ -1,5 +1,6 @@
 """Stage 1's data: what it reads, what it holds out, and what never meets what is held out."""
 
+import pandas as pd
 import pytest
 from tiny_models import refuses
 from tiny_stages import SETTINGS_1, general
@@ -28,7 +29,7 @@ def test_pieces_are_trained_without_the_held_out_texts(monkeypatch):
         return train_pieces(processor, seen)
 
     monkeypatch.setattr(TextProcessor, "train_pieces", noted)
-    processor, train, valid = prepare(texts, settings(tokenizer="subword", max_vocab=80))
+    processor, train, valid = prepare(pd.Series(texts), settings(tokenizer="subword", max_vocab=80))
     held_out = [text for text in texts if text not in seen]
     assert len(seen) == len(train) == len(texts) - 8
     assert sorted(map(list, valid)) == sorted(map(list, processor.encode(held_out)))
@@ -38,7 +39,7 @@ def test_pieces_are_trained_without_the_held_out_texts(monkeypatch):
 def test_folder_of_texts(tmp_path):
     for name, text in {"b": "second", "a": "first", "c": " "}.items():
         (tmp_path / f"{name}.txt").write_text(text)
-    assert read_corpus(tmp_path, "text") == ["first", "second"]
+    assert read_corpus(tmp_path, "text").tolist() == ["first", "second"]
 
 
 def test_text_file_alone_is_refused(tmp_path):

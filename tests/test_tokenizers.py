@@ -118,7 +118,19 @@ def test_forgetting_runs_changes_nothing(monkeypatch):
     monkeypatch.setattr(tokenizers, "_CACHED_RUNS", 3)
     tokenizer._tokens.clear()
     assert [tokenizer.tokenize(text) for text in TEXTS] == expected
-    assert len(tokenizer._tokens) <= 3
+    assert 0 < len(tokenizer._tokens) <= 3
+    assert len(tokenizer._older) == 3
+
+
+def test_runs_that_come_again_are_not_forgotten(monkeypatch):
+    tokenizer = WordTokenizer()
+    monkeypatch.setattr(tokenizers, "_CACHED_RUNS", 3)
+    tokenizer.tokenize("one two three four")
+    tokenizer.tokenize("one five six seven")
+    tokenizer.__dict__["_spacy"] = None
+    assert tokenizer.tokenize("one six") == ["one", "six"]
+    with pytest.raises(TypeError):
+        tokenizer.tokenize("two")
 
 
 def test_order_of_texts_changes_nothing():

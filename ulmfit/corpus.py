@@ -8,30 +8,30 @@ forward and backward, share one tokenisation of the data.
 import hashlib
 import json
 import os
-import signal
+import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from itertools import islice, pairwise, takewhile
-from multiprocessing import get_all_start_methods, get_context
-from multiprocessing.synchronize import Event
+from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from ulmfit.atomic import atomic_directory
+from ulmfit.atomic import atomic_directory, os_errors_as
+from ulmfit.blocks import Texts, each
 from ulmfit.errors import UserError
-from ulmfit.precision import cores
-from ulmfit.rules import apply_rules
 from ulmfit.text import UNK_ID, TextProcessor, id_dtype, read_vocab, write_vocab
-from ulmfit.tokenizers import Tokenizer
+from ulmfit.workers import Chunk, tokenize_chunks
 
-# Texts a worker gets at a time: some megabytes, and enough to pay for the way there and back.
-_CHUNK = 500
 # Documents that are counted or numericalised at a time: numpy's index and sort take 8 to 24 bytes
 # a token, which all of IMDb at once would not be worth.
 _BLOCK = 2000
+# Seconds after which nobody writes on at something unfinished any more.
+_UNFINISHED = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,15 @@ class TokenizedTexts:
 
     def counts(self, rows: np.ndarray) -> Counter[str]:
         """How often each token occurs in the texts `rows`, in order of first occurrence there."""
-        counts: Counter[str] = Counter()
+        counts = np.zeros(len(self.tokens), np.int64)
+        order = [np.empty(0, np.uint32)]  # tokens that each block was the first to have
         for ids in self._blocks(rows):
-            numbers, first, found = np.unique(ids, return_index=True, return_counts=True)
-            order = np.argsort(first)
-            pairs = zip(numbers[order].tolist(), found[order].tolist(), strict=True)
-            counts.update({self.tokens[i]: n for i, n in pairs})
-        return counts
+            new, first = np.unique(ids[counts[ids] == 0], return_index=True)
+            order.append(new[np.argsort(first)])
+            counts += np.bincount(ids, minlength=len(counts))
+        found = np.concatenate(order)
+        pairs = zip(found.tolist(), counts[found].tolist(), strict=True)
+        return Counter({self.tokens[i]: n for i, n in pairs})
 
     def numericalize(self, vocab: Sequence[str], rows: np.ndarray) -> Corpus:
         """The texts `rows` as ids of `vocab`; a token it lacks becomes ``xxunk``."""
@@ -110,11 +112,21 @@ class TokenizedTexts:
 
     def _blocks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """The ids of the texts `rows`, those of `_BLOCK` texts at a time."""
-        ids = np.asarray(self.ids)  # a slice of a memory map costs many times that of an array
         starts, ends = self.offsets[:-1][rows], self.offsets[1:][rows]
         for i in range(0, len(rows), _BLOCK):
+            ids = _mapped_anew(self.ids)
             block = zip(starts[i : i + _BLOCK], ends[i : i + _BLOCK], strict=True)
             yield np.concatenate([ids[start:end] for start, end in block])
+
+
+def _mapped_anew(ids: np.ndarray) -> np.ndarray:
+    """`ids` as a plain array, whose slices cost a fraction of a memory map's.
+
+    What was read of a memory map stays in memory as long as the map: this one goes with its user.
+    """
+    if isinstance(ids, np.memmap) and ids.filename is not None:
+        return np.asarray(np.memmap(ids.filename, ids.dtype, "r", ids.offset, ids.shape))
+    return np.asarray(ids)
 
 
 def cache_folder() -> Path:
@@ -123,7 +135,7 @@ def cache_folder() -> Path:
 
 
 def tokenize_texts(
-    texts: Sequence[str],
+    texts: Texts,
     processor: TextProcessor,
     cache: Path | None = None,
     workers: int | None = None,
@@ -132,15 +144,21 @@ def tokenize_texts(
     """Tokenise `texts`, or take from `cache` what an earlier call made of the same ones.
 
     Args:
-        cache: folder of caches; None keeps the result in memory.
+        texts: a sequence of strings, or a column of them.
+        cache: folder of caches, to which ids go as they come; None keeps them in memory.
         workers: processes; None takes one a core.
     """
     if cache is None:
-        return _merge(_tokenize_chunks(texts, processor, workers))
+        ids = BytesIO()
+        with closing(tokenize_chunks(texts, processor, workers)) as chunks:
+            tokens, offsets = _number(chunks, lambda part: ids.write(part.data))
+        return TokenizedTexts(tokens, np.frombuffer(ids.getbuffer(), np.uint32), offsets)
     folder = cache / content_key(texts, processor)
     if not folder.exists():
         say(f"tokenising {len(texts):,} texts")
-        _keep(_merge(_tokenize_chunks(texts, processor, workers)), folder)
+        _remove_leftovers(cache)
+        with closing(tokenize_chunks(texts, processor, workers)) as chunks:
+            _keep(chunks, folder)
     return TokenizedTexts(
         read_vocab((folder / "tokens.txt").read_bytes()),
         np.load(folder / "ids.npy", mmap_mode="r"),
@@ -148,95 +166,59 @@ def tokenize_texts(
     )
 
 
-def _keep(made: TokenizedTexts, folder: Path) -> None:
+def content_key(texts: Texts, processor: TextProcessor) -> str:
+    """Names the tokens of `texts`: the same key means the same texts, rules and tokenizer."""
+    digest = hashlib.sha256(processor.tokenizer_key().encode())
+    for text in each(texts):
+        digest.update(json.dumps(text).encode())
+    return digest.hexdigest()[:32]
+
+
+def _keep(chunks: Iterable[Chunk], folder: Path) -> None:
+    """Write tokens, ids and offsets of `chunks` into `folder`, the ids as they come."""
     try:
         with atomic_directory(folder, overwrite=False) as temporary:
-            (temporary / "tokens.txt").write_bytes(write_vocab(made.tokens))
-            np.save(temporary / "ids.npy", made.ids)
-            np.save(temporary / "offsets.npy", made.offsets)
+            with (temporary / "ids.npy").open("wb") as file:
+
+                def write(ids: np.ndarray) -> None:
+                    with os_errors_as(f"cannot write {folder}"):
+                        file.write(ids.data)
+
+                _write_header(file, 0)
+                tokens, offsets = _number(chunks, write)
+                file.seek(0)
+                _write_header(file, int(offsets[-1]))
+            with os_errors_as(f"cannot write {folder}"):
+                (temporary / "tokens.txt").write_bytes(write_vocab(tokens))
+                np.save(temporary / "offsets.npy", offsets)
     except UserError:
         if not folder.exists():  # else another process made the same meanwhile
             raise
 
 
-def content_key(texts: Iterable[str], processor: TextProcessor) -> str:
-    """Names the tokens of `texts`: the same key means the same texts, rules and tokenizer."""
-    digest = hashlib.sha256(processor.tokenizer_key().encode())
-    for text in texts:
-        digest.update(json.dumps(text).encode())
-    return digest.hexdigest()[:32]
+def _write_header(file: BinaryIO, count: int) -> None:
+    # numpy leaves room for more digits, so that the header for any count is of the same length.
+    described = {"descr": np.dtype(np.uint32).str, "fortran_order": False, "shape": (count,)}
+    np.lib.format.write_array_header_1_0(file, described)
 
 
-_Chunk = tuple[list[str], np.ndarray, np.ndarray]
-
-
-def _merge(chunks: Iterable[_Chunk]) -> TokenizedTexts:
+def _number(
+    chunks: Iterable[Chunk], keep: Callable[[np.ndarray], object]
+) -> tuple[list[str], np.ndarray]:
+    """Distinct tokens and offsets of all `chunks`; `keep` gets the ids, uint32, of one by one."""
     numbers: dict[str, int] = {}
-    ids, lengths = [], []
-    for tokens, chunk_ids, chunk_lengths in chunks:
+    lengths = [np.zeros(1, np.int64)]
+    for tokens, ids, chunk_lengths in chunks:
         table = np.array([numbers.setdefault(t, len(numbers)) for t in tokens], np.uint32)
-        ids.append(table[chunk_ids])
+        keep(table[ids])
         lengths.append(chunk_lengths)
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
-    return TokenizedTexts(list(numbers), np.concatenate(ids), offsets)
+    return list(numbers), np.cumsum(np.concatenate(lengths))
 
 
-def _tokenize_chunks(
-    texts: Sequence[str], processor: TextProcessor, workers: int | None
-) -> Iterator[_Chunk]:
-    workers = cores() if workers is None else workers
-    chunks = (texts[i : i + _CHUNK] for i in range(0, len(texts), _CHUNK))
-    tokenizer = processor.tokenizer
-    assert tokenizer is not None, "train the pieces of a subword tokenizer first"
-    if workers <= 1 or len(texts) <= _CHUNK:
-        yield from (_tokenize_chunk(chunk, tokenizer) for chunk in chunks)
-        return
-    # Forked, the workers inherit the tokenizer; they touch no torch, whose threads do not survive.
-    method = "fork" if "fork" in get_all_start_methods() else "spawn"
-    context = get_context(method)
-    stopped = context.Event()
-    pool = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_start_worker, initargs=(tokenizer, stopped)
-    )
-    try:
-        yield from _in_order(pool, chunks, ahead=2 * workers)
-    finally:
-        stopped.set()  # after Ctrl-C, neither what was begun nor what waits is worked off
-        pool.shutdown(cancel_futures=True)
-
-
-def _in_order(
-    pool: ProcessPoolExecutor, chunks: Iterator[Sequence[str]], ahead: int
-) -> Iterator[_Chunk]:
-    """Results in the order of `chunks`, with at most `ahead` of them under way."""
-    waiting: list[Future[_Chunk]] = [pool.submit(_work, c) for c in islice(chunks, ahead)]
-    while waiting:
-        yield waiting.pop(0).result()
-        waiting += [pool.submit(_work, c) for c in islice(chunks, 1)]
-
-
-_worker_tokenizer: Tokenizer
-_worker_stopped: Event
-
-
-def _start_worker(tokenizer: Tokenizer, stopped: Event) -> None:
-    global _worker_tokenizer, _worker_stopped
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent has the word
-    _worker_tokenizer, _worker_stopped = tokenizer, stopped
-
-
-def _work(texts: Sequence[str]) -> _Chunk:
-    wanted = takewhile(lambda text: not _worker_stopped.is_set(), texts)
-    return _tokenize_chunk(wanted, _worker_tokenizer)
-
-
-def _tokenize_chunk(texts: Iterable[str], tokenizer: Tokenizer) -> _Chunk:
-    """Distinct tokens, ids into them (all tokens,), and the length of each text."""
-    numbers: dict[str, int] = {}
-    ids: list[int] = []
-    lengths: list[int] = []
-    for text in texts:
-        tokens = tokenizer.tokenize(apply_rules(text))
-        ids += [numbers.setdefault(token, len(numbers)) for token in tokens]
-        lengths.append(len(tokens))
-    return list(numbers), np.array(ids, np.uint32), np.array(lengths, np.int64)
+def _remove_leftovers(cache: Path) -> None:
+    """Remove what runs that were killed with no chance to clean up have left unfinished."""
+    for temporary in cache.glob(f".{'[0-9a-f]' * 32}.*.tmp"):  # as `atomic_directory` names them
+        with suppress(OSError):  # another process may be about it
+            written = max(path.stat().st_mtime for path in (temporary, *temporary.iterdir()))
+            if written < time.time() - _UNFINISHED:
+                shutil.rmtree(temporary)

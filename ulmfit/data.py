@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ulmfit.blocks import each
 from ulmfit.cli import run_command
 from ulmfit.datasets import NAMES
 from ulmfit.errors import UserError
@@ -167,11 +168,15 @@ def _plain(column: pd.Series, source: str) -> list[Any]:
     return values
 
 
-def _texts(column: pd.Series, source: str, say: Say) -> list[str]:
-    texts = ["" if value is None else str(value) for value in _plain(column, source)]
-    empty = sum(not text.strip() for text in texts)
+def _texts(column: pd.Series, source: str, say: Say) -> pd.Series:
+    # A column of strings stays one: as Python's strings the texts would be in memory twice.
+    if isinstance(column.dtype, pd.StringDtype):
+        texts = column.fillna("").reset_index(drop=True)
+    else:
+        texts = pd.Series(["" if v is None else str(v) for v in _plain(column, source)], dtype=str)
+    empty = sum(not text.strip() for text in each(texts))
     if empty == len(texts):
-        found = f"{empty:,} rows and no text in any of them" if texts else "no rows"
+        found = f"{empty:,} rows and no text in any of them" if empty else "no rows"
         raise UserError(f"{source}: found {found}, expected some with a text; check the path")
     if empty:
         say(f"{empty:,} of {len(texts):,} texts are missing or empty; kept as empty texts")

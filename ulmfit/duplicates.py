@@ -5,20 +5,24 @@ Shingles are runs of five words; candidates come from MinHash signatures cut int
 as near-duplicates only after their true Jaccard similarity was computed.
 """
 
+import hashlib
 import re
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ulmfit.blocks import Texts, each
 
 SHINGLE = 5  # words
 SIMILAR = 0.7  # Jaccard similarity of two texts' shingles from which on they are near-duplicates
 BANDS, BAND_ROWS = 20, 3  # finds a pair with similarity 0.7 with probability 0.9998
 LIKELY = 0.5  # estimate below which a pair is not compared: 3.4 standard errors under SIMILAR
 NEIGHBOURS = 8  # how many followers in its bucket a text is compared with; the rest is transitive
-BLOCK = 10_000  # texts whose signatures are computed at once, to bound memory
+BLOCK = 5_000  # texts whose shingles are in memory at once: 8 bytes a word, several times
 
 _BREAK = re.compile(r"<\s*br\s*/?\s*>", re.IGNORECASE)
 # Thai, Japanese and Chinese put no space between words: there, a character counts as a word.
@@ -31,30 +35,42 @@ def normalise(text: str) -> str:
     return " ".join(_BREAK.sub(" ", text).casefold().split())
 
 
-def exact_groups(texts: Iterable[str]) -> NDArray[np.int64]:
+def exact_groups(texts: Texts) -> NDArray[np.int64]:
     """The group of each text, shape (n,): the row of the first text equal to it.
 
     Equal means equal after `normalise`; empty texts are equal to one another.
     """
-    first: dict[str, int] = {}
-    rows = [first.setdefault(normalise(text), row) for row, text in enumerate(texts)]
+    first: dict[bytes, int] = {}
+    rows = [first.setdefault(_digest(text), row) for row, text in enumerate(each(texts))]
     return np.array(rows, dtype=np.int64)
 
 
-def near_duplicate_groups(texts: Iterable[str]) -> NDArray[np.int64]:
+def _digest(text: str) -> bytes:
+    """16 bytes that stand for the normalised text."""
+    content = normalise(text).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def near_duplicate_groups(texts: Texts) -> NDArray[np.int64]:
     """The group of each text, shape (n,): the lowest row among its near-duplicates.
 
     Near-duplicates are equal texts (`exact_groups`) and pairs whose sets of word 5-grams have a
     Jaccard similarity of `SIMILAR` or more; groups are transitive. Texts under five words are
     near-duplicates only of the same words. Depends on nothing but the texts and their order.
     """
-    texts = list(texts)
     groups = exact_groups(texts)
     kept = np.unique(groups)
     if len(kept) < 2:
         return groups
-    shingles, starts = _shingles([texts[row] for row in kept])
-    leaders = _merge(shingles, starts, _candidates(_signatures(shingles, starts)))
+    texts = getattr(texts, "iloc", texts)  # a column by place
+
+    @lru_cache(1000)
+    def shingle_set(row: int) -> set[int]:
+        return set(_shingles([texts[kept[row]]])[0].tolist())
+
+    blocks = (kept[low : low + BLOCK] for low in range(0, len(kept), BLOCK))
+    signatures = [_signatures(*_shingles([texts[row] for row in block])) for block in blocks]
+    leaders = _merge(len(kept), _candidates(np.concatenate(signatures)), shingle_set)
     return kept[leaders[np.searchsorted(kept, groups)]]
 
 
@@ -95,45 +111,44 @@ def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return values ^ (values >> np.uint64(31))
 
 
-def _signatures(shingles: NDArray[np.uint64], starts: NDArray[np.int64]) -> NDArray[np.uint64]:
+def _signatures(shingles: NDArray[np.uint64], starts: NDArray[np.int64]) -> NDArray[np.uint32]:
     """MinHash signatures, shape (texts, BANDS * BAND_ROWS)."""
     width = BANDS * BAND_ROWS
     salts = _mix(np.arange(1, 2 * width + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
     factors, offsets = salts[:width] | np.uint64(1), salts[width:]
-    signatures = np.empty((len(starts), width), dtype=np.uint64)
-    for low in range(0, len(starts), BLOCK):
-        begins = starts[low : low + BLOCK]
-        end = starts[low + BLOCK] if low + BLOCK < len(starts) else len(shingles)
-        block = shingles[begins[0] : end]
-        for column in range(width):
-            hashed = block * factors[column] + offsets[column : column + 1]
-            signatures[low : low + BLOCK, column] = np.minimum.reduceat(hashed, begins - begins[0])
+    signatures = np.empty((len(starts), width), dtype=np.uint32)
+    for column in range(width):
+        hashed = shingles * factors[column] + offsets[column : column + 1]
+        # The upper half is enough: few more candidates, and those are compared in full.
+        signatures[:, column] = np.minimum.reduceat(hashed, starts) >> np.uint64(32)
     return signatures
 
 
-def _candidates(signatures: NDArray[np.uint64]) -> NDArray[np.int64]:
+def _candidates(signatures: NDArray[np.uint32]) -> NDArray[np.int64]:
     """Pairs of rows, shape (pairs, 2), that share a band and are likely to be similar."""
-    found = [np.empty((0, 2), dtype=np.int64)]
+    count = len(signatures)
+    found = np.empty(0, dtype=np.int64)  # a pair as one number: left * count + right
     for band in range(0, signatures.shape[1], BAND_ROWS):
-        keys = np.zeros(len(signatures), dtype=np.uint64)
+        keys = np.zeros(count, dtype=np.uint64)
         for column in range(band, band + BAND_ROWS):
             keys = _mix(keys + signatures[:, column])
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
-        for step in range(1, min(NEIGHBOURS, len(keys) - 1) + 1):
+        new = [found]
+        for step in range(1, min(NEIGHBOURS, count - 1) + 1):
             (same,) = np.nonzero(keys[step:] == keys[:-step])
-            pairs = np.stack([order[same], order[same + step]], axis=1)
-            alike = (signatures[pairs[:, 0]] == signatures[pairs[:, 1]]).mean(axis=1)
-            found.append(pairs[alike >= LIKELY])
-    return np.unique(np.concatenate(found), axis=0)
+            left, right = order[same], order[same + step]
+            alike = (signatures[left] == signatures[right]).mean(axis=1) >= LIKELY
+            new.append(left[alike] * count + right[alike])
+        found = np.unique(np.concatenate(new))
+    return np.stack([found // count, found % count], axis=1)
 
 
 def _merge(
-    shingles: NDArray[np.uint64], starts: NDArray[np.int64], pairs: NDArray[np.int64]
+    count: int, pairs: NDArray[np.int64], shingle_set: Callable[[int], set[int]]
 ) -> NDArray[np.int64]:
-    """The lowest row of each row's group, shape (texts,), after comparing `pairs` in full."""
-    leaders = list(range(len(starts)))
-    ends = np.append(starts[1:], len(shingles))
+    """The lowest row of each row's group, shape (count,), after comparing `pairs` in full."""
+    leaders = list(range(count))
 
     def leader(row: int) -> int:
         while leaders[row] != row:
@@ -144,10 +159,10 @@ def _merge(
         low, high = sorted((leader(left), leader(right)))
         if low == high:
             continue
-        one, other = (set(shingles[starts[row] : ends[row]].tolist()) for row in (left, right))
+        one, other = shingle_set(left), shingle_set(right)
         if len(one & other) >= SIMILAR * len(one | other):
             leaders[high] = low
-    return np.array([leader(row) for row in range(len(starts))], dtype=np.int64)
+    return np.array([leader(row) for row in range(count)], dtype=np.int64)
 
 
 def _as_ints(pairs: NDArray[np.int64]) -> Iterator[tuple[int, int]]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ulmfit.blocks import Texts, each
 from ulmfit.duplicates import exact_groups, near_duplicate_groups
 
 SKEW = 10  # largest class : smallest class from which on a warning is due
@@ -36,8 +37,8 @@ def preflight(frame: pd.DataFrame) -> Figures:
     and how many more are `near`-duplicates of one); `warnings` (lines).
     """
     splits = frame["split"].to_numpy(dtype=object)
-    texts = frame["text"].tolist()
-    filled = np.array([bool(text.strip()) for text in texts], dtype=bool)
+    texts = frame["text"]
+    filled, sizes = _filled(texts), _sizes(texts)
     exact, near = exact_groups(texts), near_duplicate_groups(texts)
     present = [name for name in ("train", "valid", "test", "unsup") if name in splits]
     figures: Figures = {
@@ -48,7 +49,7 @@ def preflight(frame: pd.DataFrame) -> Figures:
             for name in ("train", "valid")
             if name in present
         },
-        "lengths": {name: _lengths(frame["text"][splits == name]) for name in present},
+        "lengths": {name: _lengths(sizes[splits == name]) for name in present},
         "empty": int((~filled).sum()),
         "repeated": int((exact != np.arange(len(exact)))[filled].sum()),
         "overlap": {
@@ -66,11 +67,10 @@ def examples(frame: pd.DataFrame, count: int) -> list[tuple[str, str, list[str]]
     """`count` rows spread over train (or all, without train): where from, text, tokens."""
     from ulmfit.text import TextProcessor
 
-    train = frame[frame["split"] == "train"]
-    rows = train if len(train) else frame
-    rows = rows[rows["text"].str.strip() != ""]
-    places = np.linspace(0, len(rows) - 1, max(0, min(count, len(rows)))).astype(int)
-    rows = rows.iloc[places]
+    train = (frame["split"] == "train").to_numpy()
+    (places,) = np.nonzero(_filled(frame["text"]) & (train | ~train.any()))
+    spread = np.linspace(0, len(places) - 1, max(0, min(count, len(places)))).astype(int)
+    rows = frame.iloc[places[spread]]
     tokens = TextProcessor(tokenizer="word").tokenize(rows["text"].tolist())
     labels = ["" if pd.isna(label) else f", {label}" for label in rows["label"]]
     names = [f"{split}{label}" for split, label in zip(rows["split"], labels, strict=True)]
@@ -95,18 +95,25 @@ def _label_counts(labels: pd.Series) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _lengths(texts: pd.Series) -> dict[str, dict[str, int]]:
-    measured = {
-        "characters": [len(text) for text in texts],
-        "words": [len(text.split()) for text in texts],
-    }
+def _filled(texts: Texts) -> NDArray[np.bool_]:
+    """Which texts have more than white space, shape (n,)."""
+    return np.array([bool(text.strip()) for text in each(texts)], dtype=bool)
+
+
+def _sizes(texts: Texts) -> NDArray[np.int64]:
+    """Characters and words of each text, shape (n, 2)."""
+    counted = (size for text in each(texts) for size in (len(text), len(text.split())))
+    return np.fromiter(counted, dtype=np.int64).reshape(-1, 2)
+
+
+def _lengths(sizes: NDArray[np.int64]) -> dict[str, dict[str, int]]:
     return {
         unit: {
             "median": int(np.median(values)),
             "p90": int(np.percentile(values, 90)),
-            "max": max(values),
+            "max": int(values.max()),
         }
-        for unit, values in measured.items()
+        for unit, values in zip(("characters", "words"), sizes.T, strict=True)
     }
 
 

@@ -5,13 +5,15 @@ business. Every error names the file and, where it is known, the line.
 """
 
 import csv
-import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pandas as pd
+from pandas.api.types import infer_dtype
 
 from ulmfit.errors import UserError
 
@@ -23,6 +25,7 @@ _SPELLINGS = {
 }
 SPLIT_NAMES = {spelling: split for split, names in _SPELLINGS.items() for spelling in names}
 LONGEST_FIELD = 2**31 - 1  # characters; the csv module's own limit of 131,072 is under a long text
+_PART = 10_000  # rows of a file that are read at a time
 
 
 def split_name(value: str) -> str | None:
@@ -130,6 +133,34 @@ def _decode(path: Path) -> str:
         ) from None
 
 
+@contextmanager
+def _lines(path: Path, newline: str) -> Iterator[TextIO]:
+    """The lines of a UTF-8 file, their ends as they are; what keeps it from being read is told."""
+    try:
+        with path.open(encoding="utf-8-sig", newline=newline) as file:
+            yield file
+    except (OSError, UnicodeDecodeError):
+        _decode(path)  # raises, and knows the line
+        raise
+
+
+def _in_parts(rows: Iterator[Any], columns: list[str] | None = None) -> pd.DataFrame:
+    """A table of `rows`, of which `_PART` at a time are Python's objects.
+
+    Strings become columns part by part; the type of other columns is that of all their values.
+    """
+    parts = []
+    while part := list(islice(rows, _PART)):
+        made = pd.DataFrame(part, columns=columns, dtype=object)
+        for name in made.columns:
+            if infer_dtype(made[name], skipna=True) == "string":
+                made[name] = made[name].tolist()  # inferred: pandas 3 has a type for strings
+        parts.append(made)
+    if not parts:
+        return pd.DataFrame(columns=columns, dtype=object)
+    return pd.concat(parts, ignore_index=True).infer_objects()
+
+
 def _distinct(path: Path, names: list[str]) -> list[str]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -145,39 +176,38 @@ def _read_csv(path: Path, delimiter: str = ",") -> pd.DataFrame:
     # too few or too many fields without a word.
     limit = csv.field_size_limit(LONGEST_FIELD)
     try:
-        rows = _csv_rows(path, delimiter)
+        with _lines(path, newline="") as lines:  # \n, \r\n and \r all end a row
+            rows = _csv_rows(path, csv.reader(lines, delimiter=delimiter, strict=True))
+            header = next(rows, None)
+            if header is None:
+                return pd.DataFrame()
+            return _in_parts(rows, _distinct(path, [name.strip() for name in header]))
     finally:
         csv.field_size_limit(limit)
-    if not rows:
-        return pd.DataFrame()
-    header = _distinct(path, [name.strip() for name in rows[0]])
-    return pd.DataFrame(rows[1:], columns=header, dtype=str)
 
 
-def _csv_rows(path: Path, delimiter: str) -> list[list[str]]:
-    # newline="": line ends within quotes stay, and \n, \r\n and \r all end a row outside them.
-    reader = csv.reader(io.StringIO(_decode(path), newline=""), delimiter=delimiter, strict=True)
-    rows: list[list[str]] = []
+def _csv_rows(path: Path, reader: Any) -> Iterator[list[str]]:
+    header: list[str] = []
     start = 1  # line on which the row begins
     try:
         for row in reader:
-            if row and rows and len(row) != len(rows[0]):
+            if row and header and len(row) != len(header):
                 raise UserError(
-                    f"{path}, line {start}: found {len(row)} fields, expected {len(rows[0])} "
-                    f"({', '.join(rows[0])}); put a field that holds the separator or a line end "
+                    f"{path}, line {start}: found {len(row)} fields, expected {len(header)} "
+                    f"({', '.join(header)}); put a field that holds the separator or a line end "
                     "in double quotes"
                 )
+            header = header or row
             if row:
-                rows.append(row)
-            elif rows and len(rows[0]) == 1:
-                rows.append([""])  # of one column, a blank line is a row whose text is empty
+                yield row
+            elif len(header) == 1:
+                yield [""]  # of one column, a blank line is a row whose text is empty
             start = reader.line_num + 1
     except csv.Error as error:
         raise UserError(
             f"{path}, line {start}: found a malformed row ({error}); close every double quote, "
             "and double those within a quoted field"
         ) from None
-    return rows
 
 
 def _read_tsv(path: Path) -> pd.DataFrame:
@@ -185,9 +215,9 @@ def _read_tsv(path: Path) -> pd.DataFrame:
 
 
 def _read_jsonl(path: Path) -> pd.DataFrame:
-    lines = _decode(path).split("\n")  # not splitlines: JSON strings may hold U+2028 and its like
-    numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
-    return pd.DataFrame([_json_object(path, number, line) for number, line in numbered])
+    with _lines(path, newline="\n") as lines:
+        numbered = ((n, line.removesuffix("\n")) for n, line in enumerate(lines, 1))
+        return _in_parts(_json_object(path, n, line) for n, line in numbered if line.strip())
 
 
 def _json_object(path: Path, number: int, line: str) -> dict[str, Any]:
@@ -222,7 +252,12 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         _distinct(path, pq.read_schema(path).names)
         # No partitioning: a folder named a=b on the way to the file is not a column of it.
-        return pq.read_table(path, partitioning=None).to_pandas(ignore_metadata=True)
+        # Piece by piece: else compressed and decoded texts are all in memory at once.
+        table = pq.read_table(
+            path, partitioning=None, pre_buffer=False, use_threads=False, buffer_size=1 << 20
+        )
+        pa.default_memory_pool().release_unused()
+        return table.to_pandas(ignore_metadata=True)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(

@@ -16,10 +16,13 @@ Rule = Callable[[str], str]
 
 _SPECIAL_CHARACTERS = re.compile(r"([/#\\])")
 _SPACES = re.compile(" {2,}")
-_REPEATED_CHARACTER = re.compile(r"(\S)(\1{2,})")
-_ALL_CAPS = re.compile(r"(\s|^)([A-Z]+[^a-z\s]*)(?=(\s|$))")
-_CAPITALISED = re.compile(r"(\s|^)([A-Z][^A-Z\s]*)(?=(\s|$))")
-_REPEATED_WORD = re.compile(r"(?:\s|^)(\w+)\s+((?:\1\s+)+)\1(\s|\W|$)")
+# These match what fastai's expressions match, but begin with a set of characters, to which the
+# engine skips, and never try a word again by halves. `[A-Z](?<!\S.)` is a capital that begins a
+# word.
+_REPEATED_CHARACTER = re.compile(r"(\S)\1\1+")
+_ALL_CAPS = re.compile(r"[A-Z](?<!\S.)[^a-z\s]*+(?!\S)")
+_CAPITALISED = re.compile(r"[A-Z](?<!\S.)[^A-Z\s]*+(?!\S)")
+_REPEATED_WORD = re.compile(r"\s(\w++)\s++(?=\1\s)((?:\1\s++)+)\1(\s|\W|$)")
 
 # fastai's `fix_html`, in its order.
 _HTML_FIXES = (
@@ -48,12 +51,15 @@ def fix_html(text: str) -> str:
 
 def replace_rep(text: str) -> str:
     """Write three and more equal characters as ``xxrep n c`` (`replace_rep`)."""
-    return _REPEATED_CHARACTER.sub(lambda m: f" {TK_REP} {len(m[2]) + 1} {m[1]} ", text)
+    return _REPEATED_CHARACTER.sub(lambda m: f" {TK_REP} {len(m[0])} {m[1]} ", text)
 
 
 def replace_wrep(text: str) -> str:
     """Write three and more equal words in a row as ``xxwrep n word`` (`replace_wrep`)."""
-    return _REPEATED_WORD.sub(lambda m: f" {TK_WREP} {len(m[2].split()) + 2} {m[1]} {m[3]}", text)
+    # White space in front, taken off again, is for the first word; a replacement begins with " ".
+    return _REPEATED_WORD.sub(
+        lambda m: f" {TK_WREP} {len(m[2].split()) + 2} {m[1]} {m[3]}", f"\n{text}"
+    ).removeprefix("\n")
 
 
 def spec_add_spaces(text: str) -> str:
@@ -63,23 +69,22 @@ def spec_add_spaces(text: str) -> str:
 
 def rm_useless_spaces(text: str) -> str:
     """Make one space of several (`rm_useless_spaces`)."""
-    return _SPACES.sub(" ", text)
+    return _SPACES.sub(" ", text) if "  " in text else text
 
 
 def replace_all_caps(text: str) -> str:
     """Lower words in capitals and mark them with ``xxup`` (`replace_all_caps`)."""
-    return _ALL_CAPS.sub(lambda m: _lowered(TK_UP, m), text)
+    return _ALL_CAPS.sub(lambda m: _lowered(TK_UP, m[0]), text)
 
 
 def replace_maj(text: str) -> str:
     """Lower capitalised words and mark them with ``xxmaj`` (`replace_maj`)."""
-    return _CAPITALISED.sub(lambda m: _lowered(TK_MAJ, m), text)
+    return _CAPITALISED.sub(lambda m: _lowered(TK_MAJ, m[0]), text)
 
 
-def _lowered(marker: str, match: re.Match[str]) -> str:
+def _lowered(marker: str, word: str) -> str:
     # One letter alone ("I", "A") is not marked: its case says nothing.
-    marked = f"{marker} " if len(match[2]) > 1 else ""
-    return f"{match[1]}{marked}{match[2].lower()}"
+    return f"{marker} {word.lower()}" if len(word) > 1 else word.lower()
 
 
 def lowercase(text: str) -> str:

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ulmfit.artifacts import check_output
+from ulmfit.blocks import each
 from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, TokenizedTexts, cache_folder, tokenize_texts
@@ -97,7 +99,7 @@ def main(
     return result
 
 
-def read_corpus(path: Path, text_col: str) -> list[str]:
+def read_corpus(path: Path, text_col: str) -> pd.Series:
     """The texts of a file or folder, empty ones left out.
 
     Raises:
@@ -114,13 +116,14 @@ def read_corpus(path: Path, text_col: str) -> list[str]:
             f"{path} has no column {text_col!r}; it has {', '.join(map(str, table.columns))}: "
             "name the one with the texts with --text-col"
         )
-    texts = [text for text in table[text_col] if isinstance(text, str) and text.strip()]
-    if not texts:
+    column = table[text_col]
+    filled = np.array([isinstance(text, str) and bool(text.strip()) for text in each(column)], bool)
+    if not filled.any():
         raise UserError(f"{path} holds no text in column {text_col!r}; give a corpus with texts")
-    return texts
+    return column[filled]
 
 
-def prepare(texts: list[str], settings: PretrainSettings) -> tuple[TextProcessor, Corpus, Corpus]:
+def prepare(texts: pd.Series, settings: PretrainSettings) -> tuple[TextProcessor, Corpus, Corpus]:
     """Processor, training and validation documents, chosen by the seed."""
     if len(texts) <= settings.valid_documents:
         raise UserError(
@@ -133,7 +136,7 @@ def prepare(texts: list[str], settings: PretrainSettings) -> tuple[TextProcessor
     order = np.random.default_rng(settings.seed).permutation(len(texts))
     valid, rest = np.split(order, [settings.valid_documents])
     if settings.tokenizer == "subword":
-        processor.train_pieces(texts[row] for row in rest)
+        processor.train_pieces(texts.iloc[row] for row in rest)
     tokenized = tokenize_texts(texts, processor, cache_folder())
     train = _first_tokens(rest, tokenized, settings.max_tokens)
     if settings.tokenizer == "word":

@@ -152,7 +152,7 @@ def prepare(
     Without a valid split (every text unlabelled) a tenth of the texts, 1,000 at most, are held
     out. A subword tokenizer keeps its pieces; words get a vocabulary of their own.
     """
-    tokenized = tokenize_texts(frame["text"].tolist(), pretrained, cache_folder())
+    tokenized = tokenize_texts(frame["text"], pretrained, cache_folder())
     splits = frame["split"].to_numpy()
     train = np.flatnonzero(np.isin(splits, LM_TEXT[settings.lm_text]))
     valid = np.flatnonzero(splits == "valid")

@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ulmfit.errors import UserError
@@ -18,11 +19,13 @@ if TYPE_CHECKING:  # spaCy takes a second to import
 
 WORD_BOUNDARY = "▁"  # what a space within a token is written as, by fastai and SentencePiece
 
-# Runs of white space and of anything else: spaCy tokenizes each by itself.
-_RUNS = re.compile(r"\s+|\S+")
+# Runs of white space and of anything else: spaCy tokenizes each by itself. As in spaCy, one space
+# after a word belongs to it, and the white space begins behind.
+_RUNS = re.compile(r"\S++|(?<!\S)\s++|(?! )\s++")
 _SPECIAL = re.compile(rf"\b({'|'.join(SPECIAL_TOKENS)})\b")
-# Distinct runs grow without end on web text; spaCy's own cache has no more entries than this.
-_CACHED_RUNS = 1_000_000
+# Distinct runs grow without end: so many are remembered, and of as many before them those that
+# came again.
+_CACHED_RUNS = 250_000
 
 
 class Tokenizer(Protocol):
@@ -33,6 +36,16 @@ class Tokenizer(Protocol):
 
     def tokenize(self, text: str) -> list[str]:
         """Tokens of one text to which the rules were applied."""
+
+
+class _Learned(dict[str, tuple[str, ...]]):
+    """Tokens of each run; those of a new one come from `learn`, which keeps them here."""
+
+    def __init__(self, learn: Callable[[str], tuple[str, ...]]) -> None:
+        self._learn = learn
+
+    def __missing__(self, run: str) -> tuple[str, ...]:
+        return self._learn(run)
 
 
 class WordTokenizer:
@@ -52,7 +65,8 @@ class WordTokenizer:
 
     def __init__(self, lang: str = "en") -> None:
         self.lang = lang
-        self._tokens: dict[str, tuple[str, ...]] = {}
+        self._tokens = _Learned(self._learn)
+        self._older: dict[str, tuple[str, ...]] = {}
 
     def __reduce__(self) -> tuple[type["WordTokenizer"], tuple[str]]:
         # For workers that are not forked: spaCy's tokenizer is built anew rather than pickled.
@@ -78,6 +92,8 @@ class WordTokenizer:
             )
         for token in SPECIAL_TOKENS:
             tokenizer.add_special_case(token, [{ORTH: token}])
+        # spaCy computes shape, prefix and the like of every new word; nobody asks for them here.
+        tokenizer.vocab.lex_attr_getters = {}
         return tokenizer
 
     @cached_property
@@ -105,33 +121,19 @@ class WordTokenizer:
         """Tokens of one text to which the rules were applied."""
         if any(case in text for case in self._spaced_cases):
             return list(_tokens(self._spacy, text))
-        known = self._tokens
-        tokens: list[str] = []
-        previous_was_text = False
-        for run in _RUNS.findall(text):
-            if previous_was_text and run[0] == " ":
-                # As in spaCy, one space after a word belongs to it.
-                run = run[1:]
-                previous_was_text = False
-                if not run:
-                    continue
-            else:
-                previous_was_text = not run.isspace()
-            found = known.get(run)
-            if found is None:
-                found = self._learn(run)
-            if not found:
-                return list(_tokens(self._spacy, text))
-            tokens += found
-        return tokens
+        found = [self._tokens[run] for run in _RUNS.findall(text)]
+        return list(chain.from_iterable(found)) if all(found) else list(_tokens(self._spacy, text))
 
     def _learn(self, run: str) -> tuple[str, ...]:
         """Tokens of a run; none where its neighbours may have a say."""
         if len(self._tokens) >= _CACHED_RUNS:
+            self._older = dict(self._tokens)
             self._tokens.clear()
-        tokens = _tokens(self._spacy, run)
-        if not self._last_pass.isdisjoint(tokens) and tokens != _tokens(self._affixes, run):
-            tokens = ()
+        tokens = self._older.get(run)
+        if tokens is None:
+            tokens = _tokens(self._spacy, run)
+            if not self._last_pass.isdisjoint(tokens) and tokens != _tokens(self._affixes, run):
+                tokens = ()
         self._tokens[run] = tokens
         return tokens
 

@@ -1,0 +1,24 @@
+"""Texts a block at a time, so that a column of them is never turned into one list of strings."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Union
+
+if TYPE_CHECKING:  # pandas takes a while to import
+    import pandas as pd
+
+# A list or a column; pandas keeps a column of strings outside of Python, end to end.
+Texts = Union[Sequence[str], "pd.Series"]
+
+
+def in_blocks(texts: Texts, size: int) -> Iterator[list[str]]:
+    """`texts` in order, `size` at a time."""
+    by_place = getattr(texts, "iloc", texts)  # of a Series
+    for start in range(0, len(texts), size):
+        block = by_place[start : start + size]
+        yield block.tolist() if hasattr(block, "tolist") else list(block)
+
+
+def each(texts: Texts, size: int = 1000) -> Iterator[str]:
+    """`texts` one by one; `size` of a column are Python's strings at a time."""
+    for block in in_blocks(texts, size):
+        yield from block
