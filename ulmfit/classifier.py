@@ -73,9 +73,7 @@ class DocumentEncoder(nn.Module):
         """
         longest = int(batch.lengths[0])
         starts = range(0, longest, self.bptt)
-        rows = [
-            _fast_rows(int((batch.lengths > start).sum()), batch.ids.device) for start in starts
-        ]
+        rows = [fast_rows(int((batch.lengths > start).sum()), batch.ids.device) for start in starts]
         ids = pad(batch.ids[:, :longest], (0, 0, 0, max(0, rows[0] - len(batch.ids))), value=PAD_ID)
         chunks = [ids[:n, i : i + self.bptt] for i, n in zip(starts, rows, strict=True)]
         embedded = self.module.embed(torch.cat([chunk.reshape(-1) for chunk in chunks]))
@@ -84,7 +82,7 @@ class DocumentEncoder(nn.Module):
         return list(zip(starts, shaped, strict=True))
 
 
-def _fast_rows(rows: int, device: torch.device) -> int:
+def fast_rows(rows: int, device: torch.device) -> int:
     """As many rows or up to 7 more, so that low precision is fast.
 
     oneDNN's bfloat16 LSTM cuts the rows into equal blocks: 97 rows, a prime, take five times as

@@ -21,11 +21,12 @@ def data_loaders(
     valid: LMLoader | ClassifierLoader,
     device: torch.device | str = "cpu",
 ) -> DataLoaders:
-    """fastai's `DataLoaders` over the two, for a `Learner`."""
+    """fastai's `DataLoaders` over the two, for a `Learner`; their batches come on `device`."""
+    train.device = valid.device = torch.device(device)
     loaders = DataLoaders(train, valid)
     # `DataLoaders(device=...)` is ignored for loaders without `to`; a `Learner` would then move
     # the model to fastai's own choice, Apple's GPU for one.
-    loaders._device = torch.device(device)
+    loaders._device = train.device
     return loaders
 
 

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from ulmfit.corpus import Corpus
+from ulmfit.prefetch import on_device
 from ulmfit.text import PAD_ID
 
 # Training batches are cut from stretches of this many batches that are sorted by length, as in
 # fastai's `SortedDL`: little padding, and still another composition every epoch.
 _SORTED_STRETCH = 50
+_CPU = torch.device("cpu")
 
 
 @dataclass
@@ -30,6 +32,7 @@ class LMLoader:
 
     `epoch` selects the order of the documents where `shuffle` is set, `share` how much of the
     stream a pass reads, and `start` the first batch of the next pass (it falls back to 0 then).
+    Batches come on `device`.
     """
 
     corpus: Corpus
@@ -40,6 +43,7 @@ class LMLoader:
     epoch: int = 0
     share: float = 1.0
     start: int = 0
+    device: torch.device = _CPU
 
     def __post_init__(self) -> None:
         self.bs = self.batch_size  # fastai's name for it
@@ -54,6 +58,9 @@ class LMLoader:
         return -(-self.row_length // self.seq_len)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return on_device(self._batches(), self.device)
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         ids = self._stream()
         inputs = self._rows(ids[:-1])
         targets = self._rows(ids[1:])
@@ -87,9 +94,13 @@ class DocumentBatch:
     ids: Tensor
     lengths: Tensor
 
-    def to(self, device: torch.device | str) -> "DocumentBatch":
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "DocumentBatch":
         """The batch on a device; the lengths stay where Python reads them."""
-        return DocumentBatch(self.ids.to(device, non_blocking=True), self.lengths)
+        return DocumentBatch(self.ids.to(device, non_blocking=non_blocking), self.lengths)
+
+    def pin_memory(self) -> "DocumentBatch":
+        """The batch where a GPU can fetch it from by itself."""
+        return DocumentBatch(self.ids.pin_memory(), self.lengths)
 
 
 def collate(documents: Sequence[np.ndarray]) -> DocumentBatch:
@@ -109,8 +120,8 @@ class ClassifierLoader:
     longest one first so that memory runs out at once or never (as fastai's `SortedDL`). Without:
     all documents, longest first, as many to a batch as fit into `tokens` with their padding.
 
-    `epoch`, `share` (of the documents) and `start` as in `LMLoader`. `order` tells which document
-    is where in the unshuffled batches.
+    `epoch`, `share` (of the documents), `start` and `device` as in `LMLoader`. `order` tells which
+    document is where in the unshuffled batches.
     """
 
     corpus: Corpus
@@ -122,6 +133,7 @@ class ClassifierLoader:
     epoch: int = 0
     share: float = 1.0
     start: int = 0
+    device: torch.device = _CPU
     dataset: Corpus = field(init=False)
 
     def __post_init__(self) -> None:
@@ -136,6 +148,9 @@ class ClassifierLoader:
         return len(_cut(np.arange(self._documents), self.batch_size))
 
     def __iter__(self) -> Iterator[tuple[DocumentBatch, Tensor]]:
+        return on_device(self._batches(), self.device)
+
+    def _batches(self) -> Iterator[tuple[DocumentBatch, Tensor]]:
         batches = self._fixed if self._fixed is not None else self._shuffled()
         first, self.start = self.start, 0
         for documents in batches[first:]:
@@ -157,6 +172,7 @@ class ClassifierLoader:
         batches, start = [], 0
         while start < len(order):
             fit = max(1, self.tokens // max(1, int(self._lengths[order[start]])))
+            fit -= fit % 8 if fit > 8 else 0  # see `classifier.fast_rows`
             batches.append(order[start : start + fit])
             start += fit
         return batches

@@ -1,0 +1,114 @@
+"""Classifying 2,000 reviews: fastai's `get_preds` against the project, equal weights.
+
+Size small: documents a second of a trained classifier, and how many labels and probabilities
+agree. Size base: speed alone, with random weights.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import Row, alternate, measure, rate_row, script
+from benchmarks.peak import peak, recurrent_weights
+from benchmarks.peers import classifier_learner as fastai_learner
+from benchmarks.texts import classifier, corpus, reviews
+from ulmfit.artifacts import read_artifact
+from ulmfit.corpus import Corpus, tokenize_texts
+from ulmfit.inference import LoadedModel, predict_probabilities
+from ulmfit.interop import fastai_state
+from ulmfit.models import SIZES, EncoderConfig, build_classifier
+from ulmfit.precision import default_device, keep_memory, resolve_precision, use_all_cores
+
+REVIEWS = 2000
+
+
+def _model(size: str) -> tuple[Any, EncoderConfig, Corpus]:
+    """A classifier, its sizes, and the documents."""
+    if size == "base":
+        config = EncoderConfig(20_000, *SIZES["base"])
+        return build_classifier(config, 2).eval(), config, corpus(REVIEWS)
+    loaded = LoadedModel(read_artifact(classifier(), "classifier"))
+    vocab = loaded.processor.vocab
+    tokenized = tokenize_texts(reviews(REVIEWS), loaded.processor)
+    config = EncoderConfig.from_dict(loaded.artifact.manifest.config, classifier())
+    return loaded.model, config, tokenized.numericalize(vocab, np.arange(REVIEWS))
+
+
+def peer(size: str, folder: str) -> dict[str, Any]:
+    """fastai's `get_preds`, in float32, 64 documents a batch."""
+    model, config, texts = _model(size)
+    hidden, classes = (
+        model[1].layers[2].out_features,
+        model[1].layers[6].out_features,
+    )
+    learn = fastai_learner(texts, config, classes, 64, model[0].max_len, lin_ftrs=[hidden])
+    learn.model.load_state_dict(fastai_state(model), strict=True)
+    with learn.no_bar(), learn.no_logging():
+        began = time.perf_counter()
+        probabilities = learn.get_preds()[0].numpy()
+        seconds = time.perf_counter() - began
+    np.save(Path(folder, "peer"), probabilities)
+    return {"value": REVIEWS / seconds}
+
+
+def ours(size: str, folder: str, precision: str = "auto") -> dict[str, Any]:
+    """As `predict` and `evaluate` do it."""
+    keep_memory()
+    use_all_cores()
+    device = default_device()
+    model, _, texts = _model(size)
+    model.to(device)
+    began = time.perf_counter()
+    probabilities = predict_probabilities(
+        model, texts, device, resolve_precision(precision, device)
+    )
+    seconds = time.perf_counter() - began
+    np.save(Path(folder, precision), probabilities)
+    return {"value": REVIEWS / seconds}
+
+
+def agreement(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    """Of two arrays of probabilities, shape (documents, classes)."""
+    difference = np.abs(one - other).max(1)
+    return {
+        "labels_same": float((one.argmax(1) == other.argmax(1)).mean()),
+        "documents_within_0.01": float((difference <= 0.01).mean()),
+        "largest_difference": float(difference.max()),
+        "median_difference": float(np.median(difference)),
+    }
+
+
+def row(size: str, runs: int) -> Row:
+    """Speed of one size and, of the trained model, agreement with fastai and with float32."""
+    name, details = "benchmarks.clf_infer", {}
+    with tempfile.TemporaryDirectory() as folder:
+        found = alternate(name, runs, {"size": size, "folder": folder})
+        if size == "small":
+            exact = {"size": size, "folder": folder, "precision": "float32"}
+            details["float32"] = measure(name, "ours", exact)["value"]
+            made = {n: np.load(Path(folder, f"{n}.npy")) for n in ("peer", "auto", "float32")}
+            details["against_fastai"] = agreement(made["auto"], made["peer"])
+            details["against_float32"] = agreement(made["auto"], made["float32"])
+            details["float32_against_fastai"] = agreement(made["float32"], made["peer"])
+    tokens = len(corpus(REVIEWS).ids) / REVIEWS
+    return rate_row(
+        "clf_infer" if size == "small" else f"clf_infer_{size}",
+        f"classifying {REVIEWS:,} reviews, {size}",
+        found,
+        "documents/s",
+        floor=peak() / (2 * recurrent_weights(SIZES[size]) * tokens),
+        target="4x",
+        details=details,
+    )
+
+
+def rows(runs: int) -> list[Row]:
+    """Sizes small and base."""
+    return [row("small", runs), row("base", runs)]
+
+
+if __name__ == "__main__":
+    script("benchmarks.clf_infer", {"peer": peer, "ours": ours}, rows)

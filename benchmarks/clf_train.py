@@ -1,0 +1,94 @@
+"""Training a classifier, size small, batches of 64 reviews: fastai in float32 against the project.
+
+Documents a second over eight batches after two to warm up, the same documents on both sides, all
+layers trained and with the encoder frozen; and how much of what is computed is padding.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import Row, alternate, rate_row, script, single_row
+from benchmarks.peak import peak, recurrent_weights
+from benchmarks.peers import StopAfter
+from benchmarks.peers import classifier_learner as fastai_learner
+from benchmarks.texts import corpus
+from ulmfit.classifier import fast_rows
+from ulmfit.corpus import Corpus
+from ulmfit.loaders import ClassifierLoader
+from ulmfit.models import SIZES, EncoderConfig, build_classifier
+from ulmfit.precision import autocast, default_device, resolve_precision
+from ulmfit.settings import ClassifierSettings
+from ulmfit.stage import set_up
+from ulmfit.stage3_clf import Labelled, classifier_learner
+
+ROWS, WORDS, BPTT = 64, 20_000, 72
+BATCHES, WARM_UP = 8, 2
+REVIEWS = ROWS * (BATCHES + WARM_UP)
+CONFIG = EncoderConfig(WORDS, *SIZES["small"])
+
+
+def _documents_a_second(learn: Any, frozen: bool) -> dict[str, Any]:
+    clock = StopAfter(BATCHES, WARM_UP)
+    with learn.no_bar(), learn.no_logging():
+        learn.create_opt()
+        learn.freeze_to(-1 if frozen else 0)
+        learn.fit_one_cycle(1, 1e-3, cbs=clock)
+    return {"value": ROWS * BATCHES / clock.seconds}
+
+
+def peer(frozen: bool) -> dict[str, Any]:
+    """fastai's `text_classifier_learner`."""
+    return _documents_a_second(fastai_learner(corpus(REVIEWS), CONFIG, 2, ROWS), frozen)
+
+
+def ours(frozen: bool) -> dict[str, Any]:
+    """As stage 3 trains."""
+    settings = ClassifierSettings(batch_size=ROWS, drop_mult=1.0)
+    place = set_up(settings)
+    labelled = Labelled(corpus(REVIEWS), np.zeros(REVIEWS, np.int64))
+    model = build_classifier(CONFIG, 2, settings.drop_mult, BPTT)
+    learn = classifier_learner(model, labelled, labelled, settings, place)
+    return _documents_a_second(learn, frozen)
+
+
+def padding(texts: Corpus, loader: ClassifierLoader, bptt: int) -> float:
+    """Share of the tokens that go through the encoder and are none of a document's, in percent."""
+    device, computed = default_device(), 0
+    with autocast(device, resolve_precision("auto", device)):
+        for batch, _ in loader:
+            for start in range(0, int(batch.lengths[0]), bptt):
+                rows = fast_rows(int((batch.lengths > start).sum()), device)
+                computed += rows * min(bptt, int(batch.lengths[0]) - start)
+    return 100 * (1 - len(texts.ids) / computed)
+
+
+def rows(runs: int) -> list[Row]:
+    """Speed with and without the encoder, padding in training and evaluation."""
+    texts = corpus(REVIEWS)
+    tokens = len(texts.ids) / len(texts)
+    many = corpus(20_000)
+    labels = np.zeros(len(many))
+    made = []
+    for frozen in (False, True):
+        made.append(
+            rate_row(
+                "clf_train_frozen" if frozen else "clf_train",
+                "training a classifier, small" + (", encoder frozen" if frozen else ""),
+                alternate("benchmarks.clf_train", runs, {"frozen": frozen}),
+                "documents/s",
+                floor=peak() / ((2 if frozen else 6) * recurrent_weights(SIZES["small"]) * tokens),
+            )
+        )
+    for name, loader, target in (
+        ("train", ClassifierLoader(many, labels, ROWS, shuffle=True), "< 10"),
+        ("evaluation", ClassifierLoader(many, labels), "< 5"),
+    ):
+        share = padding(many, loader, BPTT)
+        what = f"padding that is computed, 20,000 reviews, {name}"
+        made.append(single_row(f"padding_{name}", what, share, "% of tokens", target=target))
+    return made
+
+
+if __name__ == "__main__":
+    script("benchmarks.clf_train", {"peer": peer, "ours": ours}, rows)
