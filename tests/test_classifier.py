@@ -9,10 +9,10 @@ from fastai.text.models.core import get_text_classifier
 from tiny_models import random_corpus, random_documents, widen, word_processor
 
 from ulmfit.corpus import Corpus
+from ulmfit.inference import predict_probabilities
 from ulmfit.interop import fastai_state
 from ulmfit.loaders import DocumentBatch, collate
 from ulmfit.models import EncoderConfig, build_classifier, classifier_groups
-from ulmfit.predict import predict_probabilities
 from ulmfit.text import PAD_ID
 
 CPU = torch.device("cpu")

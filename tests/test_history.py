@@ -11,8 +11,8 @@ from tiny_learners import At, classifier, ctrl_c, lm, quiet, run_of
 
 from ulmfit import history as module
 from ulmfit.history import TIMING, History, without_timing
+from ulmfit.inference import predict_probabilities
 from ulmfit.lm import measure_lm
-from ulmfit.predict import predict_probabilities
 from ulmfit.settings import Step
 
 ONE = [Step(2, 0.01)]

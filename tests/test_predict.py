@@ -2,6 +2,8 @@
 
 import datetime
 import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +17,9 @@ from tiny_models import TEXTS, WORDS, refuses, write_classifier, write_lm
 from ulmfit.atomic import atomic_write
 from ulmfit.corpus import tokenize_texts
 from ulmfit.errors import UserError
-from ulmfit.predict import Classifier, main, prediction_frame, score_table
+from ulmfit.predict import Classifier, main
 from ulmfit.readers import read_file
+from ulmfit.scoring import prediction_columns
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
 
@@ -133,7 +136,7 @@ def test_one_string_is_no_list_of_texts(classifier):
 def test_classes_may_be_called_anything():
     probabilities = np.array([[0.5, 0.2, 0.2, 0.1]], np.float32)
     labels = ["label", "probability", "class_label", "text"]
-    found = prediction_frame(probabilities, labels)
+    found = pd.DataFrame(prediction_columns(probabilities, labels))
     assert list(found.columns) == [
         *("label", "probability"),
         *("class_label", "class_probability", "class_class_label", "text"),
@@ -202,14 +205,16 @@ def test_what_makes_no_ensemble(folders, tmp_path):
 
 def test_text(folders, capsys):
     scores = main(clf=[folders[0]], text="A great film", precision="float32")
+    expected = Classifier.load(folders[0]).predict(["A great film"])
+    assert scores == {"neg": expected["neg"][0], "pos": expected["pos"][0]}
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["neg", f"{scores['neg'][0]:.3f}"]
-    assert lines[1].split() == ["pos", f"{scores['pos'][0]:.3f}"]
-    assert lines[2].split() == ["label", scores["label"][0]]
+    assert lines[0].split() == ["neg", f"{scores['neg']:.3f}"]
+    assert lines[1].split() == ["pos", f"{scores['pos']:.3f}"]
+    assert lines[2].split() == ["label", expected["label"][0]]
 
 
 def test_empty_text(folders):
-    assert len(main(clf=folders[0], text="")) == 1
+    assert sum(main(clf=folders[0], text="").values()) == pytest.approx(1)
 
 
 # Files
@@ -219,8 +224,10 @@ def test_empty_text(folders):
 def test_file_to_file(folders, classifier, tmp_path, given, written, capsys):
     table = pd.DataFrame({"id": ["007", "8", "9", "10", "11"], "text": TEXTS})
     source, target = write_file(tmp_path / f"in{given}", table), tmp_path / f"out{written}"
-    main(clf=[folders[0]], input=str(source), output=str(target), precision="float32")
-    assert capsys.readouterr().out == f"wrote 5 rows to {target}\n"
+    written = main(clf=[folders[0]], input=str(source), output=str(target), precision="float32")
+    assert written == target
+    out = capsys.readouterr().out
+    assert re.fullmatch(rf"wrote 5 rows to {re.escape(str(target))}, [\d,]+ a second\n", out)
     found = read_file(target)
     assert list(found.columns) == ["id", "text", "label", "probability", "neg", "pos"]
     assert found["id"].tolist() == table["id"].tolist()
@@ -257,28 +264,34 @@ def test_missing_text_in_a_file(folders, tmp_path):
 def test_file_without_rows(folders, tmp_path, ending):
     source, target = tmp_path / "in.csv", tmp_path / f"out{ending}"
     source.write_text("id,text\n")
-    scored = main(clf=folders[0], input=str(source), output=str(target))
-    assert scored.shape == (0, 6)
-    assert target.is_file()
+    main(clf=folders[0], input=str(source), output=str(target))
+    found = read_file(target)
+    assert len(found) == 0
+    if ending != ".jsonl":
+        assert list(found.columns) == ["id", "text", "label", "probability", "neg", "pos"]
 
 
 def test_other_text_column(folders, tmp_path):
     source = write_file(tmp_path / "in.csv", pd.DataFrame({"review": ["good", "bad"]}))
     target = tmp_path / "new" / "out.csv"
-    scored = main(clf=folders[0], input=str(source), output=str(target), text_col="review")
-    assert list(read_file(target).columns) == ["review", *scored.columns[1:]]
+    main(clf=folders[0], input=str(source), output=str(target), text_col="review")
+    columns = ["review", "label", "probability", "neg", "pos"]
+    assert list(read_file(target).columns) == columns
 
 
-def test_columns_of_the_input_keep_their_names(classifier):
-    table = pd.DataFrame({"text": ["good"], "label": ["mine"], "pos": [7]}, index=[5])
-    once = score_table(classifier, table, "text")
+def test_columns_of_the_input_keep_their_names(folders, tmp_path):
+    table = pd.DataFrame({"text": ["good"], "label": ["mine"], "pos": ["7"]})
+    files = [write_file(tmp_path / "0.csv", table)]
+    for i in (1, 2, 3):
+        files.append(tmp_path / f"{i}.csv")
+        main(clf=folders[0], input=files[-2], output=files[-1])
     added = ["predicted_label", "probability", "neg", "predicted_pos"]
+    once, thrice = read_file(files[1]), read_file(files[3])
     assert list(once.columns) == ["text", "label", "pos", *added]
     assert once["label"].tolist() == ["mine"]
-    assert once["pos"].tolist() == [7]
-    thrice = score_table(classifier, score_table(classifier, once, "text"), "text")
-    assert thrice.columns.is_unique
+    assert once["pos"].tolist() == ["7"]
     assert len(thrice.columns) == 3 + 3 * 4
+    pd.testing.assert_frame_equal(thrice[once.columns], once)
 
 
 def test_dates_and_digits_survive_json(folders, tmp_path):
@@ -291,7 +304,94 @@ def test_dates_and_digits_survive_json(folders, tmp_path):
     assert found["number"][0] == number
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_file_of_many_blocks(folders, tmp_path, monkeypatch, ending):
+    monkeypatch.setattr("ulmfit.tables.MOST_ROWS", 7)
+    texts = many_texts(60)
+    texts[5:20:5] = ["", " ", "\x00"]
+    table = pd.DataFrame({"text": texts, "n": [f"0{i}" for i in range(60)]})
+    source = write_file(tmp_path / f"in{ending}", table)
+    target = tmp_path / f"out{ending}"
+    main(clf=folders, input=source, output=target)
+    found = read_file(target)
+    assert found["text"].tolist() == texts
+    assert found["n"].tolist() == table["n"].tolist()
+    expected = Classifier.load(*folders).predict(texts)
+    assert found["label"].tolist() == expected["label"].tolist()
+    np.testing.assert_allclose(found["pos"].astype(float), expected["pos"], atol=1e-5)
+
+
+def test_missing_texts_of_every_kind_are_rows(folders, tmp_path):
+    source = tmp_path / "in.jsonl"
+    lines = ['{"text": null}', '{"id": 1}', '{"text": 7}', '{"text": ["a", "b"]}', '{"text": NaN}']
+    source.write_text("\n".join(lines))
+    main(clf=folders[0], input=source, output=tmp_path / "out.jsonl")
+    found = read_file(tmp_path / "out.jsonl")
+    expected = Classifier.load(folders[0]).predict([None, None, 7, ["a", "b"], None])
+    np.testing.assert_allclose(found["pos"], expected["pos"], atol=1e-4)
+
+
+def test_the_input_may_be_replaced(folders, tmp_path):
+    source = write_file(tmp_path / "a.csv", pd.DataFrame({"text": TEXTS}))
+    main(clf=folders[0], input=source, output=source, overwrite=True)
+    assert list(read_file(source).columns) == ["text", "label", "probability", "neg", "pos"]
+
+
+def test_progress_of_a_file_counts_texts(folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("ulmfit.progress.SECONDS_BETWEEN_LINES", -1.0)
+    monkeypatch.setattr("ulmfit.tables.MOST_ROWS", 100)
+    source = write_file(tmp_path / "a.csv", pd.DataFrame({"text": many_texts(400)}))
+    main(clf=folders, input=source, output=tmp_path / "b.csv")
+    out = capsys.readouterr().out
+    shares = re.findall(r"  classifying: +(\d+%), [\d,]+ texts a second, ", out)
+    assert shares == [f"{i / 8:.0%}" for i in range(1, 8)]  # two models, four blocks
+
+
+def test_one_text_needs_neither_pandas_nor_fastai(folders):
+    code = f"""
+import sys
+from ulmfit.predict import main
+main(clf={folders[0]!r}, text="good")
+print(*({{"fastai", "pandas", "pyarrow", "scipy", "sklearn"}} & sys.modules.keys()))"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == ""
+
+
 # What is refused
+
+
+def test_a_row_that_breaks_the_file_is_found_before_the_work(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(Classifier, "probabilities", None)
+    monkeypatch.setattr("ulmfit.tables.MOST_ROWS", 3)
+    source = tmp_path / "in.csv"
+    source.write_text("id,text\n" + "1,good\n" * 9 + "2\n")
+    with refuses(
+        f"{source}, line 11: found 1 fields, expected 2 (id, text); put a field that holds the "
+        "separator or a line end in double quotes"
+    ):
+        main(clf=folders[0], input=source, output=tmp_path / "new" / "out.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_an_interruption_leaves_nothing_behind(folders, tmp_path, monkeypatch, ending):
+    monkeypatch.setattr("ulmfit.tables.MOST_ROWS", 2)
+    source = write_file(tmp_path / "in.csv", pd.DataFrame({"text": TEXTS}))
+    target = tmp_path / f"out{ending}"
+    target.write_text("mine")
+    calls = []
+
+    def interrupted(self, texts, tell):
+        calls.append(texts)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return np.zeros((len(texts), 2), np.float32)
+
+    monkeypatch.setattr(Classifier, "probabilities", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        main(clf=folders[0], input=source, output=target, overwrite=True)
+    assert target.read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", target.name]
 
 
 def test_no_model():
@@ -332,8 +432,7 @@ def test_input_is_missing_or_unknown(tmp_path):
     sheet = tmp_path / "in.xlsx"
     sheet.write_text("")
     with refuses(
-        f"{sheet}: found the extension '.xlsx', expected one of .csv, .tsv, .jsonl, .parquet, "
-        "or a folder of .txt files"
+        f"{sheet}: found the extension '.xlsx', expected one of .csv, .tsv, .jsonl, .parquet"
     ):
         main(clf="none", input=str(sheet), output=output)
 
@@ -347,12 +446,13 @@ def test_no_such_column(tmp_path):
         main(clf="none", input=str(source), output=str(tmp_path / "out.csv"))
 
 
-def test_what_the_output_cannot_hold_is_said_before_the_work(tmp_path):
+def test_what_the_output_cannot_hold_is_said_before_the_work(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(Classifier, "probabilities", None)
     source = tmp_path / "in.jsonl"
     source.write_text('{"text": "a", "x": 1}\n{"text": "b", "x": "one"}\n')
     target = tmp_path / "out.parquet"
     with pytest.raises(UserError) as caught:
-        main(clf="none", input=str(source), output=str(target))
+        main(clf=folders[0], input=str(source), output=str(target))
     assert re.fullmatch(
         f"cannot write {re.escape(str(target))}: a column of the input has no form there "
         r"\(.*\); choose another of \.csv, \.tsv, \.jsonl, \.parquet",
@@ -376,7 +476,7 @@ def test_threads_do_not_mix_their_texts(folders):
 
 def test_loading_leaves_the_allocator_alone(folders, monkeypatch):
     told = []
-    monkeypatch.setattr("ulmfit.predict.keep_memory", lambda: told.append(1))
+    monkeypatch.setattr("ulmfit.precision.keep_memory", lambda: told.append(1))
     Classifier.load(*folders)
     assert told == []
     main(clf=folders[0], text="good")
@@ -388,4 +488,4 @@ def test_paths_from_python(folders, tmp_path):
     given = write_file(tmp_path / "in.csv", table)
     main(clf=[Path(folder) for folder in folders], input=given, output=tmp_path / "out.csv")
     assert len(read_file(tmp_path / "out.csv")) == len(TEXTS)
-    assert main(clf=Path(folders[0]), text="good").equals(main(clf=folders[0], text="good"))
+    assert main(clf=Path(folders[0]), text="good") == main(clf=folders[0], text="good")

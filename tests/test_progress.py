@@ -1,5 +1,6 @@
 """Whoever waits for a long loop is told how far it is."""
 
+import re
 import sys
 
 import numpy as np
@@ -9,9 +10,9 @@ from tiny_models import random_corpus, write_classifier
 
 from ulmfit import progress as module
 from ulmfit.artifacts import read_artifact
+from ulmfit.inference import LoadedModel, predict_probabilities
 from ulmfit.lm import measure_lm
-from ulmfit.predict import LoadedModel, predict_probabilities
-from ulmfit.progress import progress
+from ulmfit.progress import Progress, progress
 
 
 def test_lines_off_a_terminal(monkeypatch):
@@ -19,7 +20,19 @@ def test_lines_off_a_terminal(monkeypatch):
     monkeypatch.setattr(module.time, "monotonic", lambda: next(now))
     said = []
     assert list(progress("abcde", 5, "reading", said.append)) == list("abcde")
-    assert said == ["  reading:  20%, 5.3 min left", "  reading:  60%, 1.8 min left"]
+    assert said == ["  reading:  40%, 2.0 min left", "  reading:  80%, 0.7 min left"]
+
+
+def test_parts_of_a_unit_and_the_speed(monkeypatch):
+    now = iter([0, 30, 61, 100])
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(now))
+    said = []
+    shown = Progress(8000, "classifying", "texts", said.append)
+    for _ in range(3):
+        shown.advance(1220.5)
+    assert said == ["  classifying:  31%, 40 texts a second, 2.3 min left"]
+    shown.advance(8000 - shown.done)  # all is done: nothing to tell
+    assert len(said) == 1
 
 
 def test_short_loops_say_nothing(capsys):
@@ -53,4 +66,4 @@ def test_measuring_and_classifying_tell_how_far_they_are(tmp_path, monkeypatch, 
     assert np.allclose(found.sum(1), 1, atol=1e-5)
     said = capsys.readouterr().out
     assert "  measuring perplexity:  10%, " in said
-    assert "  classifying:  33%, " in said
+    assert re.search(r"  classifying:  88%, \d+ texts a second, 0.0 min left\n", said)

@@ -241,20 +241,17 @@ def test_a_csv_of_somebody_elses(made, tmp_path, capsys):
     assert "no split column: made one, stratified, from seed 42: 48 train, 6 valid, 6 test" in said
     assert "classifier of 1, 3, 5 from 48 labelled texts, 6 held out" in said
     output = tmp_path / "scored.csv"
-    scored = predict.main(
-        clf=str(clf.path), input=file, output=str(output), text_col="Ihre Meinung"
-    )
+    predict.main(clf=str(clf.path), input=file, output=str(output), text_col="Ihre Meinung")
+    scored = pd.read_csv(output, dtype=str, keep_default_na=False)
     assert scored["id"].tolist() == [str(i) for i in range(60)]
     assert scored["Ihre Meinung"].tolist() == [row[1] for row in rows]
     assert scored.columns.tolist() == [*header, "label", "probability", "1", "3", "5"]
-    assert np.allclose(scored[["1", "3", "5"]].sum(axis=1), 1, atol=1e-5)
-    written = pd.read_csv(output, dtype=str, keep_default_na=False)
-    assert written["Ihre Meinung"].tolist() == [row[1] for row in rows]
-    assert written["label"].tolist() == scored["label"].tolist()
+    probabilities = scored[["1", "3", "5"]].astype(float)
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     # A text's prediction is its own, whatever is classified beside it.
     for row in (7, 8, 9, 20):
         alone = Classifier.load(clf.path).predict([rows[row][1]])
-        assert np.allclose(alone[["1", "3", "5"]], scored[["1", "3", "5"]].iloc[[row]], atol=1e-5)
+        assert np.allclose(alone[["1", "3", "5"]], probabilities.iloc[[row]], atol=1e-5)
     assert evaluate.main(clf=str(clf.path))[str(clf.path)]["documents"] == 6
 
 

@@ -132,6 +132,7 @@ def test_encode_and_decode(text, expected):
     assert ids.dtype == np.uint16
     assert fitted.vocab[ids[0]] == "xxbos"
     assert fitted.decode(ids) == expected
+    np.testing.assert_array_equal(fitted.ids(fitted.tokenize([text])[0]), ids)
 
 
 def test_encoding_and_decoding_again_changes_nothing(processor, subword):

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from ulmfit.errors import UserError
 
@@ -40,19 +41,38 @@ def atomic_write(path: Path, content: bytes | str) -> None:
     is then intact.
     """
     data = content.encode() if isinstance(content, str) else content
+    with atomic_file(path) as file, os_errors_as(f"cannot write {path}"):
+        file.write(data)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a new file that takes the place of `path` when the block has ended.
+
+    If the block raises, the new file and the parents that were made for it are removed. Raises
+    UserError if the system refuses to write.
+    """
     temporary = _beside(path, "tmp")
+    missing = [parent for parent in path.parents if not parent.exists()]
     try:
         with os_errors_as(f"cannot write {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
             # Not `tempfile`: its files are private, a model should follow the user's umask.
-            with temporary.open("xb") as file:
-                file.write(data)
+            file = temporary.open("xb")
+        with file:
+            yield file
+            with os_errors_as(f"cannot write {path}"):
                 file.flush()
                 os.fsync(file.fileno())
+        with os_errors_as(f"cannot write {path}"):
             os.replace(temporary, path)
-    finally:
+    except BaseException:
         with suppress(OSError):
             temporary.unlink()
+        with suppress(OSError):  # one is not empty: somebody else uses it by now
+            for parent in missing:
+                parent.rmdir()
+        raise
 
 
 @contextmanager

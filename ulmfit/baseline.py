@@ -2,10 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score
-from sklearn.pipeline import make_pipeline
 
 NAME = "TF-IDF + logistic regression"
 _STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)
@@ -17,6 +13,12 @@ def tfidf_probabilities(frame: pd.DataFrame, texts: list[str], classes: list[str
     Words and pairs of words; the strength of the regularisation is chosen on split valid,
     or on train where there is none.
     """
+    # Takes a second to import, which who only asks for the name does not wait for.
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import accuracy_score
+    from sklearn.pipeline import make_pipeline
+
     train, valid = (frame[frame["split"] == split] for split in ("train", "valid"))
     valid = valid if len(valid) else train
     features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, max_df=0.9)

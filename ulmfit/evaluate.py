@@ -12,9 +12,7 @@ from ulmfit.cli import run_command
 from ulmfit.data import load_data, same_source, source_name, without_test_labels
 from ulmfit.errors import UserError
 from ulmfit.metrics import classification_metrics
-from ulmfit.precision import keep_memory
 from ulmfit.predict import Classifier, model_folders
-from ulmfit.stage3_clf import data_fingerprint
 
 SPLITS = ("train", "valid", "test")
 
@@ -37,6 +35,8 @@ def main(
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
     if split not in SPLITS:
         raise UserError(f"--split is {split!r}, expected one of {', '.join(SPLITS)}")
+    from ulmfit.precision import keep_memory  # and with it torch
+
     keep_memory()
     folders = model_folders(clf)
     classifier = Classifier.load(*folders, precision=precision)
@@ -96,11 +96,11 @@ def figures_table(named: dict[str, dict[str, Any]]) -> str:
 def _check_split(frame: pd.DataFrame, data: str, split: str, trained: Artifact) -> None:
     """Refuse to draw `split` from the data of the training if its rows are not those of then."""
     manifest = trained.manifest
-    if (
-        split in frame.attrs["drawn"]
-        and same_source(data, str(manifest.recipe["data"]))
-        and data_fingerprint(frame) != manifest.data_fingerprint
-    ):
+    if split not in frame.attrs["drawn"] or not same_source(data, str(manifest.recipe["data"])):
+        return
+    from ulmfit.stage3_clf import data_fingerprint  # and with it fastai
+
+    if data_fingerprint(frame) != manifest.data_fingerprint:
         raise UserError(
             f"{data} has changed since {trained.path} was trained on it: drawn anew, split "
             f"{split} would hold texts of the training; train again, or give the data with a "

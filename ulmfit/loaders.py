@@ -129,7 +129,7 @@ class ClassifierLoader:
     batch_size: int = 32
     shuffle: bool = False
     seed: int = 0
-    tokens: int = 32_768
+    tokens: int = 65_536
     epoch: int = 0
     share: float = 1.0
     start: int = 0

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import accuracy_score, f1_score
 
 ECE_BINS = 15
 
@@ -15,6 +14,8 @@ def classification_metrics(probabilities: np.ndarray, truth: np.ndarray) -> dict
         probabilities: shape (documents, classes).
         truth: class numbers, shape (documents,).
     """
+    from sklearn.metrics import accuracy_score, f1_score  # takes a second to import
+
     predicted = probabilities.argmax(1)
     of_truth = probabilities[np.arange(len(truth)), truth]
     return {

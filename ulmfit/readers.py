@@ -4,18 +4,16 @@ A reader returns what stands there, column for column; what the columns mean is 
 business. Every error names the file and, where it is known, the line.
 """
 
-import csv
-import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pandas as pd
 from pandas.api.types import infer_dtype
 
 from ulmfit.errors import UserError
+from ulmfit.rows import csv_rows, distinct, json_rows, text_lines
 
 _SPELLINGS = {
     "train": ("train", "training"),
@@ -24,7 +22,6 @@ _SPELLINGS = {
     "unsup": ("unsup", "unsupervised", "unlabelled", "unlabeled"),
 }
 SPLIT_NAMES = {spelling: split for split, names in _SPELLINGS.items() for spelling in names}
-LONGEST_FIELD = 2**31 - 1  # characters; the csv module's own limit of 131,072 is under a long text
 _PART = 10_000  # rows of a file that are read at a time
 
 
@@ -118,30 +115,8 @@ def _texts(folder: Path, pattern: str) -> Iterable[str]:
 
 def _decode(path: Path) -> str:
     """The text of a UTF-8 file, line ends as they are, a byte order mark removed."""
-    try:
-        found = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-        return found.decode("utf-8")
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}); check the file's permissions"
-        ) from None
-    except UnicodeDecodeError as error:
-        line = found.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path}, line {line}: found the byte 0x{found[error.start]:02x}, which is not UTF-8; "
-            "save the file as UTF-8"
-        ) from None
-
-
-@contextmanager
-def _lines(path: Path, newline: str) -> Iterator[TextIO]:
-    """The lines of a UTF-8 file, their ends as they are; what keeps it from being read is told."""
-    try:
-        with path.open(encoding="utf-8-sig", newline=newline) as file:
-            yield file
-    except (OSError, UnicodeDecodeError):
-        _decode(path)  # raises, and knows the line
-        raise
+    with text_lines(path, newline="") as file:
+        return file.read()
 
 
 def _in_parts(rows: Iterator[Any], columns: list[str] | None = None) -> pd.DataFrame:
@@ -161,53 +136,10 @@ def _in_parts(rows: Iterator[Any], columns: list[str] | None = None) -> pd.DataF
     return pd.concat(parts, ignore_index=True).infer_objects()
 
 
-def _distinct(path: Path, names: list[str]) -> list[str]:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(
-            f"{path}: found more than one column named {', '.join(map(repr, twice))}, expected "
-            "distinct names; rename or remove the others"
-        )
-    return names
-
-
 def _read_csv(path: Path, delimiter: str = ",") -> pd.DataFrame:
-    # Python's csv rather than pandas: it knows the line of an error, and pandas takes a row of
-    # too few or too many fields without a word.
-    limit = csv.field_size_limit(LONGEST_FIELD)
-    try:
-        with _lines(path, newline="") as lines:  # \n, \r\n and \r all end a row
-            rows = _csv_rows(path, csv.reader(lines, delimiter=delimiter, strict=True))
-            header = next(rows, None)
-            if header is None:
-                return pd.DataFrame()
-            return _in_parts(rows, _distinct(path, [name.strip() for name in header]))
-    finally:
-        csv.field_size_limit(limit)
-
-
-def _csv_rows(path: Path, reader: Any) -> Iterator[list[str]]:
-    header: list[str] = []
-    start = 1  # line on which the row begins
-    try:
-        for row in reader:
-            if row and header and len(row) != len(header):
-                raise UserError(
-                    f"{path}, line {start}: found {len(row)} fields, expected {len(header)} "
-                    f"({', '.join(header)}); put a field that holds the separator or a line end "
-                    "in double quotes"
-                )
-            header = header or row
-            if row:
-                yield row
-            elif len(header) == 1:
-                yield [""]  # of one column, a blank line is a row whose text is empty
-            start = reader.line_num + 1
-    except csv.Error as error:
-        raise UserError(
-            f"{path}, line {start}: found a malformed row ({error}); close every double quote, "
-            "and double those within a quoted field"
-        ) from None
+    rows = csv_rows(path, delimiter)
+    header = next(rows, None)
+    return pd.DataFrame() if header is None else _in_parts(rows, header)
 
 
 def _read_tsv(path: Path) -> pd.DataFrame:
@@ -215,34 +147,7 @@ def _read_tsv(path: Path) -> pd.DataFrame:
 
 
 def _read_jsonl(path: Path) -> pd.DataFrame:
-    with _lines(path, newline="\n") as lines:
-        numbered = ((n, line.removesuffix("\n")) for n, line in enumerate(lines, 1))
-        return _in_parts(_json_object(path, n, line) for n, line in numbered if line.strip())
-
-
-def _json_object(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path}, line {number}: found malformed JSON ({error.msg}, column {error.colno}); "
-            "expected one JSON object a line"
-        ) from None
-    if not isinstance(found, dict):
-        raise UserError(
-            f"{path}, line {number}: found a JSON {type(found).__name__}, expected one JSON "
-            'object a line, such as {"text": "...", "label": "..."}'
-        )
-    if "\\ud" in line.lower():
-        found = {key: _mend(value) for key, value in found.items()}
-    return found
-
-
-def _mend(value: Any) -> Any:
-    # Half a surrogate pair, as a cut emoji leaves it, cannot be encoded again: U+FFFD instead.
-    if not isinstance(value, str):
-        return value
-    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return _in_parts(json_rows(path))
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -250,7 +155,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     try:
-        _distinct(path, pq.read_schema(path).names)
+        distinct(path, pq.read_schema(path).names)
         # No partitioning: a folder named a=b on the way to the file is not a column of it.
         # Piece by piece: else compressed and decoded texts are all in memory at once.
         table = pq.read_table(

@@ -17,11 +17,11 @@ from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
 from ulmfit.data import load_data, same_source, without_test_labels
 from ulmfit.errors import UserError
 from ulmfit.history import History
+from ulmfit.inference import predict_probabilities
 from ulmfit.learner import MOMENTUM, Autocast, HoleReturner, data_loaders
 from ulmfit.loaders import ClassifierLoader
 from ulmfit.metrics import classification_metrics
 from ulmfit.models import EncoderConfig, build_classifier, classifier_groups, load_encoder
-from ulmfit.predict import predict_probabilities
 from ulmfit.settings import ClassifierSettings, load_settings
 from ulmfit.stage import (
     Finished,
@@ -189,7 +189,7 @@ def prepare(
 ) -> tuple[list[str], Labelled, Labelled]:
     """Classes in alphabetical order, and the labelled documents to train and validate on."""
     classes = classes_of(frame)
-    tokenized = tokenize_texts(frame["text"].tolist(), processor, cache_folder())
+    tokenized = tokenize_texts(frame["text"], processor, cache_folder())
     splits, labels = frame["split"].to_numpy(), frame["label"]
     numbers = {label: i for i, label in enumerate(classes)}
 

@@ -111,11 +111,12 @@ class TextProcessor:
         """Ids of each text: arrays of shape (number of tokens,), `id_dtype`; unknown -> 0."""
         if not self.vocab:
             raise UserError("the text processor has no vocabulary yet; call fit(texts) first")
-        dtype = id_dtype(len(self.vocab))
-        return [
-            np.array([self._ids.get(token, UNK_ID) for token in self._tokens(text)], dtype)
-            for text in texts
-        ]
+        return [self.ids(self._tokens(text)) for text in texts]
+
+    def ids(self, tokens: Iterable[str]) -> np.ndarray:
+        """Ids of tokens: shape (number of tokens,), `id_dtype`; unknown -> 0."""
+        found = [self._ids.get(token, UNK_ID) for token in tokens]
+        return np.array(found, id_dtype(len(self.vocab)))
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of one document's ids, with the marks of the rules turned back."""

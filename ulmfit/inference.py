@@ -1,0 +1,95 @@
+"""Probabilities from trained classifiers: batches of token ids in, one row a document out."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ulmfit.artifacts import Artifact
+from ulmfit.corpus import Corpus, TokenizedTexts, tokenize_texts
+from ulmfit.loaders import ClassifierLoader
+from ulmfit.models import (
+    EncoderConfig,
+    build_classifier,
+    config_numbers,
+    load_encoder,
+    load_head,
+)
+from ulmfit.precision import autocast, default_device, resolve_precision
+from ulmfit.progress import Progress
+
+# Longer chunks than in training: no gradients are kept, and each chunk has a price of its own.
+_BPTT = 128
+
+# Characters up to which no processes are started to tokenise texts, a second's work: each would
+# learn for itself, and anew for every block of a file, how words are cut that this one knows.
+_ALONE = 1 << 22
+
+Tell = Callable[[float], object]  # called with the number of documents that were done
+
+
+@torch.no_grad()
+def predict_probabilities(
+    model: Any,
+    corpus: Corpus,
+    device: torch.device,
+    dtype: torch.dtype,
+    tell: Tell | None = None,
+) -> np.ndarray:
+    """float32, shape (documents, classes), in the order of `corpus`.
+
+    Without `tell`, whoever waits long is told how far it is.
+    """
+    loader = ClassifierLoader(corpus, np.zeros(len(corpus)))
+    tell = tell or Progress(len(corpus), "classifying", "texts").advance
+    model.eval()
+    parts = []
+    for batch, _ in loader:
+        with autocast(device, dtype):
+            logits = model(batch.to(device))[0]
+        parts.append(logits.float().softmax(1).cpu().numpy())
+        tell(len(parts[-1]))
+    sorted_probabilities = np.concatenate(parts)
+    probabilities = np.empty_like(sorted_probabilities)
+    probabilities[loader.order] = sorted_probabilities
+    return probabilities
+
+
+class LoadedModel:
+    """One classifier of a model directory, where it computes.
+
+    `tokenizer_key` is the same for models that may share the tokens of a text.
+    """
+
+    def __init__(self, artifact: Artifact, precision: str = "float32") -> None:
+        config, path = artifact.manifest.config, artifact.path
+        self.artifact = artifact
+        self.device = default_device()
+        self.dtype = resolve_precision(precision, self.device)
+        self.backwards = artifact.manifest.direction == "backward"
+        self.processor = artifact.processor()
+        self.tokenizer_key = self.processor.tokenizer_key()
+        self.model = build_classifier(
+            EncoderConfig.from_dict(config, path),
+            len(artifact.manifest.labels),
+            bptt=_BPTT,
+            **config_numbers(config, ["max_len", "hidden"], path),
+        )
+        load_encoder(self.model, artifact.encoder(), path)
+        load_head(self.model, artifact.head(), path)
+        self.model.eval().to(self.device)
+        self._lock = threading.Lock()  # the model's hidden state is of one batch at a time
+
+    def tokenize(self, texts: Sequence[str]) -> TokenizedTexts:
+        """The texts as tokens, before they become ids of this model's vocabulary."""
+        alone = sum(map(len, texts)) <= _ALONE
+        return tokenize_texts(texts, self.processor, workers=1 if alone else None)
+
+    def probabilities(self, tokenized: TokenizedTexts, tell: Tell | None = None) -> np.ndarray:
+        """float32, shape (texts, classes)."""
+        corpus = Corpus(self.processor.ids(tokenized.tokens)[tokenized.ids], tokenized.offsets)
+        corpus = corpus.reversed() if self.backwards else corpus
+        with self._lock:
+            return predict_probabilities(self.model, corpus, self.device, self.dtype, tell)

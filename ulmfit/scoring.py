@@ -1,0 +1,77 @@
+"""A file of texts in, the same rows with their predictions out, block by block."""
+
+from collections.abc import Container, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ulmfit.progress import Progress
+from ulmfit.table_writers import Writer, open_writer
+from ulmfit.tables import Table, cells
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ulmfit.predict import Classifier
+
+
+def prediction_columns(
+    probabilities: np.ndarray, labels: Sequence[str], taken: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Probabilities of shape (texts, classes) as columns: label, its probability, each class's.
+
+    None is called as one of `taken`, the columns of a table that they come to stand beside.
+    """
+    best = probabilities.argmax(1)
+    columns: dict[str, Any] = {
+        "label": [labels[i] for i in best],
+        "probability": probabilities[np.arange(len(best)), best],
+    }
+    for i, label in enumerate(labels):  # a class called "label" gets the column "class_label"
+        columns[_free_name(label, columns, "class_")] = probabilities[:, i]
+    # A table may bring labels of its own, or of an earlier prediction; they keep their name.
+    beside: dict[str, Any] = dict.fromkeys(taken)
+    for name, column in columns.items():
+        beside[_free_name(name, beside, "predicted_")] = column
+    return {name: beside[name] for name in beside if name not in taken}
+
+
+def _free_name(name: str, taken: Container[str], prefix: str) -> str:
+    while name in taken:
+        name = prefix + name
+    return name
+
+
+def score_file(classifier: "Classifier", table: Table, text_col: str, output: Path) -> int:
+    """Write every row of `table` with its prediction to `output`; returns how many rows.
+
+    Raises:
+        UserError: the input turns bad, or a column has no form in the output; nothing is written.
+    """
+    labels, own = classifier.labels, table.columns
+    added = list(prediction_columns(np.zeros((0, len(labels))), labels, own))
+    with open_writer(output, [*own, *added], lambda: _schema(table, added)) as writer:
+        rows = _rehearse(table, writer)
+        shown = Progress(rows, "classifying", "texts")
+        for block in table.blocks():
+            texts = cells(block[text_col])
+            probabilities = classifier.probabilities(texts, shown.advance)
+            writer.write({**block, **prediction_columns(probabilities, labels, own)})
+    return rows
+
+
+def _schema(table: Table, added: Sequence[str]) -> "pa.Schema":
+    import pyarrow as pa
+
+    types = [pa.string(), *[pa.float32()] * (len(added) - 1)]
+    return pa.schema([*table.schema(), *map(pa.field, added, types)])
+
+
+def _rehearse(table: Table, writer: Writer) -> int:
+    """The number of rows; what cannot be read or written fails here and not after hours."""
+    rows = 0
+    for block in table.blocks():
+        writer.check(block)
+        rows += len(next(iter(block.values())))
+    return rows
