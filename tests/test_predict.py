@@ -205,7 +205,7 @@ def test_what_makes_no_ensemble(folders, tmp_path):
 
 def test_text(folders, capsys):
     scores = main(clf=[folders[0]], text="A great film", precision="float32")
-    expected = Classifier.load(folders[0]).predict(["A great film"])
+    expected = Classifier.load(folders[0], precision="float32").predict(["A great film"])
     assert scores == {"neg": expected["neg"][0], "pos": expected["pos"][0]}
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["neg", f"{scores['neg']:.3f}"]

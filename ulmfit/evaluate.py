@@ -24,7 +24,7 @@ def main(
     text_col: str | None = None,  # column of the texts, where --data is a file
     label_col: str | None = None,  # column of the labels, where --data is a file
     split_col: str | None = None,  # column of the splits, where --data is a file
-    precision: str = "float32",  # float32: the same in any batch; bfloat16: faster; auto
+    precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
 ) -> dict[str, dict[str, Any]]:
     """Measure each classifier, then the ensemble of all, on one split.
 

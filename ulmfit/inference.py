@@ -63,7 +63,7 @@ class LoadedModel:
     `tokenizer_key` is the same for models that may share the tokens of a text.
     """
 
-    def __init__(self, artifact: Artifact, precision: str = "float32") -> None:
+    def __init__(self, artifact: Artifact, precision: str = "auto") -> None:
         config, path = artifact.manifest.config, artifact.path
         self.artifact = artifact
         self.device = default_device()

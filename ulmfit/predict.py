@@ -36,7 +36,7 @@ class Classifier:
         self.labels = self.models[0].artifact.manifest.labels
 
     @classmethod
-    def load(cls, *folders: str | Path, precision: str = "float32") -> "Classifier":
+    def load(cls, *folders: str | Path, precision: str = "auto") -> "Classifier":
         """The classifiers of model directories, as an ensemble.
 
         Args:
@@ -109,7 +109,7 @@ def main(
     input: str | None = None,  # a csv, tsv, jsonl or parquet file of texts
     output: str | None = None,  # file to write: every column of --input and the predictions
     text_col: str = "text",  # column of the texts in --input
-    precision: str = "float32",  # float32: the same in any batch; bfloat16: faster; auto
+    precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
     overwrite: bool = False,  # replace --output if it exists
 ) -> dict[str, float] | Path:
     """Classify a text, or every row of a file.
