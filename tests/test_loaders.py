@@ -10,6 +10,7 @@ from fastai.text.data import LMDataLoader
 from ulmfit.corpus import Corpus
 from ulmfit.learner import data_loaders
 from ulmfit.loaders import ClassifierLoader, LMLoader, collate
+from ulmfit.precision import row_block
 
 BOS = 2
 
@@ -254,3 +255,15 @@ def test_fastais_data_loaders():
     loaders = data_loaders(train, valid, "meta")
     assert (loaders.train, loaders.valid) == (train, valid)
     assert loaders.device == torch.device("meta")  # or fastai would choose one itself
+
+
+@pytest.mark.parametrize("fit", [1, 4, 5, 7, 8, 9, 15, 17, 33, 64, 65, 100, 130])
+def test_batches_hold_as_many_documents_as_the_hardware_likes(fit):
+    lengths = [10] * 300
+    loader = ClassifierLoader(corpus_of(lengths), np.zeros(300), tokens=10 * fit + 9)
+    sizes = [len(labels) for _, labels in loader]
+    assert sum(sizes) == 300
+    assert len(set(sizes[:-1])) == 1
+    assert 2 * fit / 3 < sizes[0] <= fit
+    block = row_block(sizes[0])
+    assert sizes[0] % block == 0 or sizes[0] < block

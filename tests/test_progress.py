@@ -60,7 +60,7 @@ def test_measuring_and_classifying_tell_how_far_they_are(tmp_path, monkeypatch, 
     learn = lm()
     measure_lm(learn.model, learn.dls.valid, CPU, torch.float32)
     loaded = LoadedModel(read_artifact(write_classifier(tmp_path / "clf")))
-    corpus = random_corpus([9_000] * 8, len(loaded.processor.vocab))
+    corpus = random_corpus([17_000] * 8, len(loaded.processor.vocab))
     found = predict_probabilities(loaded.model, corpus, CPU, torch.float32)
     assert found.shape == (8, 2)
     assert np.allclose(found.sum(1), 1, atol=1e-5)

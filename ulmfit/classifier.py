@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 
 from ulmfit.awd_lstm import AWDLSTM
 from ulmfit.loaders import DocumentBatch
+from ulmfit.precision import row_block
 from ulmfit.text import PAD_ID
 
 
@@ -83,14 +84,11 @@ class DocumentEncoder(nn.Module):
 
 
 def fast_rows(rows: int, device: torch.device) -> int:
-    """As many rows or up to 7 more, so that low precision is fast.
-
-    oneDNN's bfloat16 LSTM cuts the rows into equal blocks: 97 rows, a prime, take five times as
-    long as 104. Tensor cores like multiples of 8, too.
-    """
-    if rows <= 4 or not torch.is_autocast_enabled(device.type):
+    """As many rows or some more, so that low precision is fast (see `row_block`)."""
+    if not torch.is_autocast_enabled(device.type):
         return rows
-    return -(-rows // 8) * 8
+    block = row_block(rows)
+    return -(-rows // block) * block
 
 
 class _Pool:

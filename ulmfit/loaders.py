@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ulmfit.corpus import Corpus
+from ulmfit.precision import row_block
 from ulmfit.prefetch import on_device
 from ulmfit.text import PAD_ID
 
@@ -129,7 +130,7 @@ class ClassifierLoader:
     batch_size: int = 32
     shuffle: bool = False
     seed: int = 0
-    tokens: int = 65_536
+    tokens: int = 131_072
     epoch: int = 0
     share: float = 1.0
     start: int = 0
@@ -172,7 +173,8 @@ class ClassifierLoader:
         batches, start = [], 0
         while start < len(order):
             fit = max(1, self.tokens // max(1, int(self._lengths[order[start]])))
-            fit -= fit % 8 if fit > 8 else 0  # see `classifier.fast_rows`
+            block = row_block(fit)
+            fit -= fit % block if fit > block else 0
             batches.append(order[start : start + fit])
             start += fit
         return batches
