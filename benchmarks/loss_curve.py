@@ -1,6 +1,6 @@
 """Does bfloat16 learn what float32 learns? 300 steps of training, each from several seeds.
 
-Size small from random weights on reviews, batch 16 x 72. The figure is the mean loss of the last
+Size small from random weights on reviews, batch 8 x 72. The figure is the mean loss of the last
 50 steps; the noise is how far it is apart from seed to seed.
 """
 
@@ -36,7 +36,7 @@ class _Losses(Callback):
 
 def curve(precision: str, seed: int) -> dict[str, Any]:
     """The losses of a run."""
-    settings = LMSettings(batch_size=16, seed=seed, precision=precision, clip=1.0)
+    settings = LMSettings(batch_size=8, seed=seed, precision=precision, clip=1.0)
     place = set_up(settings)
     texts = corpus(REVIEWS)
     model = build_lm(EncoderConfig(20_000, *SIZES["small"]), 0.5, embedding_range=0.5)

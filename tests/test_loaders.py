@@ -264,6 +264,6 @@ def test_batches_hold_as_many_documents_as_the_hardware_likes(fit):
     sizes = [len(labels) for _, labels in loader]
     assert sum(sizes) == 300
     assert len(set(sizes[:-1])) == 1
-    assert 2 * fit / 3 < sizes[0] <= fit
+    assert fit / 2 < sizes[0] <= fit
     block = row_block(sizes[0])
     assert sizes[0] % block == 0 or sizes[0] < block

@@ -17,6 +17,10 @@ from ulmfit.errors import UserError
 from ulmfit.lm_loss import Projection
 from ulmfit.text import PAD_ID
 
+# Raised when parameters get other names or dropout draws otherwise: the checkpoint of an unfinished
+# run does not fit then. (Model directories have names of their own.)
+LAYOUT = 2
+
 
 @dataclass(frozen=True)
 class EncoderConfig:

@@ -15,7 +15,7 @@ from ulmfit.artifacts import Artifact, update_metrics, write_artifact
 from ulmfit.card import model_card
 from ulmfit.history import without_timing
 from ulmfit.manifest import FORMAT_VERSION, Manifest, library_versions
-from ulmfit.models import EncoderConfig, encoder_weights, head_weights
+from ulmfit.models import LAYOUT, EncoderConfig, encoder_weights, head_weights
 from ulmfit.precision import (
     default_device,
     keep_memory,
@@ -94,6 +94,7 @@ def identity(settings: Settings, backwards: bool, data: str, parent: str | None)
         "direction": direction(backwards),
         "data": data,
         "parent": parent,
+        "layout": LAYOUT,
     }
 
 
