@@ -8,6 +8,7 @@ MODULES = [
     f"benchmarks.{name}"
     for name in (
         "peak",
+        "lstm",
         "tokenizing",
         "lm_train",
         "clf_train",

@@ -8,6 +8,7 @@ side never help or hurt the other. A script is run as ``python -m benchmarks.<na
 import argparse
 import importlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -61,7 +62,9 @@ def versions() -> dict[str, str]:
 def measure(module: str, side: str, arguments: Mapping[str, Any]) -> Figures:
     """One side of a script, once, in a new process."""
     command = [sys.executable, "-m", module, "--side", side, "--arguments", json.dumps(arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # `import ulmfit` sets how OpenMP waits, for the processes that are started, too.
+    environment = {k: v for k, v in os.environ.items() if side == "ours" or k != "GOMP_SPINCOUNT"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])

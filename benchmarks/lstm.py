@@ -1,10 +1,9 @@
-"""One LSTM layer (640 to 640, bfloat16): which numbers of rows are fast, and what a neighbour costs.
+"""One LSTM layer (640 to 640, bfloat16): which numbers of rows are fast, what a neighbour costs.
 
 Neighbour: a second process that keeps one core busy. OpenMP's default is to wait in a loop for
 milliseconds ("peer"); the project lets waiting threads give their core away ("ours").
 """
 
-import os
 import statistics
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.common import Row, measure, script, single_row, time_row
+from benchmarks.common import Row, alternate, measure, script, single_row, time_row
 from ulmfit.precision import cores, keep_memory
 
 FEATURES, STEPS = 640, 72
@@ -40,10 +39,8 @@ def gigaflops(rows: int) -> float:
     return 2 * rows * STEPS * 4 * FEATURES * 2 * FEATURES / seconds(rows) / 1e9
 
 
-def side(spin: str | None = None, neighbours: int = 0) -> dict[str, Any]:
+def side(neighbours: int = 0) -> dict[str, Any]:
     """GFLOP/s by number of rows; or, beside busy processes, milliseconds of a call."""
-    if "LSTM_CHILD" not in os.environ:  # OpenMP reads its settings once, at the start
-        return _child(spin, neighbours)
     keep_memory()
     torch.set_num_threads(cores())
     if not neighbours:
@@ -56,35 +53,12 @@ def side(spin: str | None = None, neighbours: int = 0) -> dict[str, Any]:
             process.kill()
 
 
-def _child(spin: str | None, neighbours: int) -> dict[str, Any]:
-    import json
-
-    environment = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"}
-    environment |= {"LSTM_CHILD": "1"} | ({"GOMP_SPINCOUNT": spin} if spin else {})
-    code = (
-        f"import json; from benchmarks.lstm import side; print(json.dumps(side('', {neighbours})))"
-    )
-    # The project's own setting is made when it is imported: torch comes first where it must not be.
-    first = "import torch; " if spin is None else ""
-    done = subprocess.run(
-        [sys.executable, "-c", first + code],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def rows(runs: int) -> list[Row]:
     """Rows, then the neighbour."""
     name = "benchmarks.lstm"
-    by_rows = [measure(name, "ours", {"spin": "2000"})["rows"] for _ in range(runs)]
+    by_rows = [measure(name, "ours", {})["rows"] for _ in range(runs)]
     middle = {n: statistics.median(found[n] for found in by_rows) for n in by_rows[0]}
-    found: dict[str, list[dict[str, Any]]] = {"peer": [], "ours": []}
-    for _ in range(runs):
-        found["peer"].append(measure(name, "peer", {"spin": None, "neighbours": 1}))
-        found["ours"].append(measure(name, "ours", {"spin": "2000", "neighbours": 1}))
+    found = alternate(name, runs, {"neighbours": 1})
     return [
         single_row(
             "lstm_rows",
