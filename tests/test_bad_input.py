@@ -283,7 +283,7 @@ MODEL_COMMANDS = {
         (
             "stage 2",
             "no language model gone: found neither a folder gone nor gone-fwd, and bundled are "
-            "wiki; give --pretrained DIR, one of these names, or wt103",
+            "wiki; give --pretrained DIR, one of these names, wt103 or none",
         ),
         (
             "stage 3",
@@ -309,7 +309,7 @@ def test_missing_bundled_model_of_all_stages(fails, monkeypatch):
         __main__.main,
         "--data good.csv --pretrained gone --out new",
         "no language model gone: found neither a folder gone nor gone-fwd, and bundled are none; "
-        "give --pretrained DIR, one of these names, or wt103",
+        "give --pretrained DIR, one of these names, wt103 or none",
     )
 
 

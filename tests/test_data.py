@@ -5,7 +5,14 @@ import re
 import pandas as pd
 import pytest
 
-from ulmfit.data import divide, load_data, same_source, source_name, without_test_labels
+from ulmfit.data import (
+    divide,
+    keep_labels,
+    load_data,
+    same_source,
+    source_name,
+    without_test_labels,
+)
 from ulmfit.errors import UserError
 
 
@@ -355,3 +362,61 @@ def test_names_and_paths_of_sources(tmp_path, monkeypatch):
     assert same_source("imdb", "imdb")
     assert not same_source("imdb", "./imdb")
     assert not same_source("a.csv", "b.csv")
+
+
+def labelled(**counts):
+    """A frame of train and valid rows, `counts` of each class in both, and some unlabelled."""
+    rows = [
+        {"text": f"{split} {label} {i}", "label": label, "split": split}
+        for split in ("train", "valid")
+        for label, count in counts.items()
+        for i in range(count)
+    ]
+    return pd.DataFrame([*rows, {"text": "more", "label": None, "split": "unsup"}])
+
+
+def test_few_labels_are_drawn_stratified_and_the_others_become_unsup():
+    frame = labelled(neg=30, pos=60)
+    kept = keep_labels(frame, 10, seed=1)
+    train = kept[kept["split"] == "train"]
+    assert train["label"].value_counts().to_dict() == {"pos": 7, "neg": 3}
+    assert (kept["split"] == "valid").sum() == 10
+    rest = kept[kept["split"] == "unsup"]
+    assert len(rest) == 181 - 20
+    assert rest["label"].isna().all()
+    pd.testing.assert_series_equal(kept["text"], frame["text"])
+    assert (frame["split"] == "train").sum() == 90  # the frame that was given is as it was
+
+
+def test_few_labels_depend_on_the_seed():
+    frame = labelled(neg=30, pos=30)
+    drawn = [set(keep_labels(frame, 10, s).query("split == 'train'").index) for s in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_all_labels():
+    frame = labelled(neg=3, pos=3)
+    assert keep_labels(frame, 0, seed=1) is frame
+    assert labels_of(keep_labels(frame, 6, seed=1)) == labels_of(frame)
+
+
+def test_valid_may_have_fewer_labels():
+    frame = labelled(neg=30, pos=30)
+    frame = frame[(frame["split"] != "valid") | frame["text"].str.endswith("0")]
+    kept = keep_labels(frame.reset_index(drop=True), 20, seed=1)
+    assert (kept["split"] == "valid").sum() == 6
+
+
+def test_more_labels_than_there_are():
+    with refuses(
+        "found 6 labelled rows in train, expected the 7 of --labels at least; lower it, or give 0 "
+        "for all"
+    ):
+        keep_labels(labelled(neg=3, pos=3), 7, seed=1)
+
+
+def test_too_few_labels_for_a_class():
+    with refuses(
+        "of 3 labels drawn, the class 'rare' would get none; it has 1 of 101 rows: raise --labels"
+    ):
+        keep_labels(labelled(neg=50, pos=50, rare=1), 3, seed=1)

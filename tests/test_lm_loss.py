@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy, linear
 
 from ulmfit import lm_loss
-from ulmfit.lm_loss import LMLoss, Projection
+from ulmfit.lm_loss import LMLoss, Projection, draw_words
 
 WORDS, FEATURES = 37, 11
 
@@ -141,3 +141,65 @@ def test_logits():
     torch.testing.assert_close(
         logits, reference(hidden, weight, bias, targets)[1], rtol=2e-2, atol=5e-2
     )
+
+
+def test_drawn_words_hold_the_frequent_ones_and_all_targets_once():
+    torch.manual_seed(0)
+    targets = torch.tensor([3, 90, 90, 41, 0])
+    drawn = draw_words(targets, vocabulary=100, count=40)
+    words = drawn.words.tolist()
+    assert len(words) == len(set(words)) == 40
+    assert words[:22] == [*range(20), 41, 90]
+    assert drawn.words[drawn.targets].tolist() == targets.tolist()
+    assert drawn.shift[:22].eq(0).all()
+    assert drawn.shift[22:].exp().tolist() == pytest.approx([78 / 18] * 18)
+
+
+def test_drawn_words_leave_room_for_others_whatever_the_targets():
+    drawn = draw_words(torch.arange(90), vocabulary=100, count=40)
+    assert len(drawn.words) == 100  # 10 are drawn at least, and there are no more
+    assert drawn.shift.eq(0).all()
+    assert len(draw_words(torch.arange(100), vocabulary=100, count=40).words) == 100
+
+
+def test_sampled_sum_of_exponentials_is_unbiased():
+    torch.manual_seed(1)
+    logits, targets = torch.randn(200).double(), torch.tensor([150, 7])
+    sums = []
+    for _ in range(4000):
+        drawn = draw_words(targets, 200, 60)
+        sums.append((logits[drawn.words] + drawn.shift).exp().sum())
+    found, error = torch.stack(sums).mean(), torch.stack(sums).std() / 4000**0.5
+    assert abs(found - logits.exp().sum()) < 4 * error < 0.02 * found
+
+
+def test_sampled_gradients_are_those_of_the_shifted_softmax():
+    hidden, weight, bias, targets = inputs()
+    torch.manual_seed(2)
+    drawn = draw_words(targets.flatten(), WORDS, 30)
+    logits = linear(hidden, weight[drawn.words], bias[drawn.words] + drawn.shift)
+    expected = cross_entropy(logits.flatten(0, 1), drawn.targets)
+    wanted = torch.autograd.grad(expected, [hidden, weight, bias])
+    torch.manual_seed(2)
+    loss = LMLoss(30)(Projection(hidden, weight, bias), targets)
+    torch.testing.assert_close(loss, expected)
+    found = torch.autograd.grad(loss, [hidden, weight, bias])
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("sampled", [0, WORDS, WORDS + 1])
+def test_nothing_is_drawn_from_a_small_vocabulary(sampled):
+    hidden, weight, bias, targets = inputs()
+    state = torch.get_rng_state()
+    loss = LMLoss(sampled)(Projection(hidden, weight, bias), targets)
+    torch.testing.assert_close(loss, reference(hidden, weight, bias, targets)[0])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_validation_is_exact_whatever_is_sampled():
+    hidden, weight, bias, targets = inputs()
+    expected, _ = reference(hidden, weight, bias, targets)
+    with torch.no_grad():
+        loss = LMLoss(8)(Projection(hidden, weight, bias), targets)
+    torch.testing.assert_close(loss, expected.detach())

@@ -86,13 +86,13 @@ def test_wrong_direction(tmp_path):
 def test_missing(bundled):
     with refuses(
         "no language model wiki: found neither a folder wiki nor wiki-bwd, and bundled are "
-        "news-small; give --pretrained DIR, one of these names, or wt103"
+        "news-small; give --pretrained DIR, one of these names, wt103 or none"
     ):
         load_pretrained("wiki", backwards=True)
     shutil.rmtree(bundled)
     with refuses(
         "no language model wiki: found neither a folder wiki nor wiki-fwd, and bundled are none; "
-        "give --pretrained DIR, one of these names, or wt103"
+        "give --pretrained DIR, one of these names, wt103 or none"
     ):
         load_pretrained("wiki", backwards=False)
 

@@ -563,3 +563,94 @@ def test_paths_from_python(made, tmp_path):
 def test_vocabulary_begins_with_the_special_tokens(made):
     vocab = read_artifact(made["lm-fwd"].path).processor().vocab
     assert tuple(vocab[: len(SPECIAL_TOKENS)]) == SPECIAL_TOKENS
+
+
+def test_without_stage_1(made, tmp_path):
+    made_lm = stage2(made["data"], "none", tmp_path / "lm", size="tiny", rates="equal")
+    manifest = read_artifact(made_lm.path).manifest
+    assert manifest.parent is None
+    assert manifest.metrics["known_words"] == 0
+    assert manifest.config["emb_sz"] == SIZES["tiny"][0]
+    assert made_lm.metrics["after"]["perplexity"] < 0.5 * made_lm.metrics["before"]["perplexity"]
+    assert "Began from none" not in (made_lm.path / "README.md").read_text()
+
+
+def test_without_stage_2(made, tmp_path, capsys):
+    pretrained = made["wiki-fwd"]
+    result = stage3(made["data"], pretrained.path, tmp_path / "clf")
+    artifact = read_artifact(result.path)
+    assert artifact.manifest.parent == read_artifact(pretrained.path).manifest_sha256
+    assert artifact.processor().vocab == read_artifact(pretrained.path).processor().vocab
+    assert "was trained on other texts" in capsys.readouterr().out
+
+
+def test_without_stages_1_and_2(made, tmp_path):
+    result = stage3(made["data"], "none", tmp_path / "clf", size="tiny", min_freq=1)
+    artifact = read_artifact(result.path)
+    assert artifact.manifest.parent is None
+    assert "superb" in artifact.processor().vocab
+    # Words of train alone: those of valid and test are unknown to a model from scratch.
+    rows = [row for row in reviews() if row[2] == "train"]
+    assert set(artifact.processor().vocab) - set(SPECIAL_TOKENS) <= set(
+        artifact.processor().fit(text for text, _, _ in rows).vocab
+    )
+    assert evaluate.main(clf=str(result.path))[str(result.path)]["documents"] == 20
+
+
+def test_few_labels(made, tmp_path):
+    result = stage3(made["data"], made["lm-fwd"].path, tmp_path / "clf", labels=12)
+    assert result.metrics["train_texts"] == 12
+    assert result.metrics["valid"]["documents"] == 12
+    assert evaluate.main(clf=str(result.path))[str(result.path)]["documents"] == 20
+
+
+def test_few_labels_of_data_that_is_split_by_the_seed(made, tmp_path):
+    rows = [row[:2] for row in reviews(n=200) if row[1]]
+    data = write_csv(tmp_path / "all.csv", ["text", "label"], rows)
+    result = stage3(data, made["lm-fwd"].path, tmp_path / "clf", labels=40)
+    assert result.metrics["train_texts"] == 40
+    assert evaluate.main(clf=str(result.path))[str(result.path)]["documents"] > 10
+
+
+@pytest.mark.parametrize(
+    "variant", [{"unfreeze": "all"}, {"unfreeze": "last"}, {"schedule": "slanted"}]
+)
+def test_variants_train_as_long(made, tmp_path, variant):
+    result = stage3(made["data"], made["lm-fwd"].path, tmp_path / "clf", **variant)
+    artifact = read_artifact(result.path)
+    assert len(artifact.history()) == 9
+    key, value = next(iter(variant.items()))
+    assert artifact.manifest.recipe[key] == value
+    before = read_artifact(made["lm-fwd"].path).encoder()["rnn.0.weight_hh_l0"]
+    after = artifact.encoder()["rnn.0.weight_hh_l0"]
+    assert torch.equal(before, after) == (value == "last")
+
+
+def test_test_texts_of_another_data_set_are_left_out(made, tmp_path, capsys):
+    rows = reviews(n=60, seed=5, splits=("train", "valid", "test"))
+    other = write_csv(tmp_path / "other.csv", ["text", "label", "split"], rows)
+    held = [text for text, _, split in rows if split == "test"]
+    more = [[text.upper().replace(" ", "  "), "", "unsup"] for text in held]
+    data = write_csv(tmp_path / "data.csv", ["text", "label", "split"], [*reviews(), *more])
+    lm = stage2(data, made["wiki-fwd"].path, tmp_path / "lm", withhold=other)
+    assert f"{len(held)} texts are in test of {other} and are left out" in capsys.readouterr().out
+    plain = made["lm-fwd"].metrics["train_tokens"]
+    assert lm.metrics["train_tokens"] == plain
+    stage3(other, lm.path, tmp_path / "clf")  # knows that its test was left out
+    stage3(data, lm.path, tmp_path / "own")
+    assert "may be among them" not in capsys.readouterr().out
+
+
+def test_sampled_softmax_learns(made, tmp_path):
+    lm = stage2(made["data"], made["wiki-fwd"].path, tmp_path / "lm", sampled_softmax=30)
+    plain = made["lm-fwd"].metrics
+    assert lm.metrics["before"] == plain["before"]
+    assert lm.metrics["after"]["perplexity"] < 1.3 * plain["after"]["perplexity"]
+    assert lm.metrics["after"] != plain["after"]
+
+
+def test_several_corpora(made, tmp_path):
+    once = stage1(made["corpus"], tmp_path / "one")
+    twice = stage1([made["corpus"], made["corpus"]], tmp_path / "two")
+    assert twice.metrics["valid_tokens"] > 0
+    assert twice.metrics["train_tokens"] > 1.8 * once.metrics["train_tokens"]

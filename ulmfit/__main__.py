@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from ulmfit import evaluate, stage2_lm, stage3_clf
 from ulmfit.artifacts import MANIFEST, Artifact, check_output, read_artifact, read_metrics
 from ulmfit.atomic import atomic_write
 from ulmfit.baseline import NAME as BASELINE
 from ulmfit.cli import run_command
-from ulmfit.data import load_data, source_name
+from ulmfit.data import keep_labels, load_data, source_name
 from ulmfit.errors import UserError
 from ulmfit.manifest import library_versions
 from ulmfit.precision import hardware, keep_memory
@@ -99,9 +101,7 @@ def main(
 def _check(folder: Path, plan: Plan) -> None:
     """Raise before any training what a later stage, or the evaluation, would raise."""
     settings = plan.classifier
-    frame = load_data(
-        settings.data, **settings.columns(), seed=settings.seed, say=lambda line: None
-    )
+    frame = _labelled(settings)
     classes = stage3_clf.classes_of(frame)
     by_themselves = "or run python -m ulmfit.stage2_lm and ulmfit.stage3_clf by themselves"
     if not (frame["split"] == "test").any():
@@ -127,6 +127,13 @@ def _check(folder: Path, plan: Plan) -> None:
             _check_kept(
                 classifier, "classifier", settings, lambda: stage3_clf.data_fingerprint(frame)
             )
+
+
+def _labelled(settings: ClassifierSettings) -> pd.DataFrame:
+    frame = load_data(
+        settings.data, **settings.columns(), seed=settings.seed, say=lambda line: None
+    )
+    return keep_labels(frame, settings.labels, settings.seed)
 
 
 def _parent(pretrained: str, backwards: bool) -> Artifact | None:
@@ -205,9 +212,8 @@ def _kept(out: Path, plan: Plan) -> StageResult | None:
 
 
 def _evaluation(folders: list[str], settings: ClassifierSettings) -> dict[str, Any]:
-    columns = settings.columns()
-    frame = load_data(settings.data, **columns, seed=settings.seed, say=lambda line: None)
-    named = evaluate.main(clf=folders, data=settings.data, **columns)  # type: ignore[arg-type]
+    frame = _labelled(settings)
+    named = evaluate.main(clf=folders, data=settings.data, **settings.columns())  # type: ignore[arg-type]
     names = dict(zip((*DIRECTIONS, "ensemble"), named.values(), strict=True))
     labels = read_artifact(Path(folders[0])).manifest.labels
     baseline = evaluate.measure_baseline(frame, labels)

@@ -137,7 +137,7 @@ def _lineage(manifest: Manifest) -> str:
     lines = [f"- Fingerprint of the training data: `{_cell(manifest.data_fingerprint)}`"]
     if manifest.parent:
         lines.append(f"- Began from the model whose `manifest.json` has sha256 `{manifest.parent}`")
-    elif pretrained := manifest.recipe.get("pretrained"):
+    elif (pretrained := manifest.recipe.get("pretrained", "none")) != "none":
         lines.append(f"- Began from {_cell(pretrained)}")
     else:
         lines.append("- Began from random weights")

@@ -81,6 +81,49 @@ def without_test_labels(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(label=frame["label"].mask(frame["split"] == "test"))
 
 
+def keep_labels(frame: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """`frame` with labels in `count` rows of train alone, and in as many of valid at most.
+
+    Which ones is drawn from `seed`, stratified; the others become unsup. 0 keeps all.
+
+    Raises:
+        UserError: train has fewer labelled rows, or a class would be left with none.
+    """
+    if count == 0:
+        return frame
+    kept = frame.copy()
+    for split in ("train", "valid"):
+        rows = frame.index[frame["split"] == split]
+        if split == "train" and len(rows) < count:
+            raise UserError(
+                f"found {len(rows):,} labelled rows in train, expected the {count:,} of --labels "
+                "at least; lower it, or give 0 for all"
+            )
+        drawn = _proportional(frame.loc[rows, "label"], min(count, len(rows)), seed)
+        kept.loc[rows.difference(drawn), ["label", "split"]] = [None, "unsup"]
+    return kept
+
+
+def _proportional(labels: pd.Series, count: int, seed: int) -> list[int]:
+    """`count` rows, of each class its share (those of the largest remainders get one more)."""
+    rng = np.random.default_rng(seed)
+    shuffled = labels.iloc[rng.permutation(len(labels))]
+    sizes = labels.value_counts().sort_index()
+    quotas = sizes * count / len(labels)
+    counts = np.floor(quotas).astype(int)
+    largest = (quotas - counts).sort_values(ascending=False, kind="stable").index
+    counts[largest[: count - counts.sum()]] += 1
+    empty = counts.index[counts == 0]
+    if len(empty):
+        raise UserError(
+            f"of {count:,} labels drawn, the class {empty[0]!r} would get none; it has "
+            f"{sizes[empty[0]]:,} of {len(labels):,} rows: raise --labels"
+        )
+    return [
+        row for label in counts.index for row in shuffled.index[shuffled == label][: counts[label]]
+    ]
+
+
 def source_name(data: str) -> str:
     """What to call `data` in a file that may be passed on: a path without its folders."""
     return data if data in NAMES else Path(data).expanduser().resolve().name

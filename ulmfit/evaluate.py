@@ -9,7 +9,7 @@ import pandas as pd
 from ulmfit.artifacts import Artifact, read_metrics, update_metrics
 from ulmfit.baseline import tfidf_probabilities
 from ulmfit.cli import run_command
-from ulmfit.data import load_data, same_source, source_name, without_test_labels
+from ulmfit.data import keep_labels, load_data, same_source, source_name, without_test_labels
 from ulmfit.errors import UserError
 from ulmfit.metrics import classification_metrics
 from ulmfit.predict import Classifier, model_folders
@@ -100,7 +100,8 @@ def _check_split(frame: pd.DataFrame, data: str, split: str, trained: Artifact) 
         return
     from ulmfit.stage3_clf import data_fingerprint  # and with it fastai
 
-    if data_fingerprint(frame) != manifest.data_fingerprint:
+    read = keep_labels(frame, manifest.recipe.get("labels", 0), manifest.seed)
+    if data_fingerprint(read) != manifest.data_fingerprint:
         raise UserError(
             f"{data} has changed since {trained.path} was trained on it: drawn anew, split "
             f"{split} would hold texts of the training; train again, or give the data with a "

@@ -62,7 +62,7 @@ def lm_learner(
     return Learner(
         data_loaders(*loaders, device=device),
         model.to(device),
-        loss_func=LMLoss(),
+        loss_func=LMLoss(settings.sampled_softmax),
         opt_func=Adam,
         splitter=lm_groups,
         moms=MOMENTUM,

@@ -15,6 +15,7 @@ from ulmfit.awd_lstm import AWDLSTM, CLASSIFIER_DROPOUTS, LM_DROPOUTS, RNNDropou
 from ulmfit.classifier import DocumentEncoder, PoolingClassifier
 from ulmfit.errors import UserError
 from ulmfit.lm_loss import Projection
+from ulmfit.settings import EMBEDDING_RANGE
 from ulmfit.text import PAD_ID
 
 # Raised when parameters get other names or dropout draws otherwise: the checkpoint of an unfinished
@@ -110,10 +111,17 @@ def build_lm(
     """
     dropouts = LM_DROPOUTS.scaled(drop_mult)
     encoder = AWDLSTM(**config.as_dict(), pad_id=PAD_ID, dropouts=dropouts)
+    model = SequentialRNN(encoder, TiedDecoder(encoder.encoder, dropouts.output))
     if embedding_range is not None:
-        encoder.encoder.weight.data.uniform_(-embedding_range, embedding_range)
-        encoder.encoder.weight.data[PAD_ID] = 0
-    return SequentialRNN(encoder, TiedDecoder(encoder.encoder, dropouts.output))
+        random_embedding(model, embedding_range)
+    return model
+
+
+def random_embedding(model: SequentialRNN, embedding_range: float = EMBEDDING_RANGE) -> None:
+    """Draw the embedding of a model that is trained from scratch (see `build_lm`)."""
+    weight = encoder_of(model).encoder.weight.data
+    weight.uniform_(-embedding_range, embedding_range)
+    weight[PAD_ID] = 0
 
 
 def build_classifier(

@@ -13,16 +13,20 @@ from torch import Tensor
 
 from ulmfit.artifacts import Artifact, read_artifact
 from ulmfit.errors import UserError
-from ulmfit.models import EncoderConfig
+from ulmfit.models import EncoderConfig, encoder_config
 from ulmfit.stage import direction, suffix
 from ulmfit.text import TextProcessor
 
 WT103 = "wt103"
+NONE = "none"  # no pretraining: random weights
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A language model's weights, configuration and text processor; `artifact` if it has one."""
+    """A language model's weights, configuration and text processor; `artifact` if it has one.
+
+    Without pretraining, `encoder` and `head` are empty.
+    """
 
     processor: TextProcessor
     config: EncoderConfig
@@ -53,15 +57,18 @@ def _is_lm(manifest: Path) -> bool:
         return False
 
 
-def load_pretrained(name: str, backwards: bool) -> Pretrained:
+def load_pretrained(name: str, backwards: bool, size: str = "small") -> Pretrained:
     """The language model that `name` stands for, in the direction asked for.
 
     Args:
-        name: a model directory; its name without -fwd/-bwd; a bundled model; or "wt103".
+        name: a model directory; its name without -fwd/-bwd; a bundled model; "wt103"; or "none",
+            for an untrained model of `size`.
 
     Raises:
         UserError: there is no such model, it is damaged, or it reads in the other direction.
     """
+    if name == NONE:
+        return Pretrained(TextProcessor("word"), encoder_config(size, 1), size, {}, {})
     artifact = find_pretrained(name, backwards)
     if artifact is None:
         return _wt103(backwards)
@@ -84,12 +91,12 @@ def load_pretrained(name: str, backwards: bool) -> Pretrained:
 
 
 def find_pretrained(name: str, backwards: bool) -> Artifact | None:
-    """The model directory that `name` stands for, whatever its direction; None for "wt103".
+    """The model directory that `name` stands for, whatever its direction; None if it has none.
 
     Raises:
         UserError: there is no such model, or it is damaged.
     """
-    return None if name == WT103 else read_artifact(_find(name, backwards), "lm")
+    return None if name in (WT103, NONE) else read_artifact(_find(name, backwards), "lm")
 
 
 def _find(name: str, backwards: bool) -> Path:
@@ -101,7 +108,7 @@ def _find(name: str, backwards: bool) -> Path:
     raise UserError(
         f"no language model {name}: found neither a folder {name} nor {directed}, and bundled are "
         f"{', '.join(bundled_names()) or 'none'}; give --pretrained DIR, one of these names, "
-        "or wt103"
+        "wt103 or none"
     )
 
 

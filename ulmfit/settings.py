@@ -12,10 +12,12 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from ulmfit.errors import UserError
 
+EMBEDDING_RANGE = 0.5  # fastai's 0.1 gets stuck from scratch (see `models.build_lm`)
+
 
 @dataclass(frozen=True)
 class Step:
-    """One call of `fit_one_cycle`: which layer groups, how long, how fast.
+    """One cycle of the learning rate: which layer groups, how long, how fast.
 
     lr: the top group's largest learning rate, or [lowest group's, top group's] with geometric
     steps between (discriminative fine-tuning, ULMFiT section 3.2).
@@ -36,6 +38,7 @@ class _Shared:
     precision: str = "auto"  # auto, bfloat16 or float32
     batch_size: int = 64  # rows or documents of a batch
     drop_mult: float = 0.5  # factor on fastai's dropout rates
+    schedule: str = "one-cycle"  # of the rate: one-cycle, slanted (triangular), or constant
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class PretrainSettings(_Shared):
     max_tokens: int = 0  # tokens of the corpus to train on; 0 for all
     valid_documents: int = 200  # documents held out for validation
     seq_len: int = 72  # tokens through which gradients flow
-    embedding_range: float = 0.5  # the embedding is drawn from uniform(-r, r)
+    sampled_softmax: int = 0  # words that a training step's softmax covers; 0 for all
+    embedding_range: float = EMBEDDING_RANGE  # the embedding is drawn from uniform(-r, r)
     alpha: float = 2.0  # activation regularisation (AR)
     beta: float = 1.0  # temporal activation regularisation (TAR)
     clip: float = 1.0  # largest norm of the gradient; 0 for no bound
@@ -74,15 +78,19 @@ class _Data:
 class LMSettings(_Shared, _Data):
     """Stage 2."""
 
-    pretrained: str = "wiki-en-small"  # a bundled model, a model directory, or wt103
+    pretrained: str = "wiki-en-small"  # a bundled model, a directory, wt103, or none: random
+    size: str = "small"  # size of the model if --pretrained is none: small or base
     lm_text: str = "train"  # train: train + unsup; all: the texts of test, too (the book's way)
+    withhold: str = ""  # another data set, whose test texts are left out where they occur
     max_vocab: int = 60_000  # tokens of the vocabulary at most
     min_freq: int = 3  # how often a word must occur
     seq_len: int = 72  # tokens through which gradients flow
+    sampled_softmax: int = 0  # words that a training step's softmax covers; 0 for all
     alpha: float = 2.0  # activation regularisation (AR)
     beta: float = 1.0  # temporal activation regularisation (TAR)
     clip: float = 1.0  # largest norm of the gradient; 0 for no bound
     samples: int = 3  # reviews the model writes when it is trained
+    rates: str = "discriminative"  # or equal: every layer group learns at the highest rate
     steps: list[Step] = field(default_factory=list, metadata={"flag": False})  # training steps
 
 
@@ -90,9 +98,15 @@ class LMSettings(_Shared, _Data):
 class ClassifierSettings(_Shared, _Data):
     """Stage 3."""
 
+    size: str = "small"  # size of the model if --lm is none: small or base
+    max_vocab: int = 20_000  # tokens of the vocabulary at most if --lm is none
+    min_freq: int = 3  # how often a word must occur if --lm is none
     bptt: int = 72  # tokens through which gradients flow
+    labels: int = 0  # labelled texts to train on, drawn by the seed; 0 for all
     max_len: int = 1440  # a text's last tokens that are pooled
     hidden: int = 50  # units of the head's hidden layer
+    unfreeze: str = "gradual"  # gradual, step by step; all from the start; last: the head alone
+    rates: str = "discriminative"  # or equal: every layer group learns at the highest rate
     alpha: float = 2.0  # activation regularisation (AR)
     beta: float = 1.0  # temporal activation regularisation (TAR)
     steps: list[Step] = field(default_factory=list, metadata={"flag": False})  # training steps
@@ -175,14 +189,19 @@ def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
 
 _POSITIVE = (lambda value: value > 0, "more than 0")
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys(("seed", "groups", "max_tokens", "samples", "weight_decay"), _least(0)),
-    **dict.fromkeys(("alpha", "beta", "clip"), _least(0)),
+    **dict.fromkeys(
+        ("seed", "groups", "max_tokens", "samples", "weight_decay", "labels"), _least(0)
+    ),
+    **dict.fromkeys(("alpha", "beta", "clip", "sampled_softmax"), _least(0)),
     **dict.fromkeys(("batch_size", "epochs", "min_freq", "valid_documents"), _least(1)),
     **dict.fromkeys(("seq_len", "bptt", "max_len", "hidden", "div"), _least(1)),
     "precision": _one_of("auto", "bfloat16", "float32"),
     "size": _one_of("tiny", "small", "base"),
     "tokenizer": _one_of("word", "subword"),
     "lm_text": _one_of("train", "all"),
+    "schedule": _one_of("one-cycle", "slanted", "constant"),
+    "unfreeze": _one_of("gradual", "all", "last"),
+    "rates": _one_of("discriminative", "equal"),
     "max_vocab": _least(20),  # the special tokens and some words
     "embedding_range": _POSITIVE,
     "drop_mult": (lambda value: 0 <= value <= 2, "0 to 2"),  # fastai's largest rate is 0.5

@@ -1,7 +1,8 @@
 """Stage 1: pretrain an AWD-LSTM language model on general text (ULMFiT section 3.1)."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from ulmfit.history import History
 from ulmfit.lm import lm_learner, lm_loaders, measure_lm, unigram_entropy
 from ulmfit.models import build_lm, encoder_config
 from ulmfit.readers import read_file, read_folder
+from ulmfit.schedules import steps_of
 from ulmfit.settings import PretrainSettings, load_settings
 from ulmfit.stage import Finished, StageResult, fingerprint, identity, save, set_up
 from ulmfit.text import TextProcessor, make_vocab
@@ -27,7 +29,7 @@ _STUCK = 0.97
 
 @settings_flags(PretrainSettings)
 def main(
-    corpus: str | None = None,  # texts: a parquet, csv, tsv or jsonl file, or a folder of .txt
+    corpus: Annotated[str, {"nargs": "+"}] = "",  # parquet, csv, tsv, jsonl files, .txt folders
     out: str | None = None,  # model directory to write
     recipe: str = "demo",  # table of stages/stage1_pretrain.toml
     backwards: bool = False,  # read each document from its end
@@ -38,11 +40,12 @@ def main(
 ) -> StageResult:
     """Pretrain a language model on general text and write it as a model directory."""
     settings = load_settings(PretrainSettings, recipe, overrides)
-    if corpus is None or out is None:
+    if not corpus or out is None:
         raise UserError("both --corpus PATH and --out DIR are needed; --help explains them")
     target = Path(out)
     check_output(target, overwrite)
-    texts = read_corpus(Path(corpus), text_col)
+    paths = [corpus] if isinstance(corpus, (str, Path)) else corpus
+    texts = read_corpora([Path(path) for path in paths], text_col)
     place = set_up(settings)
     processor, train, valid = prepare(texts, settings)
     config = encoder_config(settings.size, len(processor.vocab))
@@ -57,11 +60,12 @@ def main(
     data = fingerprint([train.ids, valid.ids])
     run = Run(
         lm_learner(model, loaders, settings, place.device, place.dtype),
-        settings.steps,
+        steps_of(settings),
         checkpoint_path(target),
         identity(settings, backwards, data, None),
         History(print),
         afresh=overwrite,
+        schedule=settings.schedule,
     )
     history = run.fit()
     measured = measure_lm(model, loaders[1], place.device, place.dtype)
@@ -97,6 +101,11 @@ def main(
     run.discard()
     print(f"perplexity {measured['perplexity']:.1f} on held-out documents; wrote {target}")
     return result
+
+
+def read_corpora(paths: Sequence[Path], text_col: str) -> pd.Series:
+    """The texts of files and folders, one after the other; raises as `read_corpus`."""
+    return pd.concat([read_corpus(path, text_col) for path in paths], ignore_index=True)
 
 
 def read_corpus(path: Path, text_col: str) -> pd.Series:

@@ -1,6 +1,7 @@
 """Stage 2: fine-tune the language model on in-domain text (ULMFiT section 3.2)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
 from ulmfit.data import load_data, without_test_labels
+from ulmfit.duplicates import normalise
 from ulmfit.errors import UserError
 from ulmfit.generate import generate
 from ulmfit.history import History
@@ -25,7 +27,8 @@ from ulmfit.models import (
     vocabulary_overlap,
 )
 from ulmfit.pretrained import Pretrained, load_pretrained
-from ulmfit.settings import LMSettings, load_settings
+from ulmfit.schedules import steps_of
+from ulmfit.settings import EMBEDDING_RANGE, LMSettings, load_settings
 from ulmfit.stage import (
     Finished,
     StageResult,
@@ -57,7 +60,7 @@ def main(
     target = Path(out or Path("models", recipe, f"lm-{suffix(backwards)}"))
     check_output(target, overwrite)
     frame = read_frame(settings)
-    pretrained = load_pretrained(settings.pretrained, backwards)
+    pretrained = load_pretrained(settings.pretrained, backwards, settings.size)
     place = set_up(settings)
     processor, train, valid = prepare(frame, pretrained.processor, settings)
     model, config = adapt(pretrained, processor, settings)
@@ -73,11 +76,12 @@ def main(
     parent = pretrained.artifact
     run = Run(
         learner,
-        settings.steps,
+        steps_of(settings),
         checkpoint_path(target),
         identity(settings, backwards, tokens, parent.manifest_sha256 if parent else None),
         History(print),
         afresh=overwrite,
+        schedule=settings.schedule,
     )
     before = measure_lm(model, loaders[1], place.device, place.dtype)
     print(f"perplexity before: {before['perplexity']:.1f} on {len(valid):,} held-out texts")
@@ -113,7 +117,7 @@ def main(
             # Stage 3 asks whether the texts of its test split were read.
             extra_config={
                 "texts": texts_fingerprint(frame["text"]),
-                "withheld": texts_fingerprint(frame.loc[~_read(frame, settings.lm_text), "text"]),
+                "withheld": _fingerprints_of_unread(frame, settings),
             },
         ),
         target,
@@ -131,13 +135,39 @@ def read_frame(settings: LMSettings, say: Callable[[str], None] = print) -> pd.D
     frame = load_data(
         settings.data, **settings.columns(), seed=settings.seed, labels_required=False, say=say
     )
-    return without_test_labels(frame)
+    frame = without_test_labels(frame)
+    return _withhold(frame, settings, say) if settings.withhold else frame
+
+
+def _withhold(
+    frame: pd.DataFrame, settings: LMSettings, say: Callable[[str], None]
+) -> pd.DataFrame:
+    """`frame` with the texts of another data set's test split in a split that nobody reads."""
+    others = set(map(normalise, withheld_texts(settings)))
+    found = frame["text"].map(lambda text: normalise(text) in others)
+    say(f"{int(found.sum()):,} texts are in test of {settings.withhold} and are left out")
+    return frame.assign(split=frame["split"].mask(found & (frame["split"] != "test"), "withheld"))
+
+
+def withheld_texts(settings: LMSettings) -> pd.Series:
+    """The test texts of the data set that `settings.withhold` names."""
+    frame = load_data(
+        settings.withhold, seed=settings.seed, labels_required=False, say=lambda line: None
+    )
+    return frame.loc[frame["split"] == "test", "text"]
 
 
 def data_fingerprint(frame: pd.DataFrame, lm_text: str) -> str:
     """sha256 over the texts that a language model is trained and validated on."""
     read = frame[_read(frame, lm_text)]
     return fingerprint(zip(read["text"], read["split"], strict=True))
+
+
+def _fingerprints_of_unread(frame: pd.DataFrame, settings: LMSettings) -> list[str]:
+    sets = [withheld_texts(settings)] if settings.withhold else []
+    if settings.lm_text == "train":
+        sets.insert(0, frame.loc[frame["split"] == "test", "text"])
+    return [texts_fingerprint(texts) for texts in sets]
 
 
 def _read(frame: pd.DataFrame, lm_text: str) -> pd.Series:
@@ -179,8 +209,9 @@ def adapt(
     pretrained: Pretrained, processor: TextProcessor, settings: LMSettings
 ) -> tuple[Any, EncoderConfig]:
     """The pretrained model over the vocabulary of the domain."""
-    old = pretrained.config
-    config = EncoderConfig(len(processor.vocab), old.emb_sz, old.n_hid, old.n_layers)
+    config = replace(pretrained.config, vocab_sz=len(processor.vocab))
+    if not pretrained.encoder:
+        return build_lm(config, settings.drop_mult, EMBEDDING_RANGE), config
     encoder, head = remap_vocabulary(
         pretrained.encoder, pretrained.head, pretrained.processor.vocab, processor.vocab
     )

@@ -10,32 +10,31 @@ from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import Adam
 
-from ulmfit.artifacts import Artifact, check_output, read_artifact
+from ulmfit.artifacts import check_output
 from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
-from ulmfit.data import load_data, same_source, without_test_labels
+from ulmfit.data import keep_labels, load_data, without_test_labels
 from ulmfit.errors import UserError
 from ulmfit.history import History
 from ulmfit.inference import predict_probabilities
 from ulmfit.learner import MOMENTUM, Autocast, HoleReturner, data_loaders
 from ulmfit.loaders import ClassifierLoader
 from ulmfit.metrics import classification_metrics
-from ulmfit.models import EncoderConfig, build_classifier, classifier_groups, load_encoder
+from ulmfit.models import build_classifier, classifier_groups
+from ulmfit.schedules import steps_of
 from ulmfit.settings import ClassifierSettings, load_settings
 from ulmfit.stage import (
     Finished,
     StageResult,
     Workplace,
-    direction,
     fingerprint,
     identity,
     save,
     set_up,
     suffix,
-    texts_fingerprint,
 )
-from ulmfit.text import TextProcessor
+from ulmfit.start import Start, check_lm_texts, read_start
 from ulmfit.training import Run
 
 
@@ -49,7 +48,7 @@ class Labelled(NamedTuple):
 @settings_flags(ClassifierSettings)
 def main(
     recipe: str = "demo",  # table of stages/stage3_clf.toml
-    lm: str | None = None,  # stage 2's directory (default: models/<recipe>/lm-fwd or -bwd)
+    lm: str | None = None,  # a language model's directory, a bundled one's name, or none: random
     out: str | None = None,  # model directory to write (default: models/<recipe>/clf-fwd or -bwd)
     backwards: bool = False,  # read each text from its end
     half: bool = False,  # store the weights in half precision
@@ -60,17 +59,18 @@ def main(
     settings = load_settings(ClassifierSettings, recipe, overrides)
     target = Path(out or Path("models", recipe, f"clf-{suffix(backwards)}"))
     check_output(target, overwrite)
-    parent = read_lm(Path(lm or Path("models", recipe, f"lm-{suffix(backwards)}")), backwards)
-    processor = parent.processor()
+    start = read_start(lm, Path("models", recipe, f"lm-{suffix(backwards)}"), backwards, settings)
     frame = without_test_labels(load_data(settings.data, **settings.columns(), seed=settings.seed))
-    check_lm_texts(parent, frame, settings)
-    classes, train, valid = prepare(frame, processor, backwards)
+    if start.parent:
+        check_lm_texts(start.parent, frame, settings)
+    frame = keep_labels(frame, settings.labels, settings.seed)
+    classes, train, valid = prepare(frame, start, settings, backwards)
     place = set_up(settings)
-    config = EncoderConfig.from_dict(parent.manifest.config, parent.path)
+    config = start.config()
     model = build_classifier(
         config, len(classes), settings.drop_mult, settings.bptt, settings.max_len, settings.hidden
     )
-    load_encoder(model, parent.encoder(), parent.path)
+    start.load_into(model)
     cut = int((train.corpus.lengths > settings.max_len).sum())
     print(
         f"classifier of {', '.join(classes)} from {len(train.labels):,} labelled texts, "
@@ -80,11 +80,12 @@ def main(
     trained_on = data_fingerprint(frame)
     run = Run(
         classifier_learner(model, train, valid, settings, place),
-        settings.steps,
+        steps_of(settings),
         checkpoint_path(target),
-        identity(settings, backwards, trained_on, parent.manifest_sha256),
+        identity(settings, backwards, trained_on, start.parent_hash),
         History(print),
         afresh=overwrite,
+        schedule=settings.schedule,
     )
     history = run.fit()
     probabilities = predict_probabilities(model, valid.corpus, place.device, place.dtype)
@@ -94,14 +95,14 @@ def main(
             kind="classifier",
             model=model,
             config=config,
-            processor=processor,
+            processor=start.processor,
             settings=settings,
-            size=parent.manifest.size,
+            size=start.size,
             backwards=backwards,
             data_fingerprint=trained_on,
             history=history,
             metrics={"valid": measured, "train_texts": len(train.labels), "texts_cut": cut},
-            parent=parent,
+            parent=start.parent,
             labels=classes,
             extra_config={"max_len": settings.max_len, "hidden": settings.hidden},
         ),
@@ -113,54 +114,6 @@ def main(
     run.discard()
     print(f"accuracy {measured['accuracy']:.4f} on {len(valid.labels):,} held-out; wrote {target}")
     return result
-
-
-def read_lm(path: Path, backwards: bool) -> Artifact:
-    """The language model that the classifier starts from.
-
-    Raises:
-        UserError: it is missing, damaged, no language model, or reads in the other direction.
-    """
-    if not path.is_dir():
-        raise UserError(
-            f"no language model in {path}; write one with python -m ulmfit.stage2_lm"
-            f"{' --backwards' if backwards else ''}, or name another with --lm DIR"
-        )
-    artifact = read_artifact(path, "lm")
-    if artifact.manifest.direction != direction(backwards):
-        raise UserError(
-            f"{path} is a {artifact.manifest.direction} language model, expected a "
-            f"{direction(backwards)} one; "
-            + ("leave out --backwards" if backwards else "add --backwards")
-            + " or name the other model with --lm"
-        )
-    return artifact
-
-
-def check_lm_texts(parent: Artifact, frame: pd.DataFrame, settings: ClassifierSettings) -> None:
-    """Refuse a language model that read the texts of test though it was to leave them out.
-
-    A model of other texts is welcome; whether some of them are in test is not known then.
-    """
-    test = frame.loc[frame["split"] == "test", "text"]
-    config, recipe = parent.manifest.config, parent.manifest.recipe
-    if test.empty or config.get("withheld") == texts_fingerprint(test):
-        return
-    same_texts = config.get("texts") == texts_fingerprint(frame["text"])
-    # The same source with other rows than then: where they were drawn, test is another one, too.
-    redrawn = (
-        "test" in frame.attrs["drawn"]
-        and same_source(settings.data, str(recipe.get("data")))
-        and settings.text_col == recipe.get("text_col")
-    )
-    if not (same_texts or redrawn):
-        print(f"{parent.path} was trained on other texts; those of test may be among them")
-    elif recipe.get("lm_text") != "all":
-        raise UserError(
-            f"{parent.path} has read texts that are in test now: the data has changed since, or "
-            "was split by another --seed, --label-col or --split-col; run stage 2 again with what "
-            "stage 3 is given, or with --lm-text all if test may be read"
-        )
 
 
 def data_fingerprint(frame: pd.DataFrame) -> str:
@@ -185,12 +138,13 @@ def classes_of(frame: pd.DataFrame) -> list[str]:
 
 
 def prepare(
-    frame: pd.DataFrame, processor: TextProcessor, backwards: bool
+    frame: pd.DataFrame, start: Start, settings: ClassifierSettings, backwards: bool
 ) -> tuple[list[str], Labelled, Labelled]:
     """Classes in alphabetical order, and the labelled documents to train and validate on."""
-    classes = classes_of(frame)
+    classes, processor = classes_of(frame), start.processor
     tokenized = tokenize_texts(frame["text"], processor, cache_folder())
     splits, labels = frame["split"].to_numpy(), frame["label"]
+    start.choose_vocabulary(tokenized, np.flatnonzero(splits == "train"), settings)
     numbers = {label: i for i, label in enumerate(classes)}
 
     def labelled(split: str) -> Labelled:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fastai.callback.schedule  # noqa: F401 - gives Learner its fit_one_cycle
+import numpy as np
 import torch
 from fastai.callback.core import Callback, CancelEpochException
+from fastai.callback.schedule import ParamScheduler
 from fastai.learner import Learner
 from torch import Tensor
 
@@ -26,6 +27,7 @@ from ulmfit.checkpoint import (
 from ulmfit.errors import UserError
 from ulmfit.history import History
 from ulmfit.models import encoder_of
+from ulmfit.schedules import courses
 from ulmfit.settings import Step
 
 _MINUTES_BETWEEN_CHECKPOINTS = 5.0
@@ -39,6 +41,7 @@ class Run:
 
     identity: settings, data and parent; a checkpoint of another identity is refused.
     afresh: begin anew beside a checkpoint that is damaged or of another run.
+    schedule: how the learning rate moves over each step (see `courses`).
     spent_before: seconds of training before an interruption, once `fit` found its checkpoint.
     """
 
@@ -50,6 +53,7 @@ class Run:
     say: Callable[[str], None] = print
     minutes: float = _MINUTES_BETWEEN_CHECKPOINTS
     afresh: bool = False
+    schedule: str = "one-cycle"
     spent_before: float = 0.0
 
     def fit(self) -> list[dict[str, Any]]:
@@ -121,15 +125,15 @@ class Run:
             restore_optimizer(learn.opt, resumed[0], resumed[1]["optimizer"])
         self.history.begin_step(number + 1)
         keeper = _CheckpointKeeper(self, number, resumed, interrupted)
+        scheduler = ParamScheduler(courses(self.schedule, self._rates(step), step, learn.moms))
         with learn.no_logging(), learn.no_bar():
-            learn.fit_one_cycle(
-                step.epochs,
-                lr_max=slice(*step.lr) if isinstance(step.lr, (list, tuple)) else step.lr,
-                div=step.div,
-                pct_start=step.pct_start,
-                wd=step.weight_decay,
-                cbs=[self.history, keeper],
-            )
+            learn.fit(step.epochs, wd=step.weight_decay, cbs=[scheduler, self.history, keeper])
+
+    def _rates(self, step: Step) -> np.ndarray:
+        """The highest learning rate of each layer group."""
+        optimizer = self.learn.opt
+        optimizer.set_hyper("lr", slice(*step.lr) if isinstance(step.lr, list) else step.lr)
+        return np.array([hyper["lr"] for hyper in optimizer.hypers])
 
 
 class _CheckpointKeeper(Callback):

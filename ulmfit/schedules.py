@@ -1,0 +1,65 @@
+"""Which layers learn when, how fast, and how the rate moves: a recipe's steps and their variants.
+
+The variants are those of the paper's ablations (ULMFiT section 5): what each part is worth.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from fastai.callback.schedule import SchedLin, combine_scheds, combined_cos
+
+from ulmfit.settings import ClassifierSettings, LMSettings, PretrainSettings, Step
+
+# The slanted triangle's part in which the rate rises, and how much smaller the lowest rate is than
+# the highest (ULMFiT section 3.2).
+_CUT, _RATIO = 0.1, 32
+
+Course = Callable[[float], Any]  # a hyper-parameter by the share of the step that is done
+
+
+def steps_of(settings: PretrainSettings | LMSettings | ClassifierSettings) -> list[Step]:
+    """The recipe's steps as `unfreeze` and `rates` want them; the number of epochs stays."""
+    steps = list(settings.steps)
+    if isinstance(settings, ClassifierSettings):
+        epochs = sum(step.epochs for step in steps)
+        if settings.unfreeze == "all":
+            steps = [replace(steps[-1], epochs=epochs, groups=0)]
+        elif settings.unfreeze == "last":
+            steps = [replace(steps[0], epochs=epochs, groups=1)]
+    if not isinstance(settings, PretrainSettings) and settings.rates == "equal":
+        steps = [replace(step, lr=_highest(step.lr)) for step in steps]
+    return steps
+
+
+def _highest(lr: float | list[float]) -> float:
+    return lr[-1] if isinstance(lr, list) else lr
+
+
+def courses(
+    schedule: str, rates: np.ndarray, step: Step, momentum: tuple[float, float, float]
+) -> dict[str, Course]:
+    """Learning rate and momentum over a step, for fastai's `ParamScheduler`.
+
+    Args:
+        schedule: "one-cycle" (fastai's `fit_one_cycle`); "slanted", slanted triangular (ULMFiT
+            section 3.2); or "constant".
+        rates: the highest learning rate of each layer group, shape (groups,).
+        momentum: at the start, at the highest rate and at the end of one cycle; the other
+            schedules keep that at the highest rate.
+    """
+    if schedule == "one-cycle":
+        return {
+            "lr": combined_cos(step.pct_start, rates / step.div, rates, rates / 1e5),
+            "mom": combined_cos(step.pct_start, *momentum),
+        }
+    steady = {"mom": _always(momentum[1])}
+    if schedule == "constant":
+        return {"lr": _always(rates), **steady}
+    rising, falling = SchedLin(rates / _RATIO, rates), SchedLin(rates, rates / _RATIO)
+    return {"lr": combine_scheds([_CUT, 1 - _CUT], [rising, falling]), **steady}
+
+
+def _always(value: Any) -> Course:
+    return lambda done: value
