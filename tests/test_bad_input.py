@@ -298,13 +298,13 @@ MODEL_COMMANDS = {
     ],
 )
 def test_missing_model(fails, monkeypatch, command, line):
-    monkeypatch.setattr("ulmfit.pretrained.bundled_names", lambda: ["wiki"])
+    monkeypatch.setattr("ulmfit.bundled.names", lambda kind: ["wiki"])
     main, arguments, _ = MODEL_COMMANDS[command]
     fails(main, arguments.format("gone"), line)
 
 
 def test_missing_bundled_model_of_all_stages(fails, monkeypatch):
-    monkeypatch.setattr("ulmfit.pretrained.bundled_names", lambda: [])
+    monkeypatch.setattr("ulmfit.bundled.names", lambda kind: [])
     fails(
         __main__.main,
         "--data good.csv --pretrained gone --out new",
@@ -523,7 +523,6 @@ def test_labels_that_the_classifier_does_not_know(fails):
 def test_no_model_and_no_text(fails):
     line = "no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes"
     fails(evaluate.main, "", line)
-    fails(predict.main, "--text A", line)
     line = "no model given; --lm DIR names a language model, as stage 2 writes it"
     fails(generate.main, "", line)
     line = "both --corpus PATH and --out DIR are needed; --help explains them"

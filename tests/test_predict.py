@@ -14,6 +14,7 @@ import pytest
 import torch
 from tiny_models import TEXTS, WORDS, refuses, write_classifier, write_lm
 
+from ulmfit import bundled
 from ulmfit.atomic import atomic_write
 from ulmfit.corpus import tokenize_texts
 from ulmfit.errors import UserError
@@ -394,9 +395,37 @@ def test_an_interruption_leaves_nothing_behind(folders, tmp_path, monkeypatch, e
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", target.name]
 
 
-def test_no_model():
-    with refuses("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes"):
-        main(text="good")
+@pytest.fixture
+def bundled_pair(tmp_path, monkeypatch):
+    """Bundled models: the default classifier in both directions."""
+    for direction, backwards in (("fwd", False), ("bwd", True)):
+        write_classifier(
+            tmp_path / f"imdb-small-{direction}", backwards=backwards, seed=int(backwards)
+        )
+    monkeypatch.setattr("ulmfit.bundled.folder", lambda: tmp_path)
+    return [str(tmp_path / f"imdb-small-{direction}") for direction in ("fwd", "bwd")]
+
+
+def test_no_model_is_the_bundled_ensemble(bundled_pair, capsys):
+    found = main(text="good film")
+    said = "with the bundled imdb-small; --clf DIR [DIR ...] names other classifiers"
+    assert capsys.readouterr().out.startswith(said)
+    assert found == main(clf=bundled_pair, text="good film")
+    assert "bundled" not in capsys.readouterr().out.removeprefix(said)
+
+
+def test_bundled_by_name(bundled_pair):
+    both, one = Classifier.load("imdb-small"), Classifier.load("imdb-small-bwd")
+    assert [str(model.artifact.path) for model in both.models] == bundled_pair
+    assert [str(model.artifact.path) for model in one.models] == bundled_pair[1:]
+    assert bundled.model_folders(["imdb-small", "elsewhere"]) == [*bundled_pair, "elsewhere"]
+
+
+def test_directory_goes_before_a_bundled_one(bundled_pair, tmp_path, monkeypatch):
+    own = tmp_path / "own"
+    write_classifier(own / "imdb-small")
+    monkeypatch.chdir(own)
+    assert bundled.model_folders("imdb-small") == ["imdb-small"]
 
 
 @pytest.mark.parametrize("arguments", [{}, {"text": "good", "input": "a.csv"}])

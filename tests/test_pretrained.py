@@ -10,16 +10,16 @@ from fastai.text.models.awdlstm import AWD_LSTM, awd_lstm_lm_config
 from fastai.text.models.core import get_language_model
 from tiny_models import refuses, widen, write_classifier, write_lm
 
-from ulmfit import pretrained
+from ulmfit import bundled, pretrained
 from ulmfit.models import EncoderConfig, build_lm, load_encoder, load_head
-from ulmfit.pretrained import bundled_names, load_pretrained, read_string_list, read_wt103
+from ulmfit.pretrained import load_pretrained, read_string_list, read_wt103
 from ulmfit.rules import SPECIAL_TOKENS
 
 NO_LIST = "the vocabulary's pickle is no list of strings"
 
 
 @pytest.fixture
-def bundled(tmp_path, monkeypatch):
+def models(tmp_path, monkeypatch):
     """A folder of bundled models: a language model in both directions and a classifier."""
     folder = tmp_path / "bundled"
     write_lm(folder / "news-small-fwd")
@@ -27,7 +27,7 @@ def bundled(tmp_path, monkeypatch):
     write_classifier(folder / "imdb-small-fwd")
     (folder / "broken-fwd").mkdir()
     (folder / "broken-fwd" / "manifest.json").write_text("[")
-    monkeypatch.setattr(pretrained, "bundled_folder", lambda: folder)
+    monkeypatch.setattr("ulmfit.bundled.folder", lambda: folder)
     return folder
 
 
@@ -53,15 +53,16 @@ def test_name_without_direction(tmp_path):
     assert load_pretrained(name, backwards=True).artifact.path == backward
 
 
-def test_bundled_by_name(bundled):
-    assert bundled_names() == ["news-small"]
+def test_bundled_by_name(models):
+    assert bundled.names(bundled.LANGUAGE_MODEL) == ["news-small"]
+    assert bundled.names(bundled.CLASSIFIER) == ["imdb-small"]
     forward = load_pretrained("news-small", backwards=False).artifact
     backward = load_pretrained("news-small", backwards=True).artifact
-    assert (forward.path, backward.path) == (bundled / "news-small-fwd", bundled / "news-small-bwd")
+    assert (forward.path, backward.path) == (models / "news-small-fwd", models / "news-small-bwd")
     assert load_pretrained("news-small-bwd", backwards=True).artifact == backward
 
 
-def test_directory_goes_before_a_bundled_one(bundled, tmp_path, monkeypatch):
+def test_directory_goes_before_a_bundled_one(models, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_lm(tmp_path / "news-small-fwd", seed=5)
     path = load_pretrained("news-small", backwards=False).artifact.path
@@ -83,13 +84,13 @@ def test_wrong_direction(tmp_path):
         load_pretrained(str(backward), backwards=False)
 
 
-def test_missing(bundled):
+def test_missing(models):
     with refuses(
         "no language model wiki: found neither a folder wiki nor wiki-bwd, and bundled are "
         "news-small; give --pretrained DIR, one of these names, wt103 or none"
     ):
         load_pretrained("wiki", backwards=True)
-    shutil.rmtree(bundled)
+    shutil.rmtree(models)
     with refuses(
         "no language model wiki: found neither a folder wiki nor wiki-fwd, and bundled are none; "
         "give --pretrained DIR, one of these names, wt103 or none"
@@ -97,9 +98,9 @@ def test_missing(bundled):
         load_pretrained("wiki", backwards=False)
 
 
-def test_classifier_is_no_language_model(bundled):
+def test_classifier_is_no_language_model(models):
     with refuses(
-        f"{bundled / 'imdb-small-fwd'} holds a classifier, an LM was expected; stage 2 writes "
+        f"{models / 'imdb-small-fwd'} holds a classifier, an LM was expected; stage 2 writes "
         "LMs: python -m ulmfit.stage2_lm"
     ):
         load_pretrained("imdb-small", backwards=False)
@@ -170,7 +171,7 @@ def test_wt103_by_name(tmp_path, monkeypatch, backwards):
     assert asked == [(urls.WT103_BWD if backwards else urls.WT103_FWD, "model")]
 
 
-def test_offline(monkeypatch, bundled):
+def test_offline(monkeypatch, models):
     def untar_data(url, c_key):
         raise ConnectionError("no route")
 

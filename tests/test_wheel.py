@@ -35,15 +35,15 @@ def installed(tmp_path_factory):
 @pytest.mark.slow
 def test_recipes_and_models_come_along(installed, tmp_path):
     code = (
-        "from ulmfit import settings, pretrained\n"
+        "from ulmfit import bundled, settings, pretrained\n"
         "print(settings.recipe_names(settings.LMSettings))\n"
-        "print(*pretrained.bundled_names(), pretrained.bundled_folder())\n"
+        "print(*bundled.names('lm'), *bundled.names('classifier'), bundled.folder())\n"
         "print(len(pretrained.load_pretrained('wiki-en-small', backwards=True).processor.vocab))\n"
     )
     out = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(installed))
     recipes, bundled, words = out.splitlines()
     assert "demo" in recipes
-    assert bundled == f"wiki-en-small {installed / 'ulmfit' / 'bundled'}"
+    assert bundled == f"imdb-lm-small wiki-en-small imdb-small {installed / 'ulmfit' / 'bundled'}"
     assert int(words) == 20_000
 
 

@@ -6,19 +6,20 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 
+from ulmfit import bundled
 from ulmfit.artifacts import Artifact, read_metrics, update_metrics
 from ulmfit.baseline import tfidf_probabilities
 from ulmfit.cli import run_command
 from ulmfit.data import keep_labels, load_data, same_source, source_name, without_test_labels
 from ulmfit.errors import UserError
 from ulmfit.metrics import classification_metrics
-from ulmfit.predict import Classifier, model_folders
+from ulmfit.predict import Classifier
 
 SPLITS = ("train", "valid", "test")
 
 
 def main(
-    clf: Annotated[str, {"nargs": "+"}] = "",  # classifiers' directories: one, or an ensemble
+    clf: Annotated[str, {"nargs": "+"}] = "",  # classifiers' directories, or a bundled name
     data: str | None = None,  # data set: a name or a path (default: the first classifier's)
     split: str = "test",  # train, valid or test
     text_col: str | None = None,  # column of the texts, where --data is a file
@@ -38,7 +39,7 @@ def main(
     from ulmfit.precision import keep_memory  # and with it torch
 
     keep_memory()
-    folders = model_folders(clf)
+    folders = bundled.model_folders(clf)
     classifier = Classifier.load(*folders, precision=precision)
     manifest = classifier.models[0].artifact.manifest
     columns: dict[str, Any] = {"text_col": text_col, "label_col": label_col, "split_col": split_col}

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ulmfit import bundled
 from ulmfit.artifacts import Artifact, read_artifact
 from ulmfit.cli import run_command
 from ulmfit.errors import UserError
@@ -117,7 +118,7 @@ def load_lm(artifact: Artifact) -> tuple[Any, TextProcessor]:
 
 
 def main(
-    lm: str | None = None,  # model directory of a language model
+    lm: str | None = None,  # model directory of a language model, or a bundled one's name
     prompt: str = "",  # text to continue; a backward model leads up to it
     n: int = 3,  # how many texts
     words: int = 60,  # words (tokens) to write for each
@@ -132,7 +133,7 @@ def main(
     if n < 1 or words < 1:
         raise UserError(f"--n is {n} and --words is {words}, expected at least 1 each")
     sampling = Sampling(temperature, top_k, top_p)
-    artifact = read_artifact(Path(lm), "lm")
+    artifact = read_artifact(Path(bundled.model_folders(lm)[0]), "lm")  # of two, the forward one
     model, processor = load_lm(artifact)
     backwards = artifact.manifest.direction == "backward"
     texts = generate(

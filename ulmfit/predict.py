@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
+from ulmfit import bundled
 from ulmfit.artifacts import check_pair, read_artifact
 from ulmfit.atomic import check_parent
 from ulmfit.cli import run_command
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ulmfit.corpus import TokenizedTexts
     from ulmfit.inference import LoadedModel
 
-Paths = str | Path | Sequence[str | Path]
+DEFAULT = bundled.DEFAULT_CLASSIFIER
 
 
 class Classifier:
@@ -37,7 +38,7 @@ class Classifier:
 
     @classmethod
     def load(cls, *folders: str | Path, precision: str = "auto") -> "Classifier":
-        """The classifiers of model directories, as an ensemble.
+        """The classifiers of model directories, or of a bundled one's name, as an ensemble.
 
         Args:
             precision: "float32" gives a text the same prediction alone and in any batch (to
@@ -50,7 +51,8 @@ class Classifier:
         """
         if not folders:
             raise UserError("no model given; name at least one classifier's directory")
-        artifacts = [read_artifact(Path(folder), "classifier") for folder in folders]
+        paths = bundled.model_folders(folders)
+        artifacts = [read_artifact(Path(path), "classifier") for path in paths]
         check_pair(artifacts)
         from ulmfit.inference import LoadedModel
 
@@ -104,7 +106,7 @@ def _plain(text: Any) -> str:
 
 
 def main(
-    clf: Annotated[str, {"nargs": "+"}] = "",  # classifiers' directories: one, or an ensemble
+    clf: Annotated[str, {"nargs": "+"}] = DEFAULT,  # classifiers' directories, or a bundled name
     text: str | None = None,  # a text to classify
     input: str | None = None,  # a csv, tsv, jsonl or parquet file of texts
     output: str | None = None,  # file to write: every column of --input and the predictions
@@ -116,8 +118,6 @@ def main(
 
     Returns the probability of each class, or the path of the file that was written.
     """
-    if not clf:
-        raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
     if (text is None) == (input is None):
         raise UserError("give either --text TEXT or --input FILE with --output FILE")
     if text is not None:
@@ -132,8 +132,11 @@ def main(
     return path
 
 
-def _load(clf: Paths, precision: str) -> Classifier:
-    classifier = Classifier.load(*model_folders(clf), precision=precision)
+def _load(clf: bundled.Paths, precision: str) -> Classifier:
+    folders = bundled.model_folders(clf)
+    if clf == DEFAULT:
+        print(f"with the bundled {DEFAULT}; --clf DIR [DIR ...] names other classifiers")
+    classifier = Classifier.load(*folders, precision=precision)
     from ulmfit.precision import keep_memory
 
     keep_memory()
@@ -147,11 +150,6 @@ def _classify_text(classifier: Classifier, text: str) -> dict[str, float]:
         print(f"{label:>12} {probability:.3f}")
     print(f"{'label':>12} {max(found, key=found.__getitem__)}")
     return found
-
-
-def model_folders(clf: Paths) -> list[str]:
-    """What --clf takes, from Python also a single directory or a `Path`."""
-    return [str(folder) for folder in ([clf] if isinstance(clf, (str, Path)) else clf)]
 
 
 def _input_table(path: Path, text_col: str) -> Table:

@@ -1,7 +1,6 @@
 """Language models to start from: a model directory, a bundled one by name, or fast.ai's wt103."""
 
 import io
-import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ulmfit import bundled
 from ulmfit.artifacts import Artifact, read_artifact
 from ulmfit.errors import UserError
 from ulmfit.models import EncoderConfig, encoder_config
@@ -34,27 +34,6 @@ class Pretrained:
     encoder: Mapping[str, Tensor]
     head: Mapping[str, Tensor]
     artifact: Artifact | None = None
-
-
-def bundled_folder() -> Path:
-    """Where the bundled models lie: in the installed package, or in the checkout's models/."""
-    package = Path(__file__).parent
-    inside = package / "bundled"
-    return inside if inside.is_dir() else package.parent / "models"
-
-
-def bundled_names() -> list[str]:
-    """Bundled language models, without -fwd and -bwd."""
-    manifests = bundled_folder().glob("*-fwd/manifest.json")
-    found = [path.parent.name for path in manifests if _is_lm(path)]
-    return sorted(name.removesuffix("-fwd") for name in found)
-
-
-def _is_lm(manifest: Path) -> bool:
-    try:
-        return json.loads(manifest.read_bytes())["kind"] == "lm"
-    except (OSError, ValueError, KeyError, TypeError):  # what is no model is not offered
-        return False
 
 
 def load_pretrained(name: str, backwards: bool, size: str = "small") -> Pretrained:
@@ -101,15 +80,19 @@ def find_pretrained(name: str, backwards: bool) -> Artifact | None:
 
 def _find(name: str, backwards: bool) -> Path:
     directed = f"{name}-{suffix(backwards)}"
-    candidates = [Path(name), Path(directed), bundled_folder() / name, bundled_folder() / directed]
+    candidates = [Path(name), Path(directed), bundled.folder() / name, bundled.folder() / directed]
     for candidate in candidates:
         if candidate.is_dir():
             return candidate
     raise UserError(
         f"no language model {name}: found neither a folder {name} nor {directed}, and bundled are "
-        f"{', '.join(bundled_names()) or 'none'}; give --pretrained DIR, one of these names, "
+        f"{', '.join(_bundled()) or 'none'}; give --pretrained DIR, one of these names, "
         "wt103 or none"
     )
+
+
+def _bundled() -> list[str]:
+    return bundled.names(bundled.LANGUAGE_MODEL)
 
 
 # --- fast.ai's WikiText-103 weights -------------------------------------------------------------
@@ -146,7 +129,7 @@ def _wt103(backwards: bool) -> Pretrained:
     except Exception as error:  # whatever the network, a proxy or the archive raises
         raise UserError(
             f"could not download fast.ai's WikiText-103 model ({type(error).__name__}); without a "
-            f"network take a bundled one: --pretrained {', '.join(bundled_names()) or 'DIR'}"
+            f"network take a bundled one: --pretrained {', '.join(_bundled()) or 'DIR'}"
         ) from None
     return read_wt103(folder)
 

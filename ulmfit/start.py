@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ulmfit import bundled
 from ulmfit.artifacts import Artifact, read_artifact
 from ulmfit.corpus import TokenizedTexts
 from ulmfit.data import same_source
 from ulmfit.errors import UserError
 from ulmfit.models import EncoderConfig, encoder_config, load_encoder, random_embedding
-from ulmfit.pretrained import NONE, bundled_folder
+from ulmfit.pretrained import NONE
 from ulmfit.settings import ClassifierSettings
 from ulmfit.stage import direction, suffix, texts_fingerprint
 from ulmfit.text import TextProcessor, make_vocab
@@ -68,8 +69,8 @@ def read_start(
 
 
 def _find(name: str, backwards: bool) -> Path:
-    bundled = bundled_folder() / f"{name}-{suffix(backwards)}"
-    return bundled if not Path(name).exists() and bundled.is_dir() else Path(name)
+    directed = bundled.folder() / f"{name}-{suffix(backwards)}"
+    return directed if not Path(name).exists() and directed.is_dir() else Path(name)
 
 
 def read_lm(path: Path, backwards: bool) -> Artifact:
