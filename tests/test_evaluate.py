@@ -63,6 +63,33 @@ def test_figures_are_those_of_the_predictions(folders, data, capsys):
     assert printed[4].split()[:2] == ["ensemble", f"{named['ensemble']['accuracy']:.4f}"]
 
 
+def test_texts_that_the_training_had_are_also_left_out(folders, tmp_path, capsys):
+    frame = data_frame()
+    train = frame.loc[frame["split"] == "train", "text"].iloc[0]
+    rows = frame.index[frame["split"] == "test"][:3]
+    frame.loc[rows, "text"] = [train, train.upper(), f" {train}  "]
+    frame.to_csv(tmp_path / "repeated.csv", index=False)
+    named = main(clf=folders, data=str(tmp_path / "repeated.csv"), precision="float32")
+    rest = frame[frame["split"] == "test"].drop(rows)
+    for name, loaded in zip(named, [folders[:1], folders[1:], folders], strict=True):
+        scores = Classifier.load(*loaded, precision="float32").predict(rest["text"].tolist())
+        figures = named[name]["without_repeated"]
+        assert figures["documents"] == 17
+        assert figures["accuracy"] == accuracy_score(rest["label"], scores["label"])
+    printed = capsys.readouterr().out
+    assert "without 3 that also stand in the labelled texts of the training" in printed
+
+
+def test_figures_as_a_file(folders, data, tmp_path):
+    target = tmp_path / "figures.json"
+    named = main(clf=folders, data=str(data), output=str(target))
+    written = json.loads(target.read_text())
+    assert written["figures"] == {Path(name).name: figures for name, figures in named.items()}
+    assert [model["direction"] for model in written["models"]] == ["forward", "backward"]
+    assert {"hardware", "versions", "seconds", "data", "split"} <= written.keys()
+    assert str(tmp_path) not in target.read_text().replace(str(data), "")
+
+
 def test_figures_are_kept_beside_the_manifest(folders, data):
     named = main(clf=folders, data=str(data), precision="float32")
     for folder in folders:

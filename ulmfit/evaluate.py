@@ -1,5 +1,7 @@
 """Measure classifiers and their ensemble: the one place that reads the labels of test."""
 
+import json
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,14 +10,18 @@ import pandas as pd
 
 from ulmfit import bundled
 from ulmfit.artifacts import Artifact, read_metrics, update_metrics
+from ulmfit.atomic import atomic_write, check_parent
 from ulmfit.baseline import tfidf_probabilities
 from ulmfit.cli import run_command
 from ulmfit.data import keep_labels, load_data, same_source, source_name, without_test_labels
+from ulmfit.duplicates import normalise
 from ulmfit.errors import UserError
+from ulmfit.manifest import library_versions
 from ulmfit.metrics import classification_metrics
 from ulmfit.predict import Classifier
 
 SPLITS = ("train", "valid", "test")
+_OF_MANIFEST = ("direction", "size", "seed", "recipe", "metrics", "parent", "versions")
 
 
 def main(
@@ -26,11 +32,13 @@ def main(
     label_col: str | None = None,  # column of the labels, where --data is a file
     split_col: str | None = None,  # column of the splits, where --data is a file
     precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
+    output: str | None = None,  # a json file for all figures, with what made them
 ) -> dict[str, dict[str, Any]]:
     """Measure each classifier, then the ensemble of all, on one split.
 
     The figures of each classifier are added to metrics.json in its directory. Returns them by
-    directory, those of the ensemble under "ensemble".
+    directory, those of the ensemble under "ensemble". Where texts of the split also stand in the
+    labelled texts of the training, the figures without them are under "without_repeated".
     """
     if not clf:
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
@@ -38,7 +46,10 @@ def main(
         raise UserError(f"--split is {split!r}, expected one of {', '.join(SPLITS)}")
     from ulmfit.precision import keep_memory  # and with it torch
 
+    if output:
+        check_parent(Path(output))
     keep_memory()
+    began = time.monotonic()
     folders = bundled.model_folders(clf)
     classifier = Classifier.load(*folders, precision=precision)
     manifest = classifier.models[0].artifact.manifest
@@ -52,22 +63,66 @@ def main(
     _check_split(frame, data, split, classifier.models[0].artifact)
     texts, truth = labelled_texts(frame, data, split, classifier.labels)
     kept = [read_metrics(Path(folder)) for folder in folders]
-    results = measure(classifier, texts, truth)
+    repeated = repeated_texts(frame, split)
+    results = measure(classifier, texts, truth, repeated)
     named = dict(zip([*folders, "ensemble"], results, strict=False))
     print(f"{len(texts):,} texts, split {split}")
     print(figures_table(named))
+    if "without_repeated" in results[0]:
+        print(f"without {repeated.sum():,} that also stand in the labelled texts of the training")
+        print(figures_table({name: f["without_repeated"] for name, f in named.items()}))
     for folder, metrics, figures in zip(folders, kept, results, strict=False):
         evaluation = {source_name(data): {split: figures}}
         update_metrics(Path(folder), {**metrics, "evaluation": evaluation})
+    if output:
+        seconds = round(time.monotonic() - began, 1)
+        facts = {"data": source_name(data), "split": split, "precision": precision}
+        _write(Path(output), {**facts, "figures": named, "seconds": seconds}, classifier)
     return named
 
 
-def measure(classifier: Classifier, texts: list[str], truth: np.ndarray) -> list[dict[str, Any]]:
-    """Figures of each model and, of several, of their ensemble (averaged probabilities)."""
+def _write(path: Path, facts: dict[str, Any], classifier: Classifier) -> None:
+    """All figures, and the models, versions and hardware that made them."""
+    from ulmfit.precision import hardware
+
+    models = [
+        {
+            "manifest_sha256": model.artifact.manifest_sha256,
+            **{name: getattr(model.artifact.manifest, name) for name in _OF_MANIFEST},
+            "trained_in_seconds": read_metrics(model.artifact.path).get("seconds"),
+        }
+        for model in classifier.models
+    ]
+    figures = {Path(name).name: measured for name, measured in facts["figures"].items()}
+    about = {"models": models, "hardware": hardware(), "versions": library_versions()}
+    written = {**facts, "figures": figures, **about}
+    atomic_write(path, json.dumps(written, indent=2, sort_keys=True) + "\n")
+
+
+def measure(
+    classifier: Classifier, texts: list[str], truth: np.ndarray, repeated: np.ndarray
+) -> list[dict[str, Any]]:
+    """Figures of each model and, of several, of their ensemble (averaged probabilities).
+
+    `repeated`: bool, shape (texts,), those that the training had as well.
+    """
     by_model = classifier.probabilities_by_model(texts)
     if len(by_model) > 1:
         by_model.append(np.mean(by_model, axis=0))
-    return [classification_metrics(probabilities, truth) for probabilities in by_model]
+    results = [classification_metrics(probabilities, truth) for probabilities in by_model]
+    if 0 < repeated.sum() < len(texts):
+        for figures, probabilities in zip(results, by_model, strict=True):
+            kept = classification_metrics(probabilities[~repeated], truth[~repeated])
+            figures["without_repeated"] = kept
+    return results
+
+
+def repeated_texts(frame: pd.DataFrame, split: str) -> np.ndarray:
+    """Which texts of `split` also stand, but for case and white space, in train or valid."""
+    others = frame[frame["split"].isin({"train", "valid"} - {split})]
+    known = set(map(normalise, others["text"]))
+    texts = frame.loc[frame["split"] == split, "text"]
+    return np.array([normalise(text) in known for text in texts], bool)
 
 
 def measure_baseline(frame: pd.DataFrame, labels: list[str]) -> dict[str, Any]:
