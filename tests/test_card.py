@@ -146,3 +146,8 @@ def test_nothing_recorded():
 def test_same_manifest_same_card():
     shuffled = replace(CLASSIFIER, recipe=dict(reversed(CLASSIFIER.recipe.items())))
     assert model_card(CLASSIFIER, []) == model_card(shuffled, [])
+
+
+def test_what_the_texts_are():
+    manifest = replace(LM, about="Letters | of <a> library.")
+    assert "- Letters \\| of &lt;a> library." in model_card(manifest, [])

@@ -134,7 +134,8 @@ def _epochs(history: list[dict[str, Any]]) -> list[str]:
 
 
 def _lineage(manifest: Manifest) -> str:
-    lines = [f"- Fingerprint of the training data: `{_cell(manifest.data_fingerprint)}`"]
+    lines = [f"- {_cell(manifest.about)}"] if manifest.about else []
+    lines.append(f"- Fingerprint of the training data: `{_cell(manifest.data_fingerprint)}`")
     if manifest.parent:
         lines.append(f"- Began from the model whose `manifest.json` has sha256 `{manifest.parent}`")
     elif (pretrained := manifest.recipe.get("pretrained", "none")) != "none":
@@ -159,6 +160,10 @@ def _limits(manifest: Manifest) -> str:
     if manifest.kind == "lm":
         lines.append(
             "- It may write sentences of its training data, and statements that are false."
+        )
+    else:
+        lines.append(
+            "- It gives every text one of its labels, also a text of a kind that it has never seen."
         )
     lines.append("- It may reproduce the biases of its training data.")
     return "\n".join(lines)

@@ -86,3 +86,15 @@ def _sample(reviews: pd.DataFrame, sizes: Mapping[str, int]) -> pd.DataFrame:
 
 
 NAMES: dict[str, Callable[[], pd.DataFrame]] = {"imdb": _imdb, "imdb-sample": _imdb_sample}
+
+# What a model card says of a model that was trained on a data set by name.
+ABOUT = {
+    "imdb": (
+        "Film reviews in English from IMDb, written before 2011: the Large Movie Review Dataset "
+        "v1.0 (Maas et al. 2011, for research use), at most 30 of a film. Its labelled reviews "
+        "are clear ones, with 1 to 4 or 7 to 10 of 10 stars: a model of them has seen no lukewarm "
+        "one, and puts it, a review of anything else than a film, or no review at all, into one "
+        "of the two classes all the same."
+    ),
+}
+ABOUT["imdb-sample"] = f"4,000 of these reviews. {ABOUT['imdb']}"

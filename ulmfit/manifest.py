@@ -5,7 +5,7 @@ import math
 import platform
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Manifest:
     data_fingerprint: str
     parent: str | None  # sha256 of the manifest.json of the model that this one began from
     files: dict[str, str]  # name -> sha256, every file but manifest.json and metrics.json
+    about: str = ""  # for the card: what the texts are, whose, and what the model is not good for
 
     def to_json(self) -> str:
         """The text of ``manifest.json``."""
@@ -105,7 +106,8 @@ _CHOICES = {"kind": list(KINDS), "direction": ["forward", "backward"]}
 
 def _problems(found: dict[str, Any]) -> list[str]:
     forms = {field.name: _FORMS[field.type] for field in fields(Manifest)}
-    problems = [f'"{key}" is missing' for key in forms if key not in found]
+    needed = [field.name for field in fields(Manifest) if field.default is MISSING]
+    problems = [f'"{key}" is missing' for key in needed if key not in found]
     problems += [f"{_quoted(key)} is unknown" for key in found if key not in forms]
     for key in (key for key in forms if key in found):
         expected, fits = forms[key]

@@ -13,6 +13,7 @@ import torch
 
 from ulmfit.artifacts import Artifact, update_metrics, write_artifact
 from ulmfit.card import model_card
+from ulmfit.datasets import ABOUT
 from ulmfit.history import without_timing
 from ulmfit.manifest import FORMAT_VERSION, Manifest, library_versions
 from ulmfit.models import LAYOUT, EncoderConfig, encoder_weights, head_weights
@@ -115,6 +116,7 @@ class Finished:
     parent: Artifact | None = None
     labels: list[str] = field(default_factory=list)
     extra_config: dict[str, Any] = field(default_factory=dict)
+    about: str = ""
 
 
 def save(
@@ -141,6 +143,7 @@ def save(
         data_fingerprint=finished.data_fingerprint,
         parent=finished.parent.manifest_sha256 if finished.parent else None,
         files={},
+        about=finished.about or ABOUT.get(getattr(finished.settings, "data", ""), ""),
     )
     write_artifact(
         out,

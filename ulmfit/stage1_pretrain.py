@@ -35,6 +35,7 @@ def main(
     backwards: bool = False,  # read each document from its end
     text_col: str = "text",  # column of the texts
     half: bool = False,  # store the weights in half precision
+    about: str = "",  # for the model card: what the texts are, and whose
     overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
     **overrides: Any,
 ) -> StageResult:
@@ -92,6 +93,7 @@ def main(
             data_fingerprint=data,
             history=history,
             metrics=metrics,
+            about=about,
         ),
         target,
         round(place.seconds() + run.spent_before, 1),

@@ -52,6 +52,7 @@ def main(
     out: str | None = None,  # model directory to write (default: models/<recipe>/lm-fwd or -bwd)
     backwards: bool = False,  # read each text from its end
     half: bool = False,  # store the weights in half precision
+    about: str = "",  # for the model card: what the texts are, and whose
     overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
     **overrides: Any,
 ) -> StageResult:
@@ -119,6 +120,7 @@ def main(
                 "texts": texts_fingerprint(frame["text"]),
                 "withheld": _fingerprints_of_unread(frame, settings),
             },
+            about=about,
         ),
         target,
         round(place.seconds() + run.spent_before, 1),

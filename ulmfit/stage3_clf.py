@@ -52,6 +52,7 @@ def main(
     out: str | None = None,  # model directory to write (default: models/<recipe>/clf-fwd or -bwd)
     backwards: bool = False,  # read each text from its end
     half: bool = False,  # store the weights in half precision
+    about: str = "",  # for the model card: what the texts are, and whose
     overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
     **overrides: Any,
 ) -> StageResult:
@@ -105,6 +106,7 @@ def main(
             parent=start.parent,
             labels=classes,
             extra_config={"max_len": settings.max_len, "hidden": settings.hidden},
+            about=about,
         ),
         target,
         round(place.seconds() + run.spent_before, 1),

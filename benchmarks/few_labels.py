@@ -1,0 +1,155 @@
+"""How many labels does it take? Accuracy on IMDb's test part against the number of labels.
+
+ULMFiT (the bundled language model of film reviews, fine-tuned on all unlabelled text), the same
+classifier from random weights, and TF-IDF + logistic regression; ULMFiT paper, figure 3. Forward
+models; three seeds, of draw and training, up to 2,000 labels. Hours on two cores; a run that was
+stopped goes on where it was. The figures go into few_labels.json, table and plot into docs/.
+
+    python -m benchmarks.few_labels [--counts 100 500] [--draw]
+"""
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.trials import Figures, Trials, classifier
+from ulmfit import evaluate
+from ulmfit.baseline import NAME as TFIDF
+from ulmfit.data import keep_labels, load_data
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "few_labels.json"
+PLOT = HERE.parent / "docs" / "few-labels.png"
+ULMFIT, SCRATCH = "ULMFiT", "without stages 1 and 2"
+METHODS = (ULMFIT, SCRATCH, TFIDF)
+COUNTS = (100, 500, 2000, 8000, 0)  # 0: all of train, less the tenth held out for validation
+FEW = 2000  # up to so many labels: several seeds, and the recipe for few labels
+SEEDS = (1, 2, 3)
+LM = "imdb-lm-small"
+
+
+def seeds(count: int) -> Sequence[int]:
+    """One for many labels: the trainings are long and differ little."""
+    return SEEDS if 0 < count <= FEW else SEEDS[:1]
+
+
+def measure(method: str, count: int, seed: int) -> Figures:
+    """Train on `count` labels and measure on test."""
+    if method == TFIDF:
+        return _tfidf(count, seed)
+    few = 0 < count <= FEW
+    recipe = {ULMFIT: "imdb-few" if few else "imdb-small", SCRATCH: "imdb-scratch"}[method]
+    return classifier(
+        f"few-{recipe}-{count}-{seed}",
+        _on_test,
+        recipe=recipe,
+        data="imdb",
+        lm=LM if method == ULMFIT else "none",
+        labels=count,
+        seed=seed,
+    )
+
+
+def _on_test(path: Path) -> Figures:
+    (figures,) = evaluate.main(clf=str(path)).values()
+    return {name: figures[name] for name in ("accuracy", "f1", "ece", "documents")}
+
+
+def _tfidf(count: int, seed: int) -> Figures:
+    frame = load_data("imdb", seed=seed)
+    labels = sorted(set(frame.loc[frame["split"] == "train", "label"]))
+    kept = keep_labels(frame, count, seed)
+    figures = evaluate.measure_baseline(kept, labels)
+    train = int((kept["split"] == "train").sum())
+    names = ("accuracy", "f1", "ece", "documents")
+    return {**{name: figures[name] for name in names}, "train_documents": train}
+
+
+def summary(found: dict[str, Figures]) -> dict[str, dict[int, list[float]]]:
+    """Accuracies by method and number of labels."""
+    accuracies: dict[str, dict[int, list[float]]] = {method: {} for method in METHODS}
+    for name, figures in found.items():
+        method = name.rpartition(", ")[0].rpartition(", ")[0]
+        labels = figures["train_documents"]
+        accuracies[method].setdefault(labels, []).append(figures["accuracy"])
+    return accuracies
+
+
+def table(accuracies: dict[str, dict[int, list[float]]]) -> str:
+    """Markdown: mean, and the range over seeds where there are several."""
+    counts = sorted({count for of_method in accuracies.values() for count in of_method})
+    lines = [
+        f"| labels | {' | '.join(METHODS)} |",
+        "|---:|" + "---:|" * len(METHODS),
+    ]
+    for count in counts:
+        cells = [_cell(accuracies[method].get(count, [])) for method in METHODS]
+        lines.append(f"| {count:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(values: list[float]) -> str:
+    if not values:
+        return ""
+    mean = f"{100 * statistics.mean(values):.1f} %"
+    spread = f" ({100 * min(values):.1f} to {100 * max(values):.1f})"
+    return mean + (spread if len(values) > 1 else "")
+
+
+def draw(accuracies: dict[str, dict[int, list[float]]], path: Path) -> None:
+    """Accuracy against labels, one line a method, a bar from the worst to the best seed."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    for method, colour in zip(METHODS, ("tab:blue", "tab:gray", "tab:orange"), strict=True):
+        points = sorted(accuracies[method].items())
+        if not points:
+            continue
+        counts = [count for count, _ in points]
+        means = [100 * statistics.mean(values) for _, values in points]
+        low = [100 * min(values) for _, values in points]
+        high = [100 * max(values) for _, values in points]
+        axes.plot(counts, means, marker="o", label=method, color=colour)
+        axes.fill_between(counts, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.set_xscale("log")
+    ticks = sorted({count for of_method in accuracies.values() for count in of_method})
+    axes.set_xticks(ticks, [f"{count:,}" for count in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("labelled reviews")
+    axes.set_ylabel("accuracy on IMDb's test part, %")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Measure what is missing; print the table, draw the plot."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.few_labels")
+    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    parser.add_argument("--draw", action="store_true", help="only table and plot")
+    given = parser.parse_args()
+    trials = Trials(RESULTS)
+    if not given.draw:
+        runs: list[tuple[Any, ...]] = [
+            (method, count, seed)
+            for count in given.counts
+            for method in given.methods
+            for seed in seeds(count)
+        ]
+        for method, count, seed in runs:
+            name = f"{method}, {count or 'all'} labels, seed {seed}"
+            trials.get(name, lambda run=(method, count, seed): measure(*run))
+    accuracies = summary(trials.found)
+    print(table(accuracies))
+    draw(accuracies, PLOT)
+
+
+if __name__ == "__main__":
+    main()
