@@ -41,9 +41,9 @@ def test_shipped_recipes_parse(stage, recipe):
     assert as_recipe(settings) == as_recipe(parse_settings(stage, as_recipe(settings), "again"))
 
 
-def test_every_stage_has_the_default_recipe_and_2_and_3_have_the_same_ones():
+def test_every_stage_has_the_default_recipe_and_3_has_those_of_2():
     assert all("demo" in recipe_names(stage) for stage in STAGES)
-    assert set(recipe_names(LMSettings)) == set(recipe_names(ClassifierSettings))
+    assert set(recipe_names(LMSettings)) <= set(recipe_names(ClassifierSettings))
 
 
 def test_demo_unfreezes_gradually_from_the_head():

@@ -1,10 +1,13 @@
 """The frame of the stages: what names data, and where a model goes."""
 
+from dataclasses import asdict
+
 import numpy as np
 from tiny_stages import stage1, write_general
 
 from ulmfit.artifacts import read_artifact
-from ulmfit.stage import fingerprint
+from ulmfit.settings import LMSettings, Step
+from ulmfit.stage import fingerprint, identity
 
 
 def test_fingerprint_tells_arrays_and_plain_values_apart():
@@ -42,3 +45,10 @@ def test_model_takes_the_place_of_the_current_folder(tmp_path, monkeypatch):
     assert read_artifact(tmp_path / "m").manifest.kind == "lm"
     assert '"seconds"' in (tmp_path / "m" / "metrics.json").read_text()
     assert not (tmp_path / "m.checkpoint").exists()
+
+
+def test_identity_names_what_is_not_at_its_default():
+    step = Step(1, 0.01)
+    run = identity(LMSettings(seed=7, steps=[step]), True, "d1", None)
+    assert run["settings"] == {"seed": 7, "steps": [asdict(step)]}
+    assert (run["direction"], run["data"], run["parent"]) == ("backward", "d1", None)

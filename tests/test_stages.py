@@ -649,6 +649,18 @@ def test_sampled_softmax_learns(made, tmp_path):
     assert lm.metrics["after"] != plain["after"]
 
 
+def test_vocabulary_of_both(made, tmp_path):
+    wiki = read_artifact(made["wiki-fwd"].path)
+    of_texts = read_artifact(made["lm-fwd"].path).processor().vocab
+    lm = stage2(made["data"], wiki.path, tmp_path / "lm", vocab_of="both")
+    vocab = read_artifact(lm.path).processor().vocab
+    assert vocab[: len(of_texts)] == of_texts
+    assert set(vocab) == {*of_texts, *wiki.processor().vocab}
+    cut = stage2_lm.fill_vocab(["a", "b"], ["b", "c", "a", "d"], 3)
+    assert cut == ["a", "b", "c"]
+    assert stage2_lm.fill_vocab(["a", "b"], ["c"], 1) == ["a", "b"]
+
+
 def test_several_corpora(made, tmp_path):
     once = stage1(made["corpus"], tmp_path / "one")
     twice = stage1([made["corpus"], made["corpus"]], tmp_path / "two")

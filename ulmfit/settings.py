@@ -84,6 +84,7 @@ class LMSettings(_Shared, _Data):
     withhold: str = ""  # another data set, whose test texts are left out where they occur
     max_vocab: int = 60_000  # tokens of the vocabulary at most
     min_freq: int = 3  # how often a word must occur
+    vocab_of: str = "texts"  # whose words: texts, or both: filled up with the pretrained model's
     seq_len: int = 72  # tokens through which gradients flow
     sampled_softmax: int = 0  # words that a training step's softmax covers; 0 for all
     alpha: float = 2.0  # activation regularisation (AR)
@@ -199,6 +200,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "size": _one_of("tiny", "small", "base"),
     "tokenizer": _one_of("word", "subword"),
     "lm_text": _one_of("train", "all"),
+    "vocab_of": _one_of("texts", "both"),
     "schedule": _one_of("one-cycle", "slanted", "constant"),
     "unfreeze": _one_of("gradual", "all", "last"),
     "rates": _one_of("discriminative", "equal"),

@@ -89,9 +89,13 @@ def texts_fingerprint(texts: Iterable[str]) -> str:
 
 
 def identity(settings: Settings, backwards: bool, data: str, parent: str | None) -> dict[str, Any]:
-    """What makes a run the one that a checkpoint belongs to."""
+    """What makes a run the one that a checkpoint belongs to.
+
+    A setting at its default is left out: a version that has a new one still takes up the run.
+    """
+    defaults = as_recipe(type(settings)())
     return {
-        "settings": as_recipe(settings),
+        "settings": {k: v for k, v in as_recipe(settings).items() if v != defaults[k]},
         "direction": direction(backwards),
         "data": data,
         "parent": parent,

@@ -198,13 +198,24 @@ def prepare(
         processor = pretrained
     else:
         processor = TextProcessor("word", pretrained.lang, settings.max_vocab, settings.min_freq)
-        counts = tokenized.counts(train)
-        processor.with_vocab(make_vocab(counts, settings.max_vocab, settings.min_freq))
+        vocab = make_vocab(tokenized.counts(train), settings.max_vocab, settings.min_freq)
+        if settings.vocab_of == "both":
+            vocab = fill_vocab(vocab, pretrained.vocab, settings.max_vocab)
+        processor.with_vocab(vocab)
     return (
         processor,
         tokenized.numericalize(processor.vocab, train),
         tokenized.numericalize(processor.vocab, valid),
     )
+
+
+def fill_vocab(vocab: list[str], pretrained: list[str], size: int) -> list[str]:
+    """`vocab`, filled up to `size` with words of the pretrained model in its order.
+
+    A few texts do not have every word of those to come; the pretrained model knows many of them.
+    """
+    known = set(vocab)
+    return [*vocab, *(word for word in pretrained if word not in known)][: max(size, len(vocab))]
 
 
 def adapt(
