@@ -109,12 +109,15 @@ def measure(
     by_model = classifier.probabilities_by_model(texts)
     if len(by_model) > 1:
         by_model.append(np.mean(by_model, axis=0))
-    results = [classification_metrics(probabilities, truth) for probabilities in by_model]
-    if 0 < repeated.sum() < len(texts):
-        for figures, probabilities in zip(results, by_model, strict=True):
-            kept = classification_metrics(probabilities[~repeated], truth[~repeated])
-            figures["without_repeated"] = kept
-    return results
+    return [_figures(probabilities, truth, repeated) for probabilities in by_model]
+
+
+def _figures(probabilities: np.ndarray, truth: np.ndarray, repeated: np.ndarray) -> dict[str, Any]:
+    figures = classification_metrics(probabilities, truth)
+    if 0 < repeated.sum() < len(truth):
+        kept = ~repeated
+        figures["without_repeated"] = classification_metrics(probabilities[kept], truth[kept])
+    return figures
 
 
 def repeated_texts(frame: pd.DataFrame, split: str) -> np.ndarray:
@@ -129,7 +132,7 @@ def measure_baseline(frame: pd.DataFrame, labels: list[str]) -> dict[str, Any]:
     """Figures of TF-IDF + logistic regression, trained on split train, on split test."""
     test = frame[frame["split"] == "test"]
     probabilities = tfidf_probabilities(without_test_labels(frame), test["text"].tolist(), labels)
-    return classification_metrics(probabilities, _numbers(test["label"], labels))
+    return _figures(probabilities, _numbers(test["label"], labels), repeated_texts(frame, "test"))
 
 
 def _numbers(given: pd.Series, labels: list[str]) -> np.ndarray:

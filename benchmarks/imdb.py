@@ -1,0 +1,93 @@
+"""The bundled classifiers on IMDb's official test part, beside TF-IDF + logistic regression.
+
+Reads the labels of test, once for all of it. The figures go into imdb.json and README.
+
+    python -m benchmarks.imdb
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import versions
+from ulmfit import bundled, evaluate
+from ulmfit.artifacts import read_artifact, read_metrics
+from ulmfit.atomic import atomic_write
+from ulmfit.baseline import NAME as TFIDF
+from ulmfit.data import load_data
+from ulmfit.precision import hardware
+
+RESULTS = Path(__file__).with_name("imdb.json")
+CLASSIFIER, LM, WIKI = "imdb-small", "imdb-lm-small", "wiki-en-small"
+NAMES = ("forward", "backward", "ensemble")
+
+
+def training(name: str) -> dict[str, Any]:
+    """What is known of a bundled model in both directions: recipe, time, metrics."""
+    found = {}
+    for folder in map(Path, bundled.model_folders(name)):
+        manifest = read_artifact(folder).manifest
+        metrics = {k: v for k, v in manifest.metrics.items() if k != "samples"}
+        found[manifest.direction] = {
+            "recipe": manifest.recipe,
+            "seed": manifest.seed,
+            "metrics": metrics,
+            "versions": manifest.versions,
+            "seconds": read_metrics(folder).get("seconds"),
+        }
+    return found
+
+
+def measure() -> dict[str, Any]:
+    """Evaluate, and train the baseline on the same labels."""
+    named = evaluate.main(clf=CLASSIFIER, data="imdb")
+    figures = dict(zip(NAMES, named.values(), strict=True))
+    frame = load_data("imdb")
+    labels = sorted(set(frame.loc[frame["split"] == "train", "label"]))
+    figures[TFIDF] = evaluate.measure_baseline(frame, labels)
+    return {
+        "figures": figures,
+        "models": {name: training(name) for name in (WIKI, LM, CLASSIFIER)},
+        "hardware_of_the_evaluation": hardware(),
+        "versions": versions(),
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """Markdown: accuracy, F1, calibration; and accuracy without texts of the training."""
+    lines = [
+        "| 25,000 test reviews | accuracy | macro F1 | ECE | accuracy without repeated texts |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, figures in found["figures"].items():
+        kept = figures.get("without_repeated")
+        cells = [
+            name,
+            f"{100 * figures['accuracy']:.2f} %",
+            f"{100 * figures['f1']:.2f} %",
+            f"{figures['ece']:.4f}",
+            f"{100 * kept['accuracy']:.2f} %" if kept else "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def perplexities(found: dict[str, Any]) -> str:
+    """One line a direction: before and after stage 2."""
+    lines = []
+    for direction, trained in found["models"][LM].items():
+        before, after = (trained["metrics"][when]["perplexity"] for when in ("before", "after"))
+        lines.append(f"perplexity on held-out reviews, {direction}: {before:.1f} -> {after:.1f}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, write, print."""
+    found = measure()
+    atomic_write(RESULTS, json.dumps(found, indent=1, sort_keys=True) + "\n")
+    print(perplexities(found))
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()
