@@ -80,3 +80,16 @@ def test_a_run_follows_its_schedule(tmp_path, schedule):
     expected = {"constant": highest, "slanted": highest * (1 - 31 / 32 * (0.95 - 0.1) / 0.9)}
     assert last == pytest.approx(expected[schedule])
     assert not torch.equal(weights, trained()[1])
+
+
+def test_epochs_and_rate_of_the_last_step():
+    steps = steps_of(settings_of(epochs=7, lr="1e-2"))
+    assert [step.epochs for step in steps] == [1, 2, 7]
+    assert steps[-1].lr == pytest.approx([1e-3, 1e-2])
+    assert steps[0].lr == pytest.approx(0.04)  # twice as high, as the last one
+    assert steps[1].lr == pytest.approx([0.008, 0.02])
+
+
+def test_rate_of_the_finder():
+    assert steps_of(settings_of(lr="auto"), 1e-2) == steps_of(settings_of(lr="1e-2"))
+    assert steps_of(settings_of(lr="auto")) == GRADUAL

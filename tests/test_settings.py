@@ -7,6 +7,7 @@ import pytest
 from tiny_models import refuses
 
 from ulmfit import settings as module
+from ulmfit import settings_checks
 from ulmfit.cli import field_notes
 from ulmfit.models import SIZES
 from ulmfit.precision import PRECISIONS
@@ -88,7 +89,7 @@ def test_choices_are_those_of_the_modules_that_know_them():
         "tokenizer": TOKENIZERS,
         "lm_text": LM_TEXT,
     }.items():
-        assert module._RANGES[name][1] == f"one of {', '.join(choices)}"
+        assert settings_checks.RANGES[name][1] == f"one of {', '.join(choices)}"
 
 
 def test_unknown_recipe():

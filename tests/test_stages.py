@@ -666,3 +666,24 @@ def test_several_corpora(made, tmp_path):
     twice = stage1([made["corpus"], made["corpus"]], tmp_path / "two")
     assert twice.metrics["valid_tokens"] > 0
     assert twice.metrics["train_tokens"] > 1.8 * once.metrics["train_tokens"]
+
+
+def test_rare_classes_may_weigh_more(made, tmp_path):
+    many = [row for row in reviews(n=300) if row[1] == "good"]
+    rows = [*many, *[row for row in reviews(n=40, seed=3) if row[1] == "bad"]]
+    data = write_csv(tmp_path / "rare.csv", ["text", "label", "split"], rows)
+    losses = {}
+    for weights in ("equal", "balanced"):
+        result = stage3(data, made["lm-fwd"].path, tmp_path / weights, class_weights=weights)
+        losses[weights] = result.metrics["epochs"][0]["train_loss"]
+    assert losses["equal"] != losses["balanced"]
+
+
+def test_smoothed_labels_make_less_sure(made, tmp_path):
+    smooth = stage3(made["data"], made["lm-fwd"].path, tmp_path / "clf", label_smoothing=0.3)
+    texts = [text for text, _, _ in reviews()]
+    sure = [
+        Classifier.load(folder, precision="float32").predict(texts)["probability"].mean()
+        for folder in (smooth.path, made["clf-fwd"].path)
+    ]
+    assert sure[0] < sure[1] - 0.05

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # torch takes seconds to import; a command that only checks -
     from ulmfit.text import TextProcessor
 
 MANIFEST, METRICS, HISTORY, CARD = "manifest.json", "metrics.json", "history.csv", "README.md"
+PLOT = "history.png"
 ENCODER, HEAD = "encoder.safetensors", "head.safetensors"
 ALWAYS = (ENCODER, HEAD, HISTORY, CARD)  # hashed files that every model directory has
 
@@ -89,22 +90,25 @@ def write_artifact(
     processor_files: dict[str, bytes],
     history: list[dict[str, Any]],
     card: str,
+    plot: bytes = b"",
     overwrite: bool = False,
     half: bool = False,
 ) -> Path:
     """Write a model directory, complete or not at all, and return its path.
 
-    The same arguments give the same bytes. `manifest.files` is filled in here; `half` stores
-    the weights as float16 (they are read back as float32). Raises UserError as `check_output`
-    does and if the system refuses to write.
+    The same arguments give the same bytes. `plot` is the history as a PNG. `manifest.files` is
+    filled in here; `half` stores the weights as float16 (they are read back as float32). Raises
+    UserError as `check_output` does and if the system refuses to write.
     """
     check_output(out, overwrite)
-    if reserved := {MANIFEST, METRICS, *ALWAYS}.intersection(processor_files):
+    if reserved := {MANIFEST, METRICS, PLOT, *ALWAYS}.intersection(processor_files):
         raise ValueError(f"the text processor may not write {sorted(reserved)}")
     contents = dict(processor_files)
     contents[ENCODER] = _tensor_bytes(encoder, half)
     contents[HEAD] = _tensor_bytes(head, half)
     contents[HISTORY] = _csv(history).encode()
+    if plot:
+        contents[PLOT] = plot
     contents[CARD] = card.encode()
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     text = replace(manifest, files=hashes).to_json()

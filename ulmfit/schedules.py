@@ -11,6 +11,7 @@ import numpy as np
 from fastai.callback.schedule import SchedLin, combine_scheds, combined_cos
 
 from ulmfit.settings import ClassifierSettings, LMSettings, PretrainSettings, Step
+from ulmfit.settings_checks import AUTO
 
 # The slanted triangle's part in which the rate rises, and how much smaller the lowest rate is than
 # the highest (ULMFiT section 3.2).
@@ -19,9 +20,20 @@ _CUT, _RATIO = 0.1, 32
 Course = Callable[[float], Any]  # a hyper-parameter by the share of the step that is done
 
 
-def steps_of(settings: PretrainSettings | LMSettings | ClassifierSettings) -> list[Step]:
-    """The recipe's steps as `unfreeze` and `rates` want them; the number of epochs stays."""
+def steps_of(
+    settings: PretrainSettings | LMSettings | ClassifierSettings, found: float | None = None
+) -> list[Step]:
+    """The recipe's steps as `epochs`, `lr`, `unfreeze` and `rates` want them.
+
+    `found`: the learning rate for ``lr = "auto"``.
+    """
     steps = list(settings.steps)
+    if settings.epochs:
+        steps[-1] = replace(steps[-1], epochs=settings.epochs)
+    rate = found if settings.lr == AUTO else float(settings.lr or 0)
+    if rate:
+        factor = rate / _highest(steps[-1].lr)
+        steps = [replace(step, lr=_times(step.lr, factor)) for step in steps]
     if isinstance(settings, ClassifierSettings):
         epochs = sum(step.epochs for step in steps)
         if settings.unfreeze == "all":
@@ -31,6 +43,10 @@ def steps_of(settings: PretrainSettings | LMSettings | ClassifierSettings) -> li
     if not isinstance(settings, PretrainSettings) and settings.rates == "equal":
         steps = [replace(step, lr=_highest(step.lr)) for step in steps]
     return steps
+
+
+def _times(lr: float | list[float], factor: float) -> float | list[float]:
+    return [rate * factor for rate in lr] if isinstance(lr, list) else lr * factor
 
 
 def _highest(lr: float | list[float]) -> float:

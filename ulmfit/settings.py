@@ -5,12 +5,20 @@ flags of the command, and their notes are the flags' help.
 """
 
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
 from ulmfit.errors import UserError
+from ulmfit.settings_checks import (
+    CLASSIFIER_RANGES,
+    RANGES,
+    STEP_RANGES,
+    missing_keys,
+    problems_of,
+    raise_problems,
+)
 
 EMBEDDING_RANGE = 0.5  # fastai's 0.1 gets stuck from scratch (see `models.build_lm`)
 
@@ -39,6 +47,9 @@ class _Shared:
     batch_size: int = 64  # rows or documents of a batch
     drop_mult: float = 0.5  # factor on fastai's dropout rates
     schedule: str = "one-cycle"  # of the rate: one-cycle, slanted (triangular), or constant
+    epochs: int = 0  # epochs of the last step; 0 for the recipe's
+    lr: str = ""  # highest rate of the last step, the others in proportion; auto: by the finder
+    patience: int = 0  # epochs of the last step without a better one before it ends; 0: no end
 
 
 @dataclass(frozen=True)
@@ -106,6 +117,8 @@ class ClassifierSettings(_Shared, _Data):
     labels: int = 0  # labelled texts to train on, drawn by the seed; 0 for all
     max_len: int = 1440  # a text's last tokens that are pooled
     hidden: int = 50  # units of the head's hidden layer
+    label_smoothing: float = 0.0  # share of each target that all classes divide
+    class_weights: str = "equal"  # or balanced: rare classes count as much as frequent ones
     unfreeze: str = "gradual"  # gradual, step by step; all from the start; last: the head alone
     rates: str = "discriminative"  # or equal: every layer group learns at the highest rate
     alpha: float = 2.0  # activation regularisation (AR)
@@ -136,21 +149,35 @@ def load_settings(settings: type[S], recipe: str, overrides: Mapping[str, Any]) 
     file = STAGE_FILES[settings]
     if not isinstance(tables.get(recipe), dict):
         raise UserError(f"no recipe {recipe!r} in {file}; it has {', '.join(tables)}")
-    # Python callers bring a `Path` where the command line has a string.
-    given = {k: str(v) if isinstance(v, Path) else v for k, v in overrides.items() if v is not None}
-    _raise(_problems(settings, given), "settings given")
+    given = _plain({k: v for k, v in overrides.items() if v is not None})
+    raise_problems(problems_of(settings, given, _ranges(settings)), "settings given")
     return parse_settings(settings, {**tables[recipe], **given}, f"recipe [{recipe}] of {file}")
 
 
 def parse_settings(settings: type[S], table: Mapping[str, Any], where: str) -> S:
     """`settings` from a table of keys and values; `where` names the table in errors."""
-    _raise(_problems(settings, table), where)
+    table = _plain(table)
+    raise_problems(problems_of(settings, table, _ranges(settings)), where)
     steps = [_plain_step(step) for step in table.get("steps", [])]
     if not steps:
         raise UserError(f"{where} has no steps; add a [[<recipe>.steps]] with epochs and lr")
     for i, step in enumerate(steps, 1):
-        _raise(_problems(Step, step) or _missing(Step, step), f"step {i} of {where}")
+        raise_problems(
+            problems_of(Step, step, STEP_RANGES) or missing_keys(Step, step), f"step {i} of {where}"
+        )
     return settings(**{**table, "steps": [Step(**step) for step in steps]})
+
+
+def _ranges(settings: type) -> Any:
+    return CLASSIFIER_RANGES if settings is ClassifierSettings else RANGES
+
+
+def _plain(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Python callers and TOML may bring a `Path` or a number where a flag has a string."""
+    plain = {k: str(v) if isinstance(v, Path) else v for k, v in table.items()}
+    if type(plain.get("lr")) in (int, float):
+        plain["lr"] = str(plain["lr"])
+    return plain
 
 
 def _plain_step(step: Any) -> Any:
@@ -175,98 +202,3 @@ def _tables(settings: type) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{file} is not valid TOML: {error}") from None
-
-
-# --- checks -------------------------------------------------------------------------------------
-
-
-def _least(low: float) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: value >= low, f"{low} or more"
-
-
-def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: value in choices, f"one of {', '.join(choices)}"
-
-
-_POSITIVE = (lambda value: value > 0, "more than 0")
-_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys(
-        ("seed", "groups", "max_tokens", "samples", "weight_decay", "labels"), _least(0)
-    ),
-    **dict.fromkeys(("alpha", "beta", "clip", "sampled_softmax"), _least(0)),
-    **dict.fromkeys(("batch_size", "epochs", "min_freq", "valid_documents"), _least(1)),
-    **dict.fromkeys(("seq_len", "bptt", "max_len", "hidden", "div"), _least(1)),
-    "precision": _one_of("auto", "bfloat16", "float32"),
-    "size": _one_of("tiny", "small", "base"),
-    "tokenizer": _one_of("word", "subword"),
-    "lm_text": _one_of("train", "all"),
-    "vocab_of": _one_of("texts", "both"),
-    "schedule": _one_of("one-cycle", "slanted", "constant"),
-    "unfreeze": _one_of("gradual", "all", "last"),
-    "rates": _one_of("discriminative", "equal"),
-    "max_vocab": _least(20),  # the special tokens and some words
-    "embedding_range": _POSITIVE,
-    "drop_mult": (lambda value: 0 <= value <= 2, "0 to 2"),  # fastai's largest rate is 0.5
-    "share": (lambda value: 0 < value <= 1, "more than 0 and at most 1"),
-    "pct_start": (lambda value: 0 < value < 1, "between 0 and 1"),
-    "lr": (
-        lambda value: (
-            all(rate > 0 for rate in value) and len(value) == 2
-            if isinstance(value, list)
-            else value > 0
-        ),
-        "a number above 0 or two of them, [lowest, highest]",
-    ),
-}
-
-
-def _raise(problems: list[str], where: str) -> None:
-    if problems:
-        raise UserError(f"{where}: {'; '.join(problems)}")
-
-
-def _problems(kind: type, table: Any) -> list[str]:
-    """What is wrong with the keys and values of `table`."""
-    if not isinstance(table, Mapping):
-        return [f"found {table!r}, expected a table of keys and values"]
-    known = {f.name: f for f in fields(kind)}
-    problems = [
-        f"unknown key {name!r}; known are {', '.join(known)}"
-        for name in sorted(set(table) - set(known))
-    ]
-    for name, f in known.items():
-        if name not in table:
-            continue
-        in_range, expected = _RANGES.get(name, (lambda value: True, ""))
-        if kind is ClassifierSettings and name == "batch_size":
-            in_range, expected = _least(2)  # the head's batch norm takes no single document
-        if not _fits(table[name], f.type):
-            problems.append(f"{name} is {table[name]!r}, expected {_type_name(f.type)}")
-        elif not in_range(table[name]):
-            problems.append(f"{name} is {table[name]!r}, expected {expected}")
-    return problems
-
-
-def _missing(kind: type, table: Mapping[str, Any]) -> list[str]:
-    return [
-        f"key {f.name!r} is missing"
-        for f in fields(kind)
-        if f.name not in table and f.default is MISSING and f.default_factory is MISSING
-    ]
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    if get_args(kind) and get_origin(kind) is not list:
-        return any(_fits(value, option) for option in get_args(kind))
-    if kind is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if get_origin(kind) is list:
-        item = get_args(kind)[0]
-        return isinstance(value, list) and (item is Step or all(_fits(v, item) for v in value))
-    return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
-
-
-def _type_name(kind: Any) -> str:
-    if kind == list[Step]:
-        return "a list of steps"
-    return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)

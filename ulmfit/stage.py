@@ -15,6 +15,7 @@ from ulmfit.artifacts import Artifact, update_metrics, write_artifact
 from ulmfit.card import model_card
 from ulmfit.datasets import ABOUT
 from ulmfit.history import without_timing
+from ulmfit.history_plot import history_png
 from ulmfit.manifest import FORMAT_VERSION, Manifest, library_versions
 from ulmfit.models import LAYOUT, EncoderConfig, encoder_weights, head_weights
 from ulmfit.precision import (
@@ -157,6 +158,7 @@ def save(
         processor_files=finished.processor.files(),
         history=history,
         card=model_card(manifest, history, parameters_of(finished.model)),
+        plot=history_png(history) if history else b"",
         overwrite=overwrite,
         half=half,
     )

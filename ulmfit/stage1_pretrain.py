@@ -15,6 +15,7 @@ from ulmfit.corpus import Corpus, TokenizedTexts, cache_folder, tokenize_texts
 from ulmfit.errors import UserError
 from ulmfit.history import History
 from ulmfit.lm import lm_learner, lm_loaders, measure_lm, unigram_entropy
+from ulmfit.lr_finder import rate_found, show_rate
 from ulmfit.models import build_lm, encoder_config
 from ulmfit.readers import read_file, read_folder
 from ulmfit.schedules import steps_of
@@ -37,6 +38,7 @@ def main(
     half: bool = False,  # store the weights in half precision
     about: str = "",  # for the model card: what the texts are, and whose
     overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
+    find_lr: bool = False,  # train nothing: look for a learning rate, and draw loss against rate
     **overrides: Any,
 ) -> StageResult:
     """Pretrain a language model on general text and write it as a model directory."""
@@ -59,13 +61,18 @@ def main(
         f"unigram entropy {entropy:.2f}, {place.device}, {place.dtype}"
     )
     data = fingerprint([train.ids, valid.ids])
+    learner = lm_learner(model, loaders, settings, place.device, place.dtype)
+    found = rate_found(learner, settings, find_lr)
+    if found and find_lr:
+        return show_rate(found, target)
     run = Run(
-        lm_learner(model, loaders, settings, place.device, place.dtype),
-        steps_of(settings),
+        learner,
+        steps_of(settings, found.suggestion if found else None),
         checkpoint_path(target),
         identity(settings, backwards, data, None),
         History(print),
         afresh=overwrite,
+        patience=settings.patience,
         schedule=settings.schedule,
     )
     history = run.fit()

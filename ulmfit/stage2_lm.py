@@ -18,6 +18,7 @@ from ulmfit.errors import UserError
 from ulmfit.generate import generate
 from ulmfit.history import History
 from ulmfit.lm import lm_learner, lm_loaders, measure_lm
+from ulmfit.lr_finder import rate_found, show_rate
 from ulmfit.models import (
     EncoderConfig,
     build_lm,
@@ -54,6 +55,7 @@ def main(
     half: bool = False,  # store the weights in half precision
     about: str = "",  # for the model card: what the texts are, and whose
     overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
+    find_lr: bool = False,  # train nothing: look for a learning rate, and draw loss against rate
     **overrides: Any,
 ) -> StageResult:
     """Adapt a language model to the texts of --data, and let it write sample reviews."""
@@ -72,16 +74,20 @@ def main(
         f"{known:,} of {len(processor.vocab):,} words known to {settings.pretrained}"
     )
     learner = lm_learner(model, loaders, settings, place.device, place.dtype)
+    found = rate_found(learner, settings, find_lr)
+    if found and find_lr:
+        return show_rate(found, target)
     # A checkpoint's run is of these tokens: another version of the tokenizer makes others.
     tokens = fingerprint([np.asarray(part.ids) for part in (train, valid)])
     parent = pretrained.artifact
     run = Run(
         learner,
-        steps_of(settings),
+        steps_of(settings, found.suggestion if found else None),
         checkpoint_path(target),
         identity(settings, backwards, tokens, parent.manifest_sha256 if parent else None),
         History(print),
         afresh=overwrite,
+        patience=settings.patience,
         schedule=settings.schedule,
     )
     before = measure_lm(model, loaders[1], place.device, place.dtype)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
@@ -20,6 +21,7 @@ from ulmfit.history import History
 from ulmfit.inference import predict_probabilities
 from ulmfit.learner import MOMENTUM, Autocast, HoleReturner, data_loaders
 from ulmfit.loaders import ClassifierLoader
+from ulmfit.lr_finder import rate_found, show_rate
 from ulmfit.metrics import classification_metrics
 from ulmfit.models import build_classifier, classifier_groups
 from ulmfit.schedules import steps_of
@@ -54,6 +56,7 @@ def main(
     half: bool = False,  # store the weights in half precision
     about: str = "",  # for the model card: what the texts are, and whose
     overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
+    find_lr: bool = False,  # train nothing: look for a learning rate, and draw loss against rate
     **overrides: Any,
 ) -> StageResult:
     """Train a classifier on the encoder that stage 2 saved."""
@@ -79,13 +82,18 @@ def main(
         "that are pooled"
     )
     trained_on = data_fingerprint(frame)
+    learner = classifier_learner(model, train, valid, settings, place)
+    found = rate_found(learner, settings, find_lr)
+    if found and find_lr:
+        return show_rate(found, target)
     run = Run(
-        classifier_learner(model, train, valid, settings, place),
-        steps_of(settings),
+        learner,
+        steps_of(settings, found.suggestion if found else None),
         checkpoint_path(target),
         identity(settings, backwards, trained_on, start.parent_hash),
         History(print),
         afresh=overwrite,
+        patience=settings.patience,
         schedule=settings.schedule,
     )
     history = run.fit()
@@ -185,7 +193,7 @@ def classifier_learner(
     return Learner(
         data_loaders(*loaders, device=place.device),
         model.to(place.device),
-        loss_func=CrossEntropyLossFlat(),
+        loss_func=_loss(train.labels, settings, place.device),
         opt_func=Adam,
         splitter=classifier_groups,
         moms=MOMENTUM,
@@ -195,6 +203,16 @@ def classifier_learner(
             ClassifierRegularizer(settings.alpha, settings.beta),
         ],
     )
+
+
+def _loss(labels: np.ndarray, settings: ClassifierSettings, device: torch.device) -> Any:
+    """Cross-entropy; balanced weights are scikit-learn's, documents / (classes * of the class)."""
+    weight = None
+    if settings.class_weights == "balanced":
+        counts = np.bincount(labels)
+        weight = torch.tensor(len(labels) / (len(counts) * counts), dtype=torch.float32)
+        weight = weight.to(device)
+    return CrossEntropyLossFlat(weight=weight, label_smoothing=settings.label_smoothing)
 
 
 if __name__ == "__main__":

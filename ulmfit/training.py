@@ -4,13 +4,13 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from fastai.callback.core import Callback, CancelEpochException
+from fastai.callback.core import Callback, CancelEpochException, CancelFitException
 from fastai.callback.schedule import ParamScheduler
 from fastai.learner import Learner
 from torch import Tensor
@@ -41,6 +41,8 @@ class Run:
 
     identity: settings, data and parent; a checkpoint of another identity is refused.
     afresh: begin anew beside a checkpoint that is damaged or of another run.
+    patience: epochs of the last step without a smaller validation loss after which it ends, with
+        the weights of its best epoch; 0 for no such end.
     schedule: how the learning rate moves over each step (see `courses`).
     spent_before: seconds of training before an interruption, once `fit` found its checkpoint.
     """
@@ -53,8 +55,10 @@ class Run:
     say: Callable[[str], None] = print
     minutes: float = _MINUTES_BETWEEN_CHECKPOINTS
     afresh: bool = False
+    patience: int = 0
     schedule: str = "one-cycle"
     spent_before: float = 0.0
+    best: dict[str, Tensor] = field(default_factory=dict)  # weights, where patience asks for them
 
     def fit(self) -> list[dict[str, Any]]:
         """Train through all steps; returns the history, one row an epoch.
@@ -79,6 +83,8 @@ class Run:
                     self._fit_step(number, resumed if number == first else None, interrupted)
         finally:
             self.history.close()
+        if self.best:
+            self.learn.model.load_state_dict(self.best)
         return self.history.rows
 
     def discard(self) -> None:
@@ -100,8 +106,8 @@ class Run:
 
     def _take_up(self, tensors: Mapping[str, Tensor], facts: Any) -> int:
         """Weights and history of a checkpoint; returns the step to go on at."""
-        model = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-        self.learn.model.load_state_dict(model)
+        self.learn.model.load_state_dict(_under("model.", tensors))
+        self.best = _under("best.", tensors)
         self.learn.model.reset()
         self.history.rows = facts["history"]
         self.spent_before = facts.get("spent", 0.0)
@@ -126,14 +132,46 @@ class Run:
         self.history.begin_step(number + 1)
         keeper = _CheckpointKeeper(self, number, resumed, interrupted)
         scheduler = ParamScheduler(courses(self.schedule, self._rates(step), step, learn.moms))
+        callbacks = [scheduler, self.history, keeper]
+        if self.patience and number + 1 == len(self.steps):
+            callbacks.append(_EarlyStopper(self))
         with learn.no_logging(), learn.no_bar():
-            learn.fit(step.epochs, wd=step.weight_decay, cbs=[scheduler, self.history, keeper])
+            learn.fit(step.epochs, wd=step.weight_decay, cbs=callbacks)
 
     def _rates(self, step: Step) -> np.ndarray:
         """The highest learning rate of each layer group."""
         optimizer = self.learn.opt
         optimizer.set_hyper("lr", slice(*step.lr) if isinstance(step.lr, list) else step.lr)
         return np.array([hyper["lr"] for hyper in optimizer.hypers])
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    found = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+
+
+class _EarlyStopper(Callback):
+    """Keeps the weights of the epoch with the smallest validation loss, and ends the step."""
+
+    order = 58  # after the history's row, before the checkpoint
+
+    def __init__(self, run: Run) -> None:
+        self.run_of = run
+
+    def after_epoch(self) -> None:
+        rows = self.run_of.history.rows
+        losses = [row["valid_loss"] for row in rows if row["step"] == rows[-1]["step"]]
+        if len(losses) != self.epoch + 1:  # an epoch that was done before an interruption
+            return
+        best = losses.index(min(losses))
+        if best == self.epoch:
+            state = self.learn.model.state_dict()
+            self.run_of.best = {name: weight.clone() for name, weight in state.items()}
+        elif self.epoch - best >= self.run_of.patience:
+            self.run_of.say(
+                f"  no better epoch than {best + 1} in {self.run_of.patience}: the step ends"
+            )
+            raise CancelFitException
 
 
 class _CheckpointKeeper(Callback):
@@ -194,6 +232,7 @@ class _CheckpointKeeper(Callback):
         learn = self.learn
         opt_tensors, opt_facts = optimizer_state(learn.opt)
         tensors = {f"model.{k}": v for k, v in learn.model.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.run_of.best.items()}
         tensors |= opt_tensors | random_state() | _hidden(learn.model)
         facts = {
             "run": dict(self.run_of.identity),
