@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,12 +16,13 @@ import torch
 from tiny_models import TEXTS, WORDS, refuses, write_classifier, write_lm
 
 from ulmfit import bundled
+from ulmfit.artifacts import read_artifact
 from ulmfit.atomic import atomic_write
 from ulmfit.corpus import tokenize_texts
 from ulmfit.errors import UserError
 from ulmfit.predict import Classifier, main
 from ulmfit.readers import read_file
-from ulmfit.scoring import prediction_columns
+from ulmfit.scoring import EMPTY, prediction_columns
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
 
@@ -65,7 +67,7 @@ def test_columns(classifier):
     assert len(found) == len(TEXTS)
     np.testing.assert_allclose(found["neg"] + found["pos"], 1, atol=1e-6)
     np.testing.assert_array_equal(found["probability"], found[["neg", "pos"]].max(axis=1))
-    expected = np.where(found["neg"] > found["pos"], "neg", "pos")
+    expected = np.where(found["neg"] >= found["pos"], "neg", "pos")
     assert found["label"].tolist() == expected.tolist()
 
 
@@ -85,10 +87,50 @@ def test_order_is_kept_and_none_is_lost(classifier):
 def test_missing_texts_count_as_empty(classifier):
     found = classifier.predict(["", None, float("nan"), np.nan, pd.NA, pd.NaT, " \n "])
     assert len(found) == 7
-    np.testing.assert_allclose(found["pos"][:6], found["pos"][0], atol=1e-6)
+    assert found["pos"].tolist() == [0.5] * 7  # the share of each class, if none is known
     mixed = classifier.predict(["the worst", None, "the best"])
-    assert mixed["pos"][1] == pytest.approx(found["pos"][0], abs=1e-4)
+    assert mixed["pos"][1] == 0.5
     assert mixed["pos"][0] != mixed["pos"][2]
+
+
+def write_with_prior(folder, prior):
+    """A classifier whose training had classes of other sizes."""
+    write_classifier(folder)
+    artifact = read_artifact(folder)
+    manifest = replace(artifact.manifest, config={**artifact.manifest.config, "prior": prior})
+    (folder / "manifest.json").write_text(manifest.to_json())
+    return folder
+
+
+def test_texts_without_words_get_the_shares_of_the_training(folders, tmp_path):
+    folder = write_with_prior(tmp_path / "clf", [0.75, 0.25])
+    found = Classifier.load(folder).predict(["", "good film", None])
+    assert found["neg"][[0, 2]].tolist() == [0.75, 0.75]
+    assert found["neg"][1] != 0.75
+    both = Classifier.load(folder, folders[1]).predict([" "])
+    assert both["neg"][0] == pytest.approx((0.75 + 0.5) / 2)
+
+
+@pytest.mark.parametrize("prior", [[0.5], [0.9, 0.2], ["a", "b"], 1, [True, False], [-0.5, 1.5]])
+def test_a_prior_that_is_none(tmp_path, prior):
+    folder = write_with_prior(tmp_path / "clf", prior)
+    with refuses(
+        f"{folder}: found the prior {prior} in the manifest's config, expected 2 shares that sum "
+        "to 1; copy or train the model again"
+    ):
+        Classifier.load(folder)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_texts_without_words_are_marked(folders, tmp_path, ending):
+    table = pd.DataFrame({"text": ["a good film", "", None, "  ", "bad"]})
+    source, target = write_file(tmp_path / f"in{ending}", table), tmp_path / f"out{ending}"
+    main(clf=[folders[0]], input=str(source), output=str(target))
+    found = read_file(target)
+    marked = [bool(note) and note == EMPTY for note in found["note"].fillna("")]
+    expected = [not str(text).strip() for text in found["text"].fillna("")]
+    assert marked == expected
+    assert sum(marked) == (3 if len(found) == 5 else 2)  # csv of one column: a blank line is a text
 
 
 def test_a_number_is_read_as_its_text(classifier):
@@ -167,9 +209,10 @@ def test_ensemble_is_the_mean_of_probabilities(folders):
 def test_backward_model_reads_from_the_end(folders):
     backward = Classifier.load(folders[1], precision="float32")
     loaded = backward.models[0]
-    tokenized = tokenize_texts(TEXTS, loaded.processor)
+    texts = [text for text in TEXTS if text]
+    tokenized = tokenize_texts(texts, loaded.processor)
     by_hand = []
-    for document in loaded.processor.encode(TEXTS):
+    for document in loaded.processor.encode(texts):
         ids = torch.tensor([document[0], *reversed(document[1:])], dtype=torch.int64)[None]
         outputs = loaded.model[0].module
         outputs.bs = 1
@@ -178,8 +221,8 @@ def test_backward_model_reads_from_the_end(folders):
             read = outputs(ids)[0]
             pooled = torch.cat([read[-1], read.amax(0), read.mean(0)])[None]
             by_hand.append(loaded.model[1].layers(pooled).softmax(1)[0, 1].item())
-    assert len(tokenized.offsets) == len(TEXTS) + 1
-    np.testing.assert_allclose(backward.predict(TEXTS)["pos"], by_hand, atol=1e-4)
+    assert len(tokenized.offsets) == len(texts) + 1
+    np.testing.assert_allclose(backward.predict(texts)["pos"], by_hand, atol=1e-4)
 
 
 def test_what_makes_no_ensemble(folders, tmp_path):
@@ -230,7 +273,7 @@ def test_file_to_file(folders, classifier, tmp_path, given, written, capsys):
     out = capsys.readouterr().out
     assert re.fullmatch(rf"wrote 5 rows to {re.escape(str(target))}, [\d,]+ a second\n", out)
     found = read_file(target)
-    assert list(found.columns) == ["id", "text", "label", "probability", "neg", "pos"]
+    assert list(found.columns) == ["id", "text", "label", "probability", "neg", "pos", "note"]
     assert found["id"].tolist() == table["id"].tolist()
     assert found["text"].tolist() == TEXTS
     expected = classifier.predict(TEXTS)
@@ -269,14 +312,14 @@ def test_file_without_rows(folders, tmp_path, ending):
     found = read_file(target)
     assert len(found) == 0
     if ending != ".jsonl":
-        assert list(found.columns) == ["id", "text", "label", "probability", "neg", "pos"]
+        assert list(found.columns) == ["id", "text", "label", "probability", "neg", "pos", "note"]
 
 
 def test_other_text_column(folders, tmp_path):
     source = write_file(tmp_path / "in.csv", pd.DataFrame({"review": ["good", "bad"]}))
     target = tmp_path / "new" / "out.csv"
     main(clf=folders[0], input=str(source), output=str(target), text_col="review")
-    columns = ["review", "label", "probability", "neg", "pos"]
+    columns = ["review", "label", "probability", "neg", "pos", "note"]
     assert list(read_file(target).columns) == columns
 
 
@@ -286,12 +329,12 @@ def test_columns_of_the_input_keep_their_names(folders, tmp_path):
     for i in (1, 2, 3):
         files.append(tmp_path / f"{i}.csv")
         main(clf=folders[0], input=files[-2], output=files[-1])
-    added = ["predicted_label", "probability", "neg", "predicted_pos"]
+    added = ["predicted_label", "probability", "neg", "predicted_pos", "note"]
     once, thrice = read_file(files[1]), read_file(files[3])
     assert list(once.columns) == ["text", "label", "pos", *added]
     assert once["label"].tolist() == ["mine"]
     assert once["pos"].tolist() == ["7"]
-    assert len(thrice.columns) == 3 + 3 * 4
+    assert len(thrice.columns) == 3 + 3 * 5
     pd.testing.assert_frame_equal(thrice[once.columns], once)
 
 
@@ -335,7 +378,7 @@ def test_missing_texts_of_every_kind_are_rows(folders, tmp_path):
 def test_the_input_may_be_replaced(folders, tmp_path):
     source = write_file(tmp_path / "a.csv", pd.DataFrame({"text": TEXTS}))
     main(clf=folders[0], input=source, output=source, overwrite=True)
-    assert list(read_file(source).columns) == ["text", "label", "probability", "neg", "pos"]
+    assert list(read_file(source).columns) == ["text", "label", "probability", "neg", "pos", "note"]
 
 
 def test_progress_of_a_file_counts_texts(folders, tmp_path, monkeypatch, capsys):

@@ -69,7 +69,7 @@ def finished(kind, model, processor, settings, backwards, **more):
         settings=settings,
         size="tiny",
         backwards=backwards,
-        history=[{"epoch": 0, "train_loss": 1.0}],
+        history=[{"step": 1, "epoch": 1, "train_loss": 1.0, "valid_loss": 1.1, "accuracy": 0.5}],
         metrics={"made_by": "a test"},
         **{"data_fingerprint": "d1", **more},
     )

@@ -1,5 +1,6 @@
 """Probabilities from trained classifiers: batches of token ids in, one row a document out."""
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 
 from ulmfit.artifacts import Artifact
 from ulmfit.corpus import Corpus, TokenizedTexts, tokenize_texts
+from ulmfit.errors import UserError
 from ulmfit.loaders import ClassifierLoader
 from ulmfit.models import (
     EncoderConfig,
@@ -57,6 +59,23 @@ def predict_probabilities(
     return probabilities
 
 
+def class_prior(artifact: Artifact) -> np.ndarray:
+    """How often each class occurred in training, float32, shape (classes,); even if unknown.
+
+    Raises:
+        UserError: the manifest has a prior that is none.
+    """
+    classes = len(artifact.manifest.labels)
+    found = artifact.manifest.config.get("prior", [1 / classes] * classes)
+    numbers = isinstance(found, list) and all(type(p) in (int, float) and p >= 0 for p in found)
+    if not numbers or len(found) != classes or not math.isclose(sum(found), 1, rel_tol=1e-6):
+        raise UserError(
+            f"{artifact.path}: found the prior {str(found)[:60]} in the manifest's config, "
+            f"expected {classes} shares that sum to 1; copy or train the model again"
+        )
+    return np.array(found, np.float32)
+
+
 class LoadedModel:
     """One classifier of a model directory, where it computes.
 
@@ -69,6 +88,7 @@ class LoadedModel:
         self.device = default_device()
         self.dtype = resolve_precision(precision, self.device)
         self.backwards = artifact.manifest.direction == "backward"
+        self.prior = class_prior(artifact)
         self.processor = artifact.processor()
         self.tokenizer_key = self.processor.tokenizer_key()
         self.model = build_classifier(

@@ -7,7 +7,7 @@ not wait for torch.
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from ulmfit.artifacts import check_pair, read_artifact
 from ulmfit.atomic import check_parent
 from ulmfit.cli import run_command
 from ulmfit.errors import UserError
-from ulmfit.scoring import prediction_columns, score_file
+from ulmfit.scoring import plain_text, prediction_columns, score_file
 from ulmfit.table_writers import ENDINGS
 from ulmfit.tables import Table, open_table
 
@@ -61,7 +61,8 @@ class Classifier:
     def predict(self, texts: Sequence[str | None]) -> "pd.DataFrame":
         """`label`, its `probability`, and one column of probabilities a class, in order.
 
-        A missing text counts as an empty one.
+        A missing text counts as an empty one; what has no text gets the share of each class in
+        the training.
         """
         import pandas as pd
 
@@ -76,7 +77,7 @@ class Classifier:
 
         `tell` is called with the number of texts that were done, parts of one included.
         """
-        return np.mean(self.probabilities_by_model([_plain(t) for t in texts], tell), axis=0)
+        return np.mean(self.probabilities_by_model([plain_text(t) for t in texts], tell), axis=0)
 
     def probabilities_by_model(
         self, texts: Sequence[str], tell: Callable[[float], object] | None = None
@@ -92,17 +93,10 @@ class Classifier:
             if key not in tokenized:
                 tokenized[key] = loaded.tokenize(texts)
             results.append(loaded.probabilities(tokenized[key], share))
+        empty = [i for i, text in enumerate(texts) if not text.strip()]
+        for loaded, probabilities in zip(self.models, results, strict=True):
+            probabilities[empty] = loaded.prior
         return results
-
-
-def _plain(text: Any) -> str:
-    if isinstance(text, str):
-        return text
-    if text is None:
-        return ""
-    import pandas as pd  # knows what else stands for nothing: nan, NA, NaT
-
-    return "" if pd.api.types.is_scalar(text) and pd.isna(text) else str(text)
 
 
 def main(

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ulmfit.predict import Classifier
 
 
+EMPTY = "no text: shares of the classes in the training"
+
+
 def prediction_columns(
     probabilities: np.ndarray, labels: Sequence[str], taken: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -37,6 +40,26 @@ def prediction_columns(
     return {name: beside[name] for name in beside if name not in taken}
 
 
+def plain_text(text: Any) -> str:
+    """A cell as a text; a missing one is empty."""
+    if isinstance(text, str):
+        return text
+    if text is None:
+        return ""
+    import pandas as pd  # knows what else stands for nothing: nan, NA, NaT
+
+    return "" if pd.api.types.is_scalar(text) and pd.isna(text) else str(text)
+
+
+def file_columns(
+    texts: Sequence[Any], probabilities: np.ndarray, labels: Sequence[str], taken: Sequence[str]
+) -> dict[str, Any]:
+    """The `prediction_columns`, and a `note` on texts that there was nothing to read in."""
+    columns = prediction_columns(probabilities, labels, taken)
+    notes = ["" if plain_text(text).strip() else EMPTY for text in texts]
+    return {**columns, _free_name("note", {**dict.fromkeys(taken), **columns}, "predicted_"): notes}
+
+
 def _free_name(name: str, taken: Container[str], prefix: str) -> str:
     while name in taken:
         name = prefix + name
@@ -50,21 +73,21 @@ def score_file(classifier: "Classifier", table: Table, text_col: str, output: Pa
         UserError: the input turns bad, or a column has no form in the output; nothing is written.
     """
     labels, own = classifier.labels, table.columns
-    added = list(prediction_columns(np.zeros((0, len(labels))), labels, own))
+    added = list(file_columns([], np.zeros((0, len(labels))), labels, own))
     with open_writer(output, [*own, *added], lambda: _schema(table, added)) as writer:
         rows = _rehearse(table, writer)
         shown = Progress(rows, "classifying", "texts")
         for block in table.blocks():
             texts = cells(block[text_col])
             probabilities = classifier.probabilities(texts, shown.advance)
-            writer.write({**block, **prediction_columns(probabilities, labels, own)})
+            writer.write({**block, **file_columns(texts, probabilities, labels, own)})
     return rows
 
 
 def _schema(table: Table, added: Sequence[str]) -> "pa.Schema":
     import pyarrow as pa
 
-    types = [pa.string(), *[pa.float32()] * (len(added) - 1)]
+    types = [pa.string(), *[pa.float32()] * (len(added) - 2), pa.string()]
     return pa.schema([*table.schema(), *map(pa.field, added, types)])
 
 

@@ -113,7 +113,11 @@ def main(
             metrics={"valid": measured, "train_texts": len(train.labels), "texts_cut": cut},
             parent=start.parent,
             labels=classes,
-            extra_config={"max_len": settings.max_len, "hidden": settings.hidden},
+            extra_config={
+                "max_len": settings.max_len,
+                "hidden": settings.hidden,
+                "prior": (np.bincount(train.labels) / len(train.labels)).tolist(),
+            },
             about=about,
         ),
         target,
