@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import fields
 
 import pytest
 from safetensors.torch import save_file
@@ -566,7 +567,7 @@ def test_unknown_recipe_key(fails, monkeypatch, stage):
     table = {"batchsize": 3, "steps": [{"epochs": 1, "lr": 0.1}]}
     monkeypatch.setattr(settings, "_tables", lambda kind: {"demo": table})
     kind = next(k for k, name in settings.STAGE_FILES.items() if name == file)
-    known = ", ".join(f.name for f in settings.fields(kind))
+    known = ", ".join(f.name for f in fields(kind))
     line = f"recipe [demo] of {file}: unknown key 'batchsize'; known are {known}"
     fails(main, arguments, line)
 

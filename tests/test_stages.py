@@ -245,7 +245,7 @@ def test_a_csv_of_somebody_elses(made, tmp_path, capsys):
     scored = pd.read_csv(output, dtype=str, keep_default_na=False)
     assert scored["id"].tolist() == [str(i) for i in range(60)]
     assert scored["Ihre Meinung"].tolist() == [row[1] for row in rows]
-    assert scored.columns.tolist() == [*header, "label", "probability", "1", "3", "5"]
+    assert scored.columns.tolist() == [*header, "label", "probability", "1", "3", "5", "note"]
     probabilities = scored[["1", "3", "5"]].astype(float)
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     # A text's prediction is its own, whatever is classified beside it.
