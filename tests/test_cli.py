@@ -15,7 +15,7 @@ from ulmfit.errors import UserError
 COMMANDS = [
     "ulmfit.__main__",
     *(f"ulmfit.{name}" for name in ("stage1_pretrain", "stage2_lm", "stage3_clf", "generate")),
-    *(f"ulmfit.{name}" for name in ("evaluate", "predict", "text", "data")),
+    *(f"ulmfit.{name}" for name in ("evaluate", "predict", "text", "data", "push", "pull")),
 ]
 
 
@@ -150,6 +150,7 @@ SLOW = {"fastai", "pandas", "pyarrow", "sklearn", "spacy", "torch"}
         ("import ulmfit.predict", []),
         ("import ulmfit.evaluate", ["pandas", "pyarrow"]),  # pandas brings pyarrow along
         ("import ulmfit.text", []),
+        ("import ulmfit.push, ulmfit.pull", []),
         ("import ulmfit.inference, ulmfit.generate", ["torch"]),
     ],
 )

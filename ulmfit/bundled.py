@@ -8,6 +8,7 @@ LANGUAGE_MODEL = "lm"
 CLASSIFIER = "classifier"  # a manifest's words for the kinds
 DEFAULT_CLASSIFIER = "imdb-small"
 DIRECTIONS = ("fwd", "bwd")
+HUB = "hf://"  # what a name begins with that is one of the Hugging Face Hub
 
 Paths = str | Path | Sequence[str | Path]
 
@@ -44,6 +45,10 @@ def model_folders(named: Paths) -> list[str]:
 
 
 def _folders(name: str | Path) -> list[str | Path]:
+    if str(name).startswith(HUB):
+        from ulmfit.hub import resolve
+
+        return [resolve(str(name))]
     if Path(name).exists():
         return [name]
     directed = [folder() / f"{name}-{direction}" for direction in DIRECTIONS]

@@ -79,6 +79,8 @@ def find_pretrained(name: str, backwards: bool) -> Artifact | None:
 
 
 def _find(name: str, backwards: bool) -> Path:
+    if name.startswith(bundled.HUB):
+        return Path(bundled.model_folders(name)[0])
     directed = f"{name}-{suffix(backwards)}"
     candidates = [Path(name), Path(directed), bundled.folder() / name, bundled.folder() / directed]
     for candidate in candidates:

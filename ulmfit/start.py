@@ -69,6 +69,8 @@ def read_start(
 
 
 def _find(name: str, backwards: bool) -> Path:
+    if name.startswith(bundled.HUB):
+        return Path(bundled.model_folders(name)[0])
     directed = bundled.folder() / f"{name}-{suffix(backwards)}"
     return directed if not Path(name).exists() and directed.is_dir() else Path(name)
 

@@ -1,0 +1,167 @@
+"""Share a model on the Hugging Face Hub, with a card that the Hub can read."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ulmfit.artifacts import CARD, MANIFEST, METRICS, Artifact, read_artifact, read_metrics
+from ulmfit.cli import run_command
+from ulmfit.errors import UserError
+from ulmfit.hub import HUB_CARD, Repository, client, hub_errors
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitOperationAdd, EvalResult, HfApi
+
+# Our figures -> the Hub's metric and the words beside it. A loss is the perplexity's logarithm.
+_METRICS = {
+    "accuracy": ("accuracy", "Accuracy"),
+    "f1": ("f1", "F1, mean over classes"),
+    "f1_weighted": ("f1", "F1, weighted by class size"),
+    "ece": ("ece", "Expected calibration error"),
+    "log_loss": ("log_loss", "Log loss"),
+    "perplexity": ("perplexity", "Perplexity"),
+}
+_TASKS = {
+    "classifier": ("text-classification", "Text classification"),
+    "lm": ("text-generation", "Language modelling"),
+}
+
+
+def main(
+    model: str | None = None,  # model directory to share
+    to: str | None = None,  # its name on the Hub: user/name
+    private: bool = False,  # only you can see it; else as the Hub has it set for you, public
+) -> str:
+    """Share a model directory on the Hugging Face Hub: all of its files, verified first.
+
+    The vocabulary lists words of the texts that the model was trained on, a language model may
+    give back sentences of them, and the manifest has the recipe as it was given. Returns the
+    address of the repository, which is made if need be; files that it has already are replaced.
+    """
+    if model is None or to is None:
+        raise UserError("give both --model DIR and --to user/name")
+    repository = Repository.parse(to)
+    if repository != Repository(repository.id):
+        raise UserError(f"--to is {to}, expected user/name without a revision")
+    artifact = read_artifact(Path(model))
+    api = client()
+    card = hub_card(artifact, repository.id.partition("/")[2])
+    uploads = _uploads(artifact, card)
+    url = _make(api, repository, private)
+    size = sum(upload.upload_info.size for upload in uploads) / 1e6
+    print(f"sending {', '.join(upload.path_in_repo for upload in uploads)}; {size:,.1f} MB")
+    for line in _revealed(artifact):
+        print(line)
+    with hub_errors(f"cannot push to {repository}"):
+        # All in one commit: nobody ever pulls half a model.
+        api.create_commit(repository.id, uploads, commit_message="Model directory of ulmfit")
+    print(f"pushed to {url}; python -m ulmfit.pull --from {repository.id} --out DIR fetches it")
+    return url
+
+
+def hub_card(artifact: Artifact, name: str) -> str:
+    """The model's card, with its figures where the Hub looks for them (``model-index``)."""
+    from huggingface_hub import ModelCard
+
+    with hub_errors(f"cannot read the front matter of {artifact.path / CARD}"):
+        card = ModelCard((artifact.path / CARD).read_text(encoding="utf-8"))
+        if results := list(evaluation_results(artifact)):
+            card.data["model_name"] = name
+            card.data["eval_results"] = results
+        return str(card)
+
+
+def evaluation_results(artifact: Artifact) -> Iterator["EvalResult"]:
+    """What the training measured on its valid split, then what `ulmfit.evaluate` did.
+
+    Raises:
+        UserError: metrics.json does not hold what `ulmfit.evaluate` writes.
+    """
+    from ulmfit.data import source_name  # and with it pandas
+
+    manifest = artifact.manifest
+    measured = manifest.metrics.get("valid") or manifest.metrics.get("after") or {}
+    data = manifest.recipe.get("data")
+    source = source_name(str(data)) if data else "held-out texts"
+    yield from _results(manifest.kind, source, "valid", measured)
+    try:
+        for source, splits in read_metrics(artifact.path).get("evaluation", {}).items():
+            for split, figures in splits.items():
+                yield from _results(manifest.kind, source, split, figures)
+                fresh = figures.get("without_repeated", {})
+                yield from _results(manifest.kind, source, split, fresh, "not seen in training")
+    except AttributeError:
+        raise UserError(
+            f"{artifact.path / METRICS} does not hold what python -m ulmfit.evaluate writes; "
+            "run it again"
+        ) from None
+
+
+def _results(
+    kind: str, source: str, split: str, figures: dict[str, Any], part: str | None = None
+) -> Iterator["EvalResult"]:
+    from huggingface_hub import EvalResult
+
+    task, task_name = _TASKS[kind]
+    for key, (metric, name) in _METRICS.items():
+        value = figures.get(key)
+        if isinstance(value, int | float) and math.isfinite(value):
+            yield EvalResult(
+                task_type=task,
+                task_name=task_name,
+                dataset_type=source,
+                dataset_name=f"{source}, {part}" if part else source,
+                dataset_config=part,
+                dataset_split=split,
+                metric_type=metric,
+                metric_name=name,
+                metric_value=value,
+            )
+
+
+def _uploads(artifact: Artifact, card: str) -> list["CommitOperationAdd"]:
+    from huggingface_hub import CommitOperationAdd
+
+    files: dict[str, Path | bytes] = {CARD: card.encode()}
+    for name in (MANIFEST, METRICS, *artifact.manifest.files):
+        files[HUB_CARD if name == CARD else name] = artifact.path / name
+    with hub_errors(f"cannot read {artifact.path}"):
+        return [CommitOperationAdd(name, content) for name, content in files.items()]
+
+
+def _make(api: "HfApi", repository: Repository, private: bool) -> str:
+    """Make the repository if it is not there, say who can see it, and return its address.
+
+    Raises:
+        UserError: no token, no right to, or it should be private and is not.
+    """
+    from huggingface_hub import get_token
+
+    if get_token() is None:
+        raise UserError("not logged in to the Hub: hf auth login, or set HF_TOKEN")
+    with hub_errors(f"cannot push to {repository}"):
+        # None leaves it to the settings of the user or the organisation, which False overrules.
+        url = str(api.create_repo(repository.id, private=private or None, exist_ok=True))
+        found = api.model_info(repository.id).private
+    if private and not found:
+        raise UserError(
+            f"{repository} is there already and is public: nothing was sent; make it private in "
+            "its settings on the Hub, or choose another name"
+        )
+    print(f"{url} is {'private' if found else 'public: everybody can see what is sent'}")
+    return url
+
+
+def _revealed(artifact: Artifact) -> Iterator[str]:
+    """What somebody may not expect to be in a model."""
+    yield "the vocabulary lists words of the training texts"
+    if artifact.manifest.kind == "lm":
+        yield "a language model may give back sentences of the training texts"
+    for key, value in artifact.manifest.recipe.items():
+        if isinstance(value, str) and Path(value).is_absolute():
+            yield f"{MANIFEST} has a path of this computer: {key} = {value}"
+
+
+if __name__ == "__main__":
+    run_command(main)
