@@ -42,6 +42,6 @@ clean:
 # registry's build of it cannot be imported and breaks others that try (transformers): it goes.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo,dev,hub]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo,dev,export,hub]'
 	$(BIN)/python -c "import torchvision" 2>/dev/null || $(BIN)/pip uninstall --quiet --yes torchvision
 	touch $@

@@ -13,6 +13,7 @@ MODULES = [
         "lm_train",
         "clf_train",
         "clf_infer",
+        "export",
         "generating",
         "startup",
         "loss_curve",

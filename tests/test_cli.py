@@ -15,7 +15,7 @@ from ulmfit.errors import UserError
 COMMANDS = [
     "ulmfit.__main__",
     *(f"ulmfit.{name}" for name in ("stage1_pretrain", "stage2_lm", "stage3_clf", "generate")),
-    *(f"ulmfit.{name}" for name in ("evaluate", "predict", "text", "data", "push", "pull")),
+    *(f"ulmfit.{name}" for name in ("evaluate", "predict", "text", "data", "push", "pull", "export")),
 ]
 
 

@@ -55,8 +55,10 @@ def main(
     manifest = classifier.models[0].artifact.manifest
     columns: dict[str, Any] = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
     if data is None:
-        data = str(manifest.recipe["data"])
-        columns = {c: given or manifest.recipe[c] or None for c, given in columns.items()}
+        data = str(manifest.recipe.get("data") or "")
+        columns = {c: given or manifest.recipe.get(c) or None for c, given in columns.items()}
+    if not data:
+        raise UserError(f"{folders[0]} does not say what data it is of; name it with --data")
     data = str(data)
     # The seed of the model's training: data without a split column is split as it was then.
     frame = load_data(data, **columns, seed=manifest.seed, labels_required=False)
@@ -155,7 +157,7 @@ def figures_table(named: dict[str, dict[str, Any]]) -> str:
 def _check_split(frame: pd.DataFrame, data: str, split: str, trained: Artifact) -> None:
     """Refuse to draw `split` from the data of the training if its rows are not those of then."""
     manifest = trained.manifest
-    if split not in frame.attrs["drawn"] or not same_source(data, str(manifest.recipe["data"])):
+    if split not in frame.attrs["drawn"] or not same_source(data, str(manifest.recipe.get("data"))):
         return
     from ulmfit.stage3_clf import data_fingerprint  # and with it fastai
 

@@ -1,10 +1,34 @@
-"""From the project's models to fastai's."""
+"""From the project's models to fastai's and back.
 
+A `Learner` that fastai made becomes a model directory by `from_learner`, a model directory a
+`Learner` by `to_learner`; tokens and ids are the same on both sides.
+"""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from ulmfit.models import TiedDecoder, encoder_of
+from ulmfit.artifacts import Artifact, read_artifact, write_artifact
+from ulmfit.card import model_card
+from ulmfit.errors import UserError
+from ulmfit.generate import load_lm
+from ulmfit.manifest import FORMAT_VERSION, Manifest, library_versions
+from ulmfit.models import (
+    SIZES,
+    EncoderConfig,
+    TiedDecoder,
+    build_classifier,
+    config_numbers,
+    encoder_of,
+    load_encoder,
+    load_head,
+)
+from ulmfit.pretrained import encoder_from_fastai
+from ulmfit.stage import fingerprint
+from ulmfit.text import TextProcessor
 
 
 def fastai_state(model: Any) -> dict[str, Tensor]:
@@ -28,3 +52,179 @@ def fastai_state(model: Any) -> dict[str, Tensor]:
         block, position = divmod(int(layer_name), 4)  # fastai's head is made of blocks of four
         state[f"1.layers.{block}.{position}.{rest}"] = weight
     return state
+
+
+# --- a model directory as a Learner -------------------------------------------------------------
+
+
+def vocabulary(folder: str | Path) -> list[str]:
+    """The words of a model, for fastai's ``TextDataLoaders.from_df(..., text_vocab=...)``."""
+    return read_artifact(Path(folder)).processor().vocab
+
+
+def to_learner(folder: str | Path, dls: Any, **more: Any) -> Any:
+    """fastai's `language_model_learner` or `text_classifier_learner` with the model's weights.
+
+    Args:
+        dls: fastai's `DataLoaders` with the model's `vocabulary` and, for a classifier, its
+            labels in the same order.
+        more: what the fastai function takes besides, such as ``drop_mult`` or ``metrics``.
+
+    Raises:
+        UserError: the directory holds no model, or its vocabulary or labels are not those of `dls`.
+    """
+    from fastai.text.learner import language_model_learner, text_classifier_learner
+    from fastai.text.models.awdlstm import AWD_LSTM, awd_lstm_clas_config, awd_lstm_lm_config
+
+    artifact = read_artifact(Path(folder))
+    is_lm = artifact.manifest.kind == "lm"
+    words, labels = _vocabularies(dls)
+    _check_same("vocabulary", artifact, artifact.processor().vocab, words)
+    if not is_lm:
+        _check_same("list of labels", artifact, artifact.manifest.labels, labels)
+    model = load_lm(artifact)[0] if is_lm else _classifier(artifact)
+    sizes = EncoderConfig.from_dict(artifact.manifest.config, artifact.path).as_dict()
+    own = {name: sizes[name] for name in ("emb_sz", "n_hid", "n_layers")}
+    if is_lm:
+        make, config = language_model_learner, awd_lstm_lm_config
+    else:
+        make, config = text_classifier_learner, awd_lstm_clas_config
+        numbers = config_numbers(artifact.manifest.config, ["max_len", "hidden"], artifact.path)
+        more = {"max_len": numbers["max_len"], "lin_ftrs": [numbers["hidden"]], **more}
+    learner = make(dls, AWD_LSTM, config={**config, **own}, pretrained=False, **more)
+    learner.model.load_state_dict(fastai_state(model), strict=True)
+    return learner
+
+
+def _classifier(artifact: Artifact) -> Any:
+    config, path = artifact.manifest.config, artifact.path
+    model = build_classifier(
+        EncoderConfig.from_dict(config, path),
+        len(artifact.manifest.labels),
+        **config_numbers(config, ["max_len", "hidden"], path),
+    )
+    load_encoder(model, artifact.encoder(), path)
+    load_head(model, artifact.head(), path)
+    return model
+
+
+def _vocabularies(dls: Any) -> tuple[list[str], list[str]]:
+    """Words and labels of fastai's `DataLoaders`; a language model's have no labels."""
+    found = dls.vocab
+    if isinstance(found[0], str):
+        return list(found), []
+    return list(found[0]), [str(label) for label in found[1]]
+
+
+def _check_same(what: str, artifact: Artifact, ours: list[str], theirs: list[str]) -> None:
+    if ours == theirs:
+        return
+    remedy = (
+        "make them with text_vocab=ulmfit.interop.vocabulary(folder)"
+        if what == "vocabulary"
+        else f"they are {', '.join(ours)}"
+    )
+    raise UserError(
+        f"found another {what} in the DataLoaders ({len(theirs):,} entries) than in "
+        f"{artifact.path} ({len(ours):,}); {remedy}"
+    )
+
+
+# --- a Learner as a model directory -------------------------------------------------------------
+
+
+def from_learner(
+    learner: Any,
+    out: str | Path,
+    data: str = "",
+    lang: str = "en",
+    about: str = "",
+    half: bool = False,
+    overwrite: bool = False,
+) -> Path:
+    """Write a fastai language model or classifier (AWD_LSTM, word tokenizer) as a directory.
+
+    Forward models alone: fastai's backward ones read ``xxbos`` last, the project's read it first.
+
+    Args:
+        data: names the data, for `evaluate`; models of an ensemble have the same.
+        lang: language of spaCy's tokenizer.
+        about: for the model card: what the texts are, and whose.
+
+    Raises:
+        UserError: it is another kind of model, or `out` cannot be written.
+    """
+    words, labels = _vocabularies(learner.dls)
+    state = {name: weight.detach().cpu() for name, weight in learner.model.state_dict().items()}
+    state = _plain_names(state)
+    if "0.rnns.0.weight_hh_l0_raw" not in state:
+        raise UserError("the Learner's model is no AWD_LSTM of fastai's; make it with AWD_LSTM")
+    config, encoder, kept = encoder_from_fastai(state, words)
+    if labels:
+        head, extra = _head(state), {"max_len": _whole(learner.model[0].max_len)}
+        extra["hidden"] = len(head["layers.2.weight"])
+    else:
+        head, extra = {"decoder.bias": state["1.decoder.bias"][kept]}, {}
+    processor = TextProcessor("word", lang).with_vocab([words[i] for i in kept])
+    sizes = {numbers: name for name, numbers in SIZES.items()}
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        kind="classifier" if labels else "lm",
+        direction="forward",
+        size=sizes.get((config.emb_sz, config.n_hid, config.n_layers), "custom"),
+        config=config.as_dict() | extra,
+        tokenizer=processor.description(),
+        labels=labels,
+        recipe={"made_by": f"fastai {version('fastai')}", "data": data},
+        seed=0,
+        metrics={},
+        versions=library_versions(),
+        data_fingerprint=fingerprint([data, labels]),
+        parent=None,
+        files={},
+        about=about,
+    )
+    return write_artifact(
+        Path(out),
+        manifest=manifest,
+        encoder=encoder,
+        head=head,
+        processor_files=processor.files(),
+        history=[],
+        card=model_card(manifest, []),
+        overwrite=overwrite,
+        half=half,
+    )
+
+
+def _whole(max_len: Any) -> int:
+    if not isinstance(max_len, int) or max_len < 1:
+        raise UserError(
+            f"the Learner pools {max_len!r} tokens, expected a whole number; make it with max_len"
+        )
+    return max_len
+
+
+def _plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A classifier's encoder under the names that it has in a language model."""
+    inner = "0.module."
+    return {
+        f"0.{name.removeprefix(inner)}" if name.startswith(inner) else name: weight
+        for name, weight in state.items()
+    }
+
+
+def _head(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of fastai's `PoolingLinearClassifier` under the project's names."""
+    head = {}
+    for name, weight in state.items():
+        if name.startswith("1."):
+            _, _, block, position, rest = name.split(".", 4)
+            head[f"layers.{4 * int(block) + int(position)}.{rest}"] = weight
+    expected = {"layers.2.weight", "layers.6.weight"}
+    if {name for name in head if name.endswith("weight") and head[name].dim() == 2} != expected:
+        raise UserError(
+            "the Learner's head is not fastai's with one hidden layer (lin_ftrs=[n]); found "
+            f"{', '.join(sorted(head))}"
+        )
+    return head

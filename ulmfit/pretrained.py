@@ -159,26 +159,29 @@ def from_fastai(weights: Mapping[str, Tensor], vocab: list[str]) -> Pretrained:
 
     fastai fills a vocabulary up with ``xxfake``, which may occur more than once: those rows go.
     """
+    config, encoder, kept = encoder_from_fastai(weights, vocab)
+    processor = TextProcessor("word").with_vocab([vocab[i] for i in kept])
+    head = {"decoder.bias": weights["1.decoder.bias"][kept]}
+    return Pretrained(processor, config, "base", encoder, head)
+
+
+def encoder_from_fastai(
+    weights: Mapping[str, Tensor], vocab: list[str]
+) -> tuple[EncoderConfig, dict[str, Tensor], list[int]]:
+    """The encoder of fastai's `AWD_LSTM`: its numbers, its weights, the rows of `vocab` kept."""
     rows = len(weights["0.encoder.weight"])
     if rows < len(vocab):
         raise UserError(
             f"the embedding has {rows:,} rows and the vocabulary {len(vocab):,} words, expected "
             "a row for each; download both again"
         )
-    real = [i for i, token in enumerate(vocab) if token != "xxfake"]
+    kept = [i for i, token in enumerate(vocab) if token != "xxfake"]
     layers = sum(name.endswith("weight_hh_l0_raw") for name in weights)
-    encoder = {"embedding.weight": weights["0.encoder.weight"][real]}
+    encoder = {"embedding.weight": weights["0.encoder.weight"][kept]}
     for i in range(layers):
         encoder[f"rnn.{i}.weight_hh_l0"] = weights[f"0.rnns.{i}.weight_hh_l0_raw"]
         for name in ("weight_ih_l0", "bias_ih_l0", "bias_hh_l0"):
             encoder[f"rnn.{i}.{name}"] = weights[f"0.rnns.{i}.module.{name}"]
     emb_sz = encoder["embedding.weight"].shape[1]
     n_hid = encoder["rnn.0.weight_hh_l0"].shape[1]
-    processor = TextProcessor("word").with_vocab([vocab[i] for i in real])
-    return Pretrained(
-        processor,
-        EncoderConfig(len(real), emb_sz, n_hid, layers),
-        "base",
-        encoder,
-        {"decoder.bias": weights["1.decoder.bias"][real]},
-    )
+    return EncoderConfig(len(kept), emb_sz, n_hid, layers), encoder, kept

@@ -1,0 +1,196 @@
+"""Classes and probabilities from what `ulmfit.export` wrote: onnxruntime, no torch, no fastai.
+
+    OnnxClassifier.load("model.onnx").predict(["A quiet film."])
+
+Needs onnxruntime, numpy, pandas, fastcore and the tokenizer's library (spaCy or sentencepiece).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ulmfit.atomic import os_errors_as
+from ulmfit.errors import UserError
+from ulmfit.scoring import plain_text, prediction_columns
+from ulmfit.text import PAD_ID, TextProcessor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# The model's facts are JSON under this key of ONNX's own `metadata_props`, so that no file can be
+# separated from them.
+FACTS = "ulmfit"
+FORMAT_VERSION = 1
+
+# Tokens of a batch, padding included. onnxruntime keeps every layer's features of all of them:
+# 100 MB at a time for size small. Below 8,192 the products are too small to be fast.
+_TOKENS = 16_384
+
+
+def tokenizer_folder(model: Path) -> Path:
+    """Where the text processor's files of an ONNX file lie: beside it, under its name."""
+    return model.with_name(f"{model.stem}-tokenizer")
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """An ONNX file that was read, and the text processor that belongs to it."""
+
+    path: Path
+    facts: dict[str, Any]
+    processor: TextProcessor
+    session: Any  # onnxruntime.InferenceSession
+
+    @classmethod
+    def read(cls, path: Path, threads: int) -> "OnnxModel":
+        """Raises UserError: no such file, none of this project's, or not its tokenizer's files."""
+        session = _session(path, threads)
+        facts = _facts(session, path)
+        return cls(path, facts, _processor(tokenizer_folder(path), facts["files"]), session)
+
+    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """float32, shape (texts, classes)."""
+        backwards = self.facts["direction"] == "backward"
+        documents = [as_read(ids, backwards) for ids in self.processor.encode(texts)]
+        made = np.zeros((len(texts), len(self.facts["labels"])), np.float32)
+        for rows in _batches(np.array([len(ids) for ids in documents], np.int64)):
+            made[rows] = run(self.session, [documents[row] for row in rows])
+        made[[i for i, text in enumerate(texts) if not text.strip()]] = self.facts["prior"]
+        return made
+
+
+class OnnxClassifier:
+    """One or more exported classifiers; the probabilities of several are averaged.
+
+    Raises:
+        UserError: the models make no ensemble.
+    """
+
+    def __init__(self, models: Sequence[OnnxModel]) -> None:
+        for a, b in combinations(models, 2):
+            _check_pair(a, b)
+        self.models = list(models)
+        self.labels: list[str] = self.models[0].facts["labels"]
+
+    @classmethod
+    def load(cls, *files: str | Path, threads: int = 0) -> "OnnxClassifier":
+        """The classifiers of ONNX files, each with its tokenizer's folder beside it.
+
+        Args:
+            threads: that compute; 0 takes one a core.
+
+        Raises:
+            UserError: a file is not what `ulmfit.export` wrote, or they make no ensemble.
+        """
+        if not files:
+            raise UserError("no model given; name at least one file that ulmfit.export wrote")
+        return cls([OnnxModel.read(Path(file), threads) for file in files])
+
+    def predict(self, texts: Sequence[str | None]) -> "pd.DataFrame":
+        """`label`, its `probability`, and one column of probabilities a class, in order.
+
+        All as `ulmfit.predict.Classifier` has it: a missing text counts as an empty one, and what
+        has no text gets the share of each class in the training.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(prediction_columns(self.probabilities(texts), self.labels))
+
+    def probabilities(self, texts: Sequence[str | None]) -> np.ndarray:
+        """Those that `predict` returns, float32, shape (texts, classes)."""
+        if isinstance(texts, str):
+            raise UserError("found one text, expected a list of texts; predict([text]) takes one")
+        plain = [plain_text(text) for text in texts]
+        return np.mean([model.probabilities(plain) for model in self.models], axis=0)
+
+
+def _batches(lengths: np.ndarray) -> Iterator[np.ndarray]:
+    """Rows of documents, longest first, as many at a time as fit into `_TOKENS`."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        rows = order[start : start + max(1, _TOKENS // int(lengths[order[start]]))]
+        yield rows
+        start += len(rows)
+
+
+def as_read(ids: np.ndarray, backwards: bool) -> np.ndarray:
+    """A document as the model reads it: a backward one from its end, ``xxbos`` still first."""
+    return np.concatenate([ids[:1], ids[:0:-1]]) if backwards else ids
+
+
+def run(session: Any, documents: Sequence[np.ndarray]) -> np.ndarray:
+    """Probabilities, float32, shape (documents, classes), of one batch."""
+    lengths = np.array([len(ids) for ids in documents], np.int64)
+    padded = np.full((len(documents), lengths.max()), PAD_ID, np.int64)
+    for row, ids in zip(padded, documents, strict=True):
+        row[: len(ids)] = ids
+    return session.run(None, {"ids": padded, "lengths": lengths})[0]
+
+
+def start_session(model: str | bytes, threads: int = 0) -> Any:
+    """An onnxruntime session on the CPU; `model` is a path or the content of a file."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors: its warnings are about itself
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _session(path: Path, threads: int) -> Any:
+    if not path.is_file():
+        raise UserError(f"{path} is no file; python -m ulmfit.export writes ONNX files")
+    try:
+        return start_session(str(path), threads)
+    except ModuleNotFoundError:
+        raise UserError("onnxruntime is not installed; pip install onnxruntime") from None
+    except Exception as error:  # onnxruntime's have no common class of their own
+        raise UserError(f"{path} is damaged or no ONNX model: {error}") from None
+
+
+def _facts(session: Any, path: Path) -> dict[str, Any]:
+    text = session.get_modelmeta().custom_metadata_map.get(FACTS)
+    if text is None:
+        raise UserError(f"{path} was not written by python -m ulmfit.export; export a classifier")
+    facts = json.loads(text)
+    if facts["format_version"] != FORMAT_VERSION:
+        raise UserError(
+            f"{path}: format version {facts['format_version']}, this program reads version "
+            f"{FORMAT_VERSION}; export the classifier again"
+        )
+    return facts
+
+
+def _processor(folder: Path, hashes: dict[str, str]) -> TextProcessor:
+    """The processor whose files lie in `folder`, if they are those that `hashes` names."""
+    files = {}
+    for name, expected in hashes.items():
+        with os_errors_as(f"cannot read {folder / name}, which belongs to the model"):
+            files[name] = (folder / name).read_bytes()
+        if hashlib.sha256(files[name]).hexdigest() != expected:
+            raise UserError(
+                f"{folder / name} is not the one that the model was exported with; "
+                "copy both again, or export again with --overwrite"
+            )
+    return TextProcessor.from_files(files)
+
+
+def _check_pair(a: OnnxModel, b: OnnxModel) -> None:
+    """As `ulmfit.artifacts.check_pair`."""
+    ours, theirs = a.facts, b.facts
+    if ours["labels"] != theirs["labels"]:
+        found = f"labels {', '.join(ours['labels'])} against {', '.join(theirs['labels'])}"
+    elif ours["data_fingerprint"] != theirs["data_fingerprint"]:
+        found = f"data {ours['data_fingerprint']} against {theirs['data_fingerprint']}"
+    elif ours["manifest_sha256"] == theirs["manifest_sha256"]:
+        found = "they are the same model twice"
+    else:
+        return
+    raise UserError(f"{a.path} and {b.path} make no ensemble: {found}")
