@@ -15,10 +15,8 @@ from ulmfit.errors import UserError
 COMMANDS = [
     "ulmfit.__main__",
     *(f"ulmfit.{name}" for name in ("stage1_pretrain", "stage2_lm", "stage3_clf", "generate")),
-    *(
-        f"ulmfit.{name}"
-        for name in ("evaluate", "predict", "text", "data", "push", "pull", "export")
-    ),
+    *(f"ulmfit.{name}" for name in ("evaluate", "report", "calibrate", "predict", "text", "data")),
+    *(f"ulmfit.{name}" for name in ("push", "pull", "export")),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Measure classifiers and their ensemble: the one place that reads the labels of test."""
+"""Measure classifiers and their ensemble: here alone, and in `report`, are test labels read."""
 
 import json
 import time
@@ -52,17 +52,8 @@ def main(
     began = time.monotonic()
     folders = bundled.model_folders(clf)
     classifier = Classifier.load(*folders, precision=precision)
-    manifest = classifier.models[0].artifact.manifest
-    columns: dict[str, Any] = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
-    if data is None:
-        data = str(manifest.recipe.get("data") or "")
-        columns = {c: given or manifest.recipe.get(c) or None for c, given in columns.items()}
-    if not data:
-        raise UserError(f"{folders[0]} does not say what data it is of; name it with --data")
-    data = str(data)
-    # The seed of the model's training: data without a split column is split as it was then.
-    frame = load_data(data, **columns, seed=manifest.seed, labels_required=False)
-    _check_split(frame, data, split, classifier.models[0].artifact)
+    columns = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
+    data, frame = read_data(classifier.models[0].artifact, data, columns, split)
     texts, truth = labelled_texts(frame, data, split, classifier.labels)
     kept = [read_metrics(Path(folder)) for folder in folders]
     repeated = repeated_texts(frame, split)
@@ -154,7 +145,29 @@ def figures_table(named: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _check_split(frame: pd.DataFrame, data: str, split: str, trained: Artifact) -> None:
+def read_data(
+    trained: Artifact, data: str | None, columns: dict[str, Any], split: str
+) -> tuple[str, pd.DataFrame]:
+    """`data`, or else what `trained` was trained on, divided as it was for the training.
+
+    Raises:
+        UserError: as `load_data`, `trained` names no data, or `split` was drawn from data that
+            have changed since.
+    """
+    manifest = trained.manifest
+    if data is None:
+        data = str(manifest.recipe.get("data") or "")
+        columns = {c: given or manifest.recipe.get(c) or None for c, given in columns.items()}
+    if not data:
+        raise UserError(f"{trained.path} does not say what data it is of; name it with --data")
+    data = str(data)
+    # The seed of the model's training: data without a split column is split as it was then.
+    frame = load_data(data, **columns, seed=manifest.seed, labels_required=False)
+    check_split(frame, data, split, trained)
+    return data, frame
+
+
+def check_split(frame: pd.DataFrame, data: str, split: str, trained: Artifact) -> None:
     """Refuse to draw `split` from the data of the training if its rows are not those of then."""
     manifest = trained.manifest
     if split not in frame.attrs["drawn"] or not same_source(data, str(manifest.recipe.get("data"))):

@@ -255,7 +255,7 @@ def main(
     loaded = _on_cpu(read_artifact(folder, "classifier"))
     files = loaded.processor.files()
     facts = _facts(loaded, "int8" if int8 else "float32", files)
-    proto = to_onnx(loaded.model, facts["config"].get("temperature", 1.0))
+    proto = to_onnx(loaded.model, loaded.temperature)
     difference = largest_difference(proto, loaded)
     if not difference <= TOLERANCE:  # nan is neither
         raise UserError(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ulmfit.artifacts import Artifact
+from ulmfit.calibration import temperature_of
 from ulmfit.corpus import Corpus, TokenizedTexts, tokenize_texts
 from ulmfit.errors import UserError
 from ulmfit.loaders import ClassifierLoader
@@ -39,10 +40,12 @@ def predict_probabilities(
     device: torch.device,
     dtype: torch.dtype,
     tell: Tell | None = None,
+    temperature: float = 1.0,
 ) -> np.ndarray:
     """float32, shape (documents, classes), in the order of `corpus`.
 
-    Without `tell`, whoever waits long is told how far it is.
+    `temperature` divides the logits (see `calibration`). Without `tell`, whoever waits long is
+    told how far it is.
     """
     loader = ClassifierLoader(corpus, np.zeros(len(corpus)))
     tell = tell or Progress(len(corpus), "classifying", "texts").advance
@@ -51,7 +54,7 @@ def predict_probabilities(
     for batch, _ in loader:
         with autocast(device, dtype):
             logits = model(batch.to(device))[0]
-        parts.append(logits.float().softmax(1).cpu().numpy())
+        parts.append((logits.float() / temperature).softmax(1).cpu().numpy())
         tell(len(parts[-1]))
     sorted_probabilities = np.concatenate(parts)
     probabilities = np.empty_like(sorted_probabilities)
@@ -89,6 +92,7 @@ class LoadedModel:
         self.dtype = resolve_precision(precision, self.device)
         self.backwards = artifact.manifest.direction == "backward"
         self.prior = class_prior(artifact)
+        self.temperature = temperature_of(config, path)
         self.processor = artifact.processor()
         self.tokenizer_key = self.processor.tokenizer_key()
         self.model = build_classifier(
@@ -112,4 +116,6 @@ class LoadedModel:
         corpus = Corpus(self.processor.ids(tokenized.tokens)[tokenized.ids], tokenized.offsets)
         corpus = corpus.reversed() if self.backwards else corpus
         with self._lock:
-            return predict_probabilities(self.model, corpus, self.device, self.dtype, tell)
+            return predict_probabilities(
+                self.model, corpus, self.device, self.dtype, tell, self.temperature
+            )
