@@ -15,8 +15,8 @@ from ulmfit.errors import UserError
 COMMANDS = [
     "ulmfit.__main__",
     *(f"ulmfit.{name}" for name in ("stage1_pretrain", "stage2_lm", "stage3_clf", "generate")),
-    *(f"ulmfit.{name}" for name in ("evaluate", "report", "calibrate", "predict", "text", "data")),
-    *(f"ulmfit.{name}" for name in ("push", "pull", "export")),
+    *(f"ulmfit.{name}" for name in ("evaluate", "report", "calibrate", "predict", "explain")),
+    *(f"ulmfit.{name}" for name in ("text", "data", "push", "pull", "export")),
 ]
 
 
@@ -149,6 +149,7 @@ SLOW = {"fastai", "pandas", "pyarrow", "sklearn", "spacy", "torch"}
     ("code", "slow"),
     [
         ("import ulmfit.predict", []),
+        ("import ulmfit.explain", []),
         ("import ulmfit.evaluate", ["pandas", "pyarrow"]),  # pandas brings pyarrow along
         ("import ulmfit.text", []),
         ("import ulmfit.push, ulmfit.pull", []),

@@ -52,13 +52,16 @@ def main(
     Returns its path.
     """
     path = _check(clf, split, out, texts, overwrite)
+    from ulmfit.explain import explain
     from ulmfit.precision import keep_memory  # and with it torch
 
     keep_memory()
     classifier = Classifier.load(*bundled.model_folders(clf), precision=precision)
     columns = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
     data, frame = read_data(classifier.models[0].artifact, data, columns, split)
-    report = collect(classifier, frame, data, split, texts)
+    report = collect(
+        classifier, frame, data, split, texts, lambda text: explain(classifier, text).to_html()
+    )
     from ulmfit.reporting.page import page
 
     atomic_write(path, page(report))

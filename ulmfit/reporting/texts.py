@@ -50,7 +50,9 @@ def _card(report: Report, row: int, rank: int | None = None) -> FT:
 
 
 def _explanation(html: str) -> list[FT]:
-    return [Details(Summary("words that moved the prediction"), Div(Safe(html)))]
+    meaning = "Blue speaks for the class that was predicted, orange against it."
+    summary = Summary("words that moved the prediction")
+    return [Details(summary, P(meaning, cls="note"), Div(Safe(html)))]
 
 
 def _text(text: str) -> list[FT]:
