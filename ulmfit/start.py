@@ -55,7 +55,7 @@ class Start:
 
 
 def read_start(
-    lm: str | None, default: Path, backwards: bool, settings: ClassifierSettings
+    lm: str | Path | None, default: Path, backwards: bool, settings: ClassifierSettings
 ) -> Start:
     """What --lm names: a directory, a bundled model, or "none"; not given, `default`.
 
@@ -64,7 +64,7 @@ def read_start(
     """
     if lm == NONE:
         return Start(TextProcessor("word"), settings.size, None)
-    parent = read_lm(_find(lm, backwards) if lm else default, backwards)
+    parent = read_lm(_find(str(lm), backwards) if lm else default, backwards)
     return Start(parent.processor(), parent.manifest.size, parent)
 
 
