@@ -6,7 +6,7 @@ import torch
 from fastai.text.data import pad_input_chunk
 from fastai.text.models.awdlstm import AWD_LSTM, awd_lstm_clas_config
 from fastai.text.models.core import get_text_classifier
-from tiny_models import random_corpus, random_documents, widen, word_processor
+from tiny_models import needs_bfloat16, random_corpus, random_documents, widen, word_processor
 
 from ulmfit.corpus import Corpus
 from ulmfit.inference import predict_probabilities
@@ -91,6 +91,7 @@ def test_wider_padding_changes_nothing():
     torch.testing.assert_close(found, expected)
 
 
+@needs_bfloat16
 def test_bfloat16_is_near():
     model = classifier()
     documents = random_documents(LENGTHS, CONFIG.vocab_sz)

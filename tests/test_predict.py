@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny_models import TEXTS, WORDS, refuses, write_classifier, write_lm
+from tiny_models import TEXTS, WORDS, needs_bfloat16, refuses, write_classifier, write_lm
 
 from ulmfit import bundled
 from ulmfit.artifacts import read_artifact
@@ -188,11 +188,21 @@ def test_classes_may_be_called_anything():
     np.testing.assert_array_equal(found.iloc[:, 2:], probabilities)
 
 
+@needs_bfloat16
 def test_precisions_are_near(folders, classifier):
     found = Classifier.load(folders[0], precision="bfloat16").predict(TEXTS)
     np.testing.assert_allclose(found["pos"], classifier.predict(TEXTS)["pos"], atol=0.1)
+
+
+def test_unknown_and_impossible_precisions_are_refused(folders, monkeypatch):
     with refuses("unknown precision 'half'; choose one of auto, bfloat16, float32"):
         Classifier.load(folders[0], precision="half")
+    monkeypatch.setattr("ulmfit.precision.has_bfloat16", lambda device: False)
+    with refuses(
+        "precision is bfloat16, but no LSTM runs in it on this machine; use --precision auto or "
+        "float32"
+    ):
+        Classifier.load(folders[0], precision="bfloat16")
 
 
 # Ensembles

@@ -21,7 +21,7 @@ from tiny_learners import (
     same,
     weights,
 )
-from tiny_models import refuses
+from tiny_models import needs_bfloat16, refuses
 
 from ulmfit.checkpoint import read_checkpoint
 from ulmfit.errors import UserError
@@ -112,6 +112,7 @@ def test_interrupted_twice(whole, tmp_path):
     assert same(weights(learn), whole["lm"][0])
 
 
+@needs_bfloat16
 def test_bfloat16_goes_on_alike(tmp_path):
     learn = lm(torch.bfloat16)
     run_of(learn, tmp_path / "whole").fit()

@@ -11,6 +11,7 @@ from ulmfit.corpus import Corpus
 from ulmfit.errors import UserError
 from ulmfit.loaders import collate
 from ulmfit.models import build_classifier, build_lm, encoder_config, encoder_weights
+from ulmfit.precision import has_bfloat16
 from ulmfit.settings import ClassifierSettings, LMSettings, Step
 from ulmfit.stage import Finished, save
 from ulmfit.text import TextProcessor
@@ -26,6 +27,10 @@ TEXTS = [
     "I laughed; the actors read old letters 😀 and <br />more&amp;more, שלום 电影",
     "dull",
 ]
+
+needs_bfloat16 = pytest.mark.skipif(
+    not has_bfloat16(torch.device("cpu")), reason="this processor has no LSTM in bfloat16"
+)
 
 
 def refuses(line):

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import os
 import platform
 import random
@@ -30,14 +31,33 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     """
     if precision not in PRECISIONS:
         raise UserError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
-    if precision != "auto":
-        return {"bfloat16": torch.bfloat16, "float32": torch.float32}[precision]
+    if precision == "float32":
+        return torch.float32
+    if precision == "bfloat16":
+        if not has_bfloat16(device):
+            raise UserError(
+                "precision is bfloat16, but no LSTM runs in it on this machine; use --precision "
+                "auto or float32"
+            )
+        return torch.bfloat16
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         capabilities = torch.cpu.get_capabilities()
         fast = bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
     return torch.bfloat16 if fast else torch.float32
+
+
+@functools.cache
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether an LSTM runs in bfloat16, fast or not: oneDNN's wants a CPU with AVX-512."""
+    lstm = torch.nn.LSTM(16, 16, device=device)
+    try:
+        with torch.no_grad(), autocast(device, torch.bfloat16):
+            lstm(torch.zeros(2, 2, 16, device=device))
+    except RuntimeError:
+        return False
+    return True
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
