@@ -24,7 +24,7 @@ def model_card(
     `parameters` is the number of the model's parameters; without it that of the encoder is
     computed from `manifest.config`. The text holds no time of writing and no absolute path.
     """
-    stage = _stage(manifest)
+    stage = stage_of(manifest)
     sections = [
         _front_matter(manifest),
         f"# {_STAGES[stage]}: {_cell(manifest.size)}, {manifest.direction}",
@@ -49,7 +49,8 @@ def model_card(
     return "\n\n".join(sections) + "\n"
 
 
-def _stage(manifest: Manifest) -> int:
+def stage_of(manifest: Manifest) -> int:
+    """Which stage wrote the model."""
     if manifest.kind == "classifier":
         return 3
     # fast.ai's WikiText-103 weights (`pretrained = "wt103"`) have no manifest to descend from.

@@ -16,6 +16,7 @@ from ulmfit.cli import run_command
 from ulmfit.errors import UserError
 from ulmfit.predict import DEFAULT, Classifier
 from ulmfit.progress import Progress
+from ulmfit.text import reading_order
 from ulmfit.word_cut import Cut, cut_words
 
 if TYPE_CHECKING:  # and with it torch
@@ -155,7 +156,7 @@ def explain(
     baseline, found = np.mean([way.ends() for way in ways], axis=0)  # (classes,) each
     target = int(found.argmax())
     scores = [
-        _word_scores(_reading_order(loaded, way.scores(target, points)), cut)
+        _word_scores(reading_order(way.scores(target, points), loaded.backwards), cut)
         for loaded, way, cut in zip(classifier.models, ways, cuts, strict=True)
     ]
     return Explanation(
@@ -204,12 +205,7 @@ def _ids(loaded: "LoadedModel", tokens: list[str]) -> "Tensor":
     import torch
 
     ids = loaded.processor.ids(tokens).astype(np.int64)
-    return torch.from_numpy(_reading_order(loaded, ids))
-
-
-def _reading_order(loaded: "LoadedModel", values: np.ndarray) -> np.ndarray:
-    """One value a token, from the text's order to the model's or back (``xxbos`` stays first)."""
-    return np.concatenate([values[:1], values[:0:-1]]) if loaded.backwards else values
+    return torch.from_numpy(reading_order(ids, loaded.backwards))
 
 
 def _word_scores(scores: np.ndarray, cut: Cut) -> np.ndarray:

@@ -34,11 +34,11 @@ from ulmfit.models import encoder_of
 from ulmfit.onnx_classifier import (
     FACTS,
     FORMAT_VERSION,
-    as_read,
     run,
     start_session,
     tokenizer_folder,
 )
+from ulmfit.text import reading_order
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -207,7 +207,7 @@ def largest_difference(proto: "ModelProto", loaded: LoadedModel) -> float:
     tokenized = TokenizedTexts(vocab, np.concatenate(documents), np.cumsum([0, *lengths]))
     expected = loaded.probabilities(tokenized, tell=lambda count: None)
     session = start_session(proto.SerializeToString())
-    found = run(session, [as_read(ids, backwards=loaded.backwards) for ids in documents])
+    found = run(session, [reading_order(ids, loaded.backwards) for ids in documents])
     return float(np.abs(found - expected).max())
 
 

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ulmfit.artifacts import Artifact
 from ulmfit.calibration import temperature_of
 from ulmfit.corpus import Corpus, TokenizedTexts, tokenize_texts
 from ulmfit.errors import UserError
-from ulmfit.loaders import ClassifierLoader
+from ulmfit.loaders import ClassifierLoader, DocumentBatch
 from ulmfit.models import (
     EncoderConfig,
+    SequentialRNN,
     build_classifier,
     config_numbers,
     load_encoder,
@@ -47,19 +49,49 @@ def predict_probabilities(
     `temperature` divides the logits (see `calibration`). Without `tell`, whoever waits long is
     told how far it is.
     """
-    loader = ClassifierLoader(corpus, np.zeros(len(corpus)))
     tell = tell or Progress(len(corpus), "classifying", "texts").advance
     model.eval()
+
+    def probabilities(batch: DocumentBatch) -> Tensor:
+        return (model(batch)[0].float() / temperature).softmax(1)
+
+    return by_document(probabilities, corpus, device, dtype, tell)
+
+
+@torch.no_grad()
+def by_document(
+    compute: Callable[[DocumentBatch], Tensor],
+    corpus: Corpus,
+    device: torch.device,
+    dtype: torch.dtype,
+    tell: Tell,
+) -> np.ndarray:
+    """What `compute` makes of batches, one row a document, float32, in the order of `corpus`."""
+    loader = ClassifierLoader(corpus, np.zeros(len(corpus)))
     parts = []
     for batch, _ in loader:
         with autocast(device, dtype):
-            logits = model(batch.to(device))[0]
-        parts.append((logits.float() / temperature).softmax(1).cpu().numpy())
+            made = compute(batch.to(device))
+        parts.append(made.float().cpu().numpy())
         tell(len(parts[-1]))
-    sorted_probabilities = np.concatenate(parts)
-    probabilities = np.empty_like(sorted_probabilities)
-    probabilities[loader.order] = sorted_probabilities
-    return probabilities
+    by_length = np.concatenate(parts)
+    rows = np.empty_like(by_length)
+    rows[loader.order] = by_length
+    return rows
+
+
+def load_classifier(artifact: Artifact) -> SequentialRNN:
+    """The classifier of a model directory, on the CPU."""
+    config, path = artifact.manifest.config, artifact.path
+    model = build_classifier(
+        EncoderConfig.from_dict(config, path),
+        len(artifact.manifest.labels),
+        bptt=_BPTT,
+        **config_numbers(config, ["max_len", "hidden"], path),
+    )
+    load_encoder(model, artifact.encoder(), path)
+    load_head(model, artifact.head(), path)
+    return model
 
 
 def class_prior(artifact: Artifact) -> np.ndarray:
@@ -86,24 +118,15 @@ class LoadedModel:
     """
 
     def __init__(self, artifact: Artifact, precision: str = "auto") -> None:
-        config, path = artifact.manifest.config, artifact.path
         self.artifact = artifact
         self.device = default_device()
         self.dtype = resolve_precision(precision, self.device)
         self.backwards = artifact.manifest.direction == "backward"
         self.prior = class_prior(artifact)
-        self.temperature = temperature_of(config, path)
+        self.temperature = temperature_of(artifact.manifest.config, artifact.path)
         self.processor = artifact.processor()
         self.tokenizer_key = self.processor.tokenizer_key()
-        self.model = build_classifier(
-            EncoderConfig.from_dict(config, path),
-            len(artifact.manifest.labels),
-            bptt=_BPTT,
-            **config_numbers(config, ["max_len", "hidden"], path),
-        )
-        load_encoder(self.model, artifact.encoder(), path)
-        load_head(self.model, artifact.head(), path)
-        self.model.eval().to(self.device)
+        self.model = load_classifier(artifact).eval().to(self.device)
         self._lock = threading.Lock()  # the model's hidden state is of one batch at a time
 
     def tokenize(self, texts: Sequence[str]) -> TokenizedTexts:
@@ -111,11 +134,14 @@ class LoadedModel:
         alone = sum(map(len, texts)) <= _ALONE
         return tokenize_texts(texts, self.processor, workers=1 if alone else None)
 
+    def corpus(self, tokenized: TokenizedTexts) -> Corpus:
+        """The texts as ids, in the order in which the model reads them."""
+        corpus = Corpus(self.processor.ids(tokenized.tokens)[tokenized.ids], tokenized.offsets)
+        return corpus.reversed() if self.backwards else corpus
+
     def probabilities(self, tokenized: TokenizedTexts, tell: Tell | None = None) -> np.ndarray:
         """float32, shape (texts, classes)."""
-        corpus = Corpus(self.processor.ids(tokenized.tokens)[tokenized.ids], tokenized.offsets)
-        corpus = corpus.reversed() if self.backwards else corpus
         with self._lock:
             return predict_probabilities(
-                self.model, corpus, self.device, self.dtype, tell, self.temperature
+                self.model, self.corpus(tokenized), self.device, self.dtype, tell, self.temperature
             )

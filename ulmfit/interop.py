@@ -15,16 +15,14 @@ from ulmfit.artifacts import Artifact, read_artifact, write_artifact
 from ulmfit.card import model_card
 from ulmfit.errors import UserError
 from ulmfit.generate import load_lm
+from ulmfit.inference import load_classifier
 from ulmfit.manifest import FORMAT_VERSION, Manifest, library_versions
 from ulmfit.models import (
     SIZES,
     EncoderConfig,
     TiedDecoder,
-    build_classifier,
     config_numbers,
     encoder_of,
-    load_encoder,
-    load_head,
 )
 from ulmfit.pretrained import encoder_from_fastai
 from ulmfit.stage import fingerprint
@@ -82,7 +80,7 @@ def to_learner(folder: str | Path, dls: Any, **more: Any) -> Any:
     _check_same("vocabulary", artifact, artifact.processor().vocab, words)
     if not is_lm:
         _check_same("list of labels", artifact, artifact.manifest.labels, labels)
-    model = load_lm(artifact)[0] if is_lm else _classifier(artifact)
+    model = load_lm(artifact)[0] if is_lm else load_classifier(artifact)
     sizes = EncoderConfig.from_dict(artifact.manifest.config, artifact.path).as_dict()
     own = {name: sizes[name] for name in ("emb_sz", "n_hid", "n_layers")}
     if is_lm:
@@ -94,18 +92,6 @@ def to_learner(folder: str | Path, dls: Any, **more: Any) -> Any:
     learner = make(dls, AWD_LSTM, config={**config, **own}, pretrained=False, **more)
     learner.model.load_state_dict(fastai_state(model), strict=True)
     return learner
-
-
-def _classifier(artifact: Artifact) -> Any:
-    config, path = artifact.manifest.config, artifact.path
-    model = build_classifier(
-        EncoderConfig.from_dict(config, path),
-        len(artifact.manifest.labels),
-        **config_numbers(config, ["max_len", "hidden"], path),
-    )
-    load_encoder(model, artifact.encoder(), path)
-    load_head(model, artifact.head(), path)
-    return model
 
 
 def _vocabularies(dls: Any) -> tuple[list[str], list[str]]:

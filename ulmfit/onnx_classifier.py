@@ -18,7 +18,7 @@ import numpy as np
 from ulmfit.atomic import os_errors_as
 from ulmfit.errors import UserError
 from ulmfit.scoring import plain_text, prediction_columns
-from ulmfit.text import PAD_ID, TextProcessor
+from ulmfit.text import PAD_ID, TextProcessor, reading_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,7 @@ class OnnxModel:
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """float32, shape (texts, classes)."""
         backwards = self.facts["direction"] == "backward"
-        documents = [as_read(ids, backwards) for ids in self.processor.encode(texts)]
+        documents = [reading_order(ids, backwards) for ids in self.processor.encode(texts)]
         made = np.zeros((len(texts), len(self.facts["labels"])), np.float32)
         for rows in _batches(np.array([len(ids) for ids in documents], np.int64)):
             made[rows] = run(self.session, [documents[row] for row in rows])
@@ -118,11 +118,6 @@ def _batches(lengths: np.ndarray) -> Iterator[np.ndarray]:
         rows = order[start : start + max(1, _TOKENS // int(lengths[order[start]]))]
         yield rows
         start += len(rows)
-
-
-def as_read(ids: np.ndarray, backwards: bool) -> np.ndarray:
-    """A document as the model reads it: a backward one from its end, ``xxbos`` still first."""
-    return np.concatenate([ids[:1], ids[:0:-1]]) if backwards else ids
 
 
 def run(session: Any, documents: Sequence[np.ndarray]) -> np.ndarray:

@@ -78,16 +78,22 @@ def find_pretrained(name: str, backwards: bool) -> Artifact | None:
     return None if name in (WT103, NONE) else read_artifact(_find(name, backwards), "lm")
 
 
-def _find(name: str, backwards: bool) -> Path:
+def find_directory(name: str, backwards: bool) -> Path | None:
+    """The model directory of a language model: by path, bundled, or of the Hub; None for none."""
     if name.startswith(bundled.HUB):
         return Path(bundled.model_folders(name)[0])
     directed = f"{name}-{suffix(backwards)}"
     candidates = [Path(name), Path(directed), bundled.folder() / name, bundled.folder() / directed]
-    for candidate in candidates:
-        if candidate.is_dir():
-            return candidate
+    return next((candidate for candidate in candidates if candidate.is_dir()), None)
+
+
+def _find(name: str, backwards: bool) -> Path:
+    found = find_directory(name, backwards)
+    if found is not None:
+        return found
     raise UserError(
-        f"no language model {name}: found neither a folder {name} nor {directed}, and bundled are "
+        f"no language model {name}: found neither a folder {name} nor "
+        f"{name}-{suffix(backwards)}, and bundled are "
         f"{', '.join(_bundled()) or 'none'}; give --pretrained DIR, one of these names, "
         "wt103 or none"
     )

@@ -151,18 +151,16 @@ def _withhold(
     frame: pd.DataFrame, settings: LMSettings, say: Callable[[str], None]
 ) -> pd.DataFrame:
     """`frame` with the texts of another data set's test split in a split that nobody reads."""
-    others = set(map(normalise, withheld_texts(settings)))
-    found = frame["text"].map(lambda text: normalise(text) in others)
-    say(f"{int(found.sum()):,} texts are in test of {settings.withhold} and are left out")
-    return frame.assign(split=frame["split"].mask(found & (frame["split"] != "test"), "withheld"))
-
-
-def withheld_texts(settings: LMSettings) -> pd.Series:
-    """The test texts of the data set that `settings.withhold` names."""
-    frame = load_data(
+    others = load_data(
         settings.withhold, seed=settings.seed, labels_required=False, say=lambda line: None
     )
-    return frame.loc[frame["split"] == "test", "text"]
+    test = others.loc[others["split"] == "test", "text"]
+    normalised = set(map(normalise, test))
+    found = frame["text"].map(lambda text: normalise(text) in normalised)
+    say(f"{int(found.sum()):,} texts are in test of {settings.withhold} and are left out")
+    kept = frame.assign(split=frame["split"].mask(found & (frame["split"] != "test"), "withheld"))
+    kept.attrs["withheld"] = texts_fingerprint(test)
+    return kept
 
 
 def data_fingerprint(frame: pd.DataFrame, lm_text: str) -> str:
@@ -172,10 +170,10 @@ def data_fingerprint(frame: pd.DataFrame, lm_text: str) -> str:
 
 
 def _fingerprints_of_unread(frame: pd.DataFrame, settings: LMSettings) -> list[str]:
-    sets = [withheld_texts(settings)] if settings.withhold else []
+    found = [frame.attrs["withheld"]] if settings.withhold else []
     if settings.lm_text == "train":
-        sets.insert(0, frame.loc[frame["split"] == "test", "text"])
-    return [texts_fingerprint(texts) for texts in sets]
+        found.insert(0, texts_fingerprint(frame.loc[frame["split"] == "test", "text"]))
+    return found
 
 
 def _read(frame: pd.DataFrame, lm_text: str) -> pd.Series:

@@ -7,15 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ulmfit import bundled
 from ulmfit.artifacts import Artifact, read_artifact
 from ulmfit.corpus import TokenizedTexts
 from ulmfit.data import same_source
 from ulmfit.errors import UserError
 from ulmfit.models import EncoderConfig, encoder_config, load_encoder, random_embedding
-from ulmfit.pretrained import NONE
+from ulmfit.pretrained import NONE, find_directory
 from ulmfit.settings import ClassifierSettings
-from ulmfit.stage import direction, suffix, texts_fingerprint
+from ulmfit.stage import direction, texts_fingerprint
 from ulmfit.text import TextProcessor, make_vocab
 
 
@@ -64,15 +63,9 @@ def read_start(
     """
     if lm == NONE:
         return Start(TextProcessor("word"), settings.size, None)
-    parent = read_lm(_find(str(lm), backwards) if lm else default, backwards)
+    path = find_directory(str(lm), backwards) or Path(lm) if lm else default
+    parent = read_lm(path, backwards)
     return Start(parent.processor(), parent.manifest.size, parent)
-
-
-def _find(name: str, backwards: bool) -> Path:
-    if name.startswith(bundled.HUB):
-        return Path(bundled.model_folders(name)[0])
-    directed = bundled.folder() / f"{name}-{suffix(backwards)}"
-    return directed if not Path(name).exists() and directed.is_dir() else Path(name)
 
 
 def read_lm(path: Path, backwards: bool) -> Artifact:

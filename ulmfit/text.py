@@ -195,6 +195,14 @@ class TextProcessor:
         return cls.from_files({path.name: path.read_bytes() for path in found if path.is_file()})
 
 
+def reading_order(values: np.ndarray, backwards: bool) -> np.ndarray:
+    """One value a token of a document, as a model reads it, or back into the text's order.
+
+    A backward model reads from the end, ``xxbos`` still first.
+    """
+    return np.concatenate([values[:1], values[:0:-1]]) if backwards else values
+
+
 def id_dtype(vocab_size: int) -> type[np.unsignedinteger]:
     """The smallest type that holds the ids of a vocabulary: 16 bit up to 65,536 tokens."""
     return np.uint16 if vocab_size <= 1 << 16 else np.uint32

@@ -36,30 +36,15 @@ def text_map(classifier: "Classifier", texts: Sequence[str], most: int) -> TextM
 
 def pooled_features(loaded: "LoadedModel", texts: Sequence[str]) -> np.ndarray:
     """Last, maximum and mean of the encoder's outputs, float32, shape (texts, 3 x features)."""
-    import torch
-
-    from ulmfit.corpus import Corpus
-    from ulmfit.loaders import ClassifierLoader
-    from ulmfit.precision import autocast
+    from ulmfit.inference import by_document
     from ulmfit.progress import Progress
 
-    tokenized = loaded.tokenize(texts)
-    ids = loaded.processor.ids(tokenized.tokens)[tokenized.ids]
-    corpus = Corpus(ids, tokenized.offsets)
-    corpus = corpus.reversed() if loaded.backwards else corpus
-    loader = ClassifierLoader(corpus, np.zeros(len(corpus)))
+    corpus = loaded.corpus(loaded.tokenize(texts))
     told = Progress(len(corpus), "reading for the map", "texts")
-    parts = []
-    with torch.no_grad():
-        for batch, _ in loader:
-            with autocast(loaded.device, loaded.dtype):
-                pooled = loaded.model[0](batch.to(loaded.device))
-            parts.append(pooled.features.float().cpu().numpy())
-            told.advance(len(parts[-1]))
-    in_order = np.concatenate(parts)
-    features = np.empty_like(in_order)
-    features[loader.order] = in_order
-    return features
+    encoder = loaded.model[0]
+    return by_document(
+        lambda batch: encoder(batch).features, corpus, loaded.device, loaded.dtype, told.advance
+    )
 
 
 def in_two_dimensions(features: np.ndarray) -> tuple[np.ndarray, str]:

@@ -11,6 +11,7 @@ from fastcore.xml import FT, H3, Article, Code, Details, Div, Li, P, Summary, Ul
 
 from ulmfit import bundled
 from ulmfit.artifacts import MANIFEST, Artifact, file_sha256, read_artifact
+from ulmfit.card import stage_of
 from ulmfit.reporting.data import Report
 from ulmfit.reporting.figures import history_figure
 from ulmfit.reporting.parts import figure, table
@@ -46,14 +47,6 @@ def _parent(artifact: Artifact) -> Artifact | None:
     return None
 
 
-def stage_of(artifact: Artifact) -> int:
-    """Which stage wrote the model."""
-    manifest = artifact.manifest
-    if manifest.kind == "classifier":
-        return 3
-    return 2 if "pretrained" in manifest.recipe else 1
-
-
 def curves(report: Report) -> list[FT]:
     """Learning curves of each model and of its parents."""
     parts = []
@@ -78,7 +71,7 @@ def _each_once(report: Report) -> dict[str, list[tuple[str, Artifact]]]:
 
 def _curve(name: str, artifact: Artifact) -> FT:
     rows = artifact.history()
-    title = f"{name}: {STAGES[stage_of(artifact)]}, {artifact.manifest.direction}"
+    title = f"{name}: {STAGES[stage_of(artifact.manifest)]}, {artifact.manifest.direction}"
     alt = f"Losses, and accuracy or perplexity, over {len(rows)} epochs of {name}"
     return figure(history_figure(rows, artifact.manifest_sha256), title, alt)
 
@@ -133,7 +126,7 @@ def _count(found: object) -> str:
 def _lineage_items(name: str, line: list[Artifact]) -> list[FT]:
     names = [name, *(artifact.path.name for artifact in line[1:])]
     items = [
-        Li(f"{named}: {STAGES[stage_of(artifact)]}, {artifact.manifest.size}")
+        Li(f"{named}: {STAGES[stage_of(artifact.manifest)]}, {artifact.manifest.size}")
         for named, artifact in zip(names, line, strict=True)
     ]
     last = line[-1].manifest
