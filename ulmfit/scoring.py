@@ -1,8 +1,8 @@
 """A file of texts in, the same rows with their predictions out, block by block."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -13,10 +13,18 @@ from ulmfit.tables import Table, cells
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ulmfit.predict import Classifier
-
-
 EMPTY = "no text: shares of the classes in the training"
+
+
+class Scorer(Protocol):
+    """What gives texts their probabilities: a `Classifier`."""
+
+    labels: list[str]
+
+    def probabilities(
+        self, texts: Sequence[str | None], tell: Callable[[float], object] | None = None
+    ) -> np.ndarray:
+        """float32, shape (texts, classes)."""
 
 
 def prediction_columns(
@@ -66,7 +74,7 @@ def _free_name(name: str, taken: Container[str], prefix: str) -> str:
     return name
 
 
-def score_file(classifier: "Classifier", table: Table, text_col: str, output: Path) -> int:
+def score_file(classifier: Scorer, table: Table, text_col: str, output: Path) -> int:
     """Write every row of `table` with its prediction to `output`; returns how many rows.
 
     Raises:

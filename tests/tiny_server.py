@@ -1,0 +1,25 @@
+"""The server in a process of its own."""
+
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+
+
+@contextmanager
+def serving(folders):
+    """The process of `python -m ulmfit.serve`, and the address that it printed."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ulmfit.serve", "--clf", *folders, "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        line = process.stdout.readline()
+        address = re.match(r"http://127\.0\.0\.1:\d+", line)
+        assert address, line + process.communicate()[1]
+        yield process, address[0]
+    finally:
+        process.kill()
+        process.communicate()

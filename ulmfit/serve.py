@@ -1,0 +1,108 @@
+"""The command that serves classifiers: a web page and a JSON API on this machine."""
+
+import os
+import socket
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Annotated
+
+from ulmfit import bundled
+from ulmfit.cli import run_command
+from ulmfit.errors import UserError
+from ulmfit.predict import DEFAULT, Classifier
+
+if TYPE_CHECKING:
+    from ulmfit.serving.limits import Limits
+
+_LOCAL = ("localhost", "127.0.0.1", "[::1]")
+_GRACE = 30  # seconds that requests have to end when the server is told to
+_CONNECTIONS = 1_000
+
+
+def main(
+    clf: Annotated[str, {"nargs": "+"}] = DEFAULT,  # classifiers' directories, or a bundled name
+    host: str = "127.0.0.1",  # address to listen on; 0.0.0.0 lets the whole network in
+    port: int = 8000,  # 0 takes a free one
+    precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
+    max_mb: float = 10.0,  # a request's size in megabytes at most, an uploaded file included
+    max_texts: int = 256,  # texts of one request to the API at most
+    max_chars: int = 100_000,  # characters of one text at most
+) -> None:
+    """Serve classifiers on a web page and as a JSON API, until Ctrl-C.
+
+    There are no passwords and no encryption: what listens beyond this machine belongs behind a
+    server that has them.
+    """
+    limits = _limits(max_mb, max_texts, max_chars)
+    with _listen(host, port) as listener:
+        folders = bundled.model_folders(clf)
+        if clf == DEFAULT:
+            print(f"with the bundled {DEFAULT}; --clf DIR [DIR ...] names other classifiers")
+        classifier = Classifier.load(*folders, precision=precision)
+        from ulmfit.precision import keep_memory, use_all_cores
+
+        keep_memory()
+        use_all_cores()
+        _serve(classifier, limits, host, listener)
+
+
+def _limits(max_mb: float, max_texts: int, max_chars: int) -> "Limits":
+    for flag, value in (("max-mb", max_mb), ("max-texts", max_texts), ("max-chars", max_chars)):
+        if not 0 < value < float("inf"):
+            raise UserError(f"--{flag} is {value:g}, expected more than 0")
+    from ulmfit.serving.limits import Limits
+
+    return Limits(body_bytes=int(max_mb * 1e6), texts=max_texts, characters=max_chars)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket on the address; a port in use is noticed before the models are loaded."""
+    if not 0 <= port < 1 << 16:
+        raise UserError(f"--port is {port}, expected a number from 0 to 65535")
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=1024)
+    except OSError as error:
+        # Of a name that is unknown, the number is not one of the system's.
+        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+        raise UserError(
+            f"cannot listen on {host}, port {port}: {reason}; choose another --port or --host"
+        ) from error
+
+
+def _serve(classifier: Classifier, limits: "Limits", host: str, listener: socket.socket) -> None:
+    import uvicorn
+
+    from ulmfit.serving.app import make_app
+
+    config = uvicorn.Config(
+        make_app(classifier, limits, _names(host)),
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=_GRACE,
+        access_log=False,  # who asked what is nobody's business
+        log_level="warning",
+        server_header=False,
+        lifespan="on",
+    )
+    shown = f"[{host}]" if ":" in host else host
+    ready = f"http://{shown}:{listener.getsockname()[1]}  (Ctrl-C ends it)"
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            print(ready, flush=True)  # not before Ctrl-C is heeded
+
+    Server(config).run(sockets=[listener])
+
+
+def _names(host: str) -> tuple[str, ...]:
+    """The host names a request may use: any where others are let in on purpose."""
+    if host == "localhost":
+        return _LOCAL
+    try:
+        return _LOCAL if ip_address(host).is_loopback else ("*",)
+    except ValueError:  # a name that was given to be called by
+        return (host, *_LOCAL)
+
+
+if __name__ == "__main__":
+    run_command(main)

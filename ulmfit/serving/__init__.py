@@ -1,0 +1,1 @@
+"""A classifier behind a web page and a JSON API."""

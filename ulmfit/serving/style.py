@@ -1,0 +1,56 @@
+"""The style of the page: light and dark, phone and desktop."""
+
+STYLE = """
+:root {
+  color-scheme: light dark;
+  --paper: #ffffff; --panel: #f4f6f8; --ink: #1b1f23; --muted: #57606a; --line: #d5dae0;
+  --accent: #0072b2; --on-accent: #ffffff; --wrong: #b3261e;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --paper: #14181c; --panel: #1d2329; --ink: #e4e8ec; --muted: #a3adb7; --line: #39424b;
+    --accent: #56b4e9; --on-accent: #10202b; --wrong: #ff8a80;
+  }
+}
+* { box-sizing: border-box; }
+html { -webkit-text-size-adjust: 100%; }
+body {
+  margin: 0 auto; max-width: 46rem; padding: 1rem; background: var(--paper); color: var(--ink);
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
+}
+h1 { font-size: 1.5rem; line-height: 1.2; margin: .5rem 0; }
+h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
+h3 { font-size: 1rem; margin: 1.25rem 0 .4rem; }
+p { margin: .4rem 0; overflow-wrap: anywhere; }
+a { color: var(--accent); }
+.note { color: var(--muted); font-size: .9rem; }
+.error { border-left: .25rem solid var(--wrong); padding: .5rem .8rem; background: var(--panel); }
+label { display: block; font-weight: 600; margin: .6rem 0 .25rem; }
+textarea, input[type=text], input[type=file] {
+  width: 100%; font: inherit; color: inherit; background: var(--panel);
+  border: 1px solid var(--line); border-radius: .4rem; padding: .6rem;
+}
+textarea { min-height: 9rem; resize: vertical; }
+button {
+  font: inherit; font-weight: 600; margin: .8rem 0 0; padding: .6rem 1.4rem; border: 0;
+  border-radius: .4rem; background: var(--accent); color: var(--on-accent); cursor: pointer;
+}
+:is(textarea, input, button, a):focus-visible {
+  outline: 3px solid var(--accent); outline-offset: 2px;
+}
+.result {
+  background: var(--panel); border-radius: .5rem; padding: .3rem 1rem 1rem; margin: 1rem 0;
+}
+.label { font-size: 1.6rem; font-weight: 700; overflow-wrap: anywhere; }
+.bar {
+  display: grid; grid-template-columns: minmax(4rem, 9rem) 1fr 3.6rem; gap: .7rem;
+  align-items: center; margin: .25rem 0; font-variant-numeric: tabular-nums;
+}
+.bar span:first-child { overflow-wrap: anywhere; }
+.bar span:last-child { text-align: right; }
+.bar div { height: .8rem; border-radius: .4rem; background: var(--line); overflow: hidden; }
+.bar div i { display: block; height: 100%; background: var(--accent); }
+.words p { padding: .7rem; border-radius: .4rem; margin: .5rem 0; }
+.legend span { color: #000; padding: .05rem .4rem; border-radius: .2rem; }
+footer { margin: 2.5rem 0 1rem; border-top: 1px solid var(--line); }
+"""
