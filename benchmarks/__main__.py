@@ -14,6 +14,7 @@ MODULES = [
         "clf_train",
         "clf_infer",
         "export",
+        "serving",
         "generating",
         "startup",
         "loss_curve",

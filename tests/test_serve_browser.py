@@ -71,7 +71,7 @@ def one(browser, selector):
 def classify(browser, address, text):
     browser.get(address)
     one(browser, "#text").send_keys(text)
-    one(browser, "form[action='/'] button").click()
+    one(browser, "form[action='/#result'] button").click()
 
 
 def test_a_text_is_typed_and_its_label_read(browser, address, folders):

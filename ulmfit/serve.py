@@ -63,7 +63,8 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=1024)
     except OSError as error:
         # Of a name that is unknown, the number is not one of the system's.
-        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror
         raise UserError(
             f"cannot listen on {host}, port {port}: {reason}; choose another --port or --host"
         ) from error

@@ -100,7 +100,7 @@ def _text_form(text: str) -> FT:
         # The first line break after the tag is not part of the text, in HTML.
         Textarea(f"\n{text}", id="text", name="text", required=True, dir="auto"),
         Button("Classify", type="submit"),
-        action="/",
+        action="/#result",
         method="post",
     )
 
@@ -109,22 +109,22 @@ def _result(classifier: Classifier, view: View) -> FT:
     result = view.result
     assert result is not None
     mean = result.by_model.mean(0)
+    order = np.argsort(-mean, kind="stable")[:_MOST_BARS]
     columns = prediction_columns(mean[None], classifier.labels)
     empty = [P(EMPTY.capitalize(), cls="note")] if not view.text.strip() else []
     return Section(
         H2("Prediction"),
         P(columns["label"][0], cls="label"),
         *empty,
-        *_bars(classifier.labels, mean),
-        *_by_model(classifier, result.by_model),
+        *_bars(classifier.labels, mean, order),
+        *_by_model(classifier, result.by_model, order),
         *_words(result.words),
         cls="result",
         id="result",
     )
 
 
-def _bars(labels: list[str], probabilities: np.ndarray) -> list[FT]:
-    order = np.argsort(-probabilities, kind="stable")[:_MOST_BARS]
+def _bars(labels: list[str], probabilities: np.ndarray, order: np.ndarray) -> list[FT]:
     return [_bar(labels[i], float(probabilities[i])) for i in order]
 
 
@@ -133,7 +133,7 @@ def _bar(label: str, probability: float) -> FT:
     return Div(Span(label), filled, Span(f"{100 * probability:.1f} %"), cls="bar")
 
 
-def _by_model(classifier: Classifier, by_model: np.ndarray) -> list[FT]:
+def _by_model(classifier: Classifier, by_model: np.ndarray, order: np.ndarray) -> list[FT]:
     if len(by_model) == 1:
         return []
     parts = []
@@ -141,7 +141,7 @@ def _by_model(classifier: Classifier, by_model: np.ndarray) -> list[FT]:
         manifest = loaded.artifact.manifest
         name = loaded.artifact.path.resolve().name
         parts.append(H3(f"{manifest.direction.capitalize()} ({name})"))
-        parts += _bars(classifier.labels, probabilities)
+        parts += _bars(classifier.labels, probabilities, order)
     return parts
 
 

@@ -41,9 +41,10 @@ button {
 .result {
   background: var(--panel); border-radius: .5rem; padding: .3rem 1rem 1rem; margin: 1rem 0;
 }
+.result h2 { margin-top: 1rem; }
 .label { font-size: 1.6rem; font-weight: 700; overflow-wrap: anywhere; }
 .bar {
-  display: grid; grid-template-columns: minmax(4rem, 9rem) 1fr 3.6rem; gap: .7rem;
+  display: grid; grid-template-columns: 9rem 1fr 3.6rem; gap: .7rem;
   align-items: center; margin: .25rem 0; font-variant-numeric: tabular-nums;
 }
 .bar span:first-child { overflow-wrap: anywhere; }
@@ -52,5 +53,6 @@ button {
 .bar div i { display: block; height: 100%; background: var(--accent); }
 .words p { padding: .7rem; border-radius: .4rem; margin: .5rem 0; }
 .legend span { color: #000; padding: .05rem .4rem; border-radius: .2rem; }
+@media (max-width: 30rem) { .bar { grid-template-columns: 5.5rem 1fr 3.6rem; } }
 footer { margin: 2.5rem 0 1rem; border-top: 1px solid var(--line); }
 """
