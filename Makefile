@@ -13,7 +13,7 @@ demo: $(INSTALLED)
 	$(BIN)/python -m ulmfit --recipe demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 # What takes minutes each: all of IMDb token by token (with ULMFIT_DATA), the wheel on its own.
 test-slow: $(INSTALLED)

@@ -53,6 +53,19 @@ def test_columns_are_mapped(tmp_path):
     path = csv(tmp_path / "a.csv", SPLIT_ROWS, "review,stars,part")
     frame = load_data(str(path), text_col="review", label_col="stars", split_col="part")
     assert frame["text"].tolist() == list("abcd")
+    assert frame["label"].tolist() == ["pos", "neg", "pos", "neg"]
+    assert frame["split"].tolist() == ["train", "train", "valid", "test"]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_validation_rows_that_are_given_stay_what_they_are(tmp_path, seed):
+    """Whatever the seed, and though test is missing: nothing is drawn."""
+    rows = [f"text {n},{n % 2},{'dev' if n in (3, 8) else 'train'}" for n in range(40)]
+    path = csv(tmp_path / "a.csv", rows, "text,label,part")
+    frame = load_data(path, split_col="part", seed=seed, say=silent)
+    assert frame.index[frame["split"] == "valid"].tolist() == [3, 8]
+    assert set(frame["split"]) == {"train", "valid"}
+    assert frame.attrs["drawn"] == []
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial.md"
-BLOCK = re.compile(r"(<!-- varies -->\n)?^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"(<!-- varies -->\n)?^```(python|console)\n(.*?)^```$", re.M | re.DOTALL)
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 
 

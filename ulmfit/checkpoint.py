@@ -22,8 +22,13 @@ from ulmfit.errors import UserError
 
 def checkpoint_path(out: Path) -> Path:
     """Where the run that writes `out` keeps its checkpoint."""
+    return beside(out, "checkpoint")
+
+
+def beside(out: Path, ending: str) -> Path:
+    """What belongs to the model directory `out` and lies beside it: ``<out>.<ending>``."""
     named = out.resolve() if out.name in ("", "..") else out  # "." and ".." name nothing
-    return named.with_name(f"{named.name}.checkpoint")
+    return named.with_name(f"{named.name}.{ending}")
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

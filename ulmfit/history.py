@@ -55,6 +55,10 @@ class History(Callback):
             "lr_max": self._lr_max,
         }
 
+    def now(self) -> tuple[float, float]:
+        """Of the epoch under way, as it is shown: mean training loss, tokens per second."""
+        return self._mean("train"), self._rate()
+
     def resume(self, running: dict[str, Any], batches: int) -> None:
         """Take up an epoch where `running` left it."""
         self._totals["train"] = list(running["train"])

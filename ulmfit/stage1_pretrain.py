@@ -18,6 +18,7 @@ from ulmfit.lm import lm_learner, lm_loaders, measure_lm, unigram_entropy
 from ulmfit.lr_finder import rate_found, show_rate
 from ulmfit.models import build_lm, encoder_config
 from ulmfit.readers import read_file, read_folder
+from ulmfit.run_log import run_log
 from ulmfit.schedules import steps_of
 from ulmfit.settings import PretrainSettings, load_settings
 from ulmfit.stage import Finished, StageResult, fingerprint, identity, save, set_up
@@ -39,6 +40,7 @@ def main(
     about: str = "",  # for the model card: what the texts are, and whose
     overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
     find_lr: bool = False,  # train nothing: look for a learning rate, and draw loss against rate
+    log: str = "",  # where to follow the training: tensorboard or mlflow
     **overrides: Any,
 ) -> StageResult:
     """Pretrain a language model on general text and write it as a model directory."""
@@ -47,6 +49,7 @@ def main(
         raise UserError("both --corpus PATH and --out DIR are needed; --help explains them")
     target = Path(out)
     check_output(target, overwrite)
+    logged = run_log(log, target, settings, recipe=recipe, backwards=backwards)
     paths = [corpus] if isinstance(corpus, (str, Path)) else corpus
     texts = read_corpora([Path(path) for path in paths], text_col)
     place = set_up(settings)
@@ -74,6 +77,7 @@ def main(
         afresh=overwrite,
         patience=settings.patience,
         schedule=settings.schedule,
+        log=logged,
     )
     history = run.fit()
     measured = measure_lm(model, loaders[1], place.device, place.dtype)
@@ -107,6 +111,7 @@ def main(
         overwrite,
         half,
     )
+    run.log_finals(result.metrics)
     run.discard()
     print(f"perplexity {measured['perplexity']:.1f} on held-out documents; wrote {target}")
     return result

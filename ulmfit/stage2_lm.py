@@ -28,6 +28,7 @@ from ulmfit.models import (
     vocabulary_overlap,
 )
 from ulmfit.pretrained import Pretrained, load_pretrained
+from ulmfit.run_log import run_log
 from ulmfit.schedules import steps_of
 from ulmfit.settings import EMBEDDING_RANGE, LMSettings, load_settings
 from ulmfit.stage import (
@@ -56,12 +57,14 @@ def main(
     about: str = "",  # for the model card: what the texts are, and whose
     overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
     find_lr: bool = False,  # train nothing: look for a learning rate, and draw loss against rate
+    log: str = "",  # where to follow the training: tensorboard or mlflow
     **overrides: Any,
 ) -> StageResult:
     """Adapt a language model to the texts of --data, and let it write sample reviews."""
     settings = load_settings(LMSettings, recipe, overrides)
     target = Path(out or Path("models", recipe, f"lm-{suffix(backwards)}"))
     check_output(target, overwrite)
+    logged = run_log(log, target, settings, recipe=recipe, backwards=backwards)
     frame = read_frame(settings)
     pretrained = load_pretrained(settings.pretrained, backwards, settings.size)
     place = set_up(settings)
@@ -89,6 +92,7 @@ def main(
         afresh=overwrite,
         patience=settings.patience,
         schedule=settings.schedule,
+        log=logged,
     )
     before = measure_lm(model, loaders[1], place.device, place.dtype)
     print(f"perplexity before: {before['perplexity']:.1f} on {len(valid):,} held-out texts")
@@ -133,6 +137,7 @@ def main(
         overwrite,
         half,
     )
+    run.log_finals(result.metrics)
     run.discard()
     print(f"wrote {target}")
     return result

@@ -24,6 +24,7 @@ from ulmfit.loaders import ClassifierLoader
 from ulmfit.lr_finder import rate_found, show_rate
 from ulmfit.metrics import classification_metrics
 from ulmfit.models import build_classifier, classifier_groups
+from ulmfit.run_log import run_log
 from ulmfit.schedules import steps_of
 from ulmfit.settings import ClassifierSettings, load_settings
 from ulmfit.stage import (
@@ -57,12 +58,14 @@ def main(
     about: str = "",  # for the model card: what the texts are, and whose
     overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
     find_lr: bool = False,  # train nothing: look for a learning rate, and draw loss against rate
+    log: str = "",  # where to follow the training: tensorboard or mlflow
     **overrides: Any,
 ) -> StageResult:
     """Train a classifier on the encoder that stage 2 saved."""
     settings = load_settings(ClassifierSettings, recipe, overrides)
     target = Path(out or Path("models", recipe, f"clf-{suffix(backwards)}"))
     check_output(target, overwrite)
+    logged = run_log(log, target, settings, recipe=recipe, backwards=backwards)
     start = read_start(lm, Path("models", recipe, f"lm-{suffix(backwards)}"), backwards, settings)
     frame = without_test_labels(load_data(settings.data, **settings.columns(), seed=settings.seed))
     if start.parent:
@@ -95,6 +98,7 @@ def main(
         afresh=overwrite,
         patience=settings.patience,
         schedule=settings.schedule,
+        log=logged,
     )
     history = run.fit()
     probabilities = predict_probabilities(model, valid.corpus, place.device, place.dtype)
@@ -125,6 +129,7 @@ def main(
         overwrite,
         half,
     )
+    run.log_finals(result.metrics)
     run.discard()
     print(f"accuracy {measured['accuracy']:.4f} on {len(valid.labels):,} held-out; wrote {target}")
     return result

@@ -1,6 +1,7 @@
 """Training a fastai `Learner` through the steps of a recipe, with checkpoints and a history."""
 
 import contextlib
+import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,12 +28,17 @@ from ulmfit.checkpoint import (
 from ulmfit.errors import UserError
 from ulmfit.history import History
 from ulmfit.models import encoder_of
+from ulmfit.run_log import FigureLogger, RunLog, batches_before
 from ulmfit.schedules import courses
 from ulmfit.settings import Step
 
 _MINUTES_BETWEEN_CHECKPOINTS = 5.0
 
 _Checkpoint = tuple[dict[str, Tensor], Any]  # as `read_checkpoint` returns it
+
+
+def _new_name() -> str:
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 @dataclass
@@ -45,6 +51,8 @@ class Run:
         the weights of its best epoch; 0 for no such end.
     schedule: how the learning rate moves over each step (see `courses`).
     spent_before: seconds of training before an interruption, once `fit` found its checkpoint.
+    log: where its figures are logged while it trains, if anywhere; no part of the identity.
+    name: what its log calls it, kept in the checkpoint.
     """
 
     learn: Learner
@@ -59,6 +67,8 @@ class Run:
     schedule: str = "one-cycle"
     spent_before: float = 0.0
     best: dict[str, Tensor] = field(default_factory=dict)  # weights, where patience asks for them
+    log: RunLog | None = None
+    name: str = field(default_factory=_new_name)
 
     def fit(self) -> list[dict[str, Any]]:
         """Train through all steps; returns the history, one row an epoch.
@@ -78,7 +88,7 @@ class Run:
         self._began = time.monotonic()
         first = self._take_up(*resumed) if resumed else 0
         try:
-            with _interrupts_noted() as interrupted:
+            with self._logged(resumed), _interrupts_noted() as interrupted:
                 for number in range(first, len(self.steps)):
                     self._fit_step(number, resumed if number == first else None, interrupted)
         finally:
@@ -87,6 +97,11 @@ class Run:
             self.learn.model.load_state_dict(self.best)
         return self.history.rows
 
+    def log_finals(self, metrics: Mapping[str, Any]) -> None:
+        """Log what was measured when the training was done."""
+        if self.log:
+            self.log.finals(metrics)
+
     def discard(self) -> None:
         """Remove the checkpoint, once what it is for is written."""
         discard_checkpoint(self.checkpoint)
@@ -94,6 +109,13 @@ class Run:
     def spent(self) -> float:
         """Seconds of training until now, those before an interruption included."""
         return self.spent_before + time.monotonic() - self._began
+
+    def _logged(self, resumed: _Checkpoint | None) -> contextlib.AbstractContextManager[None]:
+        if self.log is None:
+            return contextlib.nullcontext()
+        at = resumed[1] if resumed else {"step": 0, "epoch": 0, "batch": 0}
+        before = batches_before(self.learn.dls.train, self.steps, at["step"], at["epoch"])
+        return self.log.during(self.name, self.steps, before + at["batch"])
 
     def _check_steps(self) -> None:
         groups = len(self.learn.opt.param_lists)
@@ -111,6 +133,7 @@ class Run:
         self.learn.model.reset()
         self.history.rows = facts["history"]
         self.spent_before = facts.get("spent", 0.0)
+        self.name = facts.get("name", self.name)
         where = f"step {facts['step'] + 1}, epoch {facts['epoch'] + 1}"
         if facts["step"] == len(self.steps):
             where = "the end of the training"
@@ -133,6 +156,9 @@ class Run:
         keeper = _CheckpointKeeper(self, number, resumed, interrupted)
         scheduler = ParamScheduler(courses(self.schedule, self._rates(step), step, learn.moms))
         callbacks = [scheduler, self.history, keeper]
+        if self.log:
+            before = batches_before(learn.dls.train, self.steps, number)
+            callbacks.append(FigureLogger(self.log, self.history, before))
         if self.patience and number + 1 == len(self.steps):
             callbacks.append(_EarlyStopper(self))
         with learn.no_logging(), learn.no_bar():
@@ -245,6 +271,7 @@ class _CheckpointKeeper(Callback):
             "history": self.history.rows,
             "running": self.history.running(),
             "spent": self.run_of.spent(),
+            "name": self.run_of.name,
         }
         write_checkpoint(self.run_of.checkpoint, tensors, facts)
         self.saved_at = time.monotonic()
