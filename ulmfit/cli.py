@@ -100,6 +100,9 @@ def _arguments(func: Callable[..., Any]) -> dict[str, Any]:
         raise UserError(f"{message}; {parser.prog} --help lists the arguments")
 
     parser.error = error
+    # A flag without a value would be False where it was not given, and outdo a recipe.
+    parameters = inspect.signature(func).parameters.values()
+    parser.set_defaults(**{p.name: None for p in parameters if p.default is None})
     arguments = vars(parser.parse_args())
     for internal in ("debug", "pdb", "xtra"):
         arguments.pop(internal)
