@@ -119,7 +119,7 @@ def test_an_empty_cell_says_that_no_label_applies(tmp_path):
     }
     with refuses(
         f"{data}: found 32 of 120 train rows without a label (the first is row 1), expected none; "
-        "label them, or set their split to unsup"
+        "label them, or set their split to unsup; where ; separates labels, pass --multi-label"
     ):
         load_data(data)
 

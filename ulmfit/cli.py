@@ -35,7 +35,7 @@ def settings_flags(settings: type) -> Callable[[F], F]:
                 field.name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=None,
-                annotation=Annotated[field.type, f"{notes[field.name]} (default: the recipe's)"],
+                annotation=_annotation(field.type, notes[field.name]),
             )
             for field in fields(settings)
             if field.metadata.get("flag", True)
@@ -45,6 +45,12 @@ def settings_flags(settings: type) -> Callable[[F], F]:
         return func
 
     return decorate
+
+
+def _annotation(kind: Any, note: str) -> Any:
+    text = f"{note} (default: the recipe's)"
+    # As "help", too: to that fastcore adds no default of its own, which a flag without a value has.
+    return Annotated[kind, text, {"help": text}]
 
 
 def field_notes(settings: type) -> dict[str, str]:

@@ -5,7 +5,7 @@ Also the pre-flight command, which looks at data before any compute is spent on 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -306,10 +306,11 @@ def _check_labels(
         rows = [row for row, name in enumerate(splits) if name == split]
         missing = [row for row in rows if labels[row] is None]
         if missing:
+            several = _hint(label for label in labels if label)
             raise UserError(
                 f"{source}: found {len(missing):,} of {len(rows):,} {split} rows without a label "
                 f"(the first is row {missing[0] + 1}), expected none; label them, or set their "
-                "split to unsup"
+                f"split to unsup{several}"
             )
     trained = _labels_of("train", labels, splits, multi_label)
     if len(trained) < 2:
@@ -320,12 +321,16 @@ def _check_labels(
         )
     strange = sorted(_labels_of("valid", labels, splits, multi_label) - trained)
     if strange:
-        several = f"; where {SEPARATOR} separates labels, pass --multi-label"
         raise UserError(
             f"{source}: found labels in valid that train lacks ({_some(strange)}), expected "
             "the same classes; correct them or move some of their rows to train"
-            f"{several if any(SEPARATOR in label for label in strange) else ''}"
+            f"{_hint(strange)}"
         )
+
+
+def _hint(labels: Iterable[str]) -> str:
+    joint = any(SEPARATOR in label for label in labels)
+    return f"; where {SEPARATOR} separates labels, pass --multi-label" if joint else ""
 
 
 def _labels_of(

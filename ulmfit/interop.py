@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+from torch.nn import BCEWithLogitsLoss
 
 from ulmfit.artifacts import Artifact, read_artifact, write_artifact
 from ulmfit.card import model_card
@@ -101,7 +102,7 @@ def to_learner(folder: str | Path, dls: Any, **more: Any) -> Any:
 def _is_multi_label(learner: Any) -> bool:
     from fastai.losses import BCEWithLogitsLossFlat
 
-    return isinstance(learner.loss_func, BCEWithLogitsLossFlat)
+    return isinstance(learner.loss_func, (BCEWithLogitsLossFlat, BCEWithLogitsLoss))
 
 
 def _check_loss(learner: Any, artifact: Artifact) -> None:
@@ -163,8 +164,8 @@ def from_learner(
     words, labels = _vocabularies(learner.dls)
     if labels and _is_multi_label(learner):
         raise UserError(
-            "found a multi-label Learner (BCEWithLogitsLossFlat), expected one of a class a text; "
-            "train it with python -m ulmfit.stage3_clf --multi-label"
+            f"found a multi-label Learner ({type(learner.loss_func).__name__}), expected one of a "
+            "class a text; train it with python -m ulmfit.stage3_clf --multi-label"
         )
     state = {name: weight.detach().cpu() for name, weight in learner.model.state_dict().items()}
     state = _plain_names(state)
