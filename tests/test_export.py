@@ -108,7 +108,7 @@ def graph_of(file):
     """Saves the exporter's seconds where another graph is not the point."""
     proto = onnx.load(file)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "to_onnx", lambda model, temperature: proto)
+        patch.setattr(export, "to_onnx", lambda model, *settings: proto)
         yield
 
 

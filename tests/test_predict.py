@@ -179,7 +179,7 @@ def test_one_string_is_no_list_of_texts(classifier):
 def test_classes_may_be_called_anything():
     probabilities = np.array([[0.5, 0.2, 0.2, 0.1]], np.float32)
     labels = ["label", "probability", "class_label", "text"]
-    found = pd.DataFrame(prediction_columns(probabilities, labels))
+    found = pd.DataFrame(prediction_columns(probabilities, labels, multi_label=False))
     assert list(found.columns) == [
         *("label", "probability"),
         *("class_label", "class_probability", "class_class_label", "text"),

@@ -26,7 +26,7 @@ from tiny_models import WORDS, refuses, write_classifier, write_lm
 from ulmfit.artifacts import read_artifact, write_artifact
 from ulmfit.calibration import apply_temperature, fit_temperature
 from ulmfit.data import load_data
-from ulmfit.metrics import expected_calibration_error
+from ulmfit.metrics import class_figures, expected_calibration_error
 from ulmfit.predict import Classifier
 from ulmfit.report import collect, main
 from ulmfit.reporting import data as report_data
@@ -63,7 +63,7 @@ def test_figures_are_those_of_scikit_learn():
     assert found["mcc"] == matthews_corrcoef(truth, predicted)
     assert found["log_loss"] == pytest.approx(log_loss(truth, probabilities))
     expected = classification_report(truth, predicted, output_dict=True)
-    for number, of_class in enumerate(report_data.class_figures(probabilities, truth)):
+    for number, of_class in enumerate(class_figures(probabilities, truth)):
         theirs = expected[str(number)]
         assert of_class["documents"] == theirs["support"]
         for ours, name in (("precision", "precision"), ("recall", "recall"), ("f1", "f1-score")):

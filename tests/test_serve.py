@@ -497,3 +497,21 @@ def test_a_port_in_use_is_refused():
             "--port or --host"
         ):
             main(clf=["none"], port=port)
+
+
+# Several labels
+
+
+def test_a_classifier_of_several_labels(tmp_path):
+    folder = write_classifier(tmp_path / "clf", labels=("a", "b", "c"), multi_label=True)
+    classifier = Classifier.load(folder, precision="float32")
+    expected = classifier.predict(TEXTS)
+    with TestClient(make_app(classifier)) as client:
+        assert client.get("/model").json()["multi_label"] is True
+        found = client.post("/predict", json={"texts": TEXTS}).json()["predictions"]
+        assert [answer["label"] for answer in found] == expected["label"].tolist()
+        assert ";" in "".join(expected["label"])
+        page = client.post("/", data={"text": TEXTS[0]})
+        assert f'<p class="label">{expected["label"][0] or "none of the labels"}</p>' in page.text
+        scored = upload(client, f"text\n{TEXTS[0]}\n")
+        assert scored.text.splitlines()[1].startswith(f"{TEXTS[0]},{expected['label'][0]},")

@@ -481,8 +481,8 @@ ONCE = [{"epochs": 1, "lr": 0.02}]
 def has_read_test(path):
     return refuses(
         f"{path} has read texts that are in test now: the data has changed since, or was split by "
-        "another --seed, --label-col or --split-col; run stage 2 again with what stage 3 is given, "
-        "or with --lm-text all if test may be read"
+        "another --seed, --label-col, --split-col or --multi-label; run stage 2 again with what "
+        "stage 3 is given, or with --lm-text all if test may be read"
     )
 
 

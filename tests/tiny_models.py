@@ -89,14 +89,24 @@ def write_lm(out, backwards=False, seed=0):
 
 
 def write_classifier(
-    out, backwards=False, seed=0, labels=("neg", "pos"), max_len=1440, recipe=None, **more
+    out,
+    backwards=False,
+    seed=0,
+    labels=("neg", "pos"),
+    max_len=1440,
+    recipe=None,
+    multi_label=False,
+    **more,
 ):
     """A classifier's directory; `recipe` are fields of `ClassifierSettings`."""
     processor = word_processor()
     config = encoder_config("tiny", len(processor.vocab))
     model = build_classifier(config, len(labels), drop_mult=0, max_len=max_len, hidden=10)
     settings = ClassifierSettings(steps=[Step(1, 0.01)], **(recipe or {}))
-    extra = {"labels": list(labels), "extra_config": {"max_len": max_len, "hidden": 10}}
+    config_more = {"max_len": max_len, "hidden": 10}
+    if multi_label:
+        config_more["multi_label"] = True
+    extra = {"labels": list(labels), "extra_config": config_more}
     made = finished(
         "classifier", widen(model, seed), processor, settings, backwards, **extra, **more
     )

@@ -52,6 +52,7 @@ def main(
     text_col: str | None = None,  # column of the texts, where --data is a file
     label_col: str | None = None,  # column of the labels, where --data is a file
     split_col: str | None = None,  # column of the splits, where --data is a file
+    multi_label: bool = False,  # a text may have several labels, separated by ;, or none
     seed: int | None = None,  # seeds data order, initialisation and dropout
     overwrite: bool = False,  # train again what is there already
 ) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def main(
     began = time.monotonic()
     folder = Path(out or Path("models", recipe))
     columns = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
-    shared = {"data": data, "seed": seed, **columns}
+    shared = {"data": data, "seed": seed, "multi_label": multi_label or None, **columns}
     plan = Plan.of(recipe, overwrite, shared, pretrained)
     _check(folder, plan)
     lms, classifiers = {}, {}
@@ -102,7 +103,7 @@ def _check(folder: Path, plan: Plan) -> None:
     """Raise before any training what a later stage, or the evaluation, would raise."""
     settings = plan.classifier
     frame = _labelled(settings)
-    classes = stage3_clf.classes_of(frame)
+    classes = stage3_clf.classes_of(frame, settings.multi_label)
     by_themselves = "or run python -m ulmfit.stage2_lm and ulmfit.stage3_clf by themselves"
     if not (frame["split"] == "test").any():
         raise UserError(
@@ -110,7 +111,7 @@ def _check(folder: Path, plan: Plan) -> None:
             f"them, {by_themselves}"
         )
     try:
-        evaluate.labelled_texts(frame, settings.data, "test", classes)
+        evaluate.labelled_texts(frame, settings.data, "test", classes, settings.multi_label)
     except UserError as error:
         raise UserError(f"{error}; correct them, {by_themselves}") from None
     for name, backwards in DIRECTIONS.items():
@@ -131,9 +132,13 @@ def _check(folder: Path, plan: Plan) -> None:
 
 def _labelled(settings: ClassifierSettings) -> pd.DataFrame:
     frame = load_data(
-        settings.data, **settings.columns(), seed=settings.seed, say=lambda line: None
+        settings.data,
+        **settings.columns(),
+        seed=settings.seed,
+        multi_label=settings.multi_label,
+        say=lambda line: None,
     )
-    return keep_labels(frame, settings.labels, settings.seed)
+    return keep_labels(frame, settings.labels, settings.seed, settings.multi_label)
 
 
 def _parent(pretrained: str, backwards: bool) -> Artifact | None:
@@ -216,12 +221,13 @@ def _evaluation(folders: list[str], settings: ClassifierSettings) -> dict[str, A
     named = evaluate.main(clf=folders, data=settings.data, **settings.columns())  # type: ignore[arg-type]
     names = dict(zip((*DIRECTIONS, "ensemble"), named.values(), strict=True))
     labels = read_artifact(Path(folders[0])).manifest.labels
-    baseline = evaluate.measure_baseline(frame, labels)
+    baseline = evaluate.measure_baseline(frame, labels, settings.multi_label)
+    shown = ("accuracy", "f1", "f1_micro") if settings.multi_label else ("accuracy", "f1")
     return {
-        **{figure: {n: f[figure] for n, f in names.items()} for figure in ("accuracy", "f1")},
+        **{figure: {n: f[figure] for n, f in names.items()} for figure in shown},
         "test_texts": baseline["documents"],
         "train_texts": int((frame["split"] == "train").sum()),
-        "baseline": {"name": BASELINE, **{k: baseline[k] for k in ("accuracy", "f1")}},
+        "baseline": {"name": BASELINE, **{k: baseline[k] for k in shown}},
     }
 
 
@@ -235,7 +241,7 @@ def summary_text(summary: dict[str, Any]) -> str:
             for name, p in summary["perplexity"].items()
         ),
         f"{summary['test_texts']:,} test texts, {summary['train_texts']:,} labelled".ljust(28)
-        + "  accuracy  macro F1",
+        + f"{' all right' if 'f1_micro' in summary else '  accuracy'}  macro F1",
     ]
     names = {"fwd": "forward", "bwd": "backward", "ensemble": "ensemble"}
     rows = [(names[n], summary["accuracy"][n], summary["f1"][n]) for n in names]

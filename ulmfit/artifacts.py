@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ulmfit.atomic import atomic_directory, atomic_write, check_parent, os_errors_as
 from ulmfit.errors import UserError
 from ulmfit.manifest import KINDS, Manifest, json_text, plain
+from ulmfit.multi_label import multi_label_of
 
 if TYPE_CHECKING:  # torch takes seconds to import; a command that only checks --out needs none
     from torch import Tensor
@@ -192,12 +193,16 @@ def read_metrics(path: Path) -> dict[str, Any]:
 def check_pair(artifacts: list[Artifact]) -> None:
     """Raise UserError unless the probabilities of these classifiers may be averaged.
 
-    Labels (in their order) and data must agree, and no model may count twice; tokenizers and
-    vocabularies may differ, since each model reads the text with its own.
+    Labels (in their order), whether a text may have several, and data must agree, and no model may
+    count twice; tokenizers and vocabularies may differ, since each model reads the text with its
+    own.
     """
     for a, b in combinations(artifacts, 2):
         ours, theirs = a.manifest, b.manifest
-        if ours.labels != theirs.labels:
+        several = [x for x in (a, b) if multi_label_of(x.manifest.config, x.path)]
+        if len(several) == 1:
+            found = f"{several[0].path} alone is multi-label"
+        elif ours.labels != theirs.labels:
             found = f"labels {', '.join(ours.labels)} against {', '.join(theirs.labels)}"
         elif ours.data_fingerprint != theirs.data_fingerprint:
             found = f"data {ours.data_fingerprint} against {theirs.data_fingerprint}"

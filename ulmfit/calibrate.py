@@ -24,6 +24,7 @@ from ulmfit.data import keep_labels, same_source
 from ulmfit.errors import UserError
 from ulmfit.evaluate import labelled_texts, read_data
 from ulmfit.metrics import classification_metrics
+from ulmfit.multi_label import multi_label_of
 
 if TYPE_CHECKING:
     from ulmfit.inference import LoadedModel
@@ -66,6 +67,7 @@ def validation_texts(
         UserError: there are none, or one has no label or one that the classifier does not know.
     """
     manifest = trained.manifest
+    several = multi_label_of(manifest.config, trained.path)
     frame = frame[frame["text"].map(lambda text: bool(text.strip()))]
     if not (frame["split"] == "valid").any():
         raise UserError(
@@ -73,8 +75,8 @@ def validation_texts(
             "rows as valid that have a label and that the model was not trained on"
         )
     if same_source(data, str(manifest.recipe.get("data"))):
-        frame = keep_labels(frame, manifest.recipe.get("labels", 0), manifest.seed)
-    return labelled_texts(frame, data, "valid", manifest.labels)
+        frame = keep_labels(frame, manifest.recipe.get("labels", 0), manifest.seed, several)
+    return labelled_texts(frame, data, "valid", manifest.labels, several)
 
 
 def store_temperature(artifact: Artifact, temperature: float) -> None:
@@ -107,7 +109,7 @@ def _fitted(artifact: Artifact, data: str | None, columns: dict[str, Any], preci
         temperature = round(fit_temperature(before, truth), 4)
     except UserError as error:
         raise UserError(f"{artifact.path}: {error}") from None
-    after = apply_temperature(before, temperature)
+    after = apply_temperature(before, temperature, model.multi_label)
     print(f"{artifact.path}: temperature {temperature:.4f}, fitted to {len(texts):,} texts")
     for name, probabilities in (("before", before), ("after", after)):
         figures = classification_metrics(probabilities, truth)

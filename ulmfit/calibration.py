@@ -3,6 +3,9 @@
 One number T, fitted on texts that the model was not trained on, divides the logits: above 1 it
 makes a model less sure of itself, below 1 surer. No label changes. The logarithm of a probability
 is its logit but for a constant that softmax takes out again, so probabilities will do.
+
+A multi-label classifier has one logit a class, and its sigmoid: that is the softmax over "no" and
+"yes" (`multi_label.decisions`), and T is fitted to all decisions at once.
 """
 
 import math
@@ -13,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ulmfit.errors import UserError
+from ulmfit.multi_label import decisions, rescaled
 
 LOWEST, HIGHEST = 0.01, 100.0  # the range in which a temperature is looked for
 _SMALLEST = float(np.finfo(np.float32).tiny)  # stands for a probability that came out as 0
@@ -23,7 +27,7 @@ def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
 
     Args:
         probabilities: shape (texts, classes), of texts that the model was not trained on.
-        truth: class numbers, shape (texts,).
+        truth: class numbers, shape (texts,), or an indicator matrix, shape (texts, classes).
 
     Raises:
         UserError: no temperature within the range is best. Where every text is classified
@@ -32,6 +36,10 @@ def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
     """
     from scipy.optimize import minimize_scalar  # takes half a second to import
 
+    what = "texts"
+    if truth.ndim == 2:
+        what = "decisions"
+        probabilities, truth = decisions(probabilities, truth)
     logits = _logits(probabilities)
 
     def log_loss(log_temperature: float) -> float:
@@ -45,17 +53,21 @@ def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
     if min(map(log_loss, bounds)) < found.fun + 1e-9:  # not asked of x: there are plateaus
         raise UserError(
             f"no temperature from {LOWEST} to {HIGHEST:g} fits best, with "
-            f"{_rightly(probabilities, truth):,} of {len(truth):,} texts classified rightly; it "
+            f"{_rightly(probabilities, truth):,} of {len(truth):,} {what} classified rightly; it "
             "takes wrong ones, and more right ones than chance gives: more texts, or a better model"
         )
     return math.exp(found.x)
 
 
-def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+def apply_temperature(
+    probabilities: np.ndarray, temperature: float, multi_label: bool = False
+) -> np.ndarray:
     """What the probabilities had been, had the logits been divided by `temperature`.
 
     Shape (texts, classes), in the type of `probabilities`.
     """
+    if multi_label:
+        return rescaled(probabilities, temperature)
     scaled = np.exp(_log_softmax(_logits(probabilities) / temperature))
     return scaled.astype(probabilities.dtype)
 

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from ulmfit.manifest import Manifest
+from ulmfit.multi_label import multi_label_of
 
 SHOWN_EPOCHS = 20  # the rest is in history.csv
 _STAGES = {
@@ -119,7 +120,12 @@ def _labels(manifest: Manifest) -> list[str]:
     if not manifest.labels:
         return []
     listed = "\n".join(f"{n}. {_cell(label)}" for n, label in enumerate(manifest.labels))
-    return ["## Labels", "In the order of the model's outputs:", listed]
+    several = " (a text may have several of them, or none)" if _multi_label(manifest) else ""
+    return ["## Labels", f"In the order of the model's outputs{several}:", listed]
+
+
+def _multi_label(manifest: Manifest) -> bool:
+    return multi_label_of(manifest.config, "manifest")
 
 
 def _epochs(history: list[dict[str, Any]]) -> list[str]:
@@ -161,6 +167,10 @@ def _limits(manifest: Manifest) -> str:
     if manifest.kind == "lm":
         lines.append(
             "- It may write sentences of its training data, and statements that are false."
+        )
+    elif _multi_label(manifest):
+        lines.append(
+            "- It judges each label by itself, also of a text of a kind that it has never seen."
         )
     else:
         lines.append(

@@ -35,7 +35,7 @@ def settings_flags(settings: type) -> Callable[[F], F]:
                 field.name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=None,
-                annotation=Annotated[field.type, f"{notes[field.name]} (default: the recipe's)"],
+                annotation=_annotation(field.type, notes[field.name]),
             )
             for field in fields(settings)
             if field.metadata.get("flag", True)
@@ -45,6 +45,12 @@ def settings_flags(settings: type) -> Callable[[F], F]:
         return func
 
     return decorate
+
+
+def _annotation(kind: Any, note: str) -> Any:
+    text = f"{note} (default: the recipe's)"
+    # As "help", too: to that fastcore adds no default of its own, which a flag without a value has.
+    return Annotated[kind, text, {"help": text}]
 
 
 def field_notes(settings: type) -> dict[str, str]:
@@ -100,6 +106,9 @@ def _arguments(func: Callable[..., Any]) -> dict[str, Any]:
         raise UserError(f"{message}; {parser.prog} --help lists the arguments")
 
     parser.error = error
+    # A flag without a value would be False where it was not given, and outdo a recipe.
+    parameters = inspect.signature(func).parameters.values()
+    parser.set_defaults(**{p.name: None for p in parameters if p.default is None})
     arguments = vars(parser.parse_args())
     for internal in ("debug", "pdb", "xtra"):
         arguments.pop(internal)

@@ -5,7 +5,7 @@ Also the pre-flight command, which looks at data before any compute is spent on 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ulmfit.blocks import each
 from ulmfit.cli import run_command
 from ulmfit.datasets import NAMES
 from ulmfit.errors import UserError
+from ulmfit.multi_label import SEPARATOR, all_labels, one_of_each, ordered, strata
 from ulmfit.readers import read_file, read_folder, split_name
 
 SPLITS = ("train", "valid", "test", "unsup")
@@ -32,6 +33,7 @@ def load_data(
     split_col: str | None = None,
     seed: int = 42,
     labels_required: bool = True,
+    multi_label: bool = False,
     say: Say = print,
 ) -> pd.DataFrame:
     """The texts of a data set by name, a file or a folder, in the order of the source.
@@ -43,6 +45,10 @@ def load_data(
     told to `say`, one line each, and `attrs["drawn"]` names the splits that were drawn. With
     `labels_required`, train needs a label in every row and two classes at least; a file that
     holds test rows alone is read without.
+
+    With `multi_label`, a label is a cell of several (see `multi_label`), in alphabetical order; ''
+    where none applies, as an empty cell says in a labelled split of a split column. What is drawn
+    is stratified by the set of labels where it is frequent enough, and leaves every label in train.
 
     Raises:
         UserError: one line that says what was found, what was expected and what to do.
@@ -56,21 +62,30 @@ def load_data(
     }
     texts = _texts(table[columns["text"]], source, say)
     labels = _labels(table[columns["label"]], source) if columns["label"] else [None] * len(table)
+    if multi_label:
+        labels = [label and ordered(label) for label in labels]
     if columns["split"]:
         splits = _splits(table[columns["split"]], source)
     else:
         splits = ["train" if label else "unsup" for label in labels]
+        if multi_label and "train" in splits and "unsup" in splits:
+            say(
+                f"{splits.count('unsup'):,} rows without a label are read as not labelled; where "
+                "they mean that no label applies, give the data with a split column"
+            )
     # A row is unsup by its split, or by a label that says so: aclImdb's train/unsup.
     splits = [
         "unsup" if split_name(label or "") == "unsup" else split
         for label, split in zip(labels, splits, strict=True)
     ]
+    none = "" if multi_label and columns["label"] else None
     labels = [
-        None if split == "unsup" else label for label, split in zip(labels, splits, strict=True)
+        None if split == "unsup" else label or none
+        for label, split in zip(labels, splits, strict=True)
     ]
     if labels_required:
-        _check_labels(labels, splits, source)
-    completed = _complete(labels, splits, columns["split"] is not None, seed, say)
+        _check_labels(labels, splits, source, multi_label)
+    completed = _complete(labels, splits, columns["split"] is not None, seed, say, multi_label)
     frame = pd.DataFrame({"text": texts, "label": labels, "split": completed})
     frame.attrs["drawn"] = sorted(set(completed) - set(splits))
     return frame
@@ -81,10 +96,13 @@ def without_test_labels(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(label=frame["label"].mask(frame["split"] == "test"))
 
 
-def keep_labels(frame: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+def keep_labels(
+    frame: pd.DataFrame, count: int, seed: int, multi_label: bool = False
+) -> pd.DataFrame:
     """`frame` with labels in `count` rows of train alone, and in as many of valid at most.
 
-    Which ones is drawn from `seed`, stratified; the others become unsup. 0 keeps all.
+    Which ones is drawn from `seed`, stratified; the others become unsup. 0 keeps all. With
+    `multi_label`, stratified by the set of labels, and every label stays in train.
 
     Raises:
         UserError: train has fewer labelled rows, or a class would be left with none.
@@ -99,29 +117,62 @@ def keep_labels(frame: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
                 f"found {len(rows):,} labelled rows in train, expected the {count:,} of --labels "
                 "at least; lower it, or give 0 for all"
             )
-        drawn = _proportional(frame.loc[rows, "label"], min(count, len(rows)), seed)
+        draw = _proportional_sets if multi_label else _proportional
+        drawn = draw(frame.loc[rows, "label"], min(count, len(rows)), seed)
         kept.loc[rows.difference(drawn), ["label", "split"]] = [None, "unsup"]
     return kept
 
 
 def _proportional(labels: pd.Series, count: int, seed: int) -> list[int]:
-    """`count` rows, of each class its share (those of the largest remainders get one more)."""
+    """`count` rows, of each class its share.
+
+    Raises:
+        UserError: a class would get none.
+    """
+    drawn, empty = _shares(labels, count, seed)
+    if empty:
+        raise UserError(
+            f"of {count:,} labels drawn, the class {empty[0]!r} would get none; it has "
+            f"{(labels == empty[0]).sum():,} of {len(labels):,} rows: raise --labels"
+        )
+    return drawn
+
+
+def _proportional_sets(labels: pd.Series, count: int, seed: int) -> list[int]:
+    """`count` rows, of each label one at least, and of each frequent set of labels its share.
+
+    Raises:
+        UserError: so few rows cannot have every label.
+    """
+    cells = labels.to_dict()
+    first = one_of_each(cells)
+    if count < len(first):
+        raise UserError(
+            f"found {len(first):,} rows that it takes to have every label, expected {count:,} at "
+            "most; raise --labels"
+        )
+    rest = labels.drop(first)
+    strata_of_rest = pd.Series(strata(rest.to_dict()), index=rest.index, dtype=object)
+    drawn, _ = _shares(strata_of_rest, count - len(first), seed)
+    return [*first, *drawn]
+
+
+def _shares(labels: pd.Series, count: int, seed: int) -> tuple[list[int], list[str]]:
+    """`count` rows, of each class its share, and the classes whose share is none.
+
+    Those of the largest remainders get one more.
+    """
     rng = np.random.default_rng(seed)
     shuffled = labels.iloc[rng.permutation(len(labels))]
     sizes = labels.value_counts().sort_index()
-    quotas = sizes * count / len(labels)
+    quotas = sizes * count / max(1, len(labels))
     counts = np.floor(quotas).astype(int)
     largest = (quotas - counts).sort_values(ascending=False, kind="stable").index
     counts[largest[: count - counts.sum()]] += 1
-    empty = counts.index[counts == 0]
-    if len(empty):
-        raise UserError(
-            f"of {count:,} labels drawn, the class {empty[0]!r} would get none; it has "
-            f"{sizes[empty[0]]:,} of {len(labels):,} rows: raise --labels"
-        )
-    return [
+    drawn = [
         row for label in counts.index for row in shuffled.index[shuffled == label][: counts[label]]
     ]
+    return drawn, counts.index[counts == 0].tolist()
 
 
 def source_name(data: str) -> str:
@@ -248,36 +299,58 @@ def _splits(column: pd.Series, source: str) -> list[str]:
     return [names[value] or "" for value in values]
 
 
-def _check_labels(labels: list[str | None], splits: list[str], source: str) -> None:
+def _check_labels(
+    labels: list[str | None], splits: list[str], source: str, multi_label: bool
+) -> None:
     for split in ("train", "valid"):
         rows = [row for row, name in enumerate(splits) if name == split]
         missing = [row for row in rows if labels[row] is None]
         if missing:
+            several = _hint(label for label in labels if label)
             raise UserError(
                 f"{source}: found {len(missing):,} of {len(rows):,} {split} rows without a label "
                 f"(the first is row {missing[0] + 1}), expected none; label them, or set their "
-                "split to unsup"
+                f"split to unsup{several}"
             )
-    trained = {label for label, split in zip(labels, splits, strict=True) if split == "train"}
+    trained = _labels_of("train", labels, splits, multi_label)
     if len(trained) < 2:
         found = f"one class ('{trained.pop()}')" if trained else "no labelled rows"
         raise UserError(
             f"{source}: found {found} in train, expected two classes at least; check the column "
             "that holds the label (--label-col) and the one that holds the split (--split-col)"
         )
-    valid = {label for label, split in zip(labels, splits, strict=True) if split == "valid"}
-    strange = sorted(str(label) for label in valid - trained)
+    strange = sorted(_labels_of("valid", labels, splits, multi_label) - trained)
     if strange:
         raise UserError(
             f"{source}: found labels in valid that train lacks ({_some(strange)}), expected "
             "the same classes; correct them or move some of their rows to train"
+            f"{_hint(strange)}"
         )
 
 
+def _hint(labels: Iterable[str]) -> str:
+    joint = any(SEPARATOR in label for label in labels)
+    return f"; where {SEPARATOR} separates labels, pass --multi-label" if joint else ""
+
+
+def _labels_of(
+    part: str, labels: list[str | None], splits: list[str], multi_label: bool
+) -> set[str]:
+    """The labels that occur in the split `part`."""
+    cells = {label or "" for label, split in zip(labels, splits, strict=True) if split == part}
+    return set(all_labels(cells)) if multi_label else cells
+
+
 def _complete(
-    labels: list[str | None], splits: list[str], given: bool, seed: int, say: Say
+    labels: list[str | None],
+    splits: list[str],
+    given: bool,
+    seed: int,
+    say: Say,
+    multi_label: bool,
 ) -> list[str]:
     """`splits` with the missing parts drawn from train, and told."""
+    train: Mapping[int, str | None]
     train = {row: labels[row] for row, split in enumerate(splits) if split == "train"}
     if given and ("valid" in splits or not train):
         return splits
@@ -285,6 +358,10 @@ def _complete(
         say(f"no split column and no labels: all {len(splits):,} rows are unsup")
         return splits
     shares = {"valid": VALID_SHARE} if given else {"valid": VALID_SHARE, "test": TEST_SHARE}
+    if multi_label:
+        cells = {row: label or "" for row, label in train.items()}
+        stays = set(one_of_each(cells))
+        train = strata({row: cell for row, cell in cells.items() if row not in stays})
     drawn, small = divide(train, shares, seed)
     splits = list(splits)
     for split, rows in drawn.items():
@@ -292,9 +369,10 @@ def _complete(
             splits[row] = split
     counts = ", ".join(f"{splits.count(split):,} {split}" for split in SPLITS)
     made = "no valid rows: 10% of train becomes valid" if given else "no split column: made one"
-    names = [f"{label or 'no label'} ({count})" for label, count in small.items()]
+    names = [f"{label.lstrip(SEPARATOR) or 'no label'} ({count})" for label, count in small.items()]
     kept = f"; left whole in train, too small to divide: {_some(names)}" if small else ""
-    say(f"{made}, stratified, from seed {seed}: {counts}{kept}")
+    by = " by set of labels" if multi_label else ""
+    say(f"{made}, stratified{by}, from seed {seed}: {counts}{kept}")
     return splits
 
 
@@ -308,6 +386,7 @@ def main(
     text_col: str | None = None,  # the file's column that holds the text (default: text)
     label_col: str | None = None,  # the file's column that holds the label (default: label)
     split_col: str | None = None,  # the file's column that holds the split (default: split)
+    multi_label: bool = False,  # a text may have several labels, separated by ;, or none
     seed: int = 42,  # of the split, where the data brings none
     rows: int = 3,  # how many texts to show
 ) -> dict[str, Any]:
@@ -324,9 +403,10 @@ def main(
         split_col=split_col,
         seed=seed,
         labels_required=False,
+        multi_label=multi_label,
     )
     frame = without_test_labels(frame)
-    figures = preflight(frame)
+    figures = preflight(frame, multi_label)
     print(report(str(data), figures, examples(frame, rows)))
     return figures
 

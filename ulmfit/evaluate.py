@@ -17,10 +17,27 @@ from ulmfit.data import keep_labels, load_data, same_source, source_name, withou
 from ulmfit.duplicates import normalise
 from ulmfit.errors import UserError
 from ulmfit.manifest import library_versions
-from ulmfit.metrics import classification_metrics
+from ulmfit.metrics import class_figures, classification_metrics
+from ulmfit.multi_label import all_labels, multi_label_of, true_labels
 from ulmfit.predict import Classifier
 
 SPLITS = ("train", "valid", "test")
+_COLUMNS = {"accuracy": "accuracy", "f1": "macro F1", "ece": "ECE", "log_loss": "log loss"}
+_MULTI_LABEL_COLUMNS = {
+    "accuracy": "all right",
+    "f1_micro": "micro F1",
+    "f1": "macro F1",
+    "f1_weighted": "weighted F1",
+    "hamming_loss": "Hamming loss",
+    "ece": "ECE",
+    "log_loss": "log loss",
+}
+_CLASS_COLUMNS = {
+    "documents": "texts",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+}
 _OF_MANIFEST = ("direction", "size", "seed", "recipe", "metrics", "parent", "versions")
 
 
@@ -38,7 +55,8 @@ def main(
 
     The figures of each classifier are added to metrics.json in its directory. Returns them by
     directory, those of the ensemble under "ensemble". Where texts of the split also stand in the
-    labelled texts of the training, the figures without them are under "without_repeated".
+    labelled texts of the training, the figures without them are under "without_repeated"; those of
+    each class of a multi-label classifier are under "classes".
     """
     if not clf:
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
@@ -54,13 +72,16 @@ def main(
     classifier = Classifier.load(*folders, precision=precision)
     columns = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
     data, frame = read_data(classifier.models[0].artifact, data, columns, split)
-    texts, truth = labelled_texts(frame, data, split, classifier.labels)
+    texts, truth = labelled_texts(frame, data, split, classifier.labels, classifier.multi_label)
     kept = [read_metrics(Path(folder)) for folder in folders]
     repeated = repeated_texts(frame, split)
     results = measure(classifier, texts, truth, repeated)
     named = dict(zip([*folders, "ensemble"], results, strict=False))
     print(f"{len(texts):,} texts, split {split}")
     print(figures_table(named))
+    if classifier.multi_label:
+        name, figures = list(named.items())[-1]
+        print(f"{name}, each class\n{classes_table(figures['classes'])}")
     if "without_repeated" in results[0]:
         print(f"without {repeated.sum():,} that also stand in the labelled texts of the training")
         print(figures_table({name: f["without_repeated"] for name, f in named.items()}))
@@ -102,11 +123,15 @@ def measure(
     by_model = classifier.probabilities_by_model(texts)
     if len(by_model) > 1:
         by_model.append(np.mean(by_model, axis=0))
-    return [_figures(probabilities, truth, repeated) for probabilities in by_model]
+    return [_figures(each, truth, repeated, classifier.labels) for each in by_model]
 
 
-def _figures(probabilities: np.ndarray, truth: np.ndarray, repeated: np.ndarray) -> dict[str, Any]:
+def _figures(
+    probabilities: np.ndarray, truth: np.ndarray, repeated: np.ndarray, labels: list[str]
+) -> dict[str, Any]:
     figures = classification_metrics(probabilities, truth)
+    if truth.ndim == 2:
+        figures["classes"] = dict(zip(labels, class_figures(probabilities, truth), strict=True))
     if 0 < repeated.sum() < len(truth):
         kept = ~repeated
         figures["without_repeated"] = classification_metrics(probabilities[kept], truth[kept])
@@ -121,27 +146,39 @@ def repeated_texts(frame: pd.DataFrame, split: str) -> np.ndarray:
     return np.array([normalise(text) in known for text in texts], bool)
 
 
-def measure_baseline(frame: pd.DataFrame, labels: list[str]) -> dict[str, Any]:
+def measure_baseline(
+    frame: pd.DataFrame, labels: list[str], multi_label: bool = False
+) -> dict[str, Any]:
     """Figures of TF-IDF + logistic regression, trained on split train, on split test."""
     test = frame[frame["split"] == "test"]
-    probabilities = tfidf_probabilities(without_test_labels(frame), test["text"].tolist(), labels)
-    return _figures(probabilities, _numbers(test["label"], labels), repeated_texts(frame, "test"))
-
-
-def _numbers(given: pd.Series, labels: list[str]) -> np.ndarray:
-    numbers = {label: i for i, label in enumerate(labels)}
-    return np.array([numbers[label] for label in given])
+    probabilities = tfidf_probabilities(
+        without_test_labels(frame), test["text"].tolist(), labels, multi_label
+    )
+    truth = true_labels(test["label"], labels, multi_label)
+    return _figures(probabilities, truth, repeated_texts(frame, "test"), labels)
 
 
 def figures_table(named: dict[str, dict[str, Any]]) -> str:
     """Rows of accuracy, F1 and calibration, for the terminal."""
+    several = any("f1_micro" in figures for figures in named.values())
+    columns = _MULTI_LABEL_COLUMNS if several else _COLUMNS
+    return _table(columns, named)
+
+
+def classes_table(classes: dict[str, dict[str, Any]]) -> str:
+    """Rows of precision, recall and F1 of each class, for the terminal."""
+    return _table(_CLASS_COLUMNS, classes)
+
+
+def _table(columns: dict[str, str], named: dict[str, dict[str, Any]]) -> str:
     width = max(len(name) for name in named)
-    lines = [f"{'':{width}}  accuracy  macro F1     ECE  log loss"]
-    lines += [
-        f"{name:{width}}  {f['accuracy']:8.4f}  {f['f1']:8.4f}  {f['ece']:6.4f}"
-        f"  {f['log_loss']:8.4f}"
-        for name, f in named.items()
-    ]
+    lines = ["".join([" " * width, *(f"  {title:>6}" for title in columns.values())])]
+    for name, figures in named.items():
+        cells = [
+            f"  {figures[key]:{max(6, len(title))}{'.0f' if key == 'documents' else '.4f'}}"
+            for key, title in columns.items()
+        ]
+        lines.append("".join([f"{name:{width}}", *cells]))
     return "\n".join(lines)
 
 
@@ -162,7 +199,13 @@ def read_data(
         raise UserError(f"{trained.path} does not say what data it is of; name it with --data")
     data = str(data)
     # The seed of the model's training: data without a split column is split as it was then.
-    frame = load_data(data, **columns, seed=manifest.seed, labels_required=False)
+    frame = load_data(
+        data,
+        **columns,
+        seed=manifest.seed,
+        labels_required=False,
+        multi_label=multi_label_of(manifest.config, trained.path),
+    )
     check_split(frame, data, split, trained)
     return data, frame
 
@@ -174,7 +217,8 @@ def check_split(frame: pd.DataFrame, data: str, split: str, trained: Artifact) -
         return
     from ulmfit.stage3_clf import data_fingerprint  # and with it fastai
 
-    read = keep_labels(frame, manifest.recipe.get("labels", 0), manifest.seed)
+    several = multi_label_of(manifest.config, trained.path)
+    read = keep_labels(frame, manifest.recipe.get("labels", 0), manifest.seed, several)
     if data_fingerprint(read) != manifest.data_fingerprint:
         raise UserError(
             f"{data} has changed since {trained.path} was trained on it: drawn anew, split "
@@ -184,9 +228,9 @@ def check_split(frame: pd.DataFrame, data: str, split: str, trained: Artifact) -
 
 
 def labelled_texts(
-    frame: pd.DataFrame, data: str, split: str, labels: list[str]
+    frame: pd.DataFrame, data: str, split: str, labels: list[str], multi_label: bool = False
 ) -> tuple[list[str], np.ndarray]:
-    """The texts of `split` and the numbers of their labels, int64, shape (texts,).
+    """The texts of `split` and their `true_labels`.
 
     Raises:
         UserError: there are none, or one has no label or one that is not in `labels`.
@@ -203,13 +247,14 @@ def labelled_texts(
             f"{missing:,} of {len(part):,} texts in split {split} of {data} have no label; "
             "evaluation needs one for each"
         )
-    unknown = sorted(set(part["label"]) - set(labels))
+    found = all_labels(part["label"]) if multi_label else sorted(set(part["label"]))
+    unknown = [label for label in found if label not in labels]
     if unknown:
         raise UserError(
             f"{data} has the label {unknown[0]!r} in split {split}; the classifier knows "
             f"{', '.join(labels)}"
         )
-    return part["text"].tolist(), _numbers(part["label"], labels)
+    return part["text"].tolist(), true_labels(part["label"], labels, multi_label)
 
 
 if __name__ == "__main__":

@@ -37,9 +37,9 @@ Marked = Callable[[str, float, float], str]  # word, score, its share of the str
 
 @dataclass(frozen=True)
 class Explanation:
-    """What each word added to the probability of the predicted class.
+    """What each word added to the probability of a class.
 
-    label, probability: of the prediction, computed in float32.
+    label, probability: of the class, the predicted one as a rule, computed in float32.
     baseline: the probability of `label` if every word were the average one.
     words: as they stand in the text, html turned back; a word that is repeated is one.
     scores: shape (words,); what speaks for `label` is positive. With method "integrated" they sum
@@ -124,25 +124,32 @@ def _span(word: str, score: float, share: float) -> str:
 
 
 def explain(
-    classifier: Classifier, text: str, method: str = "integrated", steps: int = 32
+    classifier: Classifier,
+    text: str,
+    method: str = "integrated",
+    steps: int = 32,
+    label: str | None = None,
 ) -> Explanation:
-    """How much each word of `text` speaks for the class that `classifier` predicts.
+    """How much each word of `text` speaks for a class.
 
     Args:
         method: "integrated" gradients, or "gradient" times input, which is some ten times as fast
             and sees only how the probability changes next to the text as it is.
         steps: points of the path at which "integrated" takes gradients.
+        label: of the class; without it, the most probable one.
 
     The attributions of an ensemble are the mean of its models', as its probabilities are. All is
     computed in float32, whatever the classifier's precision.
 
     Raises:
-        UserError: unknown method, no step, no single text, or an ensemble whose models cut the
-            text into different words.
+        UserError: unknown method or label, no step, no single text, or an ensemble whose models
+            cut the text into different words.
     """
     _check(text, method, steps)
+    if label is not None and label not in classifier.labels:
+        raise UserError(f"--label is {label!r}, expected one of {', '.join(classifier.labels)}")
     if not text.strip():  # the classifier does not read it either
-        return _of_nothing(classifier)
+        return _of_nothing(classifier, label)
     from ulmfit.attribution import Way, path
 
     points = path(None if method == "gradient" else steps)
@@ -150,11 +157,17 @@ def explain(
     cuts = _same_words(classifier.models, text, documents)
     shown = Progress(sum(map(len, documents)) * len(points), "explaining", "tokens")
     ways = [
-        Way(loaded.model, _ids(loaded, tokens), shown.advance, loaded.temperature)
+        Way(
+            loaded.model,
+            _ids(loaded, tokens),
+            shown.advance,
+            loaded.temperature,
+            loaded.multi_label,
+        )
         for loaded, tokens in zip(classifier.models, documents, strict=True)
     ]
     baseline, found = np.mean([way.ends() for way in ways], axis=0)  # (classes,) each
-    target = int(found.argmax())
+    target = _target(classifier, found, label)
     scores = [
         _word_scores(reading_order(way.scores(target, points), loaded.backwards), cut)
         for loaded, way, cut in zip(classifier.models, ways, cuts, strict=True)
@@ -178,9 +191,13 @@ def _check(text: object, method: str, steps: int) -> None:
         raise UserError(f"--steps is {steps}, expected 1 or more")
 
 
-def _of_nothing(classifier: Classifier) -> Explanation:
+def _target(classifier: Classifier, probabilities: np.ndarray, label: str | None) -> int:
+    return int(probabilities.argmax()) if label is None else classifier.labels.index(label)
+
+
+def _of_nothing(classifier: Classifier, label: str | None) -> Explanation:
     probabilities = classifier.probabilities([""])[0]
-    target = int(probabilities.argmax())
+    target = _target(classifier, probabilities, label)
     found = float(probabilities[target])
     return Explanation(classifier.labels[target], found, found, [], np.zeros(0), [])
 
@@ -218,6 +235,7 @@ def main(
     method: str = "integrated",  # integrated gradients, or gradient: faster and rougher
     steps: int = 32,  # points at which integrated takes gradients; more make the sum more exact
     colour: bool = False,  # the whole text in colours, as on a terminal
+    label: str | None = None,  # class to explain (default: the most probable one)
 ) -> Explanation:
     """Show which words moved a prediction, and how far."""
     if text is None:
@@ -227,7 +245,7 @@ def main(
     if clf == DEFAULT:
         print(f"with the bundled {DEFAULT}; --clf DIR [DIR ...] names other classifiers")
     classifier = Classifier.load(*folders, precision="float32")
-    explanation = explain(classifier, text, method, steps)
+    explanation = explain(classifier, text, method, steps, label)
     print(explanation.to_terminal(colour or sys.stdout.isatty()))
     return explanation
 

@@ -25,6 +25,7 @@ from ulmfit import bundled
 from ulmfit.artifacts import Artifact, read_artifact
 from ulmfit.atomic import atomic_write, check_parent
 from ulmfit.awd_lstm import WeightDropLSTM
+from ulmfit.classifier import to_probabilities
 from ulmfit.cli import run_command
 from ulmfit.corpus import TokenizedTexts
 from ulmfit.errors import UserError
@@ -99,14 +100,14 @@ class _WholeDocuments(nn.Module):
     probabilities (float32, (batch, classes)).
     """
 
-    def __init__(self, model: Any, temperature: float) -> None:
+    def __init__(self, model: Any, temperature: float, multi_label: bool) -> None:
         super().__init__()
         encoder = encoder_of(model)
         self.embedding = encoder.encoder
         self.rnns = nn.ModuleList([_OnnxLSTM(layer) for layer in encoder.rnns])
         self.max_len: int = model[0].max_len
         self.head: nn.Sequential = model[1].layers
-        self.temperature = temperature
+        self.temperature, self.multi_label = temperature, multi_label
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         features = self.embedding(ids.t())  # (time, batch, features)
@@ -121,19 +122,19 @@ class _WholeDocuments(nn.Module):
         highest = features.masked_fill(outside, -torch.inf).amax(0)
         mean = features.masked_fill(outside, 0).sum(0) / (lengths - first)[:, None]
         logits = self.head(torch.cat([last, highest, mean], 1))
-        return (logits / self.temperature).softmax(1)
+        return to_probabilities(logits, self.temperature, self.multi_label)
 
 
-def to_onnx(model: Any, temperature: float = 1.0) -> "ModelProto":
+def to_onnx(model: Any, temperature: float = 1.0, multi_label: bool = False) -> "ModelProto":
     """The classifier's graph; batch and time may be of any size.
 
     Args:
-        temperature: divides the logits (of `ulmfit.calibrate`; 1 for a model without).
+        temperature, multi_label: as in `classifier.to_probabilities`.
     """
     batch, time = torch.export.Dim("batch"), torch.export.Dim("time")
     with _quiet():
         program = torch.onnx.export(
-            _WholeDocuments(model, temperature).eval(),
+            _WholeDocuments(model, temperature, multi_label).eval(),
             (torch.full((3, 7), 2), torch.tensor([7, 5, 2])),
             dynamo=True,
             verbose=False,
@@ -255,7 +256,7 @@ def main(
     loaded = _on_cpu(read_artifact(folder, "classifier"))
     files = loaded.processor.files()
     facts = _facts(loaded, "int8" if int8 else "float32", files)
-    proto = to_onnx(loaded.model, loaded.temperature)
+    proto = to_onnx(loaded.model, loaded.temperature, loaded.multi_label)
     difference = largest_difference(proto, loaded)
     if not difference <= TOLERANCE:  # nan is neither
         raise UserError(

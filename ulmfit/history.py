@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ulmfit.errors import UserError
 from ulmfit.lm_loss import LMLoss
+from ulmfit.multi_label_loss import MultiLabelLoss
 from ulmfit.progress import SECONDS_BETWEEN_LINES
 
 # Columns that differ from run to run: for the eye and metrics.json, not for a hashed history.csv.
@@ -22,7 +23,8 @@ class History(Callback):
     """Collects means over each epoch, weighted by targets, and reports them.
 
     A row has: step, epoch, train_loss, valid_loss, accuracy (of targets, on the validation
-    part), perplexity (of a language model), seconds, tokens_per_second, lr (largest).
+    part; of a multi-label classifier f1_micro instead), perplexity (of a language model), seconds,
+    tokens_per_second, lr (largest).
     """
 
     order = 55
@@ -36,7 +38,7 @@ class History(Callback):
 
     def _zero(self) -> None:
         self._totals = {"train": [0.0, 0.0], "valid": [0.0, 0.0]}  # summed loss, targets
-        self._correct = 0
+        self._correct = self._named = 0
         self._tokens = 0
         self._spent = 0.0
         self._lr_max = 0.0
@@ -87,6 +89,7 @@ class History(Callback):
             self._progress(loss)
         else:
             self._correct += self._right()
+            self._named += getattr(self.loss_func, "named", 0)
 
     def _check(self, loss: float) -> None:
         if not math.isfinite(loss):
@@ -115,6 +118,8 @@ class History(Callback):
     def _right(self) -> int:
         if isinstance(self.loss_func, LMLoss):
             return self.loss_func.correct
+        if isinstance(self.loss_func, MultiLabelLoss):
+            return self.loss_func.hits
         return int((torch.as_tensor(self.pred).argmax(1) == self.yb[0]).sum())
 
     def after_train(self) -> None:
@@ -127,7 +132,7 @@ class History(Callback):
             "epoch": self.epoch + 1,
             "train_loss": self._mean("train"),
             "valid_loss": self._mean("valid"),
-            "accuracy": self._correct / max(1.0, self._totals["valid"][1]),
+            **self._measure(),
         }
         if isinstance(self.loss_func, LMLoss):
             row["perplexity"] = math.exp(min(row["valid_loss"], 700.0))
@@ -136,6 +141,11 @@ class History(Callback):
         row["tokens_per_second"] = round(self._tokens / max(1e-9, self._train_seconds))
         self.rows.append(row)
         self.say("  " + "  ".join(_shown(name, value) for name, value in row.items()))
+
+    def _measure(self) -> dict[str, float]:
+        if isinstance(self.loss_func, MultiLabelLoss):
+            return {"f1_micro": 2 * self._correct / max(1, self._named)}
+        return {"accuracy": self._correct / max(1.0, self._totals["valid"][1])}
 
     def close(self) -> None:
         """Take the progress bar off the terminal."""
@@ -163,7 +173,7 @@ def without_timing(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _shown(name: str, value: float) -> str:
-    if name in ("train_loss", "valid_loss", "accuracy"):
+    if name in ("train_loss", "valid_loss", "accuracy", "f1_micro"):
         return f"{name} {value:.4f}"
     if name == "lr":
         return f"lr {value:.2g}"

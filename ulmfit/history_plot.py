@@ -5,8 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
+def measure_of(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """The column of `rows` that a curve beside the losses shows, and what to call it."""
+    for column, name in (("perplexity", "perplexity"), ("f1_micro", "micro F1")):
+        if any(column in row for row in rows):
+            return column, name
+    return "accuracy", "accuracy"
+
+
 def history_png(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Losses on the left, accuracy or perplexity on the right, steps apart, over the epochs.
+    """Losses on the left, accuracy, F1 or perplexity on the right, steps apart, over the epochs.
 
     rows: as `History` collects them. The same rows give the same bytes.
     """
@@ -19,8 +27,8 @@ def history_png(rows: Sequence[Mapping[str, Any]]) -> bytes:
         losses.plot(epochs, [row[name] for row in rows], marker=".", label=label)
     losses.set_ylabel("loss")
     losses.legend()
-    measure = "perplexity" if "perplexity" in rows[0] else "accuracy"
-    second.plot(epochs, [row[measure] for row in rows], marker=".", color="tab:green")
+    column, measure = measure_of(rows)
+    second.plot(epochs, [row[column] for row in rows], marker=".", color="tab:green")
     second.set_ylabel(f"{measure}, validation")
     steps = [row["step"] for row in rows]
     for axes in (losses, second):

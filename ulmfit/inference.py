@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ulmfit.artifacts import Artifact
 from ulmfit.calibration import temperature_of
+from ulmfit.classifier import to_probabilities
 from ulmfit.corpus import Corpus, TokenizedTexts, tokenize_texts
 from ulmfit.errors import UserError
 from ulmfit.loaders import ClassifierLoader, DocumentBatch
@@ -22,6 +23,7 @@ from ulmfit.models import (
     load_encoder,
     load_head,
 )
+from ulmfit.multi_label import multi_label_of
 from ulmfit.precision import autocast, default_device, resolve_precision
 from ulmfit.progress import Progress
 
@@ -43,17 +45,18 @@ def predict_probabilities(
     dtype: torch.dtype,
     tell: Tell | None = None,
     temperature: float = 1.0,
+    multi_label: bool = False,
 ) -> np.ndarray:
     """float32, shape (documents, classes), in the order of `corpus`.
 
-    `temperature` divides the logits (see `calibration`). Without `tell`, whoever waits long is
-    told how far it is.
+    `temperature` and `multi_label` as in `classifier.to_probabilities`. Without `tell`, whoever
+    waits long is told how far it is.
     """
     tell = tell or Progress(len(corpus), "classifying", "texts").advance
     model.eval()
 
     def probabilities(batch: DocumentBatch) -> Tensor:
-        return (model(batch)[0].float() / temperature).softmax(1)
+        return to_probabilities(model(batch)[0].float(), temperature, multi_label)
 
     return by_document(probabilities, corpus, device, dtype, tell)
 
@@ -98,15 +101,20 @@ def class_prior(artifact: Artifact) -> np.ndarray:
     """How often each class occurred in training, float32, shape (classes,); even if unknown.
 
     Raises:
-        UserError: the manifest has a prior that is none.
+        UserError: the manifest has a prior that is none, or of a multi-label classifier none.
     """
-    classes = len(artifact.manifest.labels)
-    found = artifact.manifest.config.get("prior", [1 / classes] * classes)
-    numbers = isinstance(found, list) and all(type(p) in (int, float) and p >= 0 for p in found)
-    if not numbers or len(found) != classes or not math.isclose(sum(found), 1, rel_tol=1e-6):
+    classes, config = len(artifact.manifest.labels), artifact.manifest.config
+    several = multi_label_of(config, artifact.path)
+    found = config.get("prior", [] if several else [1 / classes] * classes)
+    shares = isinstance(found, list) and all(
+        type(p) in (int, float) and 0 <= p <= 1 + 1e-6 for p in found
+    )
+    sums = several or (shares and math.isclose(sum(found), 1, rel_tol=1e-6))
+    if not shares or len(found) != classes or not sums:
+        expected = "shares from 0 to 1" if several else "shares that sum to 1"
         raise UserError(
             f"{artifact.path}: found the prior {str(found)[:60]} in the manifest's config, "
-            f"expected {classes} shares that sum to 1; copy or train the model again"
+            f"expected {classes} {expected}; copy or train the model again"
         )
     return np.array(found, np.float32)
 
@@ -124,6 +132,7 @@ class LoadedModel:
         self.backwards = artifact.manifest.direction == "backward"
         self.prior = class_prior(artifact)
         self.temperature = temperature_of(artifact.manifest.config, artifact.path)
+        self.multi_label = multi_label_of(artifact.manifest.config, artifact.path)
         self.processor = artifact.processor()
         self.tokenizer_key = self.processor.tokenizer_key()
         self.model = load_classifier(artifact).eval().to(self.device)
@@ -143,5 +152,11 @@ class LoadedModel:
         """float32, shape (texts, classes)."""
         with self._lock:
             return predict_probabilities(
-                self.model, self.corpus(tokenized), self.device, self.dtype, tell, self.temperature
+                self.model,
+                self.corpus(tokenized),
+                self.device,
+                self.dtype,
+                tell,
+                self.temperature,
+                self.multi_label,
             )

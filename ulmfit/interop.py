@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+from torch.nn import BCEWithLogitsLoss
 
 from ulmfit.artifacts import Artifact, read_artifact, write_artifact
 from ulmfit.card import model_card
@@ -24,6 +25,7 @@ from ulmfit.models import (
     config_numbers,
     encoder_of,
 )
+from ulmfit.multi_label import multi_label_of
 from ulmfit.pretrained import encoder_from_fastai
 from ulmfit.stage import fingerprint
 from ulmfit.text import TextProcessor
@@ -69,7 +71,8 @@ def to_learner(folder: str | Path, dls: Any, **more: Any) -> Any:
         more: what the fastai function takes besides, such as ``drop_mult`` or ``metrics``.
 
     Raises:
-        UserError: the directory holds no model, or its vocabulary or labels are not those of `dls`.
+        UserError: the directory holds no model, its vocabulary or labels are not those of `dls`,
+            or one of the two alone is multi-label.
     """
     from fastai.text.learner import language_model_learner, text_classifier_learner
     from fastai.text.models.awdlstm import AWD_LSTM, awd_lstm_clas_config, awd_lstm_lm_config
@@ -90,8 +93,26 @@ def to_learner(folder: str | Path, dls: Any, **more: Any) -> Any:
         numbers = config_numbers(artifact.manifest.config, ["max_len", "hidden"], artifact.path)
         more = {"max_len": numbers["max_len"], "lin_ftrs": [numbers["hidden"]], **more}
     learner = make(dls, AWD_LSTM, config={**config, **own}, pretrained=False, **more)
+    if not is_lm:
+        _check_loss(learner, artifact)
     learner.model.load_state_dict(fastai_state(model), strict=True)
     return learner
+
+
+def _is_multi_label(learner: Any) -> bool:
+    from fastai.losses import BCEWithLogitsLossFlat
+
+    return isinstance(learner.loss_func, (BCEWithLogitsLossFlat, BCEWithLogitsLoss))
+
+
+def _check_loss(learner: Any, artifact: Artifact) -> None:
+    ours = multi_label_of(artifact.manifest.config, artifact.path)
+    if _is_multi_label(learner) != ours:
+        names = {True: "multi-label (MultiCategoryBlock)", False: "single-label (CategoryBlock)"}
+        raise UserError(
+            f"found {names[not ours]} DataLoaders, expected {names[ours]} ones, as {artifact.path} "
+            "is; make them with that block"
+        )
 
 
 def _vocabularies(dls: Any) -> tuple[list[str], list[str]]:
@@ -141,6 +162,11 @@ def from_learner(
         UserError: it is another kind of model, or `out` cannot be written.
     """
     words, labels = _vocabularies(learner.dls)
+    if labels and _is_multi_label(learner):
+        raise UserError(
+            f"found a multi-label Learner ({type(learner.loss_func).__name__}), expected one of a "
+            "class a text; train it with python -m ulmfit.stage3_clf --multi-label"
+        )
     state = {name: weight.detach().cpu() for name, weight in learner.model.state_dict().items()}
     state = _plain_names(state)
     if "0.rnns.0.weight_hh_l0_raw" not in state:

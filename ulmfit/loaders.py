@@ -117,6 +117,8 @@ def collate(documents: Sequence[np.ndarray]) -> DocumentBatch:
 class ClassifierLoader:
     """Batches of a classifier, each (`DocumentBatch`, labels of shape (documents,), int64).
 
+    Of a multi-label classifier, labels are 0 and 1, shape (documents, classes).
+
     With `shuffle`: batches of `batch_size` documents of about equal length in random order, the
     longest one first so that memory runs out at once or never (as fastai's `SortedDL`). Without:
     all documents, longest first, as many to a batch as fit into `tokens` with their padding.

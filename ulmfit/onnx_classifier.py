@@ -17,6 +17,7 @@ import numpy as np
 
 from ulmfit.atomic import os_errors_as
 from ulmfit.errors import UserError
+from ulmfit.multi_label import multi_label_of
 from ulmfit.scoring import plain_text, prediction_columns
 from ulmfit.text import PAD_ID, TextProcessor, reading_order
 
@@ -46,6 +47,11 @@ class OnnxModel:
     facts: dict[str, Any]
     processor: TextProcessor
     session: Any  # onnxruntime.InferenceSession
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a text may have several labels; raises UserError as `multi_label_of`."""
+        return multi_label_of(self.facts["config"], self.path)
 
     @classmethod
     def read(cls, path: Path, threads: int) -> "OnnxModel":
@@ -77,6 +83,7 @@ class OnnxClassifier:
             _check_pair(a, b)
         self.models = list(models)
         self.labels: list[str] = self.models[0].facts["labels"]
+        self.multi_label = self.models[0].multi_label
 
     @classmethod
     def load(cls, *files: str | Path, threads: int = 0) -> "OnnxClassifier":
@@ -100,7 +107,8 @@ class OnnxClassifier:
         """
         import pandas as pd
 
-        return pd.DataFrame(prediction_columns(self.probabilities(texts), self.labels))
+        found = self.probabilities(texts)
+        return pd.DataFrame(prediction_columns(found, self.labels, multi_label=self.multi_label))
 
     def probabilities(self, texts: Sequence[str | None]) -> np.ndarray:
         """Those that `predict` returns, float32, shape (texts, classes)."""
@@ -180,7 +188,9 @@ def _processor(folder: Path, hashes: dict[str, str]) -> TextProcessor:
 def _check_pair(a: OnnxModel, b: OnnxModel) -> None:
     """As `ulmfit.artifacts.check_pair`."""
     ours, theirs = a.facts, b.facts
-    if ours["labels"] != theirs["labels"]:
+    if a.multi_label != b.multi_label:
+        found = f"{a.path if a.multi_label else b.path} alone is multi-label"
+    elif ours["labels"] != theirs["labels"]:
         found = f"labels {', '.join(ours['labels'])} against {', '.join(theirs['labels'])}"
     elif ours["data_fingerprint"] != theirs["data_fingerprint"]:
         found = f"data {ours['data_fingerprint']} against {theirs['data_fingerprint']}"

@@ -16,6 +16,7 @@ from ulmfit.artifacts import check_pair, read_artifact
 from ulmfit.atomic import check_parent
 from ulmfit.cli import run_command
 from ulmfit.errors import UserError
+from ulmfit.multi_label import given, label_cells, multi_label_of
 from ulmfit.scoring import plain_text, prediction_columns, score_file
 from ulmfit.table_writers import ENDINGS
 from ulmfit.tables import Table, open_table
@@ -34,7 +35,9 @@ class Classifier:
 
     def __init__(self, models: "Sequence[LoadedModel]") -> None:
         self.models = list(models)
-        self.labels = self.models[0].artifact.manifest.labels
+        trained = self.models[0].artifact
+        self.labels = trained.manifest.labels
+        self.multi_label = multi_label_of(trained.manifest.config, trained.path)
 
     @classmethod
     def load(cls, *folders: str | Path, precision: str = "auto") -> "Classifier":
@@ -62,13 +65,14 @@ class Classifier:
         """`label`, its `probability`, and one column of probabilities a class, in order.
 
         A missing text counts as an empty one; what has no text gets the share of each class in
-        the training.
+        the training. Several labels are separated by ';' (see `scoring.prediction_columns`).
         """
         import pandas as pd
 
         if isinstance(texts, str):
             raise UserError("found one text, expected a list of texts; predict([text]) takes one")
-        return pd.DataFrame(prediction_columns(self.probabilities(texts), self.labels))
+        found = self.probabilities(texts)
+        return pd.DataFrame(prediction_columns(found, self.labels, multi_label=self.multi_label))
 
     def probabilities(
         self, texts: Sequence[str | None], tell: Callable[[float], object] | None = None
@@ -142,7 +146,11 @@ def _classify_text(classifier: Classifier, text: str) -> dict[str, float]:
     found = dict(zip(classifier.labels, probabilities, strict=True))
     for label, probability in found.items():
         print(f"{label:>12} {probability:.3f}")
-    print(f"{'label':>12} {max(found, key=found.__getitem__)}")
+    if classifier.multi_label:
+        named = label_cells(given(np.array([probabilities])), classifier.labels)[0]
+        print(f"{'labels':>12} {named or '(none)'}")
+    else:
+        print(f"{'label':>12} {max(found, key=found.__getitem__)}")
     return found
 
 

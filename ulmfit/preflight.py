@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ulmfit.blocks import Texts, each
 from ulmfit.duplicates import exact_groups, near_duplicate_groups
+from ulmfit.multi_label import split_labels
 
 SKEW = 10  # largest class : smallest class from which on a warning is due
 FEW_LABELS = 100  # labelled train rows under which accuracy depends on luck
@@ -27,14 +28,15 @@ PAIRS = (
 Figures = dict[str, Any]
 
 
-def preflight(frame: pd.DataFrame) -> Figures:
+def preflight(frame: pd.DataFrame, multi_label: bool = False) -> Figures:
     """Figures on a frame of `load_data`; the labels of its test rows are not read.
 
     Keys: `rows`; `splits` (split -> rows); `labels` (train, valid -> label -> rows, "" for rows
-    without one); `lengths` (split -> characters, words -> median, p90, max); `empty` (texts
-    without a character but white space); `repeated` (texts equal to an earlier one); `overlap`
-    ("train-test" and so on -> of the second split's rows, how many stand in the first: `exact`,
-    and how many more are `near`-duplicates of one); `warnings` (lines).
+    without one; with `multi_label`, a row counts for each of its labels); `lengths` (split ->
+    characters, words -> median, p90, max); `empty` (texts without a character but white space);
+    `repeated` (texts equal to an earlier one); `overlap` ("train-test" and so on -> of the second
+    split's rows, how many stand in the first: `exact`, and how many more are `near`-duplicates of
+    one); `warnings` (lines).
     """
     splits = frame["split"].to_numpy(dtype=object)
     texts = frame["text"]
@@ -45,7 +47,7 @@ def preflight(frame: pd.DataFrame) -> Figures:
         "rows": len(frame),
         "splits": {name: int((splits == name).sum()) for name in present},
         "labels": {
-            name: _label_counts(frame["label"][splits == name])
+            name: _label_counts(frame["label"][splits == name], multi_label)
             for name in ("train", "valid")
             if name in present
         },
@@ -60,7 +62,7 @@ def preflight(frame: pd.DataFrame) -> Figures:
             if first in present and second in present
         },
     }
-    return {**figures, "warnings": _warnings(figures)}
+    return {**figures, "warnings": _warnings(figures, multi_label)}
 
 
 def examples(frame: pd.DataFrame, count: int) -> list[tuple[str, str, list[str]]]:
@@ -90,8 +92,12 @@ def report(name: str, figures: Figures, rows: Iterable[tuple[str, str, list[str]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
-def _label_counts(labels: pd.Series) -> dict[str, int]:
-    counts = Counter("" if pd.isna(label) else str(label) for label in labels)
+def _label_counts(labels: pd.Series, multi_label: bool) -> dict[str, int]:
+    cells = ["" if pd.isna(label) else str(label) for label in labels]
+    if multi_label:
+        counts = Counter(label for cell in cells for label in split_labels(cell) or [""])
+    else:
+        counts = Counter(cells)
     return dict(sorted(counts.items()))
 
 
@@ -128,9 +134,9 @@ def _overlap(
     return {"exact": int(same.sum()), "near": int((similar & ~same).sum())}
 
 
-def _warnings(figures: Figures) -> list[str]:
+def _warnings(figures: Figures, multi_label: bool) -> list[str]:
     return [
-        *_label_warnings(figures["labels"].get("train", {})),
+        *_label_warnings(figures["labels"].get("train", {}), multi_label),
         *(
             f"{names.replace('-', ' and ')} share texts ({same['exact']:,} equal, {same['near']:,} "
             "nearly): scores flatter the model; drop the repeated rows"
@@ -141,12 +147,12 @@ def _warnings(figures: Figures) -> list[str]:
     ]
 
 
-def _label_warnings(train: dict[str, int]) -> list[str]:
+def _label_warnings(train: dict[str, int], multi_label: bool) -> list[str]:
     counts = {label: count for label, count in train.items() if label}
     if not counts:
         return ["no labelled train rows: enough for a language model, not for a classifier"]
     found = []
-    if "" in train:
+    if "" in train and not multi_label:
         found.append(f"{train['']:,} train rows have no label; a classifier refuses them")
     if len(counts) == 1:
         found.append(f"train has one class only ('{next(iter(counts))}'); a classifier needs two")

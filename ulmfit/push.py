@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Our figures -> the Hub's metric and the words beside it. A loss is the perplexity's logarithm.
 _METRICS = {
     "accuracy": ("accuracy", "Accuracy"),
+    "f1_micro": ("f1", "F1 over all decisions"),
     "f1": ("f1", "F1, mean over classes"),
     "f1_weighted": ("f1", "F1, weighted by class size"),
     "ece": ("ece", "Expected calibration error"),
@@ -106,6 +107,8 @@ def _results(
     task, task_name = _TASKS[kind]
     for key, (metric, name) in _METRICS.items():
         value = figures.get(key)
+        if key == "accuracy" and "f1_micro" in figures:
+            name = "Accuracy, of all labels of a text"
         if isinstance(value, int | float) and math.isfinite(value):
             yield EvalResult(
                 task_type=task,

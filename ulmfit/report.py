@@ -105,7 +105,7 @@ def collect(
     from ulmfit.reporting.features import text_map
     from ulmfit.reporting.models import lineage
 
-    texts, truth = labelled_texts(frame, data, split, classifier.labels)
+    texts, truth = labelled_texts(frame, data, split, classifier.labels, classifier.multi_label)
     measured = _measured(classifier, classifier.probabilities_by_model(texts))
     _tell(measured, truth, split)
     calibrated = _calibrated(classifier, frame, data, split, measured)
@@ -172,9 +172,12 @@ def _calibrated(
         # Where data and models lie is their owner's, and the page may be passed on.
         name = trained.path.resolve().name
         return str(error).replace(data, source_name(data)).replace(str(trained.path), name)
+    several = classifier.multi_label
     empty = np.array([[not text.strip()] for text in frame.loc[frame["split"] == split, "text"]])
     scaled = [
-        np.where(empty, raw.probabilities, apply_temperature(raw.probabilities, temperature))
+        np.where(
+            empty, raw.probabilities, apply_temperature(raw.probabilities, temperature, several)
+        )
         for raw, temperature in zip(measured, fitted, strict=False)
     ]
     temperatures = dict(zip(_names(classifier), fitted, strict=True))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ulmfit.multi_label import answer_probabilities, given, label_cells
 from ulmfit.progress import Progress
 from ulmfit.table_writers import Writer, open_writer
 from ulmfit.tables import Table, cells
@@ -20,6 +21,7 @@ class Scorer(Protocol):
     """What gives texts their probabilities: a `Classifier`."""
 
     labels: list[str]
+    multi_label: bool
 
     def probabilities(
         self, texts: Sequence[str | None], tell: Callable[[float], object] | None = None
@@ -28,17 +30,20 @@ class Scorer(Protocol):
 
 
 def prediction_columns(
-    probabilities: np.ndarray, labels: Sequence[str], taken: Sequence[str] = ()
+    probabilities: np.ndarray,
+    labels: Sequence[str],
+    taken: Sequence[str] = (),
+    *,
+    multi_label: bool,
 ) -> dict[str, Any]:
     """Probabilities of shape (texts, classes) as columns: label, its probability, each class's.
 
-    None is called as one of `taken`, the columns of a table that they come to stand beside.
+    Of a multi-label classifier, `label` has every label of a probability of 0.5 or more, separated
+    by ';', or is empty; `probability` is the lowest of theirs, and where there is none 1 less the
+    highest of all. None is called as one of `taken`, the columns of a table that they come to
+    stand beside.
     """
-    best = probabilities.argmax(1)
-    columns: dict[str, Any] = {
-        "label": [labels[i] for i in best],
-        "probability": probabilities[np.arange(len(best)), best],
-    }
+    columns = _answers(probabilities, labels, multi_label)
     for i, label in enumerate(labels):  # a class called "label" gets the column "class_label"
         columns[_free_name(label, columns, "class_")] = probabilities[:, i]
     # A table may bring labels of its own, or of an earlier prediction; they keep their name.
@@ -46,6 +51,17 @@ def prediction_columns(
     for name, column in columns.items():
         beside[_free_name(name, beside, "predicted_")] = column
     return {name: beside[name] for name in beside if name not in taken}
+
+
+def _answers(probabilities: np.ndarray, labels: Sequence[str], multi_label: bool) -> dict[str, Any]:
+    if multi_label:
+        cells = label_cells(given(probabilities), labels)
+        return {"label": cells, "probability": answer_probabilities(probabilities)}
+    best = probabilities.argmax(1)
+    return {
+        "label": [labels[i] for i in best],
+        "probability": probabilities[np.arange(len(best)), best],
+    }
 
 
 def plain_text(text: Any) -> str:
@@ -60,10 +76,14 @@ def plain_text(text: Any) -> str:
 
 
 def file_columns(
-    texts: Sequence[Any], probabilities: np.ndarray, labels: Sequence[str], taken: Sequence[str]
+    texts: Sequence[Any],
+    probabilities: np.ndarray,
+    labels: Sequence[str],
+    taken: Sequence[str],
+    multi_label: bool = False,
 ) -> dict[str, Any]:
     """The `prediction_columns`, and a `note` on texts that there was nothing to read in."""
-    columns = prediction_columns(probabilities, labels, taken)
+    columns = prediction_columns(probabilities, labels, taken, multi_label=multi_label)
     notes = ["" if plain_text(text).strip() else EMPTY for text in texts]
     return {**columns, _free_name("note", {**dict.fromkeys(taken), **columns}, "predicted_"): notes}
 
@@ -88,7 +108,8 @@ def score_file(classifier: Scorer, table: Table, text_col: str, output: Path) ->
         for block in table.blocks():
             texts = cells(block[text_col])
             probabilities = classifier.probabilities(texts, shown.advance)
-            writer.write({**block, **file_columns(texts, probabilities, labels, own)})
+            made = file_columns(texts, probabilities, labels, own, classifier.multi_label)
+            writer.write({**block, **made})
     return rows
 
 

@@ -78,6 +78,7 @@ class _Data:
     text_col: str = ""  # column of the texts, where --data is a file; text if not given
     label_col: str = ""  # column of the labels, where --data is a file; label if not given
     split_col: str = ""  # column of the splits, where --data is a file; split if there is one
+    multi_label: bool = False  # a text may have several labels, separated by ;, or none
 
     def columns(self) -> dict[str, Any]:
         """The columns as `load_data` takes them."""

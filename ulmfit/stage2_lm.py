@@ -146,7 +146,12 @@ def main(
 def read_frame(settings: LMSettings, say: Callable[[str], None] = print) -> pd.DataFrame:
     """The texts of `settings.data`; labels are not needed, and those of test are dropped."""
     frame = load_data(
-        settings.data, **settings.columns(), seed=settings.seed, labels_required=False, say=say
+        settings.data,
+        **settings.columns(),
+        seed=settings.seed,
+        labels_required=False,
+        multi_label=settings.multi_label,  # which decides how a split is drawn
+        say=say,
     )
     frame = without_test_labels(frame)
     return _withhold(frame, settings, say) if settings.withhold else frame

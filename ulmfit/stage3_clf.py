@@ -1,5 +1,6 @@
 """Stage 3: a classifier on the fine-tuned encoder, by gradual unfreezing (ULMFiT section 3.3)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,8 @@ from ulmfit.loaders import ClassifierLoader
 from ulmfit.lr_finder import rate_found, show_rate
 from ulmfit.metrics import classification_metrics
 from ulmfit.models import build_classifier, classifier_groups
+from ulmfit.multi_label import SEPARATOR, all_labels, true_labels
+from ulmfit.multi_label_loss import MultiLabelLoss, balanced_weights
 from ulmfit.run_log import run_log
 from ulmfit.schedules import steps_of
 from ulmfit.settings import ClassifierSettings, load_settings
@@ -42,7 +45,10 @@ from ulmfit.training import Run
 
 
 class Labelled(NamedTuple):
-    """Documents with the numbers of their classes, int64, shape (documents,)."""
+    """Documents with the numbers of their classes, int64, shape (documents,).
+
+    Of a multi-label classifier, which labels apply, bool, shape (documents, classes).
+    """
 
     corpus: Corpus
     labels: np.ndarray
@@ -67,10 +73,16 @@ def main(
     check_output(target, overwrite)
     logged = run_log(log, target, settings, recipe=recipe, backwards=backwards)
     start = read_start(lm, Path("models", recipe, f"lm-{suffix(backwards)}"), backwards, settings)
-    frame = without_test_labels(load_data(settings.data, **settings.columns(), seed=settings.seed))
+    frame = load_data(
+        settings.data,
+        **settings.columns(),
+        seed=settings.seed,
+        multi_label=settings.multi_label,
+    )
+    frame = without_test_labels(frame)
     if start.parent:
         check_lm_texts(start.parent, frame, settings)
-    frame = keep_labels(frame, settings.labels, settings.seed)
+    frame = keep_labels(frame, settings.labels, settings.seed, settings.multi_label)
     classes, train, valid = prepare(frame, start, settings, backwards)
     place = set_up(settings)
     config = start.config()
@@ -85,7 +97,7 @@ def main(
         "that are pooled"
     )
     trained_on = data_fingerprint(frame)
-    learner = classifier_learner(model, train, valid, settings, place)
+    learner = classifier_learner(model, train, valid, settings, place, classes)
     found = rate_found(learner, settings, find_lr)
     if found and find_lr:
         return show_rate(found, target)
@@ -101,7 +113,9 @@ def main(
         log=logged,
     )
     history = run.fit()
-    probabilities = predict_probabilities(model, valid.corpus, place.device, place.dtype)
+    probabilities = predict_probabilities(
+        model, valid.corpus, place.device, place.dtype, multi_label=settings.multi_label
+    )
     measured = classification_metrics(probabilities, valid.labels)
     result = save(
         Finished(
@@ -120,7 +134,8 @@ def main(
             extra_config={
                 "max_len": settings.max_len,
                 "hidden": settings.hidden,
-                "prior": (np.bincount(train.labels) / len(train.labels)).tolist(),
+                "prior": _prior(train.labels),
+                **({"multi_label": True} if settings.multi_label else {}),
             },
             about=about,
         ),
@@ -131,8 +146,20 @@ def main(
     )
     run.log_finals(result.metrics)
     run.discard()
-    print(f"accuracy {measured['accuracy']:.4f} on {len(valid.labels):,} held-out; wrote {target}")
+    figures = f"accuracy {measured['accuracy']:.4f}"
+    if settings.multi_label:
+        figures = (
+            f"micro F1 {measured['f1_micro']:.4f}, all labels right {measured['accuracy']:.4f}"
+        )
+    print(f"{figures} on {len(valid.labels):,} held-out; wrote {target}")
     return result
+
+
+def _prior(labels: np.ndarray) -> list[float]:
+    """The share of the documents that each class has."""
+    if labels.ndim == 2:
+        return labels.mean(0).tolist()
+    return (np.bincount(labels) / len(labels)).tolist()
 
 
 def data_fingerprint(frame: pd.DataFrame) -> str:
@@ -141,13 +168,14 @@ def data_fingerprint(frame: pd.DataFrame) -> str:
     return fingerprint(zip(rows["text"], rows["label"], rows["split"], strict=True))
 
 
-def classes_of(frame: pd.DataFrame) -> list[str]:
+def classes_of(frame: pd.DataFrame, multi_label: bool = False) -> list[str]:
     """The classes of train in alphabetical order.
 
     Raises:
         UserError: there is nothing to validate on.
     """
-    classes = sorted(set(frame.loc[frame["split"] == "train", "label"]))
+    labels = set(frame.loc[frame["split"] == "train", "label"])
+    classes = all_labels(labels) if multi_label else sorted(labels)
     if not (frame["split"] == "valid").any():
         raise UserError(
             f"found {len(classes):,} classes, each too small to give a row to validate on; check "
@@ -160,16 +188,20 @@ def prepare(
     frame: pd.DataFrame, start: Start, settings: ClassifierSettings, backwards: bool
 ) -> tuple[list[str], Labelled, Labelled]:
     """Classes in alphabetical order, and the labelled documents to train and validate on."""
-    classes, processor = classes_of(frame), start.processor
+    classes, processor = classes_of(frame, settings.multi_label), start.processor
     tokenized = tokenize_texts(frame["text"], processor, cache_folder())
     splits, labels = frame["split"].to_numpy(), frame["label"]
     start.choose_vocabulary(tokenized, np.flatnonzero(splits == "train"), settings)
-    numbers = {label: i for i, label in enumerate(classes)}
+    if not settings.multi_label and (joint := sum(SEPARATOR in label for label in classes)):
+        print(
+            f"{joint:,} of {len(classes):,} classes have a {SEPARATOR} in their name; where it "
+            "separates labels of one text, pass --multi-label"
+        )
 
     def labelled(split: str) -> Labelled:
         rows = np.flatnonzero(splits == split)
         corpus = tokenized.numericalize(processor.vocab, rows)
-        truth = np.array([numbers[label] for label in labels.iloc[rows]], dtype=np.int64)
+        truth = true_labels(labels.iloc[rows], classes, settings.multi_label)
         return Labelled(corpus.reversed() if backwards else corpus, truth)
 
     return classes, labelled("train"), labelled("valid")
@@ -190,9 +222,17 @@ class ClassifierRegularizer(Callback):
 
 
 def classifier_learner(
-    model: Any, train: Labelled, valid: Labelled, settings: ClassifierSettings, place: Workplace
+    model: Any,
+    train: Labelled,
+    valid: Labelled,
+    settings: ClassifierSettings,
+    place: Workplace,
+    classes: Sequence[str] = (),
 ) -> Learner:
-    """A fastai `Learner` (`text_classifier_learner`), ready to be fitted."""
+    """A fastai `Learner` (`text_classifier_learner`), ready to be fitted.
+
+    `classes`: names for messages, needed where class weights of a multi-label classifier are.
+    """
     loaders = (
         ClassifierLoader(
             train.corpus, train.labels, settings.batch_size, shuffle=True, seed=settings.seed
@@ -202,7 +242,7 @@ def classifier_learner(
     return Learner(
         data_loaders(*loaders, device=place.device),
         model.to(place.device),
-        loss_func=_loss(train.labels, settings, place.device),
+        loss_func=_loss(train.labels, settings, place.device, classes),
         opt_func=Adam,
         splitter=classifier_groups,
         moms=MOMENTUM,
@@ -214,9 +254,18 @@ def classifier_learner(
     )
 
 
-def _loss(labels: np.ndarray, settings: ClassifierSettings, device: torch.device) -> Any:
-    """Cross-entropy; balanced weights are scikit-learn's, documents / (classes * of the class)."""
+def _loss(
+    labels: np.ndarray, settings: ClassifierSettings, device: torch.device, classes: Sequence[str]
+) -> Any:
+    """Cross-entropy; balanced weights are scikit-learn's, documents / (classes * of the class).
+
+    Of a multi-label classifier, binary cross-entropy; see `balanced_weights`.
+    """
     weight = None
+    if settings.multi_label:
+        if settings.class_weights == "balanced":
+            weight = balanced_weights(labels, classes).to(device)
+        return MultiLabelLoss(settings.label_smoothing, weight)
     if settings.class_weights == "balanced":
         counts = np.bincount(labels)
         weight = torch.tensor(len(labels) / (len(counts) * counts), dtype=torch.float32)

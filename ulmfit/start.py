@@ -107,8 +107,8 @@ def check_lm_texts(parent: Artifact, frame: pd.DataFrame, settings: ClassifierSe
     elif recipe.get("lm_text") != "all":
         raise UserError(
             f"{parent.path} has read texts that are in test now: the data has changed since, or "
-            "was split by another --seed, --label-col or --split-col; run stage 2 again with what "
-            "stage 3 is given, or with --lm-text all if test may be read"
+            "was split by another --seed, --label-col, --split-col or --multi-label; run stage 2 "
+            "again with what stage 3 is given, or with --lm-text all if test may be read"
         )
 
 

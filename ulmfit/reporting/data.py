@@ -1,12 +1,13 @@
 """The figures of a report, from probabilities and true classes.
 
-Shapes throughout: `probabilities` (texts, classes), `truth` (texts,), class numbers.
+Shapes throughout: `probabilities` (texts, classes), `truth` (texts,), class numbers; of a
+multi-label classifier an indicator matrix, (texts, classes).
 
-Texts are ranked by their loss, -log of the probability of the true class: what stands first is
-labelled wrongly or hard. The library cleanlab is not used for it. It is small (termcolor is all
-that it would bring along), but its label quality score, "self-confidence", is that very
-probability: its ranking is this one. What it has beyond, a guess of which labels are wrong, is
-left to whoever reads the texts.
+Texts are ranked by their loss, -log of the probability of the true class (of a multi-label
+classifier by the mean over its decisions): what stands first is labelled wrongly or hard. The
+library cleanlab is not used for it. It is small (termcolor is all that it would bring along), but
+its label quality score, "self-confidence", is that very probability: its ranking is this one. What
+it has beyond, a guess of which labels are wrong, is left to whoever reads the texts.
 """
 
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ulmfit.metrics import ECE_BINS, classification_metrics
+from ulmfit.multi_label import answer_probabilities, decisions, given
 
 if TYPE_CHECKING:
     from ulmfit.artifacts import Artifact
@@ -64,6 +66,11 @@ class Report:
         """What the page is about first: all models together, or the only one."""
         return self.measured[-1]
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether a text may have several labels."""
+        return self.truth.ndim == 2
+
 
 class Bin(NamedTuple):
     """Texts of a range; the interval is of 95 % for `accuracy` (Wilson 1927)."""
@@ -79,32 +86,26 @@ class Bin(NamedTuple):
 def majority_probabilities(truth: np.ndarray, classes: int) -> np.ndarray:
     """The best that an answer can be which is the same for every text: how frequent each class is.
 
-    Its class is the most frequent one, its log loss the entropy of the classes.
+    Its class is the most frequent one, its log loss the entropy of the classes. Of a multi-label
+    classifier it has the labels of at least half of the texts.
     """
+    if truth.ndim == 2:
+        return np.tile(truth.mean(0), (len(truth), 1))
     frequencies = np.bincount(truth, minlength=classes) / len(truth)
     return np.tile(frequencies, (len(truth), 1))
 
 
 def overall_figures(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    """`classification_metrics`, and Matthews' correlation coefficient (mcc)."""
+    """`classification_metrics`, and of single labels Matthews' correlation coefficient (mcc)."""
     from sklearn.metrics import matthews_corrcoef
 
+    if truth.ndim == 2:
+        return classification_metrics(probabilities, truth)
     predicted = probabilities.argmax(1)
     # Of a single class scikit-learn says 0, and warns.
     mcc = float(matthews_corrcoef(truth, predicted)) if len({*truth, *predicted}) > 1 else 0.0
     figures = classification_metrics(probabilities, truth)
     return {**figures, "log_loss": abs(figures["log_loss"]), "mcc": mcc}  # no minus zero
-
-
-def class_figures(probabilities: np.ndarray, truth: np.ndarray) -> list[dict[str, Any]]:
-    """precision, recall, f1 and the number of documents of each class; 0 where there is none."""
-    from sklearn.metrics import precision_recall_fscore_support
-
-    columns = precision_recall_fscore_support(
-        truth, probabilities.argmax(1), labels=range(probabilities.shape[1]), zero_division=0
-    )
-    names = ("precision", "recall", "f1", "documents")
-    return [dict(zip(names, map(float, row), strict=True)) for row in zip(*columns, strict=True)]
 
 
 def confusion(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -113,6 +114,23 @@ def confusion(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
     classes = range(probabilities.shape[1])
     return confusion_matrix(truth, probabilities.argmax(1), labels=classes)
+
+
+def label_counts(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Of each label: texts that rightly get it, wrongly get it, and lack it; (classes, 3), int64.
+
+    Of a multi-label classifier, which has no confusion of one class with another.
+    """
+    predicted = given(probabilities)
+    parts = (predicted & truth, predicted & ~truth, ~predicted & truth)
+    return np.stack([part.sum(0) for part in parts], 1)
+
+
+def rightly(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Which texts are classified rightly, all their labels, bool, shape (texts,)."""
+    if truth.ndim == 2:
+        return (given(probabilities) == truth).all(1)
+    return probabilities.argmax(1) == truth
 
 
 def by_true_class(matrix: np.ndarray) -> np.ndarray:
@@ -141,8 +159,11 @@ def interval(right: int, count: int) -> tuple[float, float]:
 def reliability(probabilities: np.ndarray, truth: np.ndarray) -> list[Bin]:
     """Accuracy and mean confidence in each of 15 bins of confidence that has texts.
 
-    The bins are those of `ulmfit.metrics.expected_calibration_error`.
+    The bins are those of `ulmfit.metrics.expected_calibration_error`. Of a multi-label classifier
+    they hold decisions, one a text and label, instead of texts.
     """
+    if truth.ndim == 2:
+        probabilities, truth = decisions(probabilities, truth)
     confidence = probabilities.max(1)
     right = probabilities.argmax(1) == truth
     numbers = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
@@ -159,8 +180,9 @@ def accuracy_by_length(
 
     `low` and `high` are the shortest and the longest length in the bin.
     """
-    right = probabilities.argmax(1) == truth
-    confidence = probabilities.max(1)
+    right = rightly(probabilities, truth)
+    several = truth.ndim == 2
+    confidence = answer_probabilities(probabilities) if several else probabilities.max(1)
     edges = np.unique(np.quantile(lengths, np.linspace(0, 1, LENGTH_BINS + 1)[1:-1]))
     numbers = np.searchsorted(edges, lengths)  # texts as long as an edge are below it
     return [
@@ -176,7 +198,12 @@ def _bin(low: float, high: float, right: np.ndarray, confidence: np.ndarray) -> 
 
 
 def losses(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """-log of the probability of the true class, shape (texts,)."""
+    """-log of the probability of the true class, shape (texts,).
+
+    Of a multi-label classifier the mean over its decisions on the text.
+    """
+    if truth.ndim == 2:
+        return losses(*decisions(probabilities, truth)).reshape(truth.shape).mean(1)
     return -np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-12, None))
 
 
@@ -187,7 +214,14 @@ def hardest(probabilities: np.ndarray, truth: np.ndarray, most: int) -> list[int
 
 
 def surest(probabilities: np.ndarray, truth: np.ndarray, most: int) -> list[list[int]]:
-    """For each class its texts that are classified rightly, the surest first."""
+    """For each class its texts that are classified rightly, the surest first.
+
+    Of a multi-label classifier, those that rightly get the label, whatever others they get.
+    """
+    if truth.ndim == 2:
+        got = given(probabilities) & truth
+        orders = np.argsort(-probabilities, axis=0, kind="stable").T
+        return [order[got[order, n]][:most].tolist() for n, order in enumerate(orders)]
     right = probabilities.argmax(1) == truth
     order = np.argsort(losses(probabilities, truth), kind="stable")
     order = order[right[order]]

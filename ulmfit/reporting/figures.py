@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ulmfit.history_plot import measure_of
 from ulmfit.reporting.data import Bin, by_true_class
 
 if TYPE_CHECKING:
@@ -98,8 +99,9 @@ def _write_cells(axes: "Axes", matrix: np.ndarray, shares: np.ndarray) -> None:
             axes.text(column, row + shift, line, ha="center", va=place)
 
 
-def reliability_figure(bins: Sequence[Bin], name: str) -> str:
-    """Accuracy against confidence in 15 bins, and how many texts each has."""
+def reliability_figure(bins: Sequence[Bin], name: str, what: str = "texts") -> str:
+    """Accuracy against confidence in 15 bins, and how many texts (or decisions) each has."""
+    predicted = "class" if what == "texts" else "answer"
 
     def draw(figure: "Figure") -> None:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
@@ -115,7 +117,7 @@ def reliability_figure(bins: Sequence[Bin], name: str) -> str:
         place = {"loc": "lower left", "bbox_to_anchor": (-0.15, 1), "borderaxespad": 0}
         upper.legend(**place, ncols=3, columnspacing=1, handletextpad=0.4)
         lower.bar(places, [b.texts for b in bins], width * 0.9, color=SERIES[0], alpha=0.75)
-        lower.set(xlabel="confidence: probability of the predicted class", ylabel="texts")
+        lower.set(xlabel=f"confidence: probability of the predicted {predicted}", ylabel=what)
         lower.locator_params(axis="y", nbins=3)
         for axes in (upper, lower):
             axes.grid(axis="y")
@@ -124,8 +126,8 @@ def reliability_figure(bins: Sequence[Bin], name: str) -> str:
     return _svg(name, draw, (4.6, 4.0))
 
 
-def length_figure(bins: Sequence[Bin], unit: str) -> str:
-    """Accuracy with its 95 % interval in bins of length, and how many texts each has."""
+def length_figure(bins: Sequence[Bin], unit: str, measure: str = "accuracy") -> str:
+    """`measure` with its 95 % interval in bins of length, and how many texts each has."""
 
     def draw(axes: "Axes") -> None:
         places = range(len(bins))
@@ -139,7 +141,7 @@ def length_figure(bins: Sequence[Bin], unit: str) -> str:
             axes.text(place, 1.01, f"{b.texts:,}", ha="center", va="bottom", fontsize=8)
         names = [f"{b.low:.0f}–{b.high:.0f}" if b.low < b.high else f"{b.low:.0f}" for b in bins]
         axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
-        axes.set(ylim=(0, 1), xlabel=f"length in {unit}", ylabel="accuracy (above: texts)")
+        axes.set(ylim=(0, 1), xlabel=f"length in {unit}", ylabel=f"{measure} (above: texts)")
         axes.grid(axis="y")
         axes.set_axisbelow(True)
 
@@ -147,13 +149,13 @@ def length_figure(bins: Sequence[Bin], unit: str) -> str:
 
 
 def history_figure(rows: Sequence[Mapping[str, Any]], name: str) -> str:
-    """Losses above, accuracy or perplexity below, over the epochs; steps are divided by lines.
+    """Losses above, accuracy, F1 or perplexity below, over the epochs; steps are divided by lines.
 
     rows: as `ulmfit.history.History` collects them; what a row lacks is left out.
     """
     from matplotlib.ticker import MaxNLocator
 
-    measure = "perplexity" if any("perplexity" in row for row in rows) else "accuracy"
+    column, measure = measure_of(rows)
 
     def draw(figure: "Figure") -> None:
         losses, second = figure.subplots(2, 1, sharex=True)
@@ -161,7 +163,7 @@ def history_figure(rows: Sequence[Mapping[str, Any]], name: str) -> str:
         _curve(losses, rows, "valid_loss", "validation", 1)
         losses.set_ylabel("loss")
         losses.legend()
-        _curve(second, rows, measure, measure, 1)
+        _curve(second, rows, column, measure, 1)
         second.set(ylabel=f"{measure}, validation", xlabel="epoch (dashed: a new step)")
         second.set_xlim(0.5, len(rows) + 0.5)
         second.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -72,7 +72,7 @@ def _each_once(report: Report) -> dict[str, list[tuple[str, Artifact]]]:
 def _curve(name: str, artifact: Artifact) -> FT:
     rows = artifact.history()
     title = f"{name}: {STAGES[stage_of(artifact.manifest)]}, {artifact.manifest.direction}"
-    alt = f"Losses, and accuracy or perplexity, over {len(rows)} epochs of {name}"
+    alt = f"Losses, and accuracy, F1 or perplexity, over {len(rows)} epochs of {name}"
     return figure(history_figure(rows, artifact.manifest_sha256), title, alt)
 
 

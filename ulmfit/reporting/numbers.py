@@ -1,6 +1,6 @@
 """The sections of a report that are numbers: overall, of each class, confusion, calibration.
 
-Beside every figure stands that of the majority class.
+Beside every figure stands that of the best constant answer, the majority class as a rule.
 """
 
 from typing import Any
@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from fastcore.xml import FT, B, Code, Details, Div, P, Span, Summary
 
+from ulmfit.metrics import class_figures
 from ulmfit.reporting.data import (
     Calibrated,
     Measured,
     Report,
-    class_figures,
     commonest_confusions,
     confusion,
     interval,
+    label_counts,
     majority_probabilities,
     overall_figures,
     reliability,
@@ -23,7 +24,7 @@ from ulmfit.reporting.data import (
 from ulmfit.reporting.figures import MOST_CLASSES, confusion_figure, reliability_figure
 from ulmfit.reporting.parts import beside, figure, span, table
 
-BASELINE = "majority class"
+BASELINE, MULTI_LABEL_BASELINE = "majority class", "same for every text"
 _FIGURES = {
     "accuracy": "accuracy",
     "f1": "macro F1",
@@ -32,24 +33,54 @@ _FIGURES = {
     "log_loss": "log loss",
     "ece": "ECE",
 }
+_MULTI_LABEL_FIGURES = {
+    "accuracy": "all labels right",
+    "f1_micro": "micro F1",
+    "f1": "macro F1",
+    "f1_weighted": "weighted F1",
+    "hamming_loss": "Hamming loss",
+    "log_loss": "log loss",
+    "ece": "ECE",
+}
+_NOTE = (
+    f'"{BASELINE}" is the best answer that is the same for every text: the most frequent '
+    "class of these texts, with the frequencies of the classes as probabilities (therefore its "
+    "ECE is 0). F1 is the mean over classes (macro), or that weighted by class size; MCC is "
+    "Matthews' correlation coefficient; ECE the expected calibration error over 15 bins. Of "
+    "log loss and ECE less is better."
+)
+_MULTI_LABEL_NOTE = (
+    f'"{MULTI_LABEL_BASELINE}" is an answer that has the frequencies of the labels in these texts '
+    "as probabilities, and so the labels that half of the texts have. F1 is that of all decisions, "
+    "one a text and label (micro), the mean over labels (macro), or that weighted by how frequent "
+    "they are; Hamming loss is the share of wrong decisions; log loss and ECE, the expected "
+    "calibration error over 15 bins, are over decisions as well. Of these three less is better."
+)
+
+
+def _figures(report: Report) -> dict[str, str]:
+    return _MULTI_LABEL_FIGURES if report.multi_label else _FIGURES
 
 
 def _baseline(truth: np.ndarray, report: Report) -> Measured:
-    return Measured(BASELINE, majority_probabilities(truth, len(report.labels)))
+    name = MULTI_LABEL_BASELINE if report.multi_label else BASELINE
+    return Measured(name, majority_probabilities(truth, len(report.labels)))
 
 
 def tiles(report: Report) -> FT:
     """The most important figures, large."""
     found = overall_figures(report.best.probabilities, report.truth)
-    base = overall_figures(_baseline(report.truth, report).probabilities, report.truth)
+    baseline = _baseline(report.truth, report)
+    base = overall_figures(baseline.probabilities, report.truth)
+    second = "f1_micro" if report.multi_label else "mcc"
     made = [
         Div(
-            Span(_FIGURES[key]),
+            Span(_figures(report)[key]),
             B(f"{found[key]:.3f}"),
-            Span(f"{BASELINE} {base[key]:.3f}", cls="base"),
+            Span(f"{baseline.name} {base[key]:.3f}", cls="base"),
             cls="tile",
         )
-        for key in ("accuracy", "f1", "mcc", "log_loss", "ece")
+        for key in ("accuracy", "f1", second, "log_loss", "ece")
     ]
     of = "" if len(report.measured) == 1 else f"Of the {report.best.name} of all models:"
     return Div(P(of, cls="note"), Div(*made, cls="tiles"))
@@ -57,13 +88,7 @@ def tiles(report: Report) -> FT:
 
 def figure_parts(report: Report) -> list[FT]:
     """Figures of each model and of all, with and without texts that the training had."""
-    note = (
-        f'"{BASELINE}" is the best answer that is the same for every text: the most frequent '
-        "class of these texts, with the frequencies of the classes as probabilities (therefore its "
-        "ECE is 0). F1 is the mean over classes (macro), or that weighted by class size; MCC is "
-        "Matthews' correlation coefficient; ECE the expected calibration error over 15 bins. Of "
-        "log loss and ECE less is better."
-    )
+    note = _MULTI_LABEL_NOTE if report.multi_label else _NOTE
     parts = [_figures_table(report, np.ones(len(report.truth), bool)), P(note, cls="note")]
     if 0 < report.repeated.sum() < len(report.truth):
         parts += [
@@ -82,7 +107,7 @@ def _figures_table(report: Report, kept: np.ndarray) -> FT:
     systems.append(_baseline(truth, report))
     found = [overall_figures(system.probabilities, truth) for system in systems]
     rows: list[list[Any]] = [["texts", *[f"{len(truth):,}"] * len(systems)]]
-    for key, name in _FIGURES.items():
+    for key, name in _figures(report).items():
         rows.append([name, *(f"{figures[key]:.4f}" for figures in found)])
         if key == "accuracy":
             ranges = [interval(round(f["accuracy"] * len(truth)), len(truth)) for f in found]
@@ -92,8 +117,9 @@ def _figures_table(report: Report, kept: np.ndarray) -> FT:
 
 def class_parts(report: Report) -> list[FT]:
     """Precision, recall and F1 of each class."""
-    baseline = class_figures(_baseline(report.truth, report).probabilities, report.truth)
-    note = P(f"In small: {BASELINE}.", cls="note")
+    constant = _baseline(report.truth, report)
+    baseline = class_figures(constant.probabilities, report.truth)
+    note = P(f"In small: {constant.name}.", cls="note")
     tables = [_class_table(report, measured, baseline) for measured in report.measured]
     folded = [
         Details(Summary(measured.name), made)
@@ -117,7 +143,9 @@ def _class_table(report: Report, measured: Measured, baseline: list[dict[str, An
 
 
 def confusion_parts(report: Report) -> list[FT]:
-    """The confusion matrix and its largest errors."""
+    """The confusion matrix and its largest errors; of several labels a text, counts of each."""
+    if report.multi_label:
+        return _counts_of_labels(report)
     matrix = confusion(report.best.probabilities, report.truth)
     labels = report.labels
     rows = [
@@ -132,6 +160,19 @@ def confusion_parts(report: Report) -> list[FT]:
     caption = f"{report.best.name}: texts, and their share of the true class (colour)"
     alt = f"Confusion matrix of {len(labels)} classes; the table has its largest errors"
     return [Div(figure(confusion_figure(matrix, labels), caption, alt), Div(*found), cls="grid")]
+
+
+def _counts_of_labels(report: Report) -> list[FT]:
+    note = (
+        "A text may have several labels, so that no class is mistaken for one other: these are the "
+        f"decisions of the {report.best.name} on each label."
+    )
+    counts = label_counts(report.best.probabilities, report.truth).tolist()
+    rows = [
+        (label, *(f"{count:,}" for count in row))
+        for label, row in zip(report.labels, counts, strict=True)
+    ]
+    return [P(note), table(["label", "rightly given", "wrongly given", "missed"], rows)]
 
 
 def calibration_parts(report: Report) -> list[FT]:
@@ -164,8 +205,9 @@ def _calibration_table(report: Report, after: Calibrated) -> FT:
         shown = "each its own" if temperature is None else f"{temperature:.3f}"
         changes = (" → ".join(f"{f[key]:.4f}" for f in found) for key in ("ece", "log_loss"))
         rows.append([system.name, shown, *changes])
-    base = overall_figures(_baseline(report.truth, report).probabilities, report.truth)
-    rows.append([BASELINE, "", f"{base['ece']:.4f}", f"{base['log_loss']:.4f}"])
+    baseline = _baseline(report.truth, report)
+    base = overall_figures(baseline.probabilities, report.truth)
+    rows.append([baseline.name, "", f"{base['ece']:.4f}", f"{base['log_loss']:.4f}"])
     return table(["", "temperature", "ECE", "log loss"], rows)
 
 
@@ -173,4 +215,5 @@ def _reliability(report: Report, measured: Measured, title: str, name: str) -> F
     bins = reliability(measured.probabilities, report.truth)
     ece = overall_figures(measured.probabilities, report.truth)["ece"]
     caption = f"{title}: ECE {ece:.4f}"
-    return figure(reliability_figure(bins, name), caption, f"Reliability diagram of {caption}")
+    made = reliability_figure(bins, name, "decisions" if report.multi_label else "texts")
+    return figure(made, caption, f"Reliability diagram of {caption}")

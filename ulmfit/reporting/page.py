@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from fastcore.xml import (
     FT,
     H1,
@@ -23,6 +24,7 @@ from fastcore.xml import (
 )
 
 from ulmfit.manifest import library_versions
+from ulmfit.multi_label import label_cells
 from ulmfit.reporting.data import Report, accuracy_by_length
 from ulmfit.reporting.figures import length_figure, map_figure
 from ulmfit.reporting.models import curves, model_facts, samples
@@ -80,9 +82,10 @@ def _about(report: Report) -> str:
     classes = ", ".join(report.labels[:10])
     if more := report.labels[10:]:
         classes += f" and {len(more):,} more"
+    kinds = "labels, of which a text may have several" if report.multi_label else "classes"
     return (
         f"{len(report.truth):,} labelled texts of {report.data}, split {report.split}; "
-        f"{len(report.labels):,} classes: {classes}."
+        f"{len(report.labels):,} {kinds}: {classes}."
     )
 
 
@@ -95,33 +98,46 @@ def _made_with(report: Report) -> str:
 
 def _lengths(report: Report) -> list[FT]:
     bins = accuracy_by_length(report.lengths, report.best.probabilities, report.truth)
+    measure = "all labels right" if report.multi_label else "accuracy"
     caption = (
-        f"{report.best.name}: accuracy with its 95 % interval, about as many texts in each bar"
+        f"{report.best.name}: {measure} with its 95 % interval, about as many texts in each bar"
     )
-    alt = "Bars of accuracy by text length; the table has them as numbers"
+    alt = f"Bars of {measure} by text length; the table has them as numbers"
     rows = [
         (f"{b.low:,.0f} to {b.high:,.0f}", f"{b.texts:,}", f"{b.accuracy:.4f}", span(b.interval))
         for b in bins
     ]
-    made = table(["tokens", "texts", "accuracy", "95 % interval"], rows)
-    return [Div(figure(length_figure(bins, "tokens"), caption, alt), made, cls="grid")]
+    made = table(["tokens", "texts", measure, "95 % interval"], rows)
+    return [Div(figure(length_figure(bins, "tokens", measure), caption, alt), made, cls="grid")]
 
 
 def _map(report: Report) -> list[FT]:
     places, method, rows = report.text_map
-    classes = report.truth[rows]
+    classes, labels = _colours(report)
     caption = (
         f"{len(rows):,} of {len(report.truth):,} texts by what the encoders make of them (last, "
         f"maximum and mean of their outputs), in two dimensions by {method}; colour and shape: "
-        "the true class"
+        f"{'the set of true labels' if report.multi_label else 'the true class'}"
     )
-    svg = map_figure(places, classes, report.labels)
+    svg = map_figure(places, classes[rows], labels)
     return [figure(svg, caption, f"Scatter plot of {len(rows):,} texts in the encoders' features")]
 
 
+def _colours(report: Report) -> tuple[np.ndarray, list[str]]:
+    """What the map tells apart, as numbers, shape (texts,), and their names."""
+    if not report.multi_label:
+        return report.truth, report.labels
+    cells = [cell or "(none)" for cell in label_cells(report.truth, report.labels)]
+    names, numbers = np.unique(cells, return_inverse=True)
+    return numbers, names.tolist()
+
+
 def _hardest(report: Report) -> list[FT]:
+    found = "True labels got low probabilities here, or others high ones"
+    if not report.multi_label:
+        found = "The true class got the lowest probability here"
     note = (
-        "The true class got the lowest probability here: labelled wrongly, hard, or not "
-        f"understood. Ranked by the loss of the {report.best.name}."
+        f"{found}: labelled wrongly, hard, or not understood. Ranked by the loss of the "
+        f"{report.best.name}."
     )
     return [P(note, cls="note"), *hardest_texts(report)]

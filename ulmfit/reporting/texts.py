@@ -1,7 +1,9 @@
 """The texts of a report: those of the highest loss, and those that are surest and right."""
 
+import numpy as np
 from fastcore.xml import FT, H3, Article, B, Details, Div, P, Safe, Span, Summary
 
+from ulmfit.multi_label import given, label_cells
 from ulmfit.reporting.data import Report, hardest, losses, surest
 
 LONGEST = 400  # characters that are shown at once
@@ -20,15 +22,30 @@ def surest_texts(report: Report) -> list[FT]:
     found = surest(report.best.probabilities, report.truth, min(SURE_ONES, report.shown))
     for label, rows in zip(report.labels, found, strict=True):
         parts.append(H3(label))
-        parts += [_card(report, row) for row in rows] or [P("None is classified rightly.")]
+        none = "None rightly gets it." if report.multi_label else "None is classified rightly."
+        parts += [_card(report, row) for row in rows] or [P(none)]
     return parts
 
 
 def _card(report: Report, row: int, rank: int | None = None) -> FT:
+    loss = losses(report.best.probabilities[[row]], report.truth[[row]])[0]
+    facts = _several(report, row) if report.multi_label else _one(report, row)
+    facts.append(Span(f"loss {loss:.2f}"))
+    if report.repeated[row]:
+        facts.append(Span("also in the training"))
+    number = [Span(f"#{rank}")] if rank else []
+    return Article(
+        P(*number, *facts, cls="verdict"),
+        *_text(report.texts[row]),
+        *(_explanation(report, row) if rank and row in report.explanations else []),
+        cls="card",
+    )
+
+
+def _one(report: Report, row: int) -> list[FT]:
     probabilities, true = report.best.probabilities[row], int(report.truth[row])
     predicted = int(probabilities.argmax())
-    loss = losses(report.best.probabilities[[row]], report.truth[[row]])[0]
-    facts = [
+    return [
         Span("labelled ", B(report.labels[true])),
         Span(
             "predicted ",
@@ -36,23 +53,31 @@ def _card(report: Report, row: int, rank: int | None = None) -> FT:
             f" ({_percent(probabilities[predicted])})",
         ),
         Span(f"probability of the label {_percent(probabilities[true])}"),
-        Span(f"loss {loss:.2f}"),
     ]
-    if report.repeated[row]:
-        facts.append(Span("also in the training"))
-    number = [Span(f"#{rank}")] if rank else []
-    return Article(
-        P(*number, *facts, cls="verdict"),
-        *_text(report.texts[row]),
-        *(_explanation(report.explanations[row]) if rank and row in report.explanations else []),
-        cls="card",
-    )
 
 
-def _explanation(html: str) -> list[FT]:
+def _several(report: Report, row: int) -> list[FT]:
+    """Labels and predicted ones, and how probable each is that is one of them."""
+    probabilities, true = report.best.probabilities[row], report.truth[row]
+    predicted = given(probabilities)
+    labelled, found = label_cells(np.stack([true, predicted]), report.labels)
+    facts = [
+        Span("labelled ", B(labelled or "(none)")),
+        Span("predicted ", B(found or "(none)", cls="right" if labelled == found else "wrong")),
+    ]
+    shown = [
+        f"{report.labels[n]} {_percent(probabilities[n])}"
+        for n in np.flatnonzero(true | predicted).tolist()
+    ]
+    return [*facts, Span(f"probabilities: {', '.join(shown)}")] if shown else facts
+
+
+def _explanation(report: Report, row: int) -> list[FT]:
     meaning = "Blue speaks for the class that was predicted, orange against it."
+    if report.multi_label:
+        meaning = "Blue speaks for the most probable label, orange against it."
     summary = Summary("words that moved the prediction")
-    return [Details(summary, P(meaning, cls="note"), Div(Safe(html)))]
+    return [Details(summary, P(meaning, cls="note"), Div(Safe(report.explanations[row])))]
 
 
 def _text(text: str) -> list[FT]:

@@ -92,6 +92,7 @@ def _schemas(labels: Sequence[str], limits: Limits) -> dict[str, Any]:
         "Model": _object(
             {
                 "labels": {"type": "array", "items": names},
+                "multi_label": {"type": "boolean"},
                 "models": {"type": "array", "items": {"type": "object"}},
                 "limits": {"type": "object", "additionalProperties": {"type": "integer"}},
             }

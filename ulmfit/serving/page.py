@@ -110,11 +110,11 @@ def _result(classifier: Classifier, view: View) -> FT:
     assert result is not None
     mean = result.by_model.mean(0)
     order = np.argsort(-mean, kind="stable")[:_MOST_BARS]
-    columns = prediction_columns(mean[None], classifier.labels)
+    columns = prediction_columns(mean[None], classifier.labels, multi_label=classifier.multi_label)
     empty = [P(EMPTY.capitalize(), cls="note")] if not view.text.strip() else []
     return Section(
         H2("Prediction"),
-        P(columns["label"][0], cls="label"),
+        P(columns["label"][0] or "none of the labels", cls="label"),
         *empty,
         *_bars(classifier.labels, mean, order),
         *_by_model(classifier, result.by_model, order),

@@ -26,6 +26,7 @@ class _Sharing:
 
     def __init__(self, batcher: Batcher, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         self.labels = batcher.classifier.labels
+        self.multi_label = batcher.classifier.multi_label
         self._batcher, self._limits, self._loop = batcher, limits, loop
 
     def probabilities(
