@@ -105,7 +105,7 @@ def write_classifier(
     settings = ClassifierSettings(steps=[Step(1, 0.01)], **(recipe or {}))
     config_more = {"max_len": max_len, "hidden": 10}
     if multi_label:
-        config_more["multi_label"] = True
+        config_more |= {"multi_label": True, "prior": [0.5] * len(labels)}
     extra = {"labels": list(labels), "extra_config": config_more}
     made = finished(
         "classifier", widen(model, seed), processor, settings, backwards, **extra, **more
