@@ -23,7 +23,7 @@ from ulmfit.serving.openapi import description
 from ulmfit.serving.page import Result, View, page
 from ulmfit.serving.uploads import scored
 
-_STEPS = 8  # of integrated gradients: the words' order is that of 32, in a quarter of the time
+_STEPS = 8  # of integrated gradients, where the command has 32: somebody waits for the page
 _FORMS = ("/", "/score")
 _HERE = "this server has GET /, /health, /model and /openapi.json, and POST /predict"
 _ROUTING = {404: f"nothing here; {_HERE}", 405: f"not with this method; {_HERE}"}
