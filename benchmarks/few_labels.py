@@ -17,7 +17,8 @@ from typing import Any
 from benchmarks.trials import Figures, Trials, classifier
 from ulmfit import evaluate
 from ulmfit.baseline import NAME as TFIDF
-from ulmfit.data import keep_labels, load_data
+from ulmfit.data import load_data
+from ulmfit.draws import keep_labels
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "few_labels.json"

@@ -36,8 +36,9 @@ from ulmfit import (
 from ulmfit.artifacts import check_pair, read_artifact, read_metrics
 from ulmfit.calibration import apply_temperature, fit_temperature
 from ulmfit.cli import run_command
-from ulmfit.data import keep_labels, load_data
+from ulmfit.data import load_data
 from ulmfit.data import main as look
+from ulmfit.draws import keep_labels
 from ulmfit.explain import explain
 from ulmfit.explain import main as explain_main
 from ulmfit.inference import class_prior

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from starlette.testclient import TestClient
 from tiny_models import TEXTS, refuses, write_classifier
-from tiny_server import serving
+from tiny_server import classifiers, serving
 
 from ulmfit.predict import Classifier
 from ulmfit.scoring import EMPTY
@@ -34,12 +34,7 @@ SCRIPT = "<script>alert(1)</script>"
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("serve")
-    names = ("clf-fwd", "clf-bwd")
-    return [
-        str(write_classifier(folder / name, backwards=i == 1, seed=i))
-        for i, name in enumerate(names)
-    ]
+    return classifiers(tmp_path_factory.mktemp("serve"))
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import shutil
 import time
 
 import pytest
-from tiny_models import TEXTS, write_classifier
-from tiny_server import serving
+from tiny_models import TEXTS
+from tiny_server import classifiers, serving
 
 from ulmfit.predict import Classifier
 
@@ -20,12 +20,7 @@ SCRIPT = "<script>document.title = 'taken over'</script>"
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("browser")
-    names = ("clf-fwd", "clf-bwd")
-    return [
-        str(write_classifier(folder / name, backwards=i == 1, seed=i))
-        for i, name in enumerate(names)
-    ]
+    return classifiers(tmp_path_factory.mktemp("browser"))
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +55,7 @@ def browser(tmp_path_factory, downloads):
     service = webdriver.ChromeService(DRIVER)
     browser = webdriver.Chrome(options, service)
     browser.set_page_load_timeout(60)
+    browser.implicitly_wait(30)  # for what the next page has
     yield browser
     browser.quit()
 
@@ -72,6 +68,7 @@ def classify(browser, address, text):
     browser.get(address)
     one(browser, "#text").send_keys(text)
     one(browser, "form[action='/#result'] button").click()
+    one(browser, "#result")
 
 
 def test_a_text_is_typed_and_its_label_read(browser, address, folders):

@@ -5,6 +5,14 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
+from tiny_models import write_classifier
+
+
+def classifiers(folder):
+    """The directories of two, forward and backward."""
+    made = [("clf-fwd", False, 0), ("clf-bwd", True, 1)]
+    return [str(write_classifier(folder / name, backwards, seed)) for name, backwards, seed in made]
+
 
 @contextmanager
 def serving(folders):

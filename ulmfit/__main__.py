@@ -13,7 +13,8 @@ from ulmfit.artifacts import MANIFEST, Artifact, check_output, read_artifact, re
 from ulmfit.atomic import atomic_write
 from ulmfit.baseline import NAME as BASELINE
 from ulmfit.cli import run_command
-from ulmfit.data import keep_labels, load_data, source_name
+from ulmfit.data import load_data, source_name
+from ulmfit.draws import keep_labels
 from ulmfit.errors import UserError
 from ulmfit.manifest import library_versions
 from ulmfit.precision import hardware, keep_memory

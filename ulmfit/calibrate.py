@@ -20,7 +20,8 @@ from ulmfit.artifacts import (
 )
 from ulmfit.calibration import apply_temperature, fit_temperature
 from ulmfit.cli import run_command
-from ulmfit.data import keep_labels, same_source
+from ulmfit.data import same_source
+from ulmfit.draws import keep_labels
 from ulmfit.errors import UserError
 from ulmfit.evaluate import labelled_texts, read_data
 from ulmfit.metrics import classification_metrics

@@ -13,7 +13,8 @@ from ulmfit.artifacts import Artifact, read_metrics, update_metrics
 from ulmfit.atomic import atomic_write, check_parent
 from ulmfit.baseline import tfidf_probabilities
 from ulmfit.cli import run_command
-from ulmfit.data import keep_labels, load_data, same_source, source_name, without_test_labels
+from ulmfit.data import load_data, same_source, source_name, without_test_labels
+from ulmfit.draws import keep_labels
 from ulmfit.duplicates import normalise
 from ulmfit.errors import UserError
 from ulmfit.manifest import library_versions

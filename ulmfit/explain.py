@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
-from ulmfit import bundled
 from ulmfit.cli import run_command
 from ulmfit.errors import UserError
-from ulmfit.predict import DEFAULT, Classifier
+from ulmfit.predict import DEFAULT, Classifier, load_named
 from ulmfit.progress import Progress
 from ulmfit.text import reading_order
 from ulmfit.word_cut import Cut, cut_words
@@ -241,11 +240,7 @@ def main(
     if text is None:
         raise UserError("no text given; --text TEXT has the words to explain")
     _check(text, method, steps)
-    folders = bundled.model_folders(clf)
-    if clf == DEFAULT:
-        print(f"with the bundled {DEFAULT}; --clf DIR [DIR ...] names other classifiers")
-    classifier = Classifier.load(*folders, precision="float32")
-    explanation = explain(classifier, text, method, steps, label)
+    explanation = explain(load_named(clf, "float32"), text, method, steps, label)
     print(explanation.to_terminal(colour or sys.stdout.isatty()))
     return explanation
 

@@ -119,10 +119,10 @@ def main(
     if (text is None) == (input is None):
         raise UserError("give either --text TEXT or --input FILE with --output FILE")
     if text is not None:
-        return _classify_text(_load(clf, precision), text)
+        return _classify_text(load_named(clf, precision), text)
     path = _output_path(output, overwrite)
     table = _input_table(Path(str(input)), text_col)
-    classifier = _load(clf, precision)
+    classifier = load_named(clf, precision)
     began = time.monotonic()
     rows = score_file(classifier, table, text_col, path)
     speed = rows / (time.monotonic() - began)
@@ -130,7 +130,12 @@ def main(
     return path
 
 
-def _load(clf: bundled.Paths, precision: str) -> Classifier:
+def load_named(clf: bundled.Paths, precision: str) -> Classifier:
+    """The classifiers that a command was given, or the bundled ones, which it then says.
+
+    Raises:
+        UserError: as `Classifier.load`.
+    """
     folders = bundled.model_folders(clf)
     if clf == DEFAULT:
         print(f"with the bundled {DEFAULT}; --clf DIR [DIR ...] names other classifiers")

@@ -5,10 +5,9 @@ import socket
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
 
-from ulmfit import bundled
 from ulmfit.cli import run_command
 from ulmfit.errors import UserError
-from ulmfit.predict import DEFAULT, Classifier
+from ulmfit.predict import DEFAULT, Classifier, load_named
 
 if TYPE_CHECKING:
     from ulmfit.serving.limits import Limits
@@ -34,13 +33,9 @@ def main(
     """
     limits = _limits(max_mb, max_texts, max_chars)
     with _listen(host, port) as listener:
-        folders = bundled.model_folders(clf)
-        if clf == DEFAULT:
-            print(f"with the bundled {DEFAULT}; --clf DIR [DIR ...] names other classifiers")
-        classifier = Classifier.load(*folders, precision=precision)
-        from ulmfit.precision import keep_memory, use_all_cores
+        classifier = load_named(clf, precision)
+        from ulmfit.precision import use_all_cores
 
-        keep_memory()
         use_all_cores()
         _serve(classifier, limits, host, listener)
 

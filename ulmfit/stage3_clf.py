@@ -16,7 +16,8 @@ from ulmfit.artifacts import check_output
 from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
-from ulmfit.data import keep_labels, load_data, without_test_labels
+from ulmfit.data import load_data, without_test_labels
+from ulmfit.draws import keep_labels
 from ulmfit.errors import UserError
 from ulmfit.history import History
 from ulmfit.inference import predict_probabilities

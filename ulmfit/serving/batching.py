@@ -63,12 +63,13 @@ class Batcher:
 
     async def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """float32, shape (models, texts, classes), in the order given."""
+        if not texts:
+            shape = len(self.classifier.models), 0, len(self.classifier.labels)
+            return np.zeros(shape, np.float32)
         loop = asyncio.get_running_loop()
         jobs = [_Job(text, loop.create_future()) for text in texts]
         self._waiting.extend(jobs)
         self._arrived.set()
-        if not jobs:
-            return np.zeros((len(self.classifier.models), 0, len(self.classifier.labels)))
         return np.stack(await asyncio.gather(*[job.found for job in jobs]), axis=1)
 
     async def alone(self, compute: Callable[[], T]) -> T:
