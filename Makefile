@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow bench bench-memory lint wheel clean
+.PHONY: demo test test-slow torture bench bench-memory lint wheel clean
 .DEFAULT_GOAL := demo
 
 demo: $(INSTALLED)
@@ -18,6 +18,10 @@ test: $(INSTALLED)
 # What takes minutes each: all of IMDb token by token (with ULMFIT_DATA), the wheel on its own.
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
+
+# Everything that docs/trust.md promises, put to the test; under 20 minutes on two cores.
+torture: $(INSTALLED)
+	$(BIN)/python -m torture
 
 # Peer and project side by side, 40 minutes on two cores; run nothing beside it.
 bench: $(INSTALLED)
