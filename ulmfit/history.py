@@ -10,7 +10,7 @@ import torch
 from fastai.callback.core import Callback
 from tqdm import tqdm
 
-from ulmfit.errors import UserError
+from ulmfit.divergence import Diverged, LossWatch
 from ulmfit.lm_loss import LMLoss
 from ulmfit.multi_label_loss import MultiLabelLoss
 from ulmfit.progress import SECONDS_BETWEEN_LINES
@@ -33,6 +33,7 @@ class History(Callback):
         self.say = say
         self.rows: list[dict[str, Any]] = []
         self.step = 1
+        self.watch = LossWatch()
         self._bar: tqdm | None = None
         self._zero()
 
@@ -92,11 +93,15 @@ class History(Callback):
             self._named += getattr(self.loss_func, "named", 0)
 
     def _check(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise UserError(
-                f"the loss became {loss} at batch {self.batches} of epoch {self.epoch + 1} "
-                f"(learning rate {self._lr():.2g}); lower the learning rate of the recipe's step"
-            )
+        if problem := self.watch.problem(loss):
+            raise Diverged(f"{problem} at {self.where()}")
+
+    def where(self) -> str:
+        """The place in the training, for messages."""
+        return (
+            f"step {self.step}, epoch {self.epoch + 1}, batch {self.batches} "
+            f"(learning rate {self._lr():.2g})"
+        )
 
     def _progress(self, loss: float) -> None:
         inputs = self.xb[0]
@@ -139,6 +144,8 @@ class History(Callback):
         row["lr"] = self._lr_max
         row["seconds"] = round(self._seconds(), 1)
         row["tokens_per_second"] = round(self._tokens / max(1e-9, self._train_seconds))
+        if not math.isfinite(row["valid_loss"]):
+            raise Diverged(f"the validation loss became {row['valid_loss']} at {self.where()}")
         self.rows.append(row)
         self.say("  " + "  ".join(_shown(name, value) for name, value in row.items()))
 

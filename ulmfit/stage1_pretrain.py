@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 
-from ulmfit.artifacts import check_output
 from ulmfit.blocks import each
 from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
@@ -21,9 +20,9 @@ from ulmfit.readers import read_file, read_folder
 from ulmfit.run_log import run_log
 from ulmfit.schedules import steps_of
 from ulmfit.settings import PretrainSettings, load_settings
-from ulmfit.stage import Finished, StageResult, fingerprint, identity, save, set_up
+from ulmfit.stage import Finished, StageResult, fingerprint, identity, save, set_up, writing
 from ulmfit.text import TextProcessor, make_vocab
-from ulmfit.training import Run, parameters_of
+from ulmfit.training import CHECKPOINT_MINUTES, Run, check_minutes, parameters_of
 
 # A model that ends this close to the unigram entropy has learned word frequencies and no more.
 _STUCK = 0.97
@@ -41,6 +40,7 @@ def main(
     overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
     find_lr: bool = False,  # train nothing: look for a learning rate, and draw loss against rate
     log: str = "",  # where to follow the training: tensorboard or mlflow
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,  # minutes between two checkpoints
     **overrides: Any,
 ) -> StageResult:
     """Pretrain a language model on general text and write it as a model directory."""
@@ -48,7 +48,39 @@ def main(
     if not corpus or out is None:
         raise UserError("both --corpus PATH and --out DIR are needed; --help explains them")
     target = Path(out)
-    check_output(target, overwrite)
+    check_minutes(checkpoint_minutes)
+    with writing(target, overwrite):
+        return _train(
+            settings,
+            target,
+            corpus=corpus,
+            text_col=text_col,
+            recipe=recipe,
+            backwards=backwards,
+            half=half,
+            about=about,
+            overwrite=overwrite,
+            find_lr=find_lr,
+            log=log,
+            checkpoint_minutes=checkpoint_minutes,
+        )
+
+
+def _train(
+    settings: PretrainSettings,
+    target: Path,
+    *,
+    corpus: str | Sequence[str],
+    text_col: str,
+    recipe: str,
+    backwards: bool,
+    half: bool,
+    about: str,
+    overwrite: bool,
+    find_lr: bool,
+    log: str,
+    checkpoint_minutes: float,
+) -> StageResult:
     logged = run_log(log, target, settings, recipe=recipe, backwards=backwards)
     paths = [corpus] if isinstance(corpus, (str, Path)) else corpus
     texts = read_corpora([Path(path) for path in paths], text_col)
@@ -74,6 +106,7 @@ def main(
         checkpoint_path(target),
         identity(settings, backwards, data, None),
         History(print),
+        minutes=checkpoint_minutes,
         afresh=overwrite,
         patience=settings.patience,
         schedule=settings.schedule,

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ulmfit.artifacts import check_output
 from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
@@ -40,9 +39,10 @@ from ulmfit.stage import (
     set_up,
     suffix,
     texts_fingerprint,
+    writing,
 )
 from ulmfit.text import TextProcessor, make_vocab
-from ulmfit.training import Run
+from ulmfit.training import CHECKPOINT_MINUTES, Run, check_minutes
 
 # Which splits the language model reads, by the name that `lm_text` gives.
 LM_TEXT = {"train": ("train", "unsup"), "all": ("train", "unsup", "test")}
@@ -58,12 +58,41 @@ def main(
     overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
     find_lr: bool = False,  # train nothing: look for a learning rate, and draw loss against rate
     log: str = "",  # where to follow the training: tensorboard or mlflow
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,  # minutes between two checkpoints
     **overrides: Any,
 ) -> StageResult:
     """Adapt a language model to the texts of --data, and let it write sample reviews."""
     settings = load_settings(LMSettings, recipe, overrides)
     target = Path(out or Path("models", recipe, f"lm-{suffix(backwards)}"))
-    check_output(target, overwrite)
+    check_minutes(checkpoint_minutes)
+    with writing(target, overwrite):
+        return _train(
+            settings,
+            target,
+            recipe=recipe,
+            backwards=backwards,
+            half=half,
+            about=about,
+            overwrite=overwrite,
+            find_lr=find_lr,
+            log=log,
+            checkpoint_minutes=checkpoint_minutes,
+        )
+
+
+def _train(
+    settings: LMSettings,
+    target: Path,
+    *,
+    recipe: str,
+    backwards: bool,
+    half: bool,
+    about: str,
+    overwrite: bool,
+    find_lr: bool,
+    log: str,
+    checkpoint_minutes: float,
+) -> StageResult:
     logged = run_log(log, target, settings, recipe=recipe, backwards=backwards)
     frame = read_frame(settings)
     pretrained = load_pretrained(settings.pretrained, backwards, settings.size)
@@ -89,6 +118,7 @@ def main(
         checkpoint_path(target),
         identity(settings, backwards, tokens, parent.manifest_sha256 if parent else None),
         History(print),
+        minutes=checkpoint_minutes,
         afresh=overwrite,
         patience=settings.patience,
         schedule=settings.schedule,
