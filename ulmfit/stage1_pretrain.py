@@ -13,7 +13,7 @@ from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, TokenizedTexts, cache_folder, tokenize_texts
 from ulmfit.errors import UserError
 from ulmfit.history import History
-from ulmfit.lm import lm_learner, lm_loaders, measure_lm, unigram_entropy
+from ulmfit.lm import lm_learner, lm_loaders, measured_lm, unigram_entropy
 from ulmfit.lr_finder import rate_found, show_rate
 from ulmfit.models import build_lm, encoder_config
 from ulmfit.readers import read_file, read_folder
@@ -113,7 +113,7 @@ def _train(
         log=logged,
     )
     history = run.fit()
-    measured = measure_lm(model, loaders[1], place.device, place.dtype)
+    measured = measured_lm(run.final_row())
     if measured["loss"] > _STUCK * entropy:
         print(
             f"warning: the loss {measured['loss']:.2f} sits at the unigram entropy {entropy:.2f}: "

@@ -16,7 +16,7 @@ from ulmfit.duplicates import normalise
 from ulmfit.errors import UserError
 from ulmfit.generate import generate
 from ulmfit.history import History
-from ulmfit.lm import lm_learner, lm_loaders, measure_lm
+from ulmfit.lm import lm_learner, lm_loaders, measure_lm, measured_lm
 from ulmfit.lr_finder import rate_found, show_rate
 from ulmfit.models import (
     EncoderConfig,
@@ -127,7 +127,7 @@ def _train(
     before = measure_lm(model, loaders[1], place.device, place.dtype)
     print(f"perplexity before: {before['perplexity']:.1f} on {len(valid):,} held-out texts")
     history = run.fit()
-    after = measure_lm(model, loaders[1], place.device, place.dtype)
+    after = measured_lm(run.final_row())
     print(f"perplexity after:  {after['perplexity']:.1f}")
     samples = []
     if settings.samples:

@@ -101,6 +101,14 @@ class Run:
             self.learn.model.load_state_dict(self.best)
         return self.history.rows
 
+    def final_row(self) -> dict[str, Any]:
+        """The history's row of the weights that `fit` has left, which need no further measuring."""
+        rows = self.history.rows
+        if not self.best:
+            return rows[-1]
+        of_step = [row for row in rows if row["step"] == rows[-1]["step"]]
+        return min(of_step, key=lambda row: row["valid_loss"])  # the first, as `_EarlyStopper`'s
+
     def log_finals(self, metrics: Mapping[str, Any]) -> None:
         """Log what was measured when the training was done."""
         if self.log:
