@@ -120,7 +120,8 @@ def write_artifact(
     contents[MANIFEST] = text.encode()
     with atomic_directory(out, overwrite) as directory:
         for name, data in contents.items():
-            atomic_write(directory / name, data)
+            with os_errors_as(f"cannot write {out}"):
+                (directory / name).write_bytes(data)
     return out
 
 

@@ -21,6 +21,12 @@ def os_errors_as(action: str) -> Iterator[None]:
         raise UserError(f"{action}: {error.strerror or error}") from error
 
 
+def beside(out: Path, ending: str) -> Path:
+    """What belongs to the model directory `out` and lies beside it: ``<out>.<ending>``."""
+    named = out.resolve() if out.name in ("", "..") else out  # "." and ".." name nothing
+    return named.with_name(f"{named.name}.{ending}")
+
+
 def check_parent(path: Path) -> None:
     """Raise now, before hours of work, the UserError that writing `path` would end in.
 

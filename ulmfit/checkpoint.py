@@ -17,19 +17,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ulmfit.atomic import atomic_write, os_errors_as
+from ulmfit.atomic import atomic_write, beside, os_errors_as
 from ulmfit.errors import UserError
 
 
 def checkpoint_path(out: Path) -> Path:
     """Where the run that writes `out` keeps its checkpoint."""
     return beside(out, "checkpoint")
-
-
-def beside(out: Path, ending: str) -> Path:
-    """What belongs to the model directory `out` and lies beside it: ``<out>.<ending>``."""
-    named = out.resolve() if out.name in ("", "..") else out  # "." and ".." name nothing
-    return named.with_name(f"{named.name}.{ending}")
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

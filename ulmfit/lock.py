@@ -8,8 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ulmfit.atomic import os_errors_as
-from ulmfit.checkpoint import beside
+from ulmfit.atomic import beside, os_errors_as
 from ulmfit.errors import UserError
 
 fcntl: Any
