@@ -16,6 +16,7 @@ from ulmfit.card import model_card
 from ulmfit.datasets import ABOUT
 from ulmfit.history import without_timing
 from ulmfit.history_plot import history_png
+from ulmfit.ids import Text, digest
 from ulmfit.manifest import FORMAT_VERSION, Manifest, library_versions
 from ulmfit.models import LAYOUT, EncoderConfig, encoder_weights, head_weights
 from ulmfit.precision import (
@@ -84,9 +85,9 @@ def fingerprint(parts: Iterable[Any]) -> str:
     return digest.hexdigest()
 
 
-def texts_fingerprint(texts: Iterable[str]) -> str:
-    """A short fingerprint of `texts` in whatever order."""
-    return fingerprint(sorted(texts))[:16]
+def texts_fingerprint(texts: Iterable[Text]) -> str:
+    """A short fingerprint of `texts` in whatever order, the same whether they are there as ids."""
+    return fingerprint(sorted(digest(text).hex() for text in texts))[:16]
 
 
 def identity(settings: Settings, backwards: bool, data: str, parent: str | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, TokenizedTexts, cache_folder, tokenize_texts
 from ulmfit.errors import UserError
 from ulmfit.history import History
+from ulmfit.ids import TextIds, ids_files, is_empty, pieces_of, read_ids
 from ulmfit.lm import lm_learner, lm_loaders, measure_lm, unigram_entropy
 from ulmfit.lr_finder import rate_found, show_rate
 from ulmfit.models import build_lm, encoder_config
@@ -123,24 +124,26 @@ def read_corpora(paths: Sequence[Path], text_col: str) -> pd.Series:
 
 
 def read_corpus(path: Path, text_col: str) -> pd.Series:
-    """The texts of a file or folder, empty ones left out.
+    """The texts of a file or folder, or the ids of a file of ids; empty ones are left out.
 
     Raises:
         UserError: if it does not exist, has no such column, or holds no text.
     """
-    if not path.exists():
+    ids = ids_files(path)
+    if not ids and not path.exists():
         raise UserError(
             f"no file or folder {path}; --corpus takes a parquet, csv, tsv or jsonl file, or a "
             "folder of .txt files"
         )
-    table = read_folder(path) if path.is_dir() else read_file(path)
+    table = read_ids(ids) if ids else read_folder(path) if path.is_dir() else read_file(path)
     if text_col not in table.columns:
         raise UserError(
             f"{path} has no column {text_col!r}; it has {', '.join(map(str, table.columns))}: "
             "name the one with the texts with --text-col"
         )
     column = table[text_col]
-    filled = np.array([isinstance(text, str) and bool(text.strip()) for text in each(column)], bool)
+    texts = (isinstance(text, (str, TextIds)) and not is_empty(text) for text in each(column))
+    filled = np.fromiter(texts, bool, len(column))
     if not filled.any():
         raise UserError(f"{path} holds no text in column {text_col!r}; give a corpus with texts")
     return column[filled]
@@ -159,7 +162,10 @@ def prepare(texts: pd.Series, settings: PretrainSettings) -> tuple[TextProcessor
     order = np.random.default_rng(settings.seed).permutation(len(texts))
     valid, rest = np.split(order, [settings.valid_documents])
     if settings.tokenizer == "subword":
-        processor.train_pieces(texts.iloc[row] for row in rest)
+        if pieces := pieces_of(texts):
+            processor.with_pieces(pieces)
+        else:
+            processor.train_pieces(texts.iloc[row] for row in rest)
     tokenized = tokenize_texts(texts, processor, cache_folder())
     train = _first_tokens(rest, tokenized, settings.max_tokens)
     if settings.tokenizer == "word":

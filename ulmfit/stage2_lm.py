@@ -13,10 +13,11 @@ from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
 from ulmfit.data import load_data, without_test_labels
-from ulmfit.duplicates import normalise
+from ulmfit.duplicates import normalised_digest
 from ulmfit.errors import UserError
 from ulmfit.generate import generate
 from ulmfit.history import History
+from ulmfit.ids import digest
 from ulmfit.lm import lm_learner, lm_loaders, measure_lm
 from ulmfit.lr_finder import rate_found, show_rate
 from ulmfit.models import (
@@ -150,6 +151,7 @@ def read_frame(settings: LMSettings, say: Callable[[str], None] = print) -> pd.D
         **settings.columns(),
         seed=settings.seed,
         labels_required=False,
+        texts_required=False,
         multi_label=settings.multi_label,  # which decides how a split is drawn
         say=say,
     )
@@ -162,11 +164,15 @@ def _withhold(
 ) -> pd.DataFrame:
     """`frame` with the texts of another data set's test split in a split that nobody reads."""
     others = load_data(
-        settings.withhold, seed=settings.seed, labels_required=False, say=lambda line: None
+        settings.withhold,
+        seed=settings.seed,
+        labels_required=False,
+        texts_required=False,
+        say=lambda line: None,
     )
     test = others.loc[others["split"] == "test", "text"]
-    normalised = set(map(normalise, test))
-    found = frame["text"].map(lambda text: normalise(text) in normalised)
+    withheld = set(map(normalised_digest, test))
+    found = frame["text"].map(lambda text: normalised_digest(text) in withheld)
     say(f"{int(found.sum()):,} texts are in test of {settings.withhold} and are left out")
     kept = frame.assign(split=frame["split"].mask(found & (frame["split"] != "test"), "withheld"))
     kept.attrs["withheld"] = texts_fingerprint(test)
@@ -176,7 +182,8 @@ def _withhold(
 def data_fingerprint(frame: pd.DataFrame, lm_text: str) -> str:
     """sha256 over the texts that a language model is trained and validated on."""
     read = frame[_read(frame, lm_text)]
-    return fingerprint(zip(read["text"], read["split"], strict=True))
+    texts = [digest(text).hex() for text in read["text"]]
+    return fingerprint(zip(texts, read["split"], strict=True))
 
 
 def _fingerprints_of_unread(frame: pd.DataFrame, settings: LMSettings) -> list[str]:

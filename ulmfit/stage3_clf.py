@@ -20,6 +20,7 @@ from ulmfit.data import load_data, without_test_labels
 from ulmfit.draws import keep_labels
 from ulmfit.errors import UserError
 from ulmfit.history import History
+from ulmfit.ids import digest
 from ulmfit.inference import predict_probabilities
 from ulmfit.learner import MOMENTUM, Autocast, HoleReturner, data_loaders
 from ulmfit.loaders import ClassifierLoader
@@ -78,6 +79,7 @@ def main(
         settings.data,
         **settings.columns(),
         seed=settings.seed,
+        texts_required=False,
         multi_label=settings.multi_label,
     )
     frame = without_test_labels(frame)
@@ -166,7 +168,8 @@ def _prior(labels: np.ndarray) -> list[float]:
 def data_fingerprint(frame: pd.DataFrame) -> str:
     """sha256 over the texts and labels that a classifier is trained and validated on."""
     rows = frame[frame["split"].isin(["train", "valid"])]
-    return fingerprint(zip(rows["text"], rows["label"], rows["split"], strict=True))
+    texts = [digest(text).hex() for text in rows["text"]]
+    return fingerprint(zip(texts, rows["label"], rows["split"], strict=True))
 
 
 def classes_of(frame: pd.DataFrame, multi_label: bool = False) -> list[str]:
