@@ -23,8 +23,8 @@ from ulmfit.cli import run_command
 from ulmfit.data import same_source
 from ulmfit.draws import keep_labels
 from ulmfit.errors import UserError
-from ulmfit.ids import is_empty
 from ulmfit.evaluate import labelled_texts, read_data
+from ulmfit.ids import is_empty
 from ulmfit.metrics import classification_metrics
 from ulmfit.multi_label import multi_label_of
 

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -178,8 +179,8 @@ def ids_files(path: Path) -> list[Path]:
         if about["parts"] > 1:
             whole = re.sub(r"-\d+of\d+(\.[^-]*)$", r"\1", path.name)
             raise UserError(
-                f"{path} is part {about['part']} of {about['parts']}; give {path.with_name(whole)}, "
-                "which stands for all of them"
+                f"{path} is part {about['part']} of {about['parts']}; give "
+                f"{path.with_name(whole)}, which stands for all of them"
             )
         return [path]
     found = sorted(path.parent.glob(f"{_stem(path)}-*of*{path.suffix}")) if path.name else []
@@ -356,7 +357,7 @@ class Contents:
             cuts[-1] = len(self.empty)
             made = [
                 self.file(slice(int(first), int(last)), number, count)
-                for number, (first, last) in enumerate(zip(cuts, cuts[1:], strict=False), 1)
+                for number, (first, last) in enumerate(pairwise(cuts), 1)
             ]
             if max(map(len, made)) <= limit or count >= len(self.empty):
                 return made

@@ -22,9 +22,17 @@ from ulmfit.readers import read_file, read_folder
 from ulmfit.run_log import run_log
 from ulmfit.schedules import steps_of
 from ulmfit.settings import PretrainSettings, load_settings
-from ulmfit.stage import Finished, StageResult, fingerprint, identity, save, set_up
+from ulmfit.stage import (
+    Finished,
+    StageResult,
+    fingerprint,
+    identity,
+    save,
+    set_up,
+    texts_fingerprint,
+)
 from ulmfit.text import TextProcessor, make_vocab
-from ulmfit.training import Run, parameters_of
+from ulmfit.training import Run, deadline_after, parameters_of
 
 # A model that ends this close to the unigram entropy has learned word frequencies and no more.
 _STUCK = 0.97
@@ -42,9 +50,11 @@ def main(
     overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
     find_lr: bool = False,  # train nothing: look for a learning rate, and draw loss against rate
     log: str = "",  # where to follow the training: tensorboard or mlflow
+    stop_after: float = 0.0,  # seconds after which it saves a checkpoint and ends; 0 for no end
     **overrides: Any,
 ) -> StageResult:
     """Pretrain a language model on general text and write it as a model directory."""
+    deadline = deadline_after(stop_after)
     settings = load_settings(PretrainSettings, recipe, overrides)
     if not corpus or out is None:
         raise UserError("both --corpus PATH and --out DIR are needed; --help explains them")
@@ -79,6 +89,7 @@ def main(
         patience=settings.patience,
         schedule=settings.schedule,
         log=logged,
+        deadline=deadline,
     )
     history = run.fit()
     measured = measure_lm(model, loaders[1], place.device, place.dtype)
@@ -105,6 +116,7 @@ def main(
             data_fingerprint=data,
             history=history,
             metrics=metrics,
+            extra_config={"corpus": texts_fingerprint(texts)},
             about=about,
         ),
         target,

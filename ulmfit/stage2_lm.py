@@ -43,7 +43,7 @@ from ulmfit.stage import (
     texts_fingerprint,
 )
 from ulmfit.text import TextProcessor, make_vocab
-from ulmfit.training import Run
+from ulmfit.training import Run, deadline_after
 
 # Which splits the language model reads, by the name that `lm_text` gives.
 LM_TEXT = {"train": ("train", "unsup"), "all": ("train", "unsup", "test")}
@@ -59,9 +59,11 @@ def main(
     overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
     find_lr: bool = False,  # train nothing: look for a learning rate, and draw loss against rate
     log: str = "",  # where to follow the training: tensorboard or mlflow
+    stop_after: float = 0.0,  # seconds after which it saves a checkpoint and ends; 0 for no end
     **overrides: Any,
 ) -> StageResult:
     """Adapt a language model to the texts of --data, and let it write sample reviews."""
+    deadline = deadline_after(stop_after)
     settings = load_settings(LMSettings, recipe, overrides)
     target = Path(out or Path("models", recipe, f"lm-{suffix(backwards)}"))
     check_output(target, overwrite)
@@ -94,6 +96,7 @@ def main(
         patience=settings.patience,
         schedule=settings.schedule,
         log=logged,
+        deadline=deadline,
     )
     before = measure_lm(model, loaders[1], place.device, place.dtype)
     print(f"perplexity before: {before['perplexity']:.1f} on {len(valid):,} held-out texts")

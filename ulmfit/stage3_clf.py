@@ -43,7 +43,7 @@ from ulmfit.stage import (
     suffix,
 )
 from ulmfit.start import Start, check_lm_texts, read_start
-from ulmfit.training import Run
+from ulmfit.training import Run, deadline_after
 
 
 class Labelled(NamedTuple):
@@ -67,9 +67,11 @@ def main(
     overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
     find_lr: bool = False,  # train nothing: look for a learning rate, and draw loss against rate
     log: str = "",  # where to follow the training: tensorboard or mlflow
+    stop_after: float = 0.0,  # seconds after which it saves a checkpoint and ends; 0 for no end
     **overrides: Any,
 ) -> StageResult:
     """Train a classifier on the encoder that stage 2 saved."""
+    deadline = deadline_after(stop_after)
     settings = load_settings(ClassifierSettings, recipe, overrides)
     target = Path(out or Path("models", recipe, f"clf-{suffix(backwards)}"))
     check_output(target, overwrite)
@@ -114,6 +116,7 @@ def main(
         patience=settings.patience,
         schedule=settings.schedule,
         log=logged,
+        deadline=deadline,
     )
     history = run.fit()
     probabilities = predict_probabilities(
