@@ -183,22 +183,25 @@ def ids_files(path: Path) -> list[Path]:
                 f"{path.with_name(whole)}, which stands for all of them"
             )
         return [path]
-    found = sorted(path.parent.glob(f"{_stem(path)}-*of*{path.suffix}")) if path.name else []
-    numbered = {}
-    for part in found:
-        if match := re.fullmatch(r".*-(\d+)of(\d+)\.[^-]*", part.name):
-            numbered[int(match[1])] = (part, int(match[2]))
-    if not numbered:
-        return []
-    count = next(iter(numbered.values()))[1]
-    missing = sorted(set(range(1, count + 1)) - numbered.keys())
-    if missing or any(total != count for _, total in numbered.values()):
-        names = ", ".join(part_path(path, number, count).name for number in missing[:3])
-        raise UserError(
-            f"{path}: found {len(numbered)} numbered parts, expected {count} of one set"
-            f"{f'; missing: {names}' if missing else '; delete those of another set'}"
-        )
-    return [numbered[number][0] for number in sorted(numbered)]
+    found = parts_of(path)
+    count = max((count for _, count in found), default=0)
+    wanted = [part_path(path, number, count) for number in range(1, count + 1)]
+    if [part for part, _ in found] == wanted:
+        return wanted
+    missing = [part.name for part in wanted if not part.exists()]
+    raise UserError(
+        f"{path}: found {len(found)} numbered parts, expected {count} of one set"
+        f"{f'; missing: {missing[0]}' if missing else '; delete those of another set'}"
+    )
+
+
+def parts_of(path: Path) -> list[tuple[Path, int]]:
+    """Numbered parts beside `path`, in order, and how many there are to be by the name of each."""
+    found = []
+    for part in path.parent.glob(f"{_stem(path)}-*of*{path.suffix}") if path.name else ():
+        if match := re.fullmatch(r"-(\d+)of(\d+)", _stem(part).removeprefix(_stem(path))):
+            found.append((int(match[1]), part, int(match[2])))
+    return [(part, count) for _, part, count in sorted(found)]
 
 
 def part_path(path: Path, number: int, count: int) -> Path:
@@ -273,7 +276,7 @@ def _about(path: Path) -> dict[str, Any] | None:
     import pyarrow.parquet as pq
 
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        metadata = pq.read_metadata(path).metadata or {}
     except (pa.ArrowException, OSError):
         return None  # for `read_file` to name the trouble
     if _KEY not in metadata:
@@ -334,19 +337,20 @@ class Contents:
             "tokens": _packed(tokens),
         }
         table = pa.table({name: column for name, column in columns.items() if column is not None})
-        table = table.replace_schema_metadata({_KEY: json.dumps(about).encode()})
         content = BytesIO()
         # The bytes of an id lie apart: of the two upper ones nearly all are 0.
-        pq.write_table(
-            table,
+        writer = pq.ParquetWriter(
             content,
+            table.schema,
             compression="zstd",
             compression_level=12,
             use_dictionary=["split", "label"],
             column_encoding={"ids.list.element": "BYTE_STREAM_SPLIT"},
-            row_group_size=len(self.empty),
-            store_schema=False,
         )
+        with writer:
+            writer.write_table(table, row_group_size=len(self.empty))
+            # Not the schema's: that is written twice over.
+            writer.add_key_value_metadata({_KEY: json.dumps(about)})
         return content.getvalue()
 
     def files(self, limit: int) -> list[bytes]:

@@ -141,6 +141,7 @@ def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
 
 
 def labelled(settings: ClassifierSettings) -> pd.DataFrame:
+    """The data of stage 3, those of its labels that are kept, the test part's included."""
     frame = load_data(
         settings.data,
         **settings.columns(),

@@ -13,7 +13,16 @@ from ulmfit.corpus import cache_folder, tokenize_texts
 from ulmfit.data import Columns, read_columns
 from ulmfit.duplicates import normalised_digest
 from ulmfit.errors import UserError
-from ulmfit.ids import Contents, digest, hold_ids, ids_files, is_empty, part_path, read_ids
+from ulmfit.ids import (
+    Contents,
+    digest,
+    hold_ids,
+    ids_files,
+    is_empty,
+    part_path,
+    parts_of,
+    read_ids,
+)
 from ulmfit.text import TextProcessor
 
 _ENDING = ".parquet"
@@ -84,7 +93,8 @@ def _check_output(path: Path, part_mb: float, overwrite: bool) -> list[Path]:
     if not part_mb > 0:
         raise UserError(f"--part-mb is {part_mb:g}, expected more than 0")
     check_parent(path)
-    found = [path] if path.exists() else ids_files(path)
+    found = [path] if path.exists() else []
+    found += [part for part, _ in parts_of(path)]
     if found and not overwrite:
         raise UserError(f"{found[0]} exists; choose another --out or pass --overwrite")
     return found
