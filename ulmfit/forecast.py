@@ -48,11 +48,11 @@ class Forecast(Callback):
     def _tell(self, speed: float) -> None:
         self._told = True
         train, valid = (len(loader.corpus.ids) for loader in self.dls.loaders)
-        left = train * self.steps[0].share * (1 - self.iter / self.n_iter)
-        epochs = self.n_epoch - self.epoch - 1
-        left += train * self.steps[0].share * epochs
-        left += sum(train * step.share * step.epochs for step in self.steps[1:])
-        epochs += 1 + sum(step.epochs for step in self.steps[1:])
+        now, *later = self.steps
+        epochs = self.n_epoch - self.epoch
+        left = train * now.share * (epochs - (self.iter + 1) / self.n_iter)
+        left += sum(train * step.share * step.epochs for step in later)
+        epochs += sum(step.epochs for step in later)
         seconds = (left + epochs * valid * _OF_TRAINING) / speed
         if seconds > _WORTH_TELLING:
             self.say(
