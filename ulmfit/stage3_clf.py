@@ -22,7 +22,7 @@ from ulmfit.errors import UserError
 from ulmfit.history import History
 from ulmfit.ids import digest
 from ulmfit.inference import predict_probabilities
-from ulmfit.learner import MOMENTUM, Autocast, HoleReturner, data_loaders
+from ulmfit.learner import MOMENTUM, Autocast, HoleReturner, data_loaders, without_waiting
 from ulmfit.loaders import ClassifierLoader
 from ulmfit.lr_finder import rate_found, show_rate
 from ulmfit.metrics import classification_metrics
@@ -246,7 +246,7 @@ def classifier_learner(
         ),
         ClassifierLoader(valid.corpus, valid.labels),
     )
-    return Learner(
+    learner = Learner(
         data_loaders(*loaders, device=place.device),
         model.to(place.device),
         loss_func=_loss(train.labels, settings, place.device, classes),
@@ -259,6 +259,7 @@ def classifier_learner(
             ClassifierRegularizer(settings.alpha, settings.beta),
         ],
     )
+    return without_waiting(learner, place.device)
 
 
 def _loss(
