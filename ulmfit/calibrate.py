@@ -23,6 +23,7 @@ from ulmfit.data import same_source
 from ulmfit.draws import keep_labels
 from ulmfit.errors import UserError
 from ulmfit.evaluate import labelled_texts, read_data
+from ulmfit.ids import is_empty
 from ulmfit.metrics import classification_metrics
 from ulmfit.multi_label import multi_label_of
 
@@ -58,7 +59,7 @@ def main(
 
 def validation_texts(
     trained: Artifact, frame: pd.DataFrame, data: str
-) -> tuple[list[str], np.ndarray]:
+) -> tuple[list[Any], np.ndarray]:
     """The texts of split valid that `trained` was validated on, and the numbers of their labels.
 
     Without empty texts, whose probabilities do not come from the model.
@@ -68,7 +69,7 @@ def validation_texts(
     """
     manifest = trained.manifest
     several = multi_label_of(manifest.config, trained.path)
-    frame = frame[frame["text"].map(lambda text: bool(text.strip()))]
+    frame = frame[frame["text"].map(lambda text: not is_empty(text))]
     if not (frame["split"] == "valid").any():
         raise UserError(
             f"{data} has no texts in split valid, on which a temperature is fitted; mark some "
@@ -99,7 +100,7 @@ def store_temperature(artifact: Artifact, temperature: float) -> None:
 
 
 def _fitted(artifact: Artifact, data: str | None, columns: dict[str, Any], precision: str) -> float:
-    data, frame = read_data(artifact, data, columns, "valid")
+    data, frame = read_data(artifact, data, columns, "valid", texts_required=False)
     texts, truth = validation_texts(artifact, frame, data)
     model = _without_temperature(artifact, precision)
     before = model.probabilities(model.tokenize(texts))

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 from fastcore.docments import docments
 from fastcore.script import anno_parser
 
-from ulmfit.errors import UserError
+from ulmfit.errors import Stopped, UserError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,8 +64,8 @@ def field_notes(settings: type) -> dict[str, str]:
 def run_command(func: Callable[..., Any]) -> None:
     """Run `func` with the arguments of the command line, then exit the process.
 
-    Exit status 0 on success; 1 after one line ``error: ...`` on a `UserError` (with the
-    traceback if ``--debug`` was given); 130 on Ctrl-C.
+    Exit status 0 on success, and where ``--stop-after`` ended a training; 1 after one line
+    ``error: ...`` on a `UserError` (with the traceback if ``--debug`` was given); 130 on Ctrl-C.
     """
     debug = "--debug" in sys.argv[1:]
     try:
@@ -74,6 +74,8 @@ def run_command(func: Callable[..., Any]) -> None:
         if debug:
             raise
         sys.exit(_fail(f"error: {error}", 1))
+    except Stopped as stopped:
+        print(stopped)
     except KeyboardInterrupt as interrupt:
         sys.exit(_fail(f"interrupted{': ' + str(interrupt) if str(interrupt) else ''}", 130))
 

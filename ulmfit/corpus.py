@@ -24,6 +24,7 @@ import numpy as np
 from ulmfit.atomic import atomic_directory, os_errors_as
 from ulmfit.blocks import Texts, each
 from ulmfit.errors import UserError
+from ulmfit.ids import hold_ids, tokens_of
 from ulmfit.text import UNK_ID, TextProcessor, id_dtype, read_vocab, write_vocab
 from ulmfit.workers import Chunk, tokenize_chunks
 
@@ -144,10 +145,13 @@ def tokenize_texts(
     """Tokenise `texts`, or take from `cache` what an earlier call made of the same ones.
 
     Args:
-        texts: a sequence of strings, or a column of them.
+        texts: a sequence of strings, or a column of them; or ids of texts, which `processor`
+            must have cut and which are taken as they are.
         cache: folder of caches, to which ids go as they come; None keeps them in memory.
         workers: processes; None takes one a core.
     """
+    if hold_ids(texts):
+        return TokenizedTexts(*tokens_of(texts, processor))
     if cache is None:
         ids = BytesIO()
         with closing(tokenize_chunks(texts, processor, workers)) as chunks:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +16,9 @@ from ulmfit.baseline import tfidf_probabilities
 from ulmfit.cli import run_command
 from ulmfit.data import load_data, same_source, source_name, without_test_labels
 from ulmfit.draws import keep_labels
-from ulmfit.duplicates import normalise
+from ulmfit.duplicates import normalised_digest
 from ulmfit.errors import UserError
+from ulmfit.ids import Text
 from ulmfit.manifest import library_versions
 from ulmfit.metrics import class_figures, classification_metrics
 from ulmfit.multi_label import all_labels, multi_label_of, true_labels
@@ -72,7 +74,7 @@ def main(
     folders = bundled.model_folders(clf)
     classifier = Classifier.load(*folders, precision=precision)
     columns = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
-    data, frame = read_data(classifier.models[0].artifact, data, columns, split)
+    data, frame = read_data(classifier.models[0].artifact, data, columns, split, False)
     texts, truth = labelled_texts(frame, data, split, classifier.labels, classifier.multi_label)
     kept = [read_metrics(Path(folder)) for folder in folders]
     repeated = repeated_texts(frame, split)
@@ -115,7 +117,7 @@ def _write(path: Path, facts: dict[str, Any], classifier: Classifier) -> None:
 
 
 def measure(
-    classifier: Classifier, texts: list[str], truth: np.ndarray, repeated: np.ndarray
+    classifier: Classifier, texts: Sequence[Text], truth: np.ndarray, repeated: np.ndarray
 ) -> list[dict[str, Any]]:
     """Figures of each model and, of several, of their ensemble (averaged probabilities).
 
@@ -142,9 +144,9 @@ def _figures(
 def repeated_texts(frame: pd.DataFrame, split: str) -> np.ndarray:
     """Which texts of `split` also stand, but for case and white space, in train or valid."""
     others = frame[frame["split"].isin({"train", "valid"} - {split})]
-    known = set(map(normalise, others["text"]))
+    known = set(map(normalised_digest, others["text"]))
     texts = frame.loc[frame["split"] == split, "text"]
-    return np.array([normalise(text) in known for text in texts], bool)
+    return np.array([normalised_digest(text) in known for text in texts], bool)
 
 
 def measure_baseline(
@@ -184,9 +186,15 @@ def _table(columns: dict[str, str], named: dict[str, dict[str, Any]]) -> str:
 
 
 def read_data(
-    trained: Artifact, data: str | None, columns: dict[str, Any], split: str
+    trained: Artifact,
+    data: str | None,
+    columns: dict[str, Any],
+    split: str,
+    texts_required: bool = True,
 ) -> tuple[str, pd.DataFrame]:
     """`data`, or else what `trained` was trained on, divided as it was for the training.
+
+    `texts_required` as in `load_data`.
 
     Raises:
         UserError: as `load_data`, `trained` names no data, or `split` was drawn from data that
@@ -205,6 +213,7 @@ def read_data(
         **columns,
         seed=manifest.seed,
         labels_required=False,
+        texts_required=texts_required,
         multi_label=multi_label_of(manifest.config, trained.path),
     )
     check_split(frame, data, split, trained)
@@ -230,8 +239,8 @@ def check_split(frame: pd.DataFrame, data: str, split: str, trained: Artifact) -
 
 def labelled_texts(
     frame: pd.DataFrame, data: str, split: str, labels: list[str], multi_label: bool = False
-) -> tuple[list[str], np.ndarray]:
-    """The texts of `split` and their `true_labels`.
+) -> tuple[list[Any], np.ndarray]:
+    """The texts of `split`, or their ids, and their `true_labels`.
 
     Raises:
         UserError: there are none, or one has no label or one that is not in `labels`.

@@ -83,7 +83,9 @@ def generate(
     sampling = sampling or Sampling()
     generator = torch.Generator().manual_seed(seed)
     device = next(model.parameters()).device
-    first, *rest = (int(i) for i in processor.encode([prompt])[0])
+    # Without a prompt no tokenizer is needed: there may be none where a model is trained from ids.
+    ids = processor.encode([prompt])[0].tolist() if prompt else [processor.vocab.index(BOS)]
+    first, *rest = ids
     start = [first, *(reversed(rest) if backwards else rest)]
     never = torch.tensor([processor.vocab.index(t) for t in (UNK, PAD, BOS, EOS, FLD)])
     model.eval()

@@ -14,6 +14,7 @@ from ulmfit.calibration import temperature_of
 from ulmfit.classifier import to_probabilities
 from ulmfit.corpus import Corpus, TokenizedTexts, tokenize_texts
 from ulmfit.errors import UserError
+from ulmfit.ids import Text
 from ulmfit.loaders import ClassifierLoader, DocumentBatch
 from ulmfit.models import (
     EncoderConfig,
@@ -138,9 +139,9 @@ class LoadedModel:
         self.model = load_classifier(artifact).eval().to(self.device)
         self._lock = threading.Lock()  # the model's hidden state is of one batch at a time
 
-    def tokenize(self, texts: Sequence[str]) -> TokenizedTexts:
+    def tokenize(self, texts: Sequence[Text]) -> TokenizedTexts:
         """The texts as tokens, before they become ids of this model's vocabulary."""
-        alone = sum(map(len, texts)) <= _ALONE
+        alone = sum(len(text) for text in texts if isinstance(text, str)) <= _ALONE
         return tokenize_texts(texts, self.processor, workers=1 if alone else None)
 
     def corpus(self, tokenized: TokenizedTexts) -> Corpus:

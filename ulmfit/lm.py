@@ -13,7 +13,7 @@ from fastai.optimizer import Adam
 
 from ulmfit.corpus import Corpus
 from ulmfit.errors import UserError
-from ulmfit.learner import MOMENTUM, Autocast, HoleReturner, data_loaders
+from ulmfit.learner import MOMENTUM, Autocast, HoleReturner, data_loaders, without_waiting
 from ulmfit.lm_loss import LMLoss
 from ulmfit.loaders import LMLoader
 from ulmfit.models import lm_groups
@@ -60,7 +60,7 @@ def lm_learner(
     dtype: torch.dtype,
 ) -> Learner:
     """A fastai `Learner` over the two loaders (`language_model_learner`), ready to be fitted."""
-    return Learner(
+    learner = Learner(
         data_loaders(*loaders, device=device),
         model.to(device),
         loss_func=LMLoss(settings.sampled_softmax),
@@ -74,6 +74,7 @@ def lm_learner(
             *([GradientClip(settings.clip)] if settings.clip else []),
         ],
     )
+    return without_waiting(learner, device)
 
 
 @torch.no_grad()

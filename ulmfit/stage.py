@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ from ulmfit.checkpoint import checkpoint_path
 from ulmfit.datasets import ABOUT
 from ulmfit.history import without_timing
 from ulmfit.history_plot import history_png
+from ulmfit.ids import Text, digest
 from ulmfit.lock import locked
 from ulmfit.manifest import FORMAT_VERSION, Manifest, library_versions
 from ulmfit.models import LAYOUT, EncoderConfig, encoder_weights, head_weights
@@ -30,9 +32,10 @@ from ulmfit.precision import (
     set_seed,
     use_all_cores,
 )
+from ulmfit.run_log import RunLog
 from ulmfit.settings import ClassifierSettings, LMSettings, PretrainSettings, as_recipe
 from ulmfit.text import TextProcessor
-from ulmfit.training import parameters_of
+from ulmfit.training import CHECKPOINT_MINUTES, check_minutes, parameters_of
 
 Settings = PretrainSettings | LMSettings | ClassifierSettings
 
@@ -42,6 +45,26 @@ class StageResult(NamedTuple):
 
     path: Path
     metrics: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command of a stage was told that is no setting of the training itself.
+
+    deadline: when to save a checkpoint and end, see `deadline_after`. log: where figures go.
+    """
+
+    backwards: bool = False
+    half: bool = False
+    about: str = ""
+    overwrite: bool = False
+    find_lr: bool = False
+    checkpoint_minutes: float = CHECKPOINT_MINUTES
+    deadline: float = math.inf
+    log: RunLog | None = None
+
+    def __post_init__(self) -> None:
+        check_minutes(self.checkpoint_minutes)
 
 
 @dataclass
@@ -114,9 +137,9 @@ def fingerprint(parts: Iterable[Any]) -> str:
     return digest.hexdigest()
 
 
-def texts_fingerprint(texts: Iterable[str]) -> str:
-    """A short fingerprint of `texts` in whatever order."""
-    return fingerprint(sorted(texts))[:16]
+def texts_fingerprint(texts: Iterable[Text]) -> str:
+    """A short fingerprint of `texts` in whatever order, the same whether they are there as ids."""
+    return fingerprint(sorted(digest(text).hex() for text in texts))[:16]
 
 
 def identity(settings: Settings, backwards: bool, data: str, parent: str | None) -> dict[str, Any]:
@@ -144,18 +167,16 @@ class Finished:
     processor: TextProcessor
     settings: Settings
     size: str
-    backwards: bool
     data_fingerprint: str
     history: list[dict[str, Any]]
     metrics: dict[str, Any]
     parent: Artifact | None = None
     labels: list[str] = field(default_factory=list)
     extra_config: dict[str, Any] = field(default_factory=dict)
-    about: str = ""
 
 
 def save(
-    finished: Finished, out: Path, seconds: float, overwrite: bool = False, half: bool = False
+    finished: Finished, out: Path, seconds: float, options: Options = Options()
 ) -> StageResult:
     """Write the model directory, its card and its metrics.
 
@@ -165,7 +186,7 @@ def save(
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         kind=finished.kind,
-        direction=direction(finished.backwards),
+        direction=direction(options.backwards),
         size=finished.size,
         config=finished.config.as_dict() | finished.extra_config,
         tokenizer=finished.processor.description(),
@@ -177,7 +198,7 @@ def save(
         data_fingerprint=finished.data_fingerprint,
         parent=finished.parent.manifest_sha256 if finished.parent else None,
         files={},
-        about=finished.about or ABOUT.get(getattr(finished.settings, "data", ""), ""),
+        about=options.about or ABOUT.get(getattr(finished.settings, "data", ""), ""),
     )
     metrics = {**finished.metrics, "seconds": seconds, "epochs": finished.history}
     write_artifact(
@@ -190,7 +211,7 @@ def save(
         history=history,
         card=model_card(manifest, history, parameters_of(finished.model)),
         plot=history_png(history) if history else b"",
-        overwrite=overwrite,
-        half=half,
+        overwrite=options.overwrite,
+        half=options.half,
     )
     return StageResult(out, metrics)

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,11 @@ class TextProcessor:
         )
         return self.with_vocab(self.tokenizer.vocab)
 
+    def with_pieces(self, model: bytes) -> "TextProcessor":
+        """Take SentencePiece's pieces from a trained `model`; returns itself."""
+        self.tokenizer = SubwordTokenizer(model, self.lang)
+        return self.with_vocab(self.tokenizer.vocab)
+
     def with_vocab(self, vocab: Sequence[str]) -> "TextProcessor":
         """Take `vocab` as it is: token i has id i; returns itself.
 
@@ -135,10 +140,26 @@ class TextProcessor:
 
     def tokenizer_key(self) -> str:
         """Names the way from text to tokens, whatever the vocabulary (for caches)."""
+        text_format, kind, lang, pieces = self.reading().values()
+        return ":".join(map(str, (text_format, kind, lang, *self.library(), pieces)))
+
+    def reading(self) -> dict[str, Any]:
+        """What decides on the tokens of a text, the library's version apart."""
         pieces = getattr(self.tokenizer, "model", b"")
-        library = _LIBRARIES[self.kind]
-        parts = (TEXT_FORMAT, self.kind, self.lang, library, version(library))
-        return ":".join(map(str, (*parts, hashlib.sha256(pieces).hexdigest())))
+        return {
+            "text_format": TEXT_FORMAT,
+            "tokenizer": self.kind,
+            "lang": self.lang,
+            "pieces": hashlib.sha256(pieces).hexdigest(),
+        }
+
+    def library(self) -> tuple[str, str]:
+        """The library that cuts texts, and its version; ids are read without it, too."""
+        name = _LIBRARIES[self.kind]
+        try:
+            return name, version(name)
+        except PackageNotFoundError:
+            return name, "not installed"
 
     def files(self) -> dict[str, bytes]:
         """The processor as files of a model directory, name -> content."""
@@ -171,8 +192,7 @@ class TextProcessor:
             processor = cls(**settings)
             if processor.kind == "word":
                 return processor.with_vocab(read_vocab(files["vocab.txt"]))
-            processor.tokenizer = SubwordTokenizer(files["spm.model"], processor.lang)
-            return processor.with_vocab(processor.tokenizer.vocab)
+            return processor.with_pieces(files["spm.model"])
         except KeyError as missing:
             raise UserError(f"the text processor lacks {missing}; copy the model again") from None
         except (AttributeError, TypeError, ValueError) as error:

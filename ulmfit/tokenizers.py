@@ -74,10 +74,15 @@ class WordTokenizer:
 
     @cached_property
     def _spacy(self) -> "SpacyTokenizer":
-        import spacy
-        from spacy.symbols import ORTH
-        from spacy.tokenizer import Tokenizer as SpacyTokenizer
-
+        try:
+            import spacy
+            from spacy.symbols import ORTH
+            from spacy.tokenizer import Tokenizer as SpacyTokenizer
+        except ImportError as error:
+            raise UserError(
+                f"spaCy, which cuts texts into words, cannot be imported ({error}); install it "
+                "(pip install spacy), or give ids, which python -m ulmfit.tokenize makes elsewhere"
+            ) from None
         try:
             tokenizer = spacy.blank(self.lang).tokenizer
         except ImportError as error:

@@ -1,6 +1,7 @@
 """Training a fastai `Learner` through the steps of a recipe, with checkpoints and a history."""
 
 import contextlib
+import math
 import secrets
 import signal
 import time
@@ -26,7 +27,8 @@ from ulmfit.checkpoint import (
     write_checkpoint,
 )
 from ulmfit.divergence import Diverged, LossWatch, all_finite
-from ulmfit.errors import UserError
+from ulmfit.errors import Stopped, UserError
+from ulmfit.forecast import Forecast
 from ulmfit.history import History
 from ulmfit.models import encoder_of
 from ulmfit.run_log import FigureLogger, RunLog, batches_before
@@ -55,6 +57,7 @@ class Run:
     spent_before: seconds of training before an interruption, once `fit` found its checkpoint.
     log: where its figures are logged while it trains, if anywhere; no part of the identity.
     name: what its log calls it, kept in the checkpoint.
+    deadline: when to write a checkpoint and end (see `deadline_after`), a batch later at most.
     """
 
     learn: Learner
@@ -71,6 +74,7 @@ class Run:
     best: dict[str, Tensor] = field(default_factory=dict)  # weights, where patience asks for them
     log: RunLog | None = None
     name: str = field(default_factory=_new_name)
+    deadline: float = math.inf
 
     def fit(self) -> list[dict[str, Any]]:
         """Train through all steps; returns the history, one row an epoch.
@@ -82,6 +86,7 @@ class Run:
             UserError: the checkpoint is of another run, a step does not fit the model, it cannot
                 be written, or the loss is no number any more or explodes.
             KeyboardInterrupt: after Ctrl-C, when the checkpoint is written.
+            Stopped: the deadline has passed, the checkpoint is written.
         """
         resumed = read_checkpoint(self.checkpoint, self.identity, self.afresh)
         if self.learn.opt is None:
@@ -176,7 +181,8 @@ class Run:
         self.history.begin_step(number + 1)
         keeper = _CheckpointKeeper(self, number, resumed, interrupted)
         scheduler = ParamScheduler(courses(self.schedule, self._rates(step), step, learn.moms))
-        callbacks = [scheduler, self.history, keeper]
+        forecast = Forecast(self.steps[number:], self.say)
+        callbacks = [scheduler, self.history, forecast, keeper]
         if self.log:
             before = batches_before(learn.dls.train, self.steps, number)
             callbacks.append(FigureLogger(self.log, self.history, before))
@@ -190,6 +196,17 @@ class Run:
         optimizer = self.learn.opt
         optimizer.set_hyper("lr", slice(*step.lr) if isinstance(step.lr, list) else step.lr)
         return np.array([hyper["lr"] for hyper in optimizer.hypers])
+
+
+def deadline_after(seconds: float) -> float:
+    """The time on the clock of `time.monotonic` that is so many `seconds` away; 0 for never.
+
+    Raises:
+        UserError: they are less than 0, or no number.
+    """
+    if not seconds >= 0:
+        raise UserError(f"--stop-after is {seconds:g}, expected seconds, or 0 for no end")
+    return time.monotonic() + seconds if seconds else math.inf
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -257,7 +274,7 @@ class _CheckpointKeeper(Callback):
     def after_batch(self) -> None:
         if not self.training:
             return
-        stop = self.interrupted()
+        stop = self.interrupted() or self._late()
         if stop or time.monotonic() - self.saved_at >= 60 * self.run_of.minutes:
             self._write(self.number, self.epoch, self.history.batches)
         if stop:
@@ -267,13 +284,16 @@ class _CheckpointKeeper(Callback):
         if self.resumed is None:
             last = self.epoch + 1 == self.n_epoch
             self._write(self.number + last, 0 if last else self.epoch + 1, 0)
-            if self.interrupted():  # during the validation
+            finished = self.number + last == len(self.run_of.steps)
+            if self.interrupted() or (self._late() and not finished):  # during the validation
                 self._stop()
 
+    def _late(self) -> bool:
+        return time.monotonic() >= self.run_of.deadline
+
     def _stop(self) -> None:
-        raise KeyboardInterrupt(
-            f"saved {self.run_of.checkpoint}; the same command goes on from there"
-        )
+        saved = f"saved {self.run_of.checkpoint}; the same command goes on from there"
+        raise KeyboardInterrupt(saved) if self.interrupted() else Stopped(f"time is up: {saved}")
 
     def _write(self, step: int, epoch: int, batch: int) -> None:
         learn = self.learn
