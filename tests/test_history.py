@@ -155,7 +155,7 @@ def test_a_loss_that_is_no_number_is_told_by_its_batch_however_late_it_is_fetche
     monkeypatch.setattr(module, "_FETCHED_AT_A_TIME", {"cpu": 4})
     learn = lm()
     learn.add_cb(At(lambda: learn.model[1].bias.data.fill_(math.nan), batch=5))
-    with pytest.raises(UserError, match=r"the loss became nan at batch 6 of epoch 1 \("):
+    with pytest.raises(UserError, match=r"the loss became nan at step 1, epoch 1, batch 6 \("):
         run_of(learn, tmp_path / "m.checkpoint", ONE).fit()
     assert not (tmp_path / "m.checkpoint").exists()
 

@@ -92,12 +92,14 @@ def write_artifact(
     history: list[dict[str, Any]],
     card: str,
     plot: bytes = b"",
+    metrics: dict[str, Any] | None = None,
     overwrite: bool = False,
     half: bool = False,
 ) -> Path:
     """Write a model directory, complete or not at all, and return its path.
 
-    The same arguments give the same bytes. `plot` is the history as a PNG. `manifest.files` is
+    The same arguments give the same bytes. `plot` is the history as a PNG, `metrics` what
+    ``metrics.json`` holds, by default those of the manifest. `manifest.files` is
     filled in here; `half` stores the weights as float16 (they are read back as float32). Raises
     UserError as `check_output` does and if the system refuses to write.
     """
@@ -114,11 +116,12 @@ def write_artifact(
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     text = replace(manifest, files=hashes).to_json()
     Manifest.from_json(text, out / MANIFEST)  # what could not be read again is not written
-    contents[METRICS] = json_text(manifest.metrics).encode()
+    contents[METRICS] = json_text(manifest.metrics if metrics is None else metrics).encode()
     contents[MANIFEST] = text.encode()
     with atomic_directory(out, overwrite) as directory:
         for name, data in contents.items():
-            atomic_write(directory / name, data)
+            with os_errors_as(f"cannot write {out}"):
+                (directory / name).write_bytes(data)
     return out
 
 

@@ -15,7 +15,6 @@ from ulmfit.artifacts import (
     Artifact,
     read_artifact,
     read_metrics,
-    update_metrics,
     write_artifact,
 )
 from ulmfit.calibration import apply_temperature, fit_temperature
@@ -84,11 +83,10 @@ def validation_texts(
 def store_temperature(artifact: Artifact, temperature: float) -> None:
     """Write the model directory anew with `temperature` in its manifest, all else as it was."""
     path, manifest = artifact.path, artifact.manifest
-    real = path.resolve()  # where `path` is ".", the new directory takes the place of that one
     files = artifact.processor_files()
-    metrics = read_metrics(path)
     write_artifact(
         path,
+        metrics=read_metrics(path),
         manifest=replace(manifest, config={**manifest.config, "temperature": temperature}),
         encoder=artifact.encoder(),
         head=artifact.head(),
@@ -99,7 +97,6 @@ def store_temperature(artifact: Artifact, temperature: float) -> None:
         overwrite=True,
         half=_is_half(path),
     )
-    update_metrics(real, metrics)
 
 
 def _fitted(artifact: Artifact, data: str | None, columns: dict[str, Any], precision: str) -> float:

@@ -182,22 +182,36 @@ def _keep(chunks: Iterable[Chunk], folder: Path) -> None:
     """Write tokens, ids and offsets of `chunks` into `folder`, the ids as they come."""
     try:
         with atomic_directory(folder, overwrite=False) as temporary:
-            with (temporary / "ids.npy").open("wb") as file:
-
-                def write(ids: np.ndarray) -> None:
-                    with os_errors_as(f"cannot write {folder}"):
-                        file.write(ids.data)
-
-                _write_header(file, 0)
-                tokens, offsets = _number(chunks, write)
-                file.seek(0)
-                _write_header(file, int(offsets[-1]))
+            tokens, offsets = _keep_ids(chunks, temporary / "ids.npy", folder)
             with os_errors_as(f"cannot write {folder}"):
                 (temporary / "tokens.txt").write_bytes(write_vocab(tokens))
                 np.save(temporary / "offsets.npy", offsets)
     except UserError:
         if not folder.exists():  # else another process made the same meanwhile
             raise
+
+
+def _keep_ids(chunks: Iterable[Chunk], path: Path, folder: Path) -> tuple[list[str], np.ndarray]:
+    """Write the ids of `chunks` to `path` as they come; returns tokens and offsets."""
+
+    def write(ids: np.ndarray) -> None:
+        with os_errors_as(f"cannot write {folder}"):
+            file.write(ids.data)
+
+    with os_errors_as(f"cannot write {folder}"):
+        file = path.open("wb")
+    try:
+        with os_errors_as(f"cannot write {folder}"):
+            _write_header(file, 0)
+        tokens, offsets = _number(chunks, write)
+        with os_errors_as(f"cannot write {folder}"):
+            file.seek(0)
+            _write_header(file, int(offsets[-1]))
+            file.flush()
+    finally:
+        with suppress(OSError):  # what a full disk did not take is tried again, and is told
+            file.close()
+    return tokens, offsets
 
 
 def _write_header(file: BinaryIO, count: int) -> None:

@@ -11,7 +11,7 @@ from fastai.callback.core import Callback
 from torch import Tensor
 from tqdm import tqdm
 
-from ulmfit.errors import UserError
+from ulmfit.divergence import Diverged, LossWatch
 from ulmfit.lm_loss import LMLoss
 from ulmfit.multi_label_loss import MultiLabelLoss
 from ulmfit.progress import SECONDS_BETWEEN_LINES
@@ -37,6 +37,7 @@ class History(Callback):
         self.say = say
         self.rows: list[dict[str, Any]] = []
         self.step = 1
+        self.watch = LossWatch()
         self._bar: tqdm | None = None
         self._zero()
 
@@ -110,11 +111,15 @@ class History(Callback):
         self._pending.clear()
 
     def _check(self, loss: float, batch: int) -> None:
-        if not math.isfinite(loss):
-            raise UserError(
-                f"the loss became {loss} at batch {batch} of epoch {self.epoch + 1} "
-                f"(learning rate {self._lr():.2g}); lower the learning rate of the recipe's step"
-            )
+        if problem := self.watch.problem(loss):
+            raise Diverged(f"{problem} at {self.where(batch)}")
+
+    def where(self, batch: int = 0) -> str:
+        """The place in the training, for messages: a batch of the epoch, 0 for the last one."""
+        return (
+            f"step {self.step}, epoch {self.epoch + 1}, batch {batch or self.batches} "
+            f"(learning rate {self._lr():.2g})"
+        )
 
     def _progress(self) -> None:
         inputs = self.xb[0]
@@ -159,6 +164,8 @@ class History(Callback):
         row["lr"] = self._lr_max
         row["seconds"] = round(self._seconds(), 1)
         row["tokens_per_second"] = round(self._tokens / max(1e-9, self._train_seconds))
+        if not math.isfinite(row["valid_loss"]):
+            raise Diverged(f"the validation loss became {row['valid_loss']} at {self.where()}")
         self.rows.append(row)
         self.say("  " + "  ".join(_shown(name, value) for name, value in row.items()))
 

@@ -1,6 +1,7 @@
 """What stages 1 and 2 share: training and measuring a language model."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,12 @@ def measure_lm(
         targets += expected.numel()
     mean = total / targets
     return {"loss": mean, "perplexity": math.exp(min(mean, 700.0)), "accuracy": correct / targets}
+
+
+def measured_lm(row: Mapping[str, Any]) -> dict[str, float]:
+    """What `measure_lm` would return for the weights that a row of the history measured."""
+    names = {"loss": "valid_loss", "perplexity": "perplexity", "accuracy": "accuracy"}
+    return {name: row[column] for name, column in names.items()}
 
 
 def unigram_entropy(ids: np.ndarray) -> float:

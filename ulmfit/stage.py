@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,12 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ulmfit.artifacts import Artifact, update_metrics, write_artifact
+from ulmfit.artifacts import Artifact, check_output, write_artifact
+from ulmfit.atomic import check_parent, remove_leftovers
 from ulmfit.card import model_card
+from ulmfit.checkpoint import checkpoint_path
 from ulmfit.datasets import ABOUT
 from ulmfit.history import without_timing
 from ulmfit.history_plot import history_png
 from ulmfit.ids import Text, digest
+from ulmfit.lock import locked
 from ulmfit.manifest import FORMAT_VERSION, Manifest, library_versions
 from ulmfit.models import LAYOUT, EncoderConfig, encoder_weights, head_weights
 from ulmfit.precision import (
@@ -51,6 +56,31 @@ class Workplace:
     def seconds(self) -> float:
         """Seconds since the stage was set up."""
         return round(time.monotonic() - self.began, 1)
+
+
+@contextmanager
+def writing(target: Path, overwrite: bool) -> Iterator[None]:
+    """Hold `target`, the model directory to write, for the block: no other run gets it meanwhile.
+
+    What runs that were killed have left beside it goes. Ctrl-C tells how to go on where there is
+    a checkpoint.
+
+    Raises:
+        UserError: another run holds it, or as `check_output`.
+    """
+    check_parent(target)
+    checkpoint = checkpoint_path(target)
+    with locked(target):
+        remove_leftovers(checkpoint)
+        remove_leftovers(Path(os.path.realpath(target)))
+        check_output(target, overwrite)
+        try:
+            yield
+        except KeyboardInterrupt as interrupt:
+            if str(interrupt) or not checkpoint.exists():
+                raise
+            line = f"the same command goes on from {checkpoint}"
+            raise KeyboardInterrupt(line) from None
 
 
 def set_up(settings: Settings) -> Workplace:
@@ -132,7 +162,6 @@ def save(
 
     What differs between equal runs, the time they took, is in metrics.json alone.
     """
-    real = out.resolve()  # where `out` is ".", the model takes the place of that directory
     history = without_timing(finished.history)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
@@ -151,9 +180,11 @@ def save(
         files={},
         about=finished.about or ABOUT.get(getattr(finished.settings, "data", ""), ""),
     )
+    metrics = {**finished.metrics, "seconds": seconds, "epochs": finished.history}
     write_artifact(
         out,
         manifest=manifest,
+        metrics=metrics,
         encoder=encoder_weights(finished.model),
         head=head_weights(finished.model),
         processor_files=finished.processor.files(),
@@ -163,6 +194,4 @@ def save(
         overwrite=overwrite,
         half=half,
     )
-    metrics = {**finished.metrics, "seconds": seconds, "epochs": finished.history}
-    update_metrics(real, metrics)
     return StageResult(out, metrics)

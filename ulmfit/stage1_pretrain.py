@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 
-from ulmfit.artifacts import check_output
 from ulmfit.blocks import each
 from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
@@ -15,7 +14,7 @@ from ulmfit.corpus import Corpus, TokenizedTexts, cache_folder, tokenize_texts
 from ulmfit.errors import UserError
 from ulmfit.history import History
 from ulmfit.ids import TextIds, ids_files, is_empty, pieces_of, read_ids
-from ulmfit.lm import lm_learner, lm_loaders, measure_lm, unigram_entropy
+from ulmfit.lm import lm_learner, lm_loaders, measured_lm, unigram_entropy
 from ulmfit.lr_finder import rate_found, show_rate
 from ulmfit.models import build_lm, encoder_config
 from ulmfit.readers import read_file, read_folder
@@ -30,9 +29,16 @@ from ulmfit.stage import (
     save,
     set_up,
     texts_fingerprint,
+    writing,
 )
 from ulmfit.text import TextProcessor, make_vocab
-from ulmfit.training import Run, deadline_after, parameters_of
+from ulmfit.training import (
+    CHECKPOINT_MINUTES,
+    Run,
+    check_minutes,
+    deadline_after,
+    parameters_of,
+)
 
 # A model that ends this close to the unigram entropy has learned word frequencies and no more.
 _STUCK = 0.97
@@ -51,6 +57,7 @@ def main(
     find_lr: bool = False,  # train nothing: look for a learning rate, and draw loss against rate
     log: str = "",  # where to follow the training: tensorboard or mlflow
     stop_after: float = 0.0,  # seconds after which it saves a checkpoint and ends; 0 for no end
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,  # minutes between two checkpoints
     **overrides: Any,
 ) -> StageResult:
     """Pretrain a language model on general text and write it as a model directory."""
@@ -59,7 +66,41 @@ def main(
     if not corpus or out is None:
         raise UserError("both --corpus PATH and --out DIR are needed; --help explains them")
     target = Path(out)
-    check_output(target, overwrite)
+    check_minutes(checkpoint_minutes)
+    with writing(target, overwrite):
+        return _train(
+            settings,
+            target,
+            corpus=corpus,
+            text_col=text_col,
+            recipe=recipe,
+            backwards=backwards,
+            half=half,
+            about=about,
+            overwrite=overwrite,
+            find_lr=find_lr,
+            log=log,
+            checkpoint_minutes=checkpoint_minutes,
+            deadline=deadline,
+        )
+
+
+def _train(
+    settings: PretrainSettings,
+    target: Path,
+    *,
+    corpus: str | Sequence[str],
+    text_col: str,
+    recipe: str,
+    backwards: bool,
+    half: bool,
+    about: str,
+    overwrite: bool,
+    find_lr: bool,
+    log: str,
+    checkpoint_minutes: float,
+    deadline: float,
+) -> StageResult:
     logged = run_log(log, target, settings, recipe=recipe, backwards=backwards)
     paths = [corpus] if isinstance(corpus, (str, Path)) else corpus
     texts = read_corpora([Path(path) for path in paths], text_col)
@@ -85,6 +126,7 @@ def main(
         checkpoint_path(target),
         identity(settings, backwards, data, None),
         History(print),
+        minutes=checkpoint_minutes,
         afresh=overwrite,
         patience=settings.patience,
         schedule=settings.schedule,
@@ -92,7 +134,7 @@ def main(
         deadline=deadline,
     )
     history = run.fit()
-    measured = measure_lm(model, loaders[1], place.device, place.dtype)
+    measured = measured_lm(run.final_row())
     if measured["loss"] > _STUCK * entropy:
         print(
             f"warning: the loss {measured['loss']:.2f} sits at the unigram entropy {entropy:.2f}: "

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ulmfit.artifacts import check_output
 from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
@@ -18,7 +17,7 @@ from ulmfit.errors import UserError
 from ulmfit.generate import generate
 from ulmfit.history import History
 from ulmfit.ids import digest
-from ulmfit.lm import lm_learner, lm_loaders, measure_lm
+from ulmfit.lm import lm_learner, lm_loaders, measure_lm, measured_lm
 from ulmfit.lr_finder import rate_found, show_rate
 from ulmfit.models import (
     EncoderConfig,
@@ -41,9 +40,10 @@ from ulmfit.stage import (
     set_up,
     suffix,
     texts_fingerprint,
+    writing,
 )
 from ulmfit.text import TextProcessor, make_vocab
-from ulmfit.training import Run, deadline_after
+from ulmfit.training import CHECKPOINT_MINUTES, Run, check_minutes, deadline_after
 
 # Which splits the language model reads, by the name that `lm_text` gives.
 LM_TEXT = {"train": ("train", "unsup"), "all": ("train", "unsup", "test")}
@@ -60,13 +60,44 @@ def main(
     find_lr: bool = False,  # train nothing: look for a learning rate, and draw loss against rate
     log: str = "",  # where to follow the training: tensorboard or mlflow
     stop_after: float = 0.0,  # seconds after which it saves a checkpoint and ends; 0 for no end
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,  # minutes between two checkpoints
     **overrides: Any,
 ) -> StageResult:
     """Adapt a language model to the texts of --data, and let it write sample reviews."""
     deadline = deadline_after(stop_after)
     settings = load_settings(LMSettings, recipe, overrides)
     target = Path(out or Path("models", recipe, f"lm-{suffix(backwards)}"))
-    check_output(target, overwrite)
+    check_minutes(checkpoint_minutes)
+    with writing(target, overwrite):
+        return _train(
+            settings,
+            target,
+            recipe=recipe,
+            backwards=backwards,
+            half=half,
+            about=about,
+            overwrite=overwrite,
+            find_lr=find_lr,
+            log=log,
+            checkpoint_minutes=checkpoint_minutes,
+            deadline=deadline,
+        )
+
+
+def _train(
+    settings: LMSettings,
+    target: Path,
+    *,
+    recipe: str,
+    backwards: bool,
+    half: bool,
+    about: str,
+    overwrite: bool,
+    find_lr: bool,
+    log: str,
+    checkpoint_minutes: float,
+    deadline: float,
+) -> StageResult:
     logged = run_log(log, target, settings, recipe=recipe, backwards=backwards)
     frame = read_frame(settings)
     pretrained = load_pretrained(settings.pretrained, backwards, settings.size)
@@ -92,6 +123,7 @@ def main(
         checkpoint_path(target),
         identity(settings, backwards, tokens, parent.manifest_sha256 if parent else None),
         History(print),
+        minutes=checkpoint_minutes,
         afresh=overwrite,
         patience=settings.patience,
         schedule=settings.schedule,
@@ -101,7 +133,7 @@ def main(
     before = measure_lm(model, loaders[1], place.device, place.dtype)
     print(f"perplexity before: {before['perplexity']:.1f} on {len(valid):,} held-out texts")
     history = run.fit()
-    after = measure_lm(model, loaders[1], place.device, place.dtype)
+    after = measured_lm(run.final_row())
     print(f"perplexity after:  {after['perplexity']:.1f}")
     samples = []
     if settings.samples:

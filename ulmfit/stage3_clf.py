@@ -12,7 +12,6 @@ from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import Adam
 
-from ulmfit.artifacts import check_output
 from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
@@ -41,9 +40,10 @@ from ulmfit.stage import (
     save,
     set_up,
     suffix,
+    writing,
 )
 from ulmfit.start import Start, check_lm_texts, read_start
-from ulmfit.training import Run, deadline_after
+from ulmfit.training import CHECKPOINT_MINUTES, Run, check_minutes, deadline_after
 
 
 class Labelled(NamedTuple):
@@ -68,13 +68,46 @@ def main(
     find_lr: bool = False,  # train nothing: look for a learning rate, and draw loss against rate
     log: str = "",  # where to follow the training: tensorboard or mlflow
     stop_after: float = 0.0,  # seconds after which it saves a checkpoint and ends; 0 for no end
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,  # minutes between two checkpoints
     **overrides: Any,
 ) -> StageResult:
     """Train a classifier on the encoder that stage 2 saved."""
     deadline = deadline_after(stop_after)
     settings = load_settings(ClassifierSettings, recipe, overrides)
     target = Path(out or Path("models", recipe, f"clf-{suffix(backwards)}"))
-    check_output(target, overwrite)
+    check_minutes(checkpoint_minutes)
+    with writing(target, overwrite):
+        return _train(
+            settings,
+            target,
+            lm=lm,
+            recipe=recipe,
+            backwards=backwards,
+            half=half,
+            about=about,
+            overwrite=overwrite,
+            find_lr=find_lr,
+            log=log,
+            checkpoint_minutes=checkpoint_minutes,
+            deadline=deadline,
+        )
+
+
+def _train(
+    settings: ClassifierSettings,
+    target: Path,
+    *,
+    lm: str | None,
+    recipe: str,
+    backwards: bool,
+    half: bool,
+    about: str,
+    overwrite: bool,
+    find_lr: bool,
+    log: str,
+    checkpoint_minutes: float,
+    deadline: float,
+) -> StageResult:
     logged = run_log(log, target, settings, recipe=recipe, backwards=backwards)
     start = read_start(lm, Path("models", recipe, f"lm-{suffix(backwards)}"), backwards, settings)
     frame = load_data(
@@ -112,6 +145,7 @@ def main(
         checkpoint_path(target),
         identity(settings, backwards, trained_on, start.parent_hash),
         History(print),
+        minutes=checkpoint_minutes,
         afresh=overwrite,
         patience=settings.patience,
         schedule=settings.schedule,
