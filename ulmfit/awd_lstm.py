@@ -74,7 +74,7 @@ class WeightDropLSTM(nn.LSTM):
         dropped = self._dropped if self.training else None
         if dropped is None and not inputs.is_cuda:
             return super().forward(inputs, state)
-        named = dict(self.named_parameters())
+        named: dict[str, Tensor] = dict(self.named_parameters())
         if dropped is not None:
             named["weight_hh_l0"] = dropped
         weights = list(named.values())
