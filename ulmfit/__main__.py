@@ -21,6 +21,7 @@ from ulmfit.precision import hardware, keep_memory
 from ulmfit.pretrained import find_pretrained
 from ulmfit.settings import ClassifierSettings, LMSettings, as_recipe, load_settings
 from ulmfit.stage import StageResult, direction
+from ulmfit.visible import visible
 
 DIRECTIONS = {"fwd": False, "bwd": True}
 
@@ -254,7 +255,7 @@ def summary_text(summary: dict[str, Any]) -> str:
     lines.append("models")
     lines += [f"  {path}" for path in summary["models"].values()]
     lines.append("reviews that the forward model wrote")
-    lines += [f"  - {' '.join(sample.split())}" for sample in summary["samples"]]
+    lines += [f"  - {visible(' '.join(sample.split()))}" for sample in summary["samples"]]
     return "\n".join(lines)
 
 

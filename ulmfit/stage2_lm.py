@@ -43,6 +43,7 @@ from ulmfit.stage import (
 )
 from ulmfit.text import TextProcessor, make_vocab
 from ulmfit.training import Run
+from ulmfit.visible import visible
 
 # Which splits the language model reads, by the name that `lm_text` gives.
 LM_TEXT = {"train": ("train", "unsup"), "all": ("train", "unsup", "test")}
@@ -251,7 +252,7 @@ def adapt(
 def _show(samples: list[str], say: Callable[[str], None]) -> None:
     say("reviews that the model wrote:")
     for sample in samples:
-        say(f"  - {' '.join(sample.split())}")
+        say(f"  - {visible(' '.join(sample.split()))}")
 
 
 if __name__ == "__main__":
