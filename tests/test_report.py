@@ -26,13 +26,14 @@ from tiny_models import WORDS, refuses, write_classifier, write_lm
 from ulmfit.artifacts import read_artifact, write_artifact
 from ulmfit.calibration import apply_temperature, fit_temperature
 from ulmfit.data import load_data
+from ulmfit.lineage import lineage
 from ulmfit.metrics import class_figures, expected_calibration_error
 from ulmfit.predict import Classifier
 from ulmfit.report import collect, main
 from ulmfit.reporting import data as report_data
 from ulmfit.reporting import features as report_features
 from ulmfit.reporting import figures as report_figures
-from ulmfit.reporting.models import curves, lineage, model_facts, without_folders
+from ulmfit.reporting.models import curves, model_facts, without_folders
 from ulmfit.reporting.numbers import calibration_parts
 from ulmfit.reporting.page import page
 from ulmfit.reporting.texts import LONGEST, hardest_texts

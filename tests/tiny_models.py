@@ -75,8 +75,7 @@ def finished(kind, model, processor, settings, backwards, **more):
         size="tiny",
         backwards=backwards,
         history=[{"step": 1, "epoch": 1, "train_loss": 1.0, "valid_loss": 1.1, "accuracy": 0.5}],
-        metrics={"made_by": "a test"},
-        **{"data_fingerprint": "d1", **more},
+        **{"data_fingerprint": "d1", "metrics": {"made_by": "a test"}, **more},
     )
 
 

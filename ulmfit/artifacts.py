@@ -14,8 +14,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ulmfit.atomic import atomic_directory, atomic_write, check_parent, os_errors_as
 from ulmfit import weights
+from ulmfit.atomic import atomic_directory, atomic_write, check_parent, os_errors_as
 from ulmfit.errors import UserError
 from ulmfit.manifest import KINDS, Manifest, json_text, plain
 from ulmfit.multi_label import multi_label_of

@@ -25,6 +25,7 @@ from ulmfit.evaluate import (
     read_data,
     repeated_texts,
 )
+from ulmfit.lineage import lineage
 from ulmfit.predict import Classifier
 from ulmfit.reporting.data import Calibrated, Measured, Report, hardest
 
@@ -103,13 +104,12 @@ def collect(
             it do not run.
     """
     from ulmfit.reporting.features import text_map
-    from ulmfit.reporting.models import lineage
 
     texts, truth = labelled_texts(frame, data, split, classifier.labels, classifier.multi_label)
     measured = _measured(classifier, classifier.probabilities_by_model(texts))
     _tell(measured, truth, split)
     calibrated = _calibrated(classifier, frame, data, split, measured)
-    lines = [lineage(model.artifact) for model in classifier.models]
+    lines = [list(lineage(model.artifact)) for model in classifier.models]
     worst = hardest(measured[-1].probabilities, truth, min(shown, EXPLAINED))
     return Report(
         data=source_name(data),

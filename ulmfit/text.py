@@ -107,8 +107,8 @@ class TextProcessor:
         """
         if tuple(vocab[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
             raise UserError(
-                f"the vocabulary begins with {[token[:60] for token in vocab[:3]]}, expected fastai's special tokens "
-                f"{' '.join(SPECIAL_TOKENS)}"
+                f"the vocabulary begins with {[token[:60] for token in vocab[:3]]}, expected "
+                f"fastai's special tokens {' '.join(SPECIAL_TOKENS)}"
             )
         ids = {token: i for i, token in enumerate(vocab)}
         if len(ids) != len(vocab):

@@ -194,11 +194,12 @@ def pieces(directory: Directory, rng: random.Random) -> str:
     return "spm.model"
 
 
-_NAMES = (
-    "../x /etc/passwd a/b .. . .hidden a\\b C:x \\\\host\\x //x ~ ~/x -x CON NUL LPT1 README.MD "
-    "Encoder.safetensors manifest.json metrics.json weights.bin model.py x.pkl \u202ex %2e%2e"
-).split(" ")
-NAMES = [*_NAMES, "", " ", "x\n", "vocab.txt\x00", "vocab.txt ", "x" * 5000, "\x1b[2Jx"]
+NAMES = [
+    *("../x", "/etc/passwd", "a/b", ".", "..", ".hidden", "a\\b", "C:x", "\\\\host\\x", "//x", "~"),
+    *("~/x", "-x", "CON", "NUL", "LPT1", "README.MD", "Encoder.safetensors", "manifest.json"),
+    *("metrics.json", "weights.bin", "model.py", "x.pkl", "\u202ex", "%2e%2e", "", " ", "x\n"),
+    *("vocab.txt\x00", "vocab.txt ", "x" * 5000, "\x1b[2Jx"),
+]
 
 
 def names(directory: Directory, rng: random.Random) -> str:
