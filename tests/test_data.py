@@ -5,7 +5,8 @@ import re
 import pandas as pd
 import pytest
 
-from ulmfit.data import load_data, same_source, source_name, without_test_labels
+from ulmfit.data import load_with_test_labels as load_data
+from ulmfit.data import same_source, source_name, without_test_labels
 from ulmfit.draws import divide, keep_labels
 from ulmfit.errors import UserError
 

@@ -113,7 +113,7 @@ def _check(folder: Path, plan: Plan) -> None:
             f"them, {by_themselves}"
         )
     try:
-        evaluate.labelled_texts(frame, settings.data, "test", classes, settings.multi_label)
+        evaluate.check_test_labels(settings, classes)
     except UserError as error:
         raise UserError(f"{error}; correct them, {by_themselves}") from None
     for name, backwards in DIRECTIONS.items():
@@ -219,16 +219,15 @@ def _kept(out: Path, plan: Plan) -> StageResult | None:
 
 
 def _evaluation(folders: list[str], settings: ClassifierSettings) -> dict[str, Any]:
-    frame = _labelled(settings)
     named = evaluate.main(clf=folders, data=settings.data, **settings.columns())  # type: ignore[arg-type]
     names = dict(zip((*DIRECTIONS, "ensemble"), named.values(), strict=True))
     labels = read_artifact(Path(folders[0])).manifest.labels
-    baseline = evaluate.measure_baseline(frame, labels, settings.multi_label)
+    baseline = evaluate.baseline_of(settings, labels)
     shown = ("accuracy", "f1", "f1_micro") if settings.multi_label else ("accuracy", "f1")
     return {
         **{figure: {n: f[figure] for n, f in names.items()} for figure in shown},
         "test_texts": baseline["documents"],
-        "train_texts": int((frame["split"] == "train").sum()),
+        "train_texts": int((_labelled(settings)["split"] == "train").sum()),
         "baseline": {"name": BASELINE, **{k: baseline[k] for k in shown}},
     }
 

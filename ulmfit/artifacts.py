@@ -19,7 +19,7 @@ from ulmfit.atomic import atomic_directory, atomic_write, check_parent, os_error
 from ulmfit.errors import UserError
 from ulmfit.manifest import KINDS, Manifest, json_text, plain
 from ulmfit.multi_label import multi_label_of
-from ulmfit.strangers import read_bounded, read_json, sha256_bounded
+from ulmfit.strangers import parse_json, read_bounded, sha256_bounded
 from ulmfit.weights import Header
 
 if TYPE_CHECKING:  # torch takes seconds to import; a command that only checks --out needs none
@@ -225,7 +225,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
     with os_errors_as(f"cannot read {path / METRICS}"):
         text = read_bounded(path / METRICS, largest(METRICS))
     with suppress(UserError):
-        if isinstance(found := read_json(text, METRICS), dict):
+        if isinstance(found := parse_json(text, METRICS), dict):
             return found
     raise UserError(f"{path / METRICS} is missing or damaged; copy or train the model again")
 
@@ -308,7 +308,7 @@ def _foreign(out: Path) -> list[str]:
     """Names in `out` that are not of a model; lenient, a model of another version is one, too."""
     own = {MANIFEST, METRICS}
     try:
-        found = read_json(read_bounded(out / MANIFEST, largest(MANIFEST)), MANIFEST)
+        found = parse_json(read_bounded(out / MANIFEST, largest(MANIFEST)), MANIFEST)
         is_model = found["kind"] in KINDS and type(found["format_version"]) is int
         own = own.union(found["files"]) if is_model else set()
     except (OSError, UserError, KeyError, TypeError):

@@ -26,7 +26,15 @@ VALID_SHARE = TEST_SHARE = 0.1
 Say = Callable[[str], None]
 
 
-def load_data(
+def load_data(data: str | Path, **how: Any) -> pd.DataFrame:
+    """The frame of `load_with_test_labels`, which takes the same, without the labels of test.
+
+    What every command but evaluate, report and compare reads: what has no label cannot be learned.
+    """
+    return without_test_labels(load_with_test_labels(data, **how))
+
+
+def load_with_test_labels(
     data: str | Path,
     *,
     text_col: str | None = None,
@@ -93,7 +101,7 @@ def load_data(
 
 
 def without_test_labels(frame: pd.DataFrame) -> pd.DataFrame:
-    """A copy of `frame` whose test rows have no label: what every command but evaluate uses."""
+    """A copy of `frame` whose test rows have no label."""
     return frame.assign(label=frame["label"].mask(frame["split"] == "test"))
 
 
@@ -300,7 +308,6 @@ def main(
         labels_required=False,
         multi_label=multi_label,
     )
-    frame = without_test_labels(frame)
     figures = preflight(frame, multi_label)
     print(report(str(data), figures, examples(frame, rows)))
     return figures

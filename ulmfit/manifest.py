@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ulmfit.errors import UserError
-from ulmfit.strangers import read_json
+from ulmfit.strangers import parse_json
 from ulmfit.visible import visible
 
 FORMAT_VERSION = 1
@@ -55,7 +55,7 @@ class Manifest:
         Raises UserError for what is no JSON object, for another format version, and for
         unknown, missing or wrongly typed keys (all of them in one message).
         """
-        found = read_json(text, where)
+        found = parse_json(text, where)
         if not isinstance(found, dict):
             raise UserError(f"{where} holds {_quoted(found)}, a JSON object was expected")
         # First of all: another version may well have other keys.

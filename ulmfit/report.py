@@ -19,11 +19,11 @@ from ulmfit.data import source_name
 from ulmfit.errors import UserError
 from ulmfit.evaluate import (
     SPLITS,
+    Overlap,
     check_split,
     figures_table,
     labelled_texts,
     read_data,
-    repeated_texts,
 )
 from ulmfit.lineage import lineage
 from ulmfit.predict import Classifier
@@ -111,13 +111,15 @@ def collect(
     calibrated = _calibrated(classifier, frame, data, split, measured)
     lines = [list(lineage(model.artifact)) for model in classifier.models]
     worst = hardest(measured[-1].probabilities, truth, min(shown, EXPLAINED))
+    overlap = Overlap.of(frame, split)
     return Report(
         data=source_name(data),
         split=split,
         labels=classifier.labels,
         texts=texts,
         truth=truth,
-        repeated=repeated_texts(frame, split),
+        repeated=overlap.exact,
+        near=overlap.near,
         lengths=np.diff(classifier.models[0].tokenize(texts).offsets),
         measured=measured,
         calibrated=calibrated,

@@ -12,7 +12,7 @@ from ulmfit.artifacts import check_output
 from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
-from ulmfit.data import load_data, without_test_labels
+from ulmfit.data import load_data
 from ulmfit.duplicates import normalise
 from ulmfit.errors import UserError
 from ulmfit.generate import generate
@@ -145,7 +145,7 @@ def main(
 
 
 def read_frame(settings: LMSettings, say: Callable[[str], None] = print) -> pd.DataFrame:
-    """The texts of `settings.data`; labels are not needed, and those of test are dropped."""
+    """The texts of `settings.data`; labels are not needed."""
     frame = load_data(
         settings.data,
         **settings.columns(),
@@ -154,7 +154,6 @@ def read_frame(settings: LMSettings, say: Callable[[str], None] = print) -> pd.D
         multi_label=settings.multi_label,  # which decides how a split is drawn
         say=say,
     )
-    frame = without_test_labels(frame)
     return _withhold(frame, settings, say) if settings.withhold else frame
 
 

@@ -50,7 +50,7 @@ def sha256_bounded(file: Path, largest: int) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def read_json(content: bytes | str, where: object) -> Any:
+def parse_json(content: bytes | str, where: object) -> Any:
     """The value of a JSON text in which nothing is odd; `where` is its name for messages.
 
     Raises:
@@ -83,7 +83,7 @@ def _no_number(name: str) -> Any:
 
 
 def _check(value: Any, depth: int) -> None:
-    """Raise ValueError for what `read_json` refuses in a value that was parsed."""
+    """Raise ValueError for what `parse_json` refuses in a value that was parsed."""
     if isinstance(value, str):
         if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
             raise ValueError("a text has half a surrogate pair")

@@ -14,7 +14,7 @@ import numpy as np
 from ulmfit.cli import run_command
 from ulmfit.errors import UserError
 from ulmfit.rules import PAD, SPECIAL_TOKENS, UNK, apply_rules, restore
-from ulmfit.strangers import read_json
+from ulmfit.strangers import parse_json
 from ulmfit.tokenizers import SubwordTokenizer, Tokenizer, WordTokenizer, words
 from ulmfit.visible import visible
 
@@ -182,7 +182,7 @@ class TextProcessor:
             UserError: if a file is missing or does not hold what it should.
         """
         try:
-            settings = read_json(files["processor.json"], "processor.json")
+            settings = parse_json(files["processor.json"], "processor.json")
             if settings.pop("text_format") != TEXT_FORMAT:
                 raise UserError(
                     "processor.json was written by another version of the text rules; "

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ulmfit.errors import UserError
-from ulmfit.strangers import plain_file, read_json
+from ulmfit.strangers import parse_json, plain_file
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from torch import Tensor
@@ -41,7 +41,7 @@ def read_headers(file: Path) -> dict[str, Header]:
             raise _damaged(file, f"its header would have {length:,} bytes")
         text = opened.read(length)
         rest = opened.seek(0, 2) - 8 - length
-    found = read_json(text, f"{file} holds no safetensors: its header")
+    found = parse_json(text, f"{file} holds no safetensors: its header")
     if not isinstance(found, dict):
         raise _damaged(file, "its header is no JSON object")
     found.pop("__metadata__", None)
