@@ -200,6 +200,20 @@ def test_categories_and_nullable_integers_of_parquet(tmp_path):
     assert labels_of(load_data(tmp_path / "a.parquet", labels_required=False)) == ["x", None, "y"]
 
 
+def test_labels_are_lines_that_can_be_shown(tmp_path):
+    path = tmp_path / "a.parquet"
+    frame = pd.DataFrame({"text": list("ab"), "label": ["very\r\n good\t", "bad\xa0one"]})
+    frame.assign(split="test").to_parquet(path)
+    found = load_data(path, labels_required=False)
+    assert found["label"].tolist() == ["very good", "bad\xa0one"]
+    frame.assign(label=["good", "\x1b[2Jbad"], split="test").to_parquet(path)
+    with refuses(
+        f"{path}, row 2: found the label '\\x1b[2Jbad', which has characters that cannot be shown; "
+        "correct it, or name another column with --label-col"
+    ):
+        load_data(path, labels_required=False)
+
+
 def test_unsup_rows_lose_their_label_and_a_label_may_say_unsup(tmp_path):
     rows = [*SPLIT_ROWS, "e,pos,unsupervised", "f,unsup,train", "g,,unlabelled"]
     frame = load_data(csv(tmp_path / "a.csv", rows), say=silent)

@@ -19,8 +19,10 @@ from ulmfit.draws import divide
 from ulmfit.errors import UserError
 from ulmfit.multi_label import SEPARATOR, all_labels, one_of_each, ordered, strata
 from ulmfit.readers import read_file, read_folder, split_name
+from ulmfit.visible import visible
 
 SPLITS = ("train", "valid", "test", "unsup")
+_LINE_ENDS = re.compile("\\s*[\t\n\r\v\f\x1c-\x1f\x85\u2028\u2029]\\s*")
 VALID_SHARE = TEST_SHARE = 0.1
 
 Say = Callable[[str], None]
@@ -181,7 +183,17 @@ def _texts(column: pd.Series, source: str, say: Say) -> pd.Series:
 
 
 def _labels(column: pd.Series, source: str) -> list[str | None]:
-    labels = [None if value is None else str(value).strip() for value in _plain(column, source)]
+    # A label is one line: tables, csv files and terminals show it.
+    labels = [
+        None if value is None else _LINE_ENDS.sub(" ", str(value)).strip()
+        for value in _plain(column, source)
+    ]
+    for row, label in enumerate(labels, 1):
+        if label and visible(label) != label:
+            raise UserError(
+                f"{source}, row {row}: found the label {label[:60]!r}, which has characters that "
+                "cannot be shown; correct it, or name another column with --label-col"
+            )
     present = [label for label in labels if label]
     # A missing value turns a column of integers into floats: 1.0 is the class 1 then.
     if all(re.fullmatch(r"-?\d+\.0+", label) for label in present):

@@ -8,10 +8,12 @@ import hashlib
 import json
 import math
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ulmfit.errors import UserError
 
@@ -20,7 +22,7 @@ HIGHEST = 2**63  # whole numbers in JSON are below it, and above its negative
 
 
 @contextmanager
-def plain_file(file: Path, largest: int) -> Iterator[BinaryIO]:
+def plain_file(file: Path, largest: int) -> Iterator[BufferedReader]:
     """Yield `file`, opened for reading, if it is a file of at most `largest` bytes.
 
     A named pipe or a device is not waited for. Raises UserError for what is no such file, OSError
@@ -72,8 +74,7 @@ def parse_json(content: bytes | str, where: object) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"the key {json.dumps(twice)[:60]} stands twice in one object")
     return found
 
