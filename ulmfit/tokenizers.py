@@ -22,6 +22,7 @@ WORD_BOUNDARY = "▁"  # what a space within a token is written as, by fastai an
 # Runs of white space and of anything else: spaCy tokenizes each by itself. As in spaCy, one space
 # after a word belongs to it, and the white space begins behind.
 _RUNS = re.compile(r"\S++|(?<!\S)\s++|(?! )\s++")
+_LANGUAGE = re.compile("[a-z]{2,3}")
 _SPECIAL = re.compile(rf"\b({'|'.join(SPECIAL_TOKENS)})\b")
 # Distinct runs grow without end: so many are remembered, and of as many before them those that
 # came again.
@@ -84,6 +85,8 @@ class WordTokenizer:
                 "(pip install spacy), or give ids, which python -m ulmfit.tokenize makes elsewhere"
             ) from None
         try:
+            if not _LANGUAGE.fullmatch(self.lang):  # spaCy would import a module of that name
+                raise ImportError("no code of a language")
             tokenizer = spacy.blank(self.lang).tokenizer
         except ImportError as error:
             raise UserError(
