@@ -20,6 +20,7 @@ from ulmfit.errors import UserError
 from ulmfit.ids import hold_ids, ids_files, is_empty, read_ids
 from ulmfit.multi_label import SEPARATOR, all_labels, one_of_each, ordered, strata
 from ulmfit.readers import read_file, read_folder, split_name
+from ulmfit.rows import listed
 from ulmfit.visible import visible
 
 SPLITS = ("train", "valid", "test", "unsup")
@@ -182,7 +183,7 @@ def _column(
     if table.columns.empty:
         raise UserError(f"{source}: found no rows, expected some with a text; check the path")
     if needed or given is not None:
-        found = ", ".join(map(str, table.columns))
+        found = listed(table.columns)
         raise UserError(
             f"{source}: found the columns {found}; expected one named '{name}': name the one "
             f"that holds the {expected} with --{expected}-col"

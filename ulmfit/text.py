@@ -161,7 +161,7 @@ class TextProcessor:
     def tokenizer_key(self) -> str:
         """Names the way from text to tokens, whatever the vocabulary (for caches)."""
         text_format, kind, lang, pieces = self.reading().values()
-        return ":".join(map(str, (text_format, kind, lang, *self.library(), pieces)))
+        return ":".join(map(str, (text_format, LONGEST_RUN, kind, lang, *self.library(), pieces)))
 
     def reading(self) -> dict[str, Any]:
         """What decides on the tokens of a text, the library's version apart."""

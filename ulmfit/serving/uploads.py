@@ -13,6 +13,7 @@ from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse
 
 from ulmfit.errors import UserError
+from ulmfit.rows import listed
 from ulmfit.scoring import plain_text, score_file
 from ulmfit.serving.batching import Batcher
 from ulmfit.serving.limits import Limits
@@ -78,7 +79,7 @@ def _score(upload: UploadFile, source: Path, name: str, text_col: str, sharing: 
         table = open_table(source)
         if text_col not in table.columns:
             raise UserError(
-                f"{name} has no column {text_col!r}; it has {', '.join(table.columns) or 'none'}"
+                f"{name} has no column {text_col!r}; it has {listed(table.columns) or 'none'}"
             )
         score_file(sharing, table, text_col, source.with_name("scored.csv"))
     except UserError as error:
