@@ -155,7 +155,8 @@ def test_health_and_model(client, folders):
     assert found["labels"] == ["neg", "pos"]
     assert [m["direction"] for m in found["models"]] == ["forward", "backward"]
     assert [m["name"] for m in found["models"]] == ["clf-fwd", "clf-bwd"]
-    assert found["limits"] == {"body_bytes": 100_000, "texts": 20, "characters": 5_000}
+    limits = {"body_bytes": 100_000, "texts": 20, "characters": 5_000, "rows": 100_000}
+    assert found["limits"] == limits
     assert folders[0] not in json.dumps(found)  # where models lie is nobody's business
 
 

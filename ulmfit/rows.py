@@ -5,6 +5,7 @@ Every error names the file and the line.
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,6 +80,11 @@ def _json_object(path: Path, number: int, line: str) -> dict[str, Any]:
             f"{path}, line {number}: found malformed JSON ({error.msg}, column {error.colno}); "
             "expected one JSON object a line"
         ) from None
+    except (RecursionError, ValueError):  # deeper than Python's stack; thousands of digits
+        raise UserError(
+            f"{path}, line {number}: found JSON that is nested too deep or has a number too long; "
+            "expected one JSON object a line"
+        ) from None
     if not isinstance(found, dict):
         raise UserError(
             f"{path}, line {number}: found a JSON {type(found).__name__}, expected one JSON "
@@ -98,7 +104,7 @@ def _mend(value: Any) -> Any:
 
 def distinct(path: Path, names: list[str]) -> list[str]:
     """`names`, which no two columns share; raises UserError if two do."""
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise UserError(
             f"{path}: found more than one column named {', '.join(map(repr, twice))}, expected "
