@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from urllib.parse import parse_qsl
 
 from python_multipart.multipart import parse_options_header
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders, State, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -22,13 +22,15 @@ from ulmfit.serving import api
 from ulmfit.serving.batching import Batcher
 from ulmfit.serving.limits import BodyLimit, Limits
 from ulmfit.serving.openapi import description
-from ulmfit.serving.origins import SameOrigin
+from ulmfit.serving.origins import HostNames, SameOrigin
 from ulmfit.serving.page import Result, View, page
 from ulmfit.serving.presence import while_there
-from ulmfit.serving.uploads import Uploads
+from ulmfit.serving.uploads import NO_FILE, Uploads
 
 _STEPS = 8  # of integrated gradients, where the command has 32: somebody waits for the page
 _FORMS = ("/", "/score")
+_FIELDS = 4  # of a form; the page's have two at most
+_MOST_ENCODED = 12  # bytes of a form for one character, such as %F0%9F%8E%AC
 _HERE = "this server has GET /, /health, /model and /openapi.json, and POST /predict"
 _ROUTING = {404: f"nothing here; {_HERE}", 405: f"not with this method; {_HERE}"}
 # Whatever a text holds: nothing is loaded or run, nothing is sent elsewhere, nobody frames it.
@@ -74,7 +76,7 @@ def make_app(
         ],
         middleware=[
             Middleware(_Headers),
-            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+            Middleware(HostNames, names=hosts),
             Middleware(SameOrigin),
             Middleware(BodyLimit, limits=limits),
         ],
@@ -97,14 +99,28 @@ async def _show(request: Request) -> Response:
 async def _classify(request: Request) -> Response:
     """The form's text: its classes and the words that moved the prediction."""
     batcher, limits = request.app.state.batcher, request.app.state.limits
-    _check_form(request)
-    async with request.form(max_files=0, max_fields=4, max_part_size=limits.body_bytes) as form:
-        # Browsers send line breaks as \r\n.
-        text = str(form.get("text", "")).replace("\r\n", "\n")
+    text = _sent_text(request, await request.body(), limits)
     limits.check_text(text)
     batcher.check_room([text], limits)
     result = await while_there(request, _result(request.app.state, text))
     return HTMLResponse(_page(request, View(text, result)))
+
+
+def _sent_text(request: Request, body: bytes, limits: Limits) -> str:
+    kind, _ = parse_options_header(request.headers.get("content-type"))
+    if kind not in (b"", b"application/x-www-form-urlencoded"):
+        raise HTTPException(
+            415,
+            f"found the content type {kind.decode('latin-1')[:60]!r}, expected "
+            "application/x-www-form-urlencoded",
+        )
+    if len(body) > _MOST_ENCODED * limits.characters:  # decoding it takes seconds
+        raise UserError(f"the text has more than {limits.characters:,} characters, the most here")
+    try:
+        fields = dict(parse_qsl(body.decode("latin-1"), max_num_fields=_FIELDS))
+    except ValueError:
+        raise HTTPException(400, f"found more than {_FIELDS} fields in the form") from None
+    return fields.get("text", "").replace("\r\n", "\n")  # browsers send line breaks so
 
 
 async def _result(state: State, text: str) -> Result:
@@ -129,27 +145,23 @@ async def _words(state: State, text: str) -> Explanation | str:
 
 async def _score(request: Request) -> Response:
     """The form's file, with predictions, as csv."""
-    _check_form(request)
-    async with request.form(max_files=1, max_fields=4) as form:
+    _check_multipart(request)
+    async with request.form(max_files=1, max_fields=_FIELDS) as form:
         upload = form.get("file")
         text_col = str(form.get("text_col") or "text")
         if not isinstance(upload, UploadFile):
-            raise UserError("no file chosen; choose a csv, tsv, jsonl or parquet file of texts")
+            raise UserError(NO_FILE)
         return await while_there(request, request.app.state.uploads.scored(upload, text_col))
 
 
-def _check_form(request: Request) -> None:
-    """Refuse what is no form, or one in which bytes stand for other characters than in UTF-8.
+def _check_multipart(request: Request) -> None:
+    """Refuse what holds no file, or bytes that stand for other characters than in UTF-8.
 
     Python knows encodings that take quadratic time, or fail in ways that nobody expects.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
-    if kind not in (b"", b"application/x-www-form-urlencoded", b"multipart/form-data"):
-        raise HTTPException(
-            415,
-            f"found the content type {kind.decode('latin-1')[:60]!r}, expected "
-            "application/x-www-form-urlencoded or multipart/form-data",
-        )
+    if kind != b"multipart/form-data":
+        raise UserError(NO_FILE)
     charset = options.get(b"charset", b"utf-8").decode("latin-1")
     if charset.lower() not in ("utf-8", "utf8"):
         raise HTTPException(415, f"found the charset {charset[:20]!r}, expected utf-8")

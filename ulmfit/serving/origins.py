@@ -1,5 +1,7 @@
-"""Requests that a page of another site has a browser send are refused."""
+"""Requests that pages of other sites have a browser send are refused."""
 
+import re
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -8,6 +10,29 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 _SAFE = ("GET", "HEAD", "OPTIONS")  # they change nothing, and the other page cannot read the reply
 _FOREIGN = "found a request from a page of another site, expected one from this server's own page"
+_HOST = re.compile(r"(\[[^\]]*\]|[^\[\]:@/]*)(:\d*)?")
+
+
+class HostNames:
+    """Lets through requests to one of `names`, or to any if "*" is among them.
+
+    A page of the web that points a name of its own at this machine would else be this server's
+    own page to a browser, and could read all it says.
+    """
+
+    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
+        self.app, self.names = app, names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        app = self.app
+        if scope["type"] == "http" and "*" not in self.names:
+            given = Headers(scope=scope).get("host", "")
+            found = _HOST.fullmatch(given)
+            if found is None or found[1].lower() not in map(str.lower, self.names):
+                line = f"found the host name {given[:60]!r}, expected {' or '.join(self.names)}"
+                app = JSONResponse({"error": line}, 400)
+        await app(scope, receive, send)
 
 
 class SameOrigin:

@@ -22,7 +22,7 @@ from ulmfit.serving.tables import open_limited
 from ulmfit.table_writers import ENDINGS
 
 _PART = 64  # texts at a time: those of others come between
-_KINDS = "choose a csv, tsv, jsonl or parquet file of texts"
+NO_FILE = "no file chosen; choose a csv, tsv, jsonl or parquet file of texts"
 
 
 class _Sharing:
@@ -70,7 +70,7 @@ class Uploads:
         """
         name = _shown(upload.filename or "")
         if not name:
-            raise UserError(f"no file chosen; {_KINDS}")
+            raise UserError(NO_FILE)
         self._count_up()
         folder = Path(tempfile.mkdtemp(prefix="ulmfit-"))
         sharing = _Sharing(self._batcher, asyncio.get_running_loop())
