@@ -1,6 +1,7 @@
 """The command that serves classifiers: a web page and a JSON API on this machine."""
 
 import csv
+import logging
 import os
 import socket
 from ipaddress import ip_address
@@ -44,6 +45,9 @@ def main(
         "max-seconds": max_seconds,
     }
     limits = _limits(most)
+    # oneDNN keeps what it generates for each shape of a batch, some hundred kilobytes. Texts of
+    # many lengths would have a server grow by hundreds of megabytes until its cache is full.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     with _listen(host, port) as listener:
         classifier = load_named(clf, precision)
         from ulmfit.precision import use_all_cores
@@ -94,6 +98,7 @@ def _serve(classifier: Classifier, limits: "Limits", host: str, listener: socket
 
     # Readers of csv raise the module's limit for their time, and would lower it for each other.
     csv.field_size_limit(LONGEST_FIELD)
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it tells of bad forms
     config = uvicorn.Config(
         make_app(classifier, limits, _names(host)),
         http=Bounded,

@@ -105,14 +105,16 @@ def markup(target: Target) -> Row:
     error = _Elements.of(target.ask("POST", "/score", whole(), MULTIPART))
     for text in _MARKUP:
         found = target.ask("POST", "/", urlencode({"text": text}), FORM)
-        _same(row, f"the text {text!r}", found, plain)
+        same_elements(row, f"the text {text!r}", found, plain)
         name = file_part(f"{text.replace(chr(34), '%22')}.csv", b"body\nx\n")
-        _same(
+        same_elements(
             row, f"the file {text!r}", target.ask("POST", "/score", whole(name), MULTIPART), error
         )
         column = part(text.encode(), 'Content-Disposition: form-data; name="text_col"')
         sent = whole(file_part("a.csv", f"{text.replace(',', ' ')}\nx\n".encode()), column)
-        _same(row, f"the column {text!r}", target.ask("POST", "/score", sent, MULTIPART), error)
+        same_elements(
+            row, f"the column {text!r}", target.ask("POST", "/score", sent, MULTIPART), error
+        )
         path = target.ask("GET", "/" + urlencode({text: ""}))
         judge(row, f"the path {text!r}", path, (404,))
     target.settle(row)
@@ -137,7 +139,9 @@ class _Elements(HTMLParser):
         return parser.kinds
 
 
-def _same(row: Row, what: str, answer: Answer | None, allowed: set[tuple[str, ...]]) -> None:
+def same_elements(
+    row: Row, what: str, answer: Answer | None, allowed: set[tuple[str, ...]]
+) -> None:
     """Fail if the page in `answer` has elements that the same page has not for plain text."""
     row.tried += 1
     if answer is None or answer.status >= 500:
