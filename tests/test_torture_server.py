@@ -189,5 +189,5 @@ def test_a_parquet_file_that_expands_is_refused(tmp_path):
 def test_work_on_a_file_ends_when_nobody_waits(classifier):
     sharing = uploads._Sharing(Batcher(classifier), None)
     sharing.given_up.set()
-    with pytest.raises(InterruptedError):
+    with pytest.raises(uploads.GivenUp):
         sharing.probabilities(["a"])

@@ -50,12 +50,10 @@ class _Limited:
         self.columns = table.columns
         self._source, self._table, self._text_col = source, table, text_col
         self._limits, self._go_on = limits, go_on
-        with source.open("rb") as file:
-            # At most: a csv has fewer where a field holds line ends. A row of jsonl may name one
-            # column of a thousand and has a cell in each, so that a block of them is not tried.
-            lines = 1 + sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
         if source.suffix == ".jsonl":
-            self._check_cells(lines)
+            # A row may name one column of thousands and then has a cell in each: not even a block
+            # of such rows is tried.
+            self._check_cells(_lines(source))
 
     def _check_cells(self, rows: int) -> None:
         if rows * len(self.columns) > self._limits.cells:
@@ -82,6 +80,12 @@ class _Limited:
 
     def schema(self) -> "pa.Schema":
         return self._table.schema()
+
+
+def _lines(source: Path) -> int:
+    """How many there are, at most."""
+    with source.open("rb") as file:
+        return 1 + sum(part.count(b"\n") for part in iter(lambda: file.read(1 << 20), b""))
 
 
 def _unpacked(source: Path, limits: Limits, go_on: Callable[[], object]) -> Path:

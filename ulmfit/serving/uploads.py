@@ -25,6 +25,10 @@ _PART = 64  # texts at a time: those of others come between
 NO_FILE = "no file chosen; choose a csv, tsv, jsonl or parquet file of texts"
 
 
+class GivenUp(Exception):
+    """Nobody waits for the file any more; it ends the thread that scores it."""
+
+
 class _Sharing:
     """Like a `Classifier`, for a thread that has to share it with the other requests."""
 
@@ -49,7 +53,7 @@ class _Sharing:
     def go_on(self) -> None:
         """End the thread's work if nobody waits for it any more."""
         if self.given_up.is_set():
-            raise InterruptedError("the client went away")
+            raise GivenUp
 
 
 class Uploads:
