@@ -36,9 +36,11 @@ def target(tmp_path_factory):
         files.names,
         lambda target: protocol.protocol(target, 10, 0),
         protocol.origins,
+        lambda target: load.slow(target, 2),
+        lambda target: load.crowd(target, 40, 40),
         lambda target: load.leaving(target, 10, 0),
     ],
-    ids=["bodies", "markup", "names", "protocol", "origins", "leaving"],
+    ids=["bodies", "markup", "names", "protocol", "origins", "slow", "crowd", "leaving"],
 )
 def test_attacks(target, attack):
     row = attack(target)
@@ -66,6 +68,12 @@ def test_another_answer_afterwards_is_noticed(target):
     target.settle(row)
     target.expected = expected
     assert row.lost == 1
+
+
+def test_memory_that_grows_is_noticed(target, monkeypatch):
+    monkeypatch.setattr(load, "FLAT_MB", -1_000)
+    row = load.flat_memory(target, 40, 0)
+    assert (row.let_in, row.lost, row.crashed) == (1, 0, 0)
 
 
 def test_markup_that_is_not_escaped_is_noticed():

@@ -30,7 +30,10 @@ class HostNames:
             given = Headers(scope=scope).get("host", "")
             found = _HOST.fullmatch(given)
             if found is None or found[1].lower() not in map(str.lower, self.names):
-                line = f"found the host name {given[:60]!r}, expected {' or '.join(self.names)}"
+                line = (
+                    f"found the host name {given[:60]!r}, expected {' or '.join(self.names)}; call "
+                    "the server by one of these, or start it with another --host"
+                )
                 app = JSONResponse({"error": line}, 400)
         await app(scope, receive, send)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
@@ -75,8 +76,12 @@ class Uploads:
         name = _shown(upload.filename or "")
         if not name:
             raise UserError(NO_FILE)
-        self._count_up()
         folder = Path(tempfile.mkdtemp(prefix="ulmfit-"))
+        try:
+            self._count_up()
+        except HTTPException:
+            folder.rmdir()
+            raise
         sharing = _Sharing(self._batcher, asyncio.get_running_loop())
         scoring = self._threads.submit(self._score, upload, folder, name, text_col, sharing)
         scoring.add_done_callback(self._count_down)
