@@ -14,6 +14,7 @@ import numpy as np
 from ulmfit.cli import run_command
 from ulmfit.errors import UserError
 from ulmfit.rules import PAD, SPECIAL_TOKENS, UNK, apply_rules, restore
+from ulmfit.spacy_tokenizer import LONGEST_RUN
 from ulmfit.strangers import parse_json
 from ulmfit.tokenizers import SubwordTokenizer, Tokenizer, WordTokenizer, words
 from ulmfit.visible import visible
