@@ -158,4 +158,4 @@ def test_sample_is_drawn_once_and_every_caller_gets_its_own(sample, monkeypatch)
 
 
 def test_names_are_known():
-    assert list(NAMES) == ["imdb", "imdb-sample"]
+    assert list(NAMES) == ["imdb", "imdb-sample", "emotion", "spanish-reviews"]
