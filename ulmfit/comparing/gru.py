@@ -12,8 +12,8 @@ from torch.nn.utils.rnn import pack_padded_sequence
 HIDDEN = 128  # units of each direction
 DROPOUT = 0.3
 RATE = 1e-3
-BATCH = 32
-PATIENCE = 4  # epochs without a better one before the training ends
+BATCH = 16
+PATIENCE = 5  # epochs without a better one before the training ends
 _BUCKET = 50  # batches among which texts are sorted by length
 
 # Numbers of texts -> vectors, shape (texts, tokens, inputs), and lengths, 1 or more, int64.
@@ -85,8 +85,8 @@ def gru_probabilities(model: GRUClassifier, inputs: Inputs, lengths: np.ndarray)
     model.eval()
     order = np.argsort(-lengths, kind="stable")
     found = np.empty((len(lengths), model.out.out_features), np.float32)
-    for start in range(0, len(order), 2 * BATCH):
-        rows = order[start : start + 2 * BATCH]
+    for start in range(0, len(order), 4 * BATCH):
+        rows = order[start : start + 4 * BATCH]
         found[rows] = model(*inputs(rows)).softmax(1).cpu().numpy()
     return found
 

@@ -28,7 +28,7 @@ class Settings:
     max_length: int = 0
     rates: str = "5e-5,2e-4"
     finetune_epochs: int = 0
-    gru_epochs: int = 20
+    gru_epochs: int = 40
     vectors: str = ""
     pretrained: str = "wiki-en-small"
     lm: str = ""
