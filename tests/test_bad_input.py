@@ -100,7 +100,8 @@ def test_missing_file(fails, command):
     fails(
         main,
         arguments.format("gone.csv"),
-        "no file or folder gone.csv, and no data set of that name; names: imdb, imdb-sample",
+        "no file or folder gone.csv, and no data set of that name; names: imdb, "
+        "imdb-sample, emotion, spanish-reviews",
     )
 
 

@@ -102,7 +102,8 @@ def test_flags_that_map_columns_are_for_files(tmp_path):
 
 def test_no_such_data():
     with refuses(
-        "no file or folder nowhere.csv, and no data set of that name; names: imdb, imdb-sample"
+        "no file or folder nowhere.csv, and no data set of that name; names: imdb, "
+        "imdb-sample, emotion, spanish-reviews"
     ):
         load_data("nowhere.csv")
 
