@@ -209,7 +209,7 @@ def test_as_a_process():
     assert found.stdout == ""
     assert found.stderr == (
         "error: no file or folder nowhere.csv, and no data set of that name; "
-        "names: imdb, imdb-sample\n"
+        "names: imdb, imdb-sample, emotion, spanish-reviews\n"
     )
     found = subprocess.run(
         [sys.executable, "-m", "ulmfit.text", "--nope"], capture_output=True, text=True, check=False

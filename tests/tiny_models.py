@@ -74,8 +74,7 @@ def finished(kind, model, processor, settings, **more):
         settings=settings,
         size="tiny",
         history=[{"step": 1, "epoch": 1, "train_loss": 1.0, "valid_loss": 1.1, "accuracy": 0.5}],
-        metrics={"made_by": "a test"},
-        **{"data_fingerprint": "d1", **more},
+        **{"data_fingerprint": "d1", "metrics": {"made_by": "a test"}, **more},
     )
 
 

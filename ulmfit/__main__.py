@@ -22,6 +22,7 @@ from ulmfit.precision import hardware, keep_memory
 from ulmfit.settings import ClassifierSettings
 from ulmfit.stage import StageResult, direction
 from ulmfit.training import deadline_after
+from ulmfit.visible import visible
 
 
 def main(
@@ -106,7 +107,7 @@ def _evaluation(folders: list[str], settings: ClassifierSettings) -> dict[str, A
     if hold_ids(frame["text"]):
         print(f"no {BASELINE} beside them: it needs the texts, and {settings.data} holds ids")
     else:
-        baseline = evaluate.measure_baseline(frame, labels, settings.multi_label)
+        baseline = evaluate.baseline_of(settings, labels)
     shown = ("accuracy", "f1", "f1_micro") if settings.multi_label else ("accuracy", "f1")
     return {
         **{figure: {n: f[figure] for n, f in names.items()} for figure in shown},
@@ -138,7 +139,7 @@ def summary_text(summary: dict[str, Any]) -> str:
     lines.append("models")
     lines += [f"  {path}" for path in summary["models"].values()]
     lines.append("reviews that the forward model wrote")
-    lines += [f"  - {' '.join(sample.split())}" for sample in summary["samples"]]
+    lines += [f"  - {visible(' '.join(sample.split()))}" for sample in summary["samples"]]
     return "\n".join(lines)
 
 

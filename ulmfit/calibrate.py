@@ -9,9 +9,7 @@ import pandas as pd
 
 from ulmfit import bundled
 from ulmfit.artifacts import (
-    CARD,
     ENCODER,
-    PLOT,
     Artifact,
     read_artifact,
     read_metrics,
@@ -83,17 +81,16 @@ def validation_texts(
 def store_temperature(artifact: Artifact, temperature: float) -> None:
     """Write the model directory anew with `temperature` in its manifest, all else as it was."""
     path, manifest = artifact.path, artifact.manifest
-    files = artifact.processor_files()
     write_artifact(
         path,
         metrics=read_metrics(path),
         manifest=replace(manifest, config={**manifest.config, "temperature": temperature}),
         encoder=artifact.encoder(),
         head=artifact.head(),
-        plot=files.pop(PLOT, b""),
-        processor_files=files,
+        plot=artifact.plot(),
+        processor_files=artifact.processor_files(),
         history=artifact.history(),
-        card=(path / CARD).read_bytes().decode(),
+        card=artifact.card(),
         overwrite=True,
         half=_is_half(path),
     )

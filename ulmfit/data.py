@@ -20,14 +20,25 @@ from ulmfit.errors import UserError
 from ulmfit.ids import hold_ids, ids_files, is_empty, read_ids
 from ulmfit.multi_label import SEPARATOR, all_labels, one_of_each, ordered, strata
 from ulmfit.readers import read_file, read_folder, split_name
+from ulmfit.rows import listed
+from ulmfit.visible import visible
 
 SPLITS = ("train", "valid", "test", "unsup")
+_LINE_ENDS = re.compile("\\s*[\t\n\r\v\f\x1c-\x1f\x85\u2028\u2029]\\s*")
 VALID_SHARE = TEST_SHARE = 0.1
 
 Say = Callable[[str], None]
 
 
-def load_data(
+def load_data(data: str | Path, **how: Any) -> pd.DataFrame:
+    """The frame of `load_with_test_labels`, which takes the same, without the labels of test.
+
+    What every command but evaluate, report and compare reads: what has no label cannot be learned.
+    """
+    return without_test_labels(load_with_test_labels(data, **how))
+
+
+def load_with_test_labels(
     data: str | Path,
     *,
     text_col: str | None = None,
@@ -126,7 +137,7 @@ def read_columns(
 
 
 def without_test_labels(frame: pd.DataFrame) -> pd.DataFrame:
-    """A copy of `frame` whose test rows have no label: what every command but evaluate uses."""
+    """A copy of `frame` whose test rows have no label."""
     return frame.assign(label=frame["label"].mask(frame["split"] == "test"))
 
 
@@ -172,7 +183,7 @@ def _column(
     if table.columns.empty:
         raise UserError(f"{source}: found no rows, expected some with a text; check the path")
     if needed or given is not None:
-        found = ", ".join(map(str, table.columns))
+        found = listed(table.columns)
         raise UserError(
             f"{source}: found the columns {found}; expected one named '{name}': name the one "
             f"that holds the {expected} with --{expected}-col"
@@ -210,7 +221,17 @@ def _texts(column: pd.Series, source: str, say: Say) -> pd.Series:
 
 
 def _labels(column: pd.Series, source: str) -> list[str | None]:
-    labels = [None if value is None else str(value).strip() for value in _plain(column, source)]
+    # A label is one line: tables, csv files and terminals show it.
+    labels = [
+        None if value is None else _LINE_ENDS.sub(" ", str(value)).strip()
+        for value in _plain(column, source)
+    ]
+    for row, label in enumerate(labels, 1):
+        if label and visible(label) != label:
+            raise UserError(
+                f"{source}, row {row}: found the label {label[:60]!r}, which has characters that "
+                "cannot be shown; correct it, or name another column with --label-col"
+            )
     present = [label for label in labels if label]
     # A missing value turns a column of integers into floats: 1.0 is the class 1 then.
     if all(re.fullmatch(r"-?\d+\.0+", label) for label in present):
@@ -337,7 +358,6 @@ def main(
         labels_required=False,
         multi_label=multi_label,
     )
-    frame = without_test_labels(frame)
     figures = preflight(frame, multi_label)
     print(report(str(data), figures, examples(frame, rows)))
     return figures

@@ -1,9 +1,15 @@
 """The exceptions that a user can cause, each of one line."""
 
+from ulmfit.visible import visible
+
+_LONGEST = 2000  # characters of a line; what a stranger's file holds may be longer
+
 
 class _OneLine(Exception):
     def __init__(self, message: str) -> None:
-        self.line = " ".join(message.split())
+        line = " ".join(visible(message).split())
+        half = _LONGEST // 2
+        self.line = line if len(line) <= _LONGEST else f"{line[:half]} ... {line[-half:]}"
         super().__init__(self.line)
 
     def __str__(self) -> str:

@@ -17,12 +17,12 @@ from ulmfit.errors import UserError
 from ulmfit.ids import Text
 from ulmfit.loaders import ClassifierLoader, DocumentBatch
 from ulmfit.models import (
-    EncoderConfig,
     SequentialRNN,
     build_classifier,
     config_numbers,
     load_encoder,
     load_head,
+    trained_config,
 )
 from ulmfit.multi_label import multi_label_of
 from ulmfit.precision import autocast, default_device, resolve_precision
@@ -88,7 +88,7 @@ def load_classifier(artifact: Artifact) -> SequentialRNN:
     """The classifier of a model directory, on the CPU."""
     config, path = artifact.manifest.config, artifact.path
     model = build_classifier(
-        EncoderConfig.from_dict(config, path),
+        trained_config(artifact),
         len(artifact.manifest.labels),
         bptt=_BPTT,
         **config_numbers(config, ["max_len", "hidden"], path),
@@ -150,9 +150,13 @@ class LoadedModel:
         return corpus.reversed() if self.backwards else corpus
 
     def probabilities(self, tokenized: TokenizedTexts, tell: Tell | None = None) -> np.ndarray:
-        """float32, shape (texts, classes)."""
+        """float32, shape (texts, classes).
+
+        Raises:
+            UserError: the weights, finite as they are, make numbers that are not.
+        """
         with self._lock:
-            return predict_probabilities(
+            found = predict_probabilities(
                 self.model,
                 self.corpus(tokenized),
                 self.device,
@@ -161,3 +165,9 @@ class LoadedModel:
                 self.temperature,
                 self.multi_label,
             )
+        if not np.isfinite(found).all():
+            raise UserError(
+                f"{self.artifact.path} computes nan or infinity instead of probabilities; train or "
+                "copy the model again"
+            )
+        return found

@@ -88,7 +88,7 @@ def check_data(settings: ClassifierSettings) -> pd.DataFrame:
             f"them, {by_themselves}"
         )
     try:
-        evaluate.labelled_texts(frame, settings.data, "test", classes, settings.multi_label)
+        evaluate.check_test_labels(settings, classes)
     except UserError as error:
         raise UserError(f"{error}; correct them, {by_themselves}") from None
     return frame
@@ -141,7 +141,7 @@ def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
 
 
 def labelled(settings: ClassifierSettings) -> pd.DataFrame:
-    """The data of stage 3, those of its labels that are kept, the test part's included."""
+    """The data of stage 3, with the labels that are kept, and none of the test part."""
     frame = load_data(
         settings.data,
         **settings.columns(),

@@ -18,6 +18,7 @@ from ulmfit.cli import run_command
 from ulmfit.errors import UserError
 from ulmfit.ids import Text, is_empty
 from ulmfit.multi_label import given, label_cells, multi_label_of
+from ulmfit.rows import listed
 from ulmfit.scoring import plain_text, prediction_columns, score_file
 from ulmfit.table_writers import ENDINGS
 from ulmfit.tables import Table, open_table
@@ -164,7 +165,7 @@ def _input_table(path: Path, text_col: str) -> Table:
     table = open_table(path)
     if text_col not in table.columns:
         raise UserError(
-            f"{path} has no column {text_col!r}; it has {', '.join(table.columns) or 'none'}: "
+            f"{path} has no column {text_col!r}; it has {listed(table.columns) or 'none'}: "
             "name the one with the texts with --text-col"
         )
     return table

@@ -19,6 +19,7 @@ from ulmfit.lm import lm_learner, lm_loaders, measured_lm, unigram_entropy
 from ulmfit.lr_finder import rate_found, show_rate
 from ulmfit.models import build_lm, encoder_config
 from ulmfit.readers import read_file, read_folder
+from ulmfit.rows import listed
 from ulmfit.run_log import run_log
 from ulmfit.schedules import steps_of
 from ulmfit.settings import PretrainSettings, load_settings
@@ -159,7 +160,7 @@ def read_corpus(path: Path, text_col: str) -> pd.Series:
     table = read_ids(ids) if ids else read_folder(path) if path.is_dir() else read_file(path)
     if text_col not in table.columns:
         raise UserError(
-            f"{path} has no column {text_col!r}; it has {', '.join(map(str, table.columns))}: "
+            f"{path} has no column {text_col!r}; it has {listed(table.columns)}: "
             "name the one with the texts with --text-col"
         )
     column = table[text_col]

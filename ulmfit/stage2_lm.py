@@ -11,7 +11,7 @@ import pandas as pd
 from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
-from ulmfit.data import load_data, without_test_labels
+from ulmfit.data import load_data
 from ulmfit.duplicates import normalised_digest
 from ulmfit.errors import UserError
 from ulmfit.generate import generate
@@ -45,6 +45,7 @@ from ulmfit.stage import (
 )
 from ulmfit.text import TextProcessor, make_vocab
 from ulmfit.training import CHECKPOINT_MINUTES, Run, deadline_after
+from ulmfit.visible import visible
 
 # Which splits the language model reads, by the name that `lm_text` gives.
 LM_TEXT = {"train": ("train", "unsup"), "all": ("train", "unsup", "test")}
@@ -164,7 +165,7 @@ def _train(
 
 
 def read_frame(settings: LMSettings, say: Callable[[str], None] = print) -> pd.DataFrame:
-    """The texts of `settings.data`; labels are not needed, and those of test are dropped."""
+    """The texts of `settings.data`; labels are not needed."""
     frame = load_data(
         settings.data,
         **settings.columns(),
@@ -174,7 +175,6 @@ def read_frame(settings: LMSettings, say: Callable[[str], None] = print) -> pd.D
         multi_label=settings.multi_label,  # which decides how a split is drawn
         say=say,
     )
-    frame = without_test_labels(frame)
     return _withhold(frame, settings, say) if settings.withhold else frame
 
 
@@ -277,7 +277,7 @@ def adapt(
 def _show(samples: list[str], say: Callable[[str], None]) -> None:
     say("reviews that the model wrote:")
     for sample in samples:
-        say(f"  - {' '.join(sample.split())}")
+        say(f"  - {visible(' '.join(sample.split()))}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from fastai.optimizer import Adam
 from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
-from ulmfit.data import load_data, without_test_labels
+from ulmfit.data import load_data
 from ulmfit.draws import keep_labels
 from ulmfit.errors import UserError
 from ulmfit.history import History
@@ -96,7 +96,6 @@ def _train(
         texts_required=False,
         multi_label=settings.multi_label,
     )
-    frame = without_test_labels(frame)
     if start.parent:
         check_lm_texts(start.parent, frame, settings)
     frame = keep_labels(frame, settings.labels, settings.seed, settings.multi_label)
