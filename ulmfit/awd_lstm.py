@@ -89,8 +89,9 @@ def flat_lstm(
 ) -> tuple[Tensor, State]:
     """An LSTM layer in `dtype`, its weights in one buffer, as cuDNN takes them without a copy.
 
-    Autocast is left out on purpose: whatever it is told, its cuDNN LSTM computes in float16, in
-    which gradients of single tokens vanish unless the loss is scaled.
+    Autocast is left out on purpose: its wrapper of cuDNN's LSTM casts to float16, whatever it is
+    told (ATen/cudnn/AutocastRNN.cpp), and there the gradients of single tokens vanish unless the
+    loss is scaled.
 
     inputs: (batch, time, n_in); weights: in the order of nn.LSTM's parameters.
     """
