@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tiny_models import TEXTS, refuses, word_processor, write_classifier, write_lm
@@ -19,7 +20,9 @@ from ulmfit.artifacts import read_artifact
 from ulmfit.corpus import tokenize_texts
 from ulmfit.data import load_data
 from ulmfit.duplicates import exact_groups
-from ulmfit.ids import digest, ids_files, is_empty, read_ids
+from ulmfit.errors import UserError
+from ulmfit.ids import digest, is_empty
+from ulmfit.ids_file import ids_files, read_ids
 from ulmfit.settings import LMSettings, PretrainSettings, Step
 from ulmfit.stage1_pretrain import prepare, read_corpora
 from ulmfit.stage2_lm import read_frame
@@ -349,15 +352,50 @@ def test_a_damaged_file_is_named(sources, tmp_path, where):
     else:
         table = pq.read_table(sources["ids"]["data"])
         metadata = json.loads(pq.read_metadata(sources["ids"]["data"]).metadata[b"ulmfit.ids"])
-        empty = read_ids([Path(sources["ids"]["corpus"])])["text"].iloc[0].source.about["tokens"]
-        metadata["tokens"] = empty  # fewer tokens than the ids have
+        other = pq.read_metadata(sources["ids"]["corpus"]).metadata[b"ulmfit.ids"]
+        metadata["tokens"] = json.loads(other)["tokens"]  # fewer tokens than the ids have
         pq.write_table(
             table.replace_schema_metadata({b"ulmfit.ids": json.dumps(metadata).encode()}), path
         )
         reason = "found a malformed file of ids (an id of "
-    with pytest.raises(Exception, match="make it again with") as raised:
+    with pytest.raises(UserError, match="make it again with") as raised:
         load_data(path, texts_required=False)
     assert str(raised.value).startswith(f"{path}: {reason}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda about: "no json",
+        lambda about: "[1]",
+        lambda about: json.dumps({"format": 1}),
+        lambda about: json.dumps({**about, "parts": "many"}),
+        lambda about: json.dumps({**about, "tokens": "!"}),
+        lambda about: json.dumps({**about, "tokens": about["tokens"][:40]}),
+        lambda about: json.dumps({**about, "reading": 3}),
+        lambda about: json.dumps({**about, "reading": {"tokenizer": ["word"]}}),
+        lambda about: json.dumps({**about, "pieces": None}),
+    ],
+)
+def test_metadata_of_strangers_are_refused_in_one_line(sources, tmp_path, change):
+    path, data = tmp_path / "m.ids.parquet", sources["ids"]["data"]
+    about = json.loads(pq.read_metadata(data).metadata[b"ulmfit.ids"])
+    table = pq.read_table(data).replace_schema_metadata({b"ulmfit.ids": change(about).encode()})
+    pq.write_table(table, path)
+    with pytest.raises(UserError, match="found a malformed file of ids"):
+        load_data(path, texts_required=False)
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.int64()), pa.list_(pa.string()), pa.string()])
+def test_ids_of_another_type_are_refused(sources, tmp_path, kind):
+    path, data = tmp_path / "m.ids.parquet", sources["ids"]["data"]
+    about = pq.read_metadata(data).metadata[b"ulmfit.ids"]
+    table = pq.read_table(data)
+    ids = table["ids"].cast(kind) if kind != pa.string() else table["label"]
+    table = table.set_column(2, "ids", ids).replace_schema_metadata({b"ulmfit.ids": about})
+    pq.write_table(table, path)
+    with pytest.raises(UserError, match=r"found a malformed file of ids \(ids of type "):
+        load_data(path, texts_required=False)
 
 
 def test_another_format_is_refused(sources, tmp_path):

@@ -28,7 +28,7 @@ from tiny_stages import stage1, stage2, stage3, write_general, write_reviews
 
 from ulmfit import log_sinks
 from ulmfit.checkpoint import read_checkpoint, write_checkpoint
-from ulmfit.errors import UserError
+from ulmfit.errors import Stopped, UserError
 from ulmfit.run_log import RunLog, batches_before, run_log
 from ulmfit.settings import LMSettings
 
@@ -340,9 +340,17 @@ def test_settings_in_mlflow(tmp_path):
 
 
 @needs_mlflow
+def time_is_up():
+    raise Stopped("now")
+
+
 @pytest.mark.parametrize(
     ("stop", "error", "status"),
-    [(ctrl_c, KeyboardInterrupt, "KILLED"), (power_cut, PowerCut, "FAILED")],
+    [
+        (ctrl_c, KeyboardInterrupt, "KILLED"),
+        (power_cut, PowerCut, "FAILED"),
+        (time_is_up, Stopped, "KILLED"),
+    ],
 )
 def test_how_a_run_ended_in_mlflow(tmp_path, stop, error, status):
     learn = lm()

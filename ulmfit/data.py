@@ -17,7 +17,8 @@ from ulmfit.cli import run_command
 from ulmfit.datasets import NAMES
 from ulmfit.draws import divide
 from ulmfit.errors import UserError
-from ulmfit.ids import hold_ids, ids_files, is_empty, read_ids
+from ulmfit.ids import hold_ids, is_empty
+from ulmfit.ids_file import ids_files, read_ids
 from ulmfit.multi_label import SEPARATOR, all_labels, one_of_each, ordered, strata
 from ulmfit.readers import read_file, read_folder, split_name
 from ulmfit.rows import listed

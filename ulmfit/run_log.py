@@ -16,7 +16,7 @@ from typing import Any
 
 from fastai.callback.core import Callback
 
-from ulmfit.errors import UserError
+from ulmfit.errors import Stopped, UserError
 from ulmfit.history import History
 from ulmfit.log_sinks import (
     SINKS,
@@ -90,7 +90,7 @@ class RunLog:
         try:
             yield
             status = "FINISHED"
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Stopped):
             status = "KILLED"
             raise
         finally:

@@ -14,7 +14,8 @@ from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, TokenizedTexts, cache_folder, tokenize_texts
 from ulmfit.errors import UserError
 from ulmfit.history import History
-from ulmfit.ids import TextIds, ids_files, is_empty, pieces_of, read_ids
+from ulmfit.ids import TextIds, is_empty, pieces_of
+from ulmfit.ids_file import ids_files, read_ids
 from ulmfit.lm import lm_learner, lm_loaders, measured_lm, unigram_entropy
 from ulmfit.lr_finder import rate_found, show_rate
 from ulmfit.models import build_lm, encoder_config

@@ -1,5 +1,5 @@
 """Tokenise a data set into a file of ids, for a machine without its texts or without a tokenizer:
-``python -m ulmfit.tokenize --data NAME|PATH --out FILE`` (see `ids`).
+``python -m ulmfit.tokenize --data NAME|PATH --out FILE`` (see `ids_file`).
 """
 
 from pathlib import Path
@@ -13,16 +13,8 @@ from ulmfit.corpus import cache_folder, tokenize_texts
 from ulmfit.data import Columns, read_columns
 from ulmfit.duplicates import normalised_digest
 from ulmfit.errors import UserError
-from ulmfit.ids import (
-    Contents,
-    digest,
-    hold_ids,
-    ids_files,
-    is_empty,
-    part_path,
-    parts_of,
-    read_ids,
-)
+from ulmfit.ids import digest, hold_ids, is_empty
+from ulmfit.ids_file import Contents, ids_files, part_path, parts_of, read_ids
 from ulmfit.text import TextProcessor
 
 _ENDING = ".parquet"
