@@ -16,6 +16,7 @@ from ulmfit.artifacts import check_pair, read_artifact
 from ulmfit.atomic import check_parent
 from ulmfit.cli import run_command
 from ulmfit.errors import UserError
+from ulmfit.ids import Text, is_empty
 from ulmfit.multi_label import given, label_cells, multi_label_of
 from ulmfit.rows import listed
 from ulmfit.scoring import plain_text, prediction_columns, score_file
@@ -85,7 +86,7 @@ class Classifier:
         return np.mean(self.probabilities_by_model([plain_text(t) for t in texts], tell), axis=0)
 
     def probabilities_by_model(
-        self, texts: Sequence[str], tell: Callable[[float], object] | None = None
+        self, texts: Sequence[Text], tell: Callable[[float], object] | None = None
     ) -> list[np.ndarray]:
         """One array of shape (texts, classes) for each model, in the order given."""
         if len(texts) == 0:
@@ -98,7 +99,7 @@ class Classifier:
             if key not in tokenized:
                 tokenized[key] = loaded.tokenize(texts)
             results.append(loaded.probabilities(tokenized[key], share))
-        empty = [i for i, text in enumerate(texts) if not text.strip()]
+        empty = [i for i, text in enumerate(texts) if is_empty(text)]
         for loaded, probabilities in zip(self.models, results, strict=True):
             probabilities[empty] = loaded.prior
         return results

@@ -10,6 +10,8 @@ from ulmfit.rules import SPECIAL_TOKENS
 if TYPE_CHECKING:  # spaCy takes a second to import
     from spacy.tokenizer import Tokenizer as SpacyTokenizer
 
+_LANGUAGE = re.compile("[a-z]{2,3}")
+
 Search = Callable[[str], re.Match[str] | None]
 
 # spaCy cuts one affix after another off a run without white space, and reads all that is left each
@@ -30,11 +32,18 @@ def spacy_tokenizer(lang: str) -> "SpacyTokenizer":
     Raises:
         UserError: spaCy has none for this language, or none that is made of rules.
     """
-    import spacy
-    from spacy.symbols import ORTH
-    from spacy.tokenizer import Tokenizer as SpacyTokenizer
-
     try:
+        import spacy
+        from spacy.symbols import ORTH
+        from spacy.tokenizer import Tokenizer as SpacyTokenizer
+    except ImportError as error:
+        raise UserError(
+            f"spaCy, which cuts texts into words, cannot be imported ({error}); install it "
+            "(pip install spacy), or give ids, which python -m ulmfit.tokenize makes elsewhere"
+        ) from None
+    try:
+        if not _LANGUAGE.fullmatch(lang):  # spaCy would import a module of that name
+            raise ImportError("no code of a language")
         given = spacy.blank(lang).tokenizer
     except ImportError as error:
         raise UserError(
