@@ -32,7 +32,7 @@ from ulmfit.predict import Classifier
 from ulmfit.rules import apply_rules
 from ulmfit.scoring import EMPTY
 from ulmfit.settings import ClassifierSettings, Step
-from ulmfit.stage import Finished, save
+from ulmfit.stage import Finished, Options, save
 from ulmfit.tables import cells, open_table
 from ulmfit.text import TextProcessor
 from ulmfit.tokenizers import WordTokenizer
@@ -132,14 +132,13 @@ def write_model(out: Path, processor: TextProcessor, backwards: bool) -> Path:
         processor=processor,
         settings=ClassifierSettings(steps=[Step(1, 0.01)]),
         size="tiny",
-        backwards=backwards,
         history=[{"step": 1, "epoch": 1, "train_loss": 1.0, "valid_loss": 1.0, "accuracy": 0.5}],
         metrics={},
         data_fingerprint="torture",
         labels=list(LABELS),
         extra_config={"max_len": 100, "hidden": 10},
     )
-    return save(finished, out, 0.1).path
+    return save(finished, out, 0.1, Options(backwards)).path
 
 
 # --- texts --------------------------------------------------------------------------------------
