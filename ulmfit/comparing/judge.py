@@ -37,7 +37,8 @@ class Judge:
         """The data set that `settings` name.
 
         Raises:
-            UserError: as `load_with_test_labels`; or test, or what is validated on, is missing or unlabelled.
+            UserError: as `load_with_test_labels`; or test, or what is validated on, is missing or
+                unlabelled.
         """
         data = settings.data
         columns: dict[str, Any] = settings.columns()
