@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ulmfit import datasets
-from ulmfit.data import load_data
+from ulmfit.data import load_with_test_labels as load_data
 from ulmfit.datasets import NAMES, SAMPLE_ROWS, _sample
 from ulmfit.duplicates import near_duplicate_groups
 from ulmfit.errors import UserError
@@ -98,6 +98,81 @@ def test_imdb_is_nowhere(offline, monkeypatch, own, looked):
         load_data("imdb")
 
 
+# emotion and spanish-reviews
+
+
+def write_emotion(path):
+    rows = [("train", "joy", "a"), ("validation", "fear", "b"), ("test", "joy", "c")]
+    pd.DataFrame(rows, columns=["split", "label", "text"]).to_parquet(path)
+
+
+@pytest.mark.parametrize("place", ["own", "own/emotion.parquet", "data"])
+def test_emotion_from_parquet(offline, monkeypatch, tmp_path, place):
+    folder = tmp_path / place.split("/")[0]
+    folder.mkdir()
+    write_emotion(folder / "emotion.parquet")
+    if place != "data":
+        monkeypatch.setenv("ULMFIT_DATA", str(tmp_path / place))
+    frame = load_data("emotion", labels_required=False, say=silent)
+    assert frame["split"].tolist() == ["train", "valid", "test"]
+    assert frame["label"].tolist() == ["joy", "fear", "joy"]
+
+
+class Downloaded(dict):
+    """What `datasets.load_dataset` returns, as far as it is asked."""
+
+    def __init__(self):
+        names = SimpleNamespace(names=["sadness", "joy"])
+        frame = pd.DataFrame({"text": ["a", "b"], "label": [1, 0]})
+        part = SimpleNamespace(features={"label": names}, to_pandas=lambda: frame)
+        super().__init__(train=part, validation=part, test=part)
+
+
+def test_emotion_from_the_hub(offline, monkeypatch):
+    asked = []
+    module = SimpleNamespace(load_dataset=lambda name: asked.append(name) or Downloaded())
+    monkeypatch.setitem(sys.modules, "datasets", module)
+    frame = load_data("emotion", say=silent)
+    assert asked == ["dair-ai/emotion"]
+    assert frame["label"].tolist() == ["joy", "sadness"] * 3
+    assert frame["split"].tolist() == ["train"] * 2 + ["valid"] * 2 + ["test"] * 2
+
+
+def test_emotion_is_nowhere(offline, monkeypatch):
+    def load_dataset(name):
+        raise OSError("no network")
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    monkeypatch.setenv("ULMFIT_DATA", "own")
+    with refuses(
+        "emotion: found none in own/emotion.parquet, data/emotion.parquet, and the download of "
+        "dair-ai/emotion from the Hugging Face Hub failed (OSError: no network); set ULMFIT_DATA "
+        "to a folder that holds an emotion.parquet with the columns text, label and split, or pip "
+        "install 'ulmfit[compare]' and try again with a network"
+    ):
+        load_data("emotion")
+
+
+def test_spanish_reviews(offline, monkeypatch, tmp_path):
+    stars = pd.DataFrame({"label": pd.array([1, 2, 3, 4, 5, 5], "int8"), "text": list("abcdef")})
+    stars["split"] = ["train", "test", "train", "train", "validation", "train"]
+    (tmp_path / "data").mkdir()
+    stars.to_parquet(tmp_path / "data" / "spanish-reviews.parquet")
+    frame = load_data("spanish-reviews", say=silent)
+    assert frame["text"].tolist() == ["a", "b", "d", "e", "f"]
+    assert frame["label"].tolist() == ["neg", "neg", "pos", "pos", "pos"]
+    assert frame["split"].tolist() == ["train", "test", "train", "valid", "train"]
+
+
+def test_spanish_reviews_are_nowhere(offline):
+    with refuses(
+        "spanish-reviews: found none in data/spanish-reviews.parquet; put a "
+        "spanish-reviews.parquet with the columns text, label (1 to 5 stars) and split there, or "
+        "set ULMFIT_DATA to its folder"
+    ):
+        load_data("spanish-reviews")
+
+
 # imdb-sample
 
 
@@ -158,4 +233,4 @@ def test_sample_is_drawn_once_and_every_caller_gets_its_own(sample, monkeypatch)
 
 
 def test_names_are_known():
-    assert list(NAMES) == ["imdb", "imdb-sample"]
+    assert list(NAMES) == ["imdb", "imdb-sample", "emotion", "spanish-reviews"]

@@ -242,5 +242,5 @@ def test_command_line_refuses_in_one_line(tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         "error: no file or folder nowhere.csv, and no data set of that name; names: imdb, "
-        "imdb-sample\n"
+        "imdb-sample, emotion, spanish-reviews\n"
     )

@@ -322,7 +322,8 @@ def test_wrong_data_leaves_the_checkpoint_of_an_overwriting_run(made, tmp_path):
     checkpoint = tmp_path / "m.checkpoint"
     checkpoint.write_bytes(b"hours of work")
     with refuses(
-        "no file or folder gone.csv, and no data set of that name; names: imdb, imdb-sample"
+        "no file or folder gone.csv, and no data set of that name; names: imdb, "
+        "imdb-sample, emotion, spanish-reviews"
     ):
         stage2("gone.csv", made["wiki-fwd"].path, tmp_path / "m", overwrite=True)
     assert checkpoint.read_bytes() == b"hours of work"

@@ -1,5 +1,6 @@
 """What a minute of TF-IDF and logistic regression makes of the same labels."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,39 @@ NAME = "TF-IDF + logistic regression"
 _STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)
 
 
+@dataclass(frozen=True)
+class TfidfClassifier:
+    """TF-IDF features and logistic regression, fitted.
+
+    models: one, or of a multi-label classification one a class (a number where all is one answer).
+    columns: which column of the model's probabilities each class has.
+    strength: C, the inverse of the regularisation, as it was chosen.
+    """
+
+    features: Any
+    models: list[Any]
+    columns: list[int]
+    strength: float
+
+    def probabilities(self, texts: list[str]) -> np.ndarray:
+        """Probabilities of `texts`, shape (texts, classes)."""
+        rows = self.features.transform(texts)
+        if self.columns:
+            return self.models[0].predict_proba(rows)[:, self.columns]
+        return _answers(self.models, rows)
+
+
 def tfidf_probabilities(
     frame: pd.DataFrame, texts: list[str], classes: list[str], multi_label: bool = False
 ) -> np.ndarray:
-    """Probabilities of `texts`, shape (texts, classes), from the labels of split train.
+    """Probabilities of `texts`, shape (texts, classes), by a classifier of `fit_tfidf`."""
+    return fit_tfidf(frame, classes, multi_label).probabilities(texts)
+
+
+def fit_tfidf(
+    frame: pd.DataFrame, classes: list[str], multi_label: bool = False
+) -> TfidfClassifier:
+    """A classifier from the labels of split train.
 
     Words and pairs of words; the strength of the regularisation is chosen on split valid,
     or on train where there is none. With `multi_label`, one regression a class, and micro F1 in
@@ -37,18 +67,19 @@ def tfidf_probabilities(
     unseen = features.transform(valid["text"])
     if multi_label:
         truth, wanted = (indicator(part["label"].tolist(), classes) for part in (train, valid))
-        return _each_class(known, truth, unseen, wanted, features.transform(texts))
+        strength, each = _each_class(known, truth, unseen, wanted)
+        return TfidfClassifier(features, each, [], strength)
     models = [LogisticRegression(C=c, max_iter=1000).fit(known, train["label"]) for c in _STRENGTHS]
     right = [accuracy_score(valid["label"], model.predict(unseen)) for model in models]
-    best = models[int(np.argmax(right))]
-    columns = [list(best.classes_).index(label) for label in classes]
-    return best.predict_proba(features.transform(texts))[:, columns]
+    best = int(np.argmax(right))
+    columns = [list(models[best].classes_).index(label) for label in classes]
+    return TfidfClassifier(features, [models[best]], columns, _STRENGTHS[best])
 
 
 def _each_class(
-    known: Any, truth: np.ndarray, unseen: Any, wanted: np.ndarray, asked: Any
-) -> np.ndarray:
-    """Probabilities of the rows `asked`, one regression a class, of the best strength."""
+    known: Any, truth: np.ndarray, unseen: Any, wanted: np.ndarray
+) -> tuple[float, list[Any]]:
+    """The best strength and its regressions, one a class."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import f1_score
 
@@ -57,16 +88,18 @@ def _each_class(
             return float(column[0])
         return LogisticRegression(C=strength, max_iter=1000).fit(known, column)
 
-    def answers(models: list[Any], rows: Any) -> np.ndarray:
-        constant = np.ones(rows.shape[0])
-        return np.stack(
-            [m * constant if isinstance(m, float) else m.predict_proba(rows)[:, 1] for m in models],
-            axis=1,
-        )
-
     tried = [[fitted(strength, column) for column in truth.T] for strength in _STRENGTHS]
     right = [
-        f1_score(wanted, given(answers(models, unseen)), average="micro", zero_division=0)
+        f1_score(wanted, given(_answers(models, unseen)), average="micro", zero_division=0)
         for models in tried
     ]
-    return answers(tried[int(np.argmax(right))], asked)
+    best = int(np.argmax(right))
+    return _STRENGTHS[best], tried[best]
+
+
+def _answers(models: list[Any], rows: Any) -> np.ndarray:
+    constant = np.ones(rows.shape[0])
+    return np.stack(
+        [m * constant if isinstance(m, float) else m.predict_proba(rows)[:, 1] for m in models],
+        axis=1,
+    )

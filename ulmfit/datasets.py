@@ -17,6 +17,7 @@ from ulmfit.readers import read_file, read_folder
 # command's seed: models trained with two seeds must not see each other's test rows.
 SAMPLE_ROWS = {"train": 1800, "valid": 200, "test": 1000, "unsup": 1000}
 SAMPLE_SEED = 42
+EMOTION = "dair-ai/emotion"  # its name on the Hugging Face Hub
 SAMPLE_SPARE = 1000  # more candidates a class than needed, since near-duplicates fall away
 
 
@@ -85,7 +86,64 @@ def _sample(reviews: pd.DataFrame, sizes: Mapping[str, int]) -> pd.DataFrame:
     return sample.iloc[np.argsort(rows)]
 
 
-NAMES: dict[str, Callable[[], pd.DataFrame]] = {"imdb": _imdb, "imdb-sample": _imdb_sample}
+def _emotion() -> pd.DataFrame:
+    """Six emotions in 20,000 English tweets (Saravia et al. 2018)."""
+    found = _parquet("emotion")
+    return _download_emotion() if found is None else found
+
+
+def _download_emotion() -> pd.DataFrame:
+    places = ", ".join(map(str, _places("emotion")))
+    try:
+        from datasets import load_dataset
+
+        parts = load_dataset(EMOTION)
+        names = parts["train"].features["label"].names
+        frames = [part.to_pandas().assign(split=split) for split, part in parts.items()]
+    except Exception as error:  # whatever fails in a download, the way out is the same
+        raise UserError(
+            f"emotion: found none in {places}, and the download of {EMOTION} from the Hugging Face "
+            f"Hub failed ({type(error).__name__}: {error}); set ULMFIT_DATA to a folder "
+            "that holds an emotion.parquet with the columns text, label and split, or pip install "
+            "'ulmfit[compare]' and try again with a network"
+        ) from error
+    frame = pd.concat(frames, ignore_index=True)
+    return frame.assign(label=[names[number] for number in frame["label"]])
+
+
+def _spanish_reviews() -> pd.DataFrame:
+    """Spanish reviews of hotels and restaurants: 1 and 2 stars neg, 4 and 5 pos, 3 left out."""
+    reviews = _parquet("spanish-reviews")
+    if reviews is None:
+        places = ", ".join(map(str, _places("spanish-reviews")))
+        raise UserError(
+            f"spanish-reviews: found none in {places}; put a spanish-reviews.parquet with the "
+            "columns text, label (1 to 5 stars) and split there, or set ULMFIT_DATA to its folder"
+        )
+    stars = reviews["label"].astype(int)
+    merged = np.where(stars < 3, "neg", "pos")
+    return reviews.assign(label=merged)[stars != 3].reset_index(drop=True)
+
+
+def _places(name: str) -> list[Path]:
+    """Where the file of a data set is looked for."""
+    own = os.environ.get("ULMFIT_DATA")
+    file = f"{name}.parquet"
+    places = [Path(own) if Path(own).name == file else Path(own, file)] if own else []
+    return [*places, Path("data", file)]
+
+
+def _parquet(name: str) -> pd.DataFrame | None:
+    file = next((place for place in _places(name) if place.is_file()), None)
+    return None if file is None else read_file(file)
+
+
+NAMES: dict[str, Callable[[], pd.DataFrame]] = {
+    "imdb": _imdb,
+    "imdb-sample": _imdb_sample,
+    "emotion": _emotion,
+    "spanish-reviews": _spanish_reviews,
+}
 
 # What a model card says of a model that was trained on a data set by name.
 ABOUT = {
@@ -97,4 +155,9 @@ ABOUT = {
         "of the two classes all the same."
     ),
 }
+ABOUT["emotion"] = (
+    "Tweets in English, each labelled with one of six emotions by its hashtags (Saravia et al. "
+    "2018, for research use), in lower case and without punctuation: a model of them has seen no "
+    "neutral text, and finds an emotion in every one."
+)
 ABOUT["imdb-sample"] = f"4,000 of these reviews. {ABOUT['imdb']}"

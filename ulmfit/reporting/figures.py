@@ -42,7 +42,7 @@ _WITH_NUMBERS = 8  # classes up to which its cells have room for them
 _LONGEST_LABEL = 18
 _SHORT = 10  # label that finds room on its side
 
-_STYLE: dict[Any, Any] = {
+PLOT_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a label may be called $x$
     "axes.unicode_minus": False,
@@ -65,38 +65,51 @@ _STYLE: dict[Any, Any] = {
 
 def confusion_figure(matrix: np.ndarray, labels: Sequence[str]) -> str:
     """Counts and shares of the true class, shape (true classes, predicted classes)."""
-    shares = by_true_class(matrix)
     size = len(labels)
-    shown = [_cut(label) for label in labels]
-    upright = size > 3 or max(map(len, shown)) > _SHORT
+    upright = _upright(labels)
+    font = 10 if size <= 12 else 8 if size <= 20 else 6
 
     def draw(axes: "Axes") -> None:
-        from matplotlib.patches import Rectangle
-
-        for row, column in np.argwhere(matrix > 0):
-            depth = shares[row, column] / 2  # the numbers are to be read on the deepest one, too
-            corner = (column - 0.5, row - 0.5)
-            axes.add_patch(Rectangle(corner, 1, 1, facecolor=SERIES[0], alpha=depth, linewidth=0))
-        if size <= _WITH_NUMBERS:
-            _write_cells(axes, matrix, shares)
-        font = 10 if size <= 12 else 8 if size <= 20 else 6
-        axes.set_xticks(range(size), shown, rotation=90 if upright else 0, fontsize=font)
-        axes.set_yticks(range(size), shown, fontsize=font)
-        axes.set_xlim(-0.5, size - 0.5)
-        axes.set_ylim(size - 0.5, -0.5)
-        axes.set_aspect("equal")
-        axes.set_xlabel("predicted class")
-        axes.set_ylabel("true class")
+        draw_confusion(axes, matrix, labels, font)
 
     return _single("confusion", draw, (4.6, 4.6 if upright else 3.8))
 
 
-def _write_cells(axes: "Axes", matrix: np.ndarray, shares: np.ndarray) -> None:
+def draw_confusion(
+    axes: "Axes", matrix: np.ndarray, labels: Sequence[str], font: float = 10
+) -> None:
+    """A confusion matrix, with numbers where there is room; `font`: size of letters, points."""
+    from matplotlib.patches import Rectangle
+
+    shares = by_true_class(matrix)
+    size = len(labels)
+    for row, column in np.argwhere(matrix > 0):
+        depth = shares[row, column] / 2  # the numbers are to be read on the deepest one, too
+        corner = (column - 0.5, row - 0.5)
+        axes.add_patch(Rectangle(corner, 1, 1, facecolor=SERIES[0], alpha=depth, linewidth=0))
+    if size <= _WITH_NUMBERS:
+        _write_cells(axes, matrix, shares, font)
+    shown = [short(label) for label in labels]
+    axes.set_xticks(range(size), shown, rotation=90 if _upright(labels) else 0, fontsize=font)
+    axes.set_yticks(range(size), shown, fontsize=font)
+    axes.set_xlim(-0.5, size - 0.5)
+    axes.set_ylim(size - 0.5, -0.5)
+    axes.set_aspect("equal")
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+
+
+def _upright(labels: Sequence[str]) -> bool:
+    """Whether labels below a figure are to stand upright."""
+    return len(labels) > 3 or max(len(short(label)) for label in labels) > _SHORT
+
+
+def _write_cells(axes: "Axes", matrix: np.ndarray, shares: np.ndarray, font: float) -> None:
     for row, column in np.ndindex(*matrix.shape):
         count, share = int(matrix[row, column]), shares[row, column]
         # A line each: the browser centres a line in its own font, not a block of them.
         for line, shift, place in ((f"{count:,}", -0.02, "bottom"), (f"{share:.0%}", 0.05, "top")):
-            axes.text(column, row + shift, line, ha="center", va=place)
+            axes.text(column, row + shift, line, ha="center", va=place, fontsize=font)
 
 
 def reliability_figure(bins: Sequence[Bin], name: str, what: str = "texts") -> str:
@@ -206,14 +219,15 @@ def map_figure(places: np.ndarray, classes: np.ndarray, labels: Sequence[str]) -
             axes.plot(
                 *points.T, marker, color=colour, alpha=0.7, markersize=size, markeredgewidth=0
             )
-            axes.plot([], [], marker, color=colour, markersize=6, label=_cut(label))
+            axes.plot([], [], marker, color=colour, markersize=6, label=short(label))
         axes.set(xlabel="first dimension", ylabel="second dimension", xticks=[], yticks=[])
         axes.legend(loc="upper left", bbox_to_anchor=(0, -0.08), ncols=2)
 
     return _single("map", draw, (4.6, 4.4))
 
 
-def _cut(label: str) -> str:
+def short(label: str) -> str:
+    """A label that finds room in a figure."""
     return label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1] + "…"
 
 
@@ -230,7 +244,7 @@ def _svg(name: str, draw: Any, size: tuple[float, float]) -> str:
     from matplotlib.figure import Figure
 
     file = io.StringIO()
-    with rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+    with rc_context({**PLOT_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
         # Letters that matplotlib's font lacks are the browser's to draw.
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         figure = Figure(figsize=size, layout="constrained")

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ulmfit.errors import UserError
+from ulmfit.rows import listed
 from ulmfit.scoring import plain_text
 from ulmfit.serving.limits import Limits
 from ulmfit.tables import Block, Table, cells, open_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_SHOWN = 10  # columns that an error names
 
 
 def open_limited(source: Path, text_col: str, limits: Limits, go_on: Callable[[], object]) -> Table:
@@ -30,9 +29,9 @@ def open_limited(source: Path, text_col: str, limits: Limits, go_on: Callable[[]
         source = _unpacked(source, limits, go_on)
     table = open_table(source)
     if text_col not in table.columns:
-        some = ", ".join(table.columns[:_SHOWN]) or "none"
-        more = f" and {len(table.columns) - _SHOWN:,} more" if len(table.columns) > _SHOWN else ""
-        raise UserError(f"{source} has no column {text_col!r}; it has {some}{more}")
+        raise UserError(
+            f"{source} has no column {text_col!r}; it has {listed(table.columns) or 'none'}"
+        )
     return _Limited(source, table, text_col, limits, go_on)
 
 

@@ -1,0 +1,94 @@
+"""The test part: the one module of the comparison that reads its labels, and the one judge."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ulmfit.comparing.plan import Settings
+from ulmfit.data import load_data, without_test_labels
+from ulmfit.draws import keep_labels
+from ulmfit.errors import UserError
+from ulmfit.evaluate import labelled_texts
+from ulmfit.metrics import classification_metrics
+from ulmfit.reporting.data import confusion
+from ulmfit.stage import fingerprint
+
+SUBSET_SEED = 42  # of --test-texts: the same texts whatever is compared
+SPLIT_SEED = 42  # of the splits, where the data bring none
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A data set, and what is right for its test part.
+
+    frame: text, label, split; without the labels of test.
+    texts, truth: of test; class numbers, int64.
+    """
+
+    frame: pd.DataFrame
+    classes: list[str]
+    texts: list[str]
+    truth: np.ndarray
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Judge":
+        """The data set that `settings` name.
+
+        Raises:
+            UserError: as `load_data`; or test, or what is validated on, is missing or unlabelled.
+        """
+        data = settings.data
+        columns: dict[str, Any] = settings.columns()
+        frame = load_data(data, **columns, seed=SPLIT_SEED)
+        for split in ("valid", "test"):
+            if not (frame["split"] == split).any():
+                raise UserError(
+                    f"{data}: found no {split} rows, expected labelled ones to compare on; add them"
+                )
+        frame = _some_of_test(frame, settings.test_texts)
+        classes = sorted(set(frame.loc[frame["split"] == "train", "label"]))
+        texts, truth = labelled_texts(frame, data, "test", classes)
+        return cls(without_test_labels(frame), classes, texts, truth)
+
+    @property
+    def labelled(self) -> int:
+        """How many labels there are to train on."""
+        return int((self.frame["split"] == "train").sum())
+
+    def task(self, labels: int | None, seed: int | None) -> pd.DataFrame:
+        """The frame of a trial: `labels` labels, 0 for all, drawn by `seed`; None: no label at all.
+
+        Raises:
+            UserError: a class would get no label.
+        """
+        if labels is None or seed is None:
+            return self.frame.assign(label=None)
+        try:
+            return keep_labels(self.frame, labels, seed)
+        except UserError as error:
+            raise UserError(str(error).replace("--labels", "--train-sizes")) from None
+
+    def fingerprint(self) -> str:
+        """Of all that methods are given."""
+        labels = self.frame["label"].fillna("")
+        columns = zip(self.frame["text"], labels, self.frame["split"], strict=True)
+        return fingerprint(columns)[:16]
+
+    def figures(self, probabilities: np.ndarray) -> dict[str, Any]:
+        """What every method is measured by."""
+        return classification_metrics(probabilities, self.truth)
+
+    def confusion(self, probabilities: np.ndarray) -> np.ndarray:
+        """Counts, shape (true classes, predicted classes)."""
+        return confusion(probabilities, self.truth)
+
+
+def _some_of_test(frame: pd.DataFrame, count: int) -> pd.DataFrame:
+    """`frame` with `count` of its test rows, drawn whatever their labels; 0 for all."""
+    rows = np.flatnonzero(frame["split"] == "test")
+    if not 0 < count < len(rows):
+        return frame
+    left_out = np.random.default_rng(SUBSET_SEED).permutation(rows)[count:]
+    return frame.drop(index=frame.index[left_out]).reset_index(drop=True)
