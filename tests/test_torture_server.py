@@ -13,6 +13,7 @@ from torture.serving import target as targets  # first: it lets the others impor
 
 from torture.serving import files, forms, load, protocol  # isort: skip
 from torture.serving.bodies import bodies
+from ulmfit.errors import UserError
 from ulmfit.predict import Classifier
 from ulmfit.serving import uploads
 from ulmfit.serving.app import make_app
@@ -201,21 +202,8 @@ def test_work_on_a_file_ends_when_nobody_waits(classifier):
         sharing.probabilities(["a"])
 
 
-@pytest.mark.parametrize("line", ["[" * 100_000, '{"text": ' + "9" * 5_000 + "}"])
-def test_json_that_python_gives_up_on_is_refused(tmp_path, line):
-    path = tmp_path / "a.jsonl"
-    path.write_text(line)
-    with refuses(
-        f"{path}, line 1: found JSON that is nested too deep or has a number too long; expected "
-        "one JSON object a line"
-    ):
-        limited(path, Limits())
-
-
 def test_columns_are_compared_in_linear_time(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text(",".join(map(str, range(200_000))))
-    with refuses(
-        f"{path} has no column 'text'; it has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 199,990 more"
-    ):
+    with pytest.raises(UserError, match="has no column 'text'; it has 0, 1, 2, .*200,000 in all"):
         limited(path, Limits())
