@@ -205,5 +205,5 @@ def test_work_on_a_file_ends_when_nobody_waits(classifier):
 def test_columns_are_compared_in_linear_time(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text(",".join(map(str, range(200_000))))
-    with pytest.raises(UserError, match="has no column 'text'; it has 0, 1, 2, .*200,000 in all"):
+    with pytest.raises(UserError, match=r"has no column 'text'; it has 0, 1, 2, .*200,000 in all"):
         limited(path, Limits())
