@@ -18,6 +18,7 @@ from ulmfit.artifacts import (
     check_pair,
     file_sha256,
     read_artifact,
+    read_metrics,
     update_metrics,
     write_artifact,
 )
@@ -133,6 +134,27 @@ def test_same_inputs_give_the_same_bytes(tmp_path):
         processor_files={"processor.json": b"{}\n", "vocab.txt": b"xxunk\n"},
     )
     assert [(a / name).read_bytes() for name in FILES] == [(b / n).read_bytes() for n in FILES]
+
+
+def test_metrics_are_there_as_soon_as_the_directory_is(tmp_path):
+    out = write(tmp_path / "m", metrics={"seconds": 2.5})
+    assert read_metrics(out) == {"seconds": 2.5}
+    assert read_metrics(write(tmp_path / "n")) == read_artifact(out).manifest.metrics
+
+
+@pytest.mark.parametrize("name", ["encoder.safetensors", "manifest.json"])
+def test_full_disk_leaves_nothing(tmp_path, monkeypatch, name):
+    write_bytes = Path.write_bytes
+
+    def refuse(path, data):
+        if path.name == name:
+            raise OSError(28, "No space left on device")
+        return write_bytes(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    out = tmp_path / "m"
+    assert error_of(write, out) == f"cannot write {out}: No space left on device"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_manifest_is_sorted_indented_and_ends_with_a_newline(tmp_path):

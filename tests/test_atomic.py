@@ -92,6 +92,20 @@ def test_directory_appears_only_at_the_end(tmp_path):
     assert names(target) == ["a"]
 
 
+def test_files_are_on_the_disk_before_the_directory_has_its_name(tmp_path, monkeypatch):
+    synced = []
+
+    def noted(descriptor):
+        assert not (tmp_path / "new").exists()
+        synced.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    with atomic_directory(tmp_path / "new", overwrite=False) as directory:
+        for name in ("a", "b"):
+            (directory / name).write_text(name)
+    assert sorted(synced) == sorted(path.stat().st_ino for path in (tmp_path / "new").iterdir())
+
+
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt, SystemExit])
 def test_exception_leaves_nothing(tmp_path, failure):
     def during():

@@ -88,6 +88,13 @@ def test_none_yet_and_none_any_more(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_that_cannot_be_removed(tmp_path):
+    (tmp_path / "m.checkpoint").mkdir()
+    with pytest.raises(UserError) as caught:
+        discard_checkpoint(tmp_path / "m.checkpoint")
+    assert str(caught.value).startswith(f"cannot remove {tmp_path / 'm.checkpoint'}: ")
+
+
 def test_settings_are_compared_as_json(tmp_path):
     path = written(tmp_path)
     assert read_checkpoint(path, {**RUN, "settings": {"lr": 0.1, "steps": ({"epochs": 1},)}})

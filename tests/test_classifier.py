@@ -100,6 +100,19 @@ def test_bfloat16_is_near():
     assert np.abs(batch - alone(model, documents)).max() < 0.1
 
 
+@pytest.mark.parametrize("learns", [False, True])
+def test_features_of_a_long_document_are_not_in_memory_together(monkeypatch, learns):
+    model, looked_up = classifier(), []
+    module = model[0].module
+    embed = module.embed
+    monkeypatch.setattr(module, "embed", lambda ids: looked_up.append(ids.numel()) or embed(ids))
+    with torch.set_grad_enabled(learns):
+        model(collate(random_documents([2000, 5], CONFIG.vocab_sz)))
+    at_once = max(looked_up)
+    assert at_once <= (2 * MAX_LEN if learns else 2 * BPTT)
+    assert sum(looked_up) == 2000 + BPTT  # the first chunk has two rows
+
+
 def test_more_documents_than_fit_into_a_batch():
     model = classifier()
     corpus = random_corpus([20] * 40 + [3000] + [5] * 2500 + [2900] * 12, CONFIG.vocab_sz)

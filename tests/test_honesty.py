@@ -21,14 +21,16 @@ from ulmfit.predict import Classifier
 from ulmfit.settings import ClassifierSettings
 
 PACKAGE = Path(ulmfit.__file__).parent
-READERS = {"evaluate.py", "report.py", "compare.py"}  # of test labels
+READERS = {"evaluate.py", "report.py", "comparing/judge.py"}  # of test labels
 # What reads files of data: whoever uses these could find labels of test in them.
 SOURCES = {
     "load_with_test_labels": READERS | {"data.py"},
+    "read_columns": {"data.py", "tokenize.py"},  # which writes them down as they are, as ids
     "NAMES": {"data.py", "datasets.py"},
     "read_file": {"data.py", "datasets.py", "readers.py", "stage1_pretrain.py"},
     "read_folder": {"data.py", "datasets.py", "readers.py", "stage1_pretrain.py"},
-    "open_table": {"readers.py", "tables.py", "predict.py", "serving/uploads.py"},
+    # Texts to classify: other columns go from one file into another.
+    "open_table": {"tables.py", "predict.py", "serving/tables.py", "serving/unpack.py"},
     "csv_rows": {"rows.py", "readers.py", "tables.py"},
     "json_rows": {"rows.py", "readers.py", "tables.py"},
 }
@@ -61,7 +63,8 @@ def test_only_these_modules_can_see_test_labels(name):
 def test_no_module_reads_data_past_the_readers():
     reads = {"read_csv", "read_parquet", "read_json", "read_excel", "read_table", "ParquetFile"}
     found = set().union(*(users(name) for name in reads))
-    assert found <= {"readers.py", "tables.py"}
+    # ids.py is asked by data.py; the worker reads what the judge has written, without the labels.
+    assert found <= {"readers.py", "tables.py", "ids.py", "comparing/worker.py"}
 
 
 def test_load_data_has_no_test_labels(tmp_path):

@@ -3,11 +3,18 @@
 from dataclasses import asdict
 
 import numpy as np
+import pytest
+from tiny_models import refuses
 from tiny_stages import stage1, write_general
 
+from ulmfit import stage1_pretrain
 from ulmfit.artifacts import read_artifact
 from ulmfit.settings import LMSettings, Step
 from ulmfit.stage import fingerprint, identity
+
+
+def ctrl_c(*arguments):
+    raise KeyboardInterrupt
 
 
 def test_fingerprint_tells_arrays_and_plain_values_apart():
@@ -45,6 +52,28 @@ def test_model_takes_the_place_of_the_current_folder(tmp_path, monkeypatch):
     assert read_artifact(tmp_path / "m").manifest.kind == "lm"
     assert '"seconds"' in (tmp_path / "m" / "metrics.json").read_text()
     assert not (tmp_path / "m.checkpoint").exists()
+
+
+@pytest.mark.parametrize("minutes", [-1, float("nan")])
+def test_minutes_between_checkpoints(tmp_path, minutes):
+    with refuses(f"found --checkpoint-minutes {minutes}, expected 0 or more"):
+        stage1(tmp_path / "no.csv", tmp_path / "m", checkpoint_minutes=minutes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_more_checkpoints_are_the_same_run(tmp_path, monkeypatch):
+    """Another --checkpoint-minutes goes on with the checkpoint, and gives the same weights."""
+    corpus = write_general(tmp_path / "general.csv")
+    monkeypatch.setenv("ULMFIT_CACHE", str(tmp_path / "cache"))
+    steps = [{"epochs": 1, "lr": 0.02}]
+    whole = stage1(corpus, tmp_path / "whole", steps=steps)
+    with monkeypatch.context() as patch:
+        patch.setattr(stage1_pretrain, "save", ctrl_c)
+        with pytest.raises(KeyboardInterrupt, match=r"^the same command goes on from "):
+            stage1(corpus, tmp_path / "m", steps=steps, checkpoint_minutes=0)
+    again = stage1(corpus, tmp_path / "m", steps=steps, checkpoint_minutes=90)
+    ours, theirs = (read_artifact(made.path).manifest for made in (again, whole))
+    assert ours == theirs
 
 
 def test_identity_names_what_is_not_at_its_default():

@@ -13,6 +13,7 @@ from torture.serving import target as targets  # first: it lets the others impor
 
 from torture.serving import files, forms, load, protocol  # isort: skip
 from torture.serving.bodies import bodies
+from ulmfit.errors import UserError
 from ulmfit.predict import Classifier
 from ulmfit.serving import uploads
 from ulmfit.serving.app import make_app
@@ -199,3 +200,10 @@ def test_work_on_a_file_ends_when_nobody_waits(classifier):
     sharing.given_up.set()
     with pytest.raises(uploads.GivenUp):
         sharing.probabilities(["a"])
+
+
+def test_columns_are_compared_in_linear_time(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(",".join(map(str, range(200_000))))
+    with pytest.raises(UserError, match=r"has no column 'text'; it has 0, 1, 2, .*200,000 in all"):
+        limited(path, Limits())

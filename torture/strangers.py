@@ -67,7 +67,7 @@ def write_models(folder: Path) -> Path:
     model = widen(build_classifier(config, 2, drop_mult=0, hidden=10))
     settings = ClassifierSettings(steps=[Step(1, 0.01)])
     more = {"labels": ["neg", "pos"], "extra_config": {"max_len": 1440, "hidden": 10}}
-    save(finished("classifier", model, processor, settings, False, **more), folder / "subword", 0.1)
+    save(finished("classifier", model, processor, settings, **more), folder / "subword", 0.1)
     return folder
 
 

@@ -8,12 +8,14 @@ import csv
 import io
 import json
 import random
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -22,27 +24,29 @@ import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from torture.common import Row
+from torture.common import Row, run
+from ulmfit import predict
 from ulmfit.errors import UserError
 from ulmfit.models import build_classifier, encoder_config
-from ulmfit.predict import Classifier, main
+from ulmfit.predict import Classifier
 from ulmfit.rules import apply_rules
 from ulmfit.scoring import EMPTY
 from ulmfit.settings import ClassifierSettings, Step
-from ulmfit.stage import Finished, save
+from ulmfit.stage import Finished, Options, save
 from ulmfit.tables import cells, open_table
 from ulmfit.text import TextProcessor
 from ulmfit.tokenizers import WordTokenizer
 
 LABELS = ("neg", "pos")
+MOST_MEMORY = 2048  # MB of a `predict --input`, torch and spaCy included, however many rows
 TOLERANCE = 1e-4  # of a probability in float32, between one batch and another
 WORDS = "the film was good and the other was not ; never again ! I laughed at ( 3 ) old stories ."
 
-# What is repeated, and how often it may be so in `hostile`: every one is a trap of its own.
+# What is repeated: every one is a trap of its own. Then letters of which texts are drawn.
 PIECES = (
     *("a", "a ", "ab", "(", "()", "!?", ".", "a.", "a-", "a/", "1,", "1.5", "@", ":@a.", "a:", "#"),
     *(":)", ":) ) ", "'s", "'", '"', "\\", "\\n", "$", "€1", "km", "_", "--", "…", "°c."),
-    *("no ", "no no ", "NO ", "No", "aaab ", "xxrep ", "xxrep 999999999 a ", "xxwrep 1000 word "),
+    *("no ", "no no ", "NO ", "No", "aaab ", "xxrep ", "xxrep 123456789 a ", "xxwrep 978 word "),
     *(
         "xxbos",
         "xxpad xxunk ",
@@ -53,6 +57,7 @@ PIECES = (
         "&lt;",
         "&",
         "&#",
+        f"&#{'9' * 5000};",
         "amp;",
     ),
     *(" ", "\n", " \n", "\t", "\r", "\u2028", "\u2029", "\x85", "\u00a0", "\u3000", "\x00", "\x1f"),
@@ -76,6 +81,9 @@ PIECES = (
 )
 
 
+ALPHABETS = ("()[]<>:;'\"!?", "ab1.:/@-'()", ":@a./?#", "a ", "\n \t")
+
+
 def rows(scale: float, seed: int) -> Iterator[Row]:
     """The rows of the table; `scale` multiplies the number of texts and their lengths."""
     with tempfile.TemporaryDirectory() as folder:
@@ -83,19 +91,21 @@ def rows(scale: float, seed: int) -> Iterator[Row]:
         processors = {kind: TextProcessor.load(models[kind][0]) for kind in models}
         yield round_trip(processors, round(800 * scale), seed)
         yield any_length(processors, round(2_000_000 * scale))
-        yield linear(processors, round(60_000 * min(scale, 1)), seed)
-        for kind, folders in models.items():
-            classifier = Classifier.load(*folders, precision="float32")
-            yield predictions(classifier, kind, round(25 * scale), seed)
-            yield one_long_text(classifier, kind, round(10_000_000 * scale))
-        yield files(models["word"], Path(folder), round(40 * scale), seed)
-        yield bad_files(models["word"], Path(folder), round(300 * scale), seed)
-        yield many_rows(models["word"], Path(folder), round(1_000_000 * scale))
+        yield linear(processors, round(40_000 * min(scale, 1)), seed)
+        classifiers = {k: Classifier.load(*models[k], precision="float32") for k in models}
+        for kind, classifier in classifiers.items():
+            yield predictions(classifier, kind, round(200 * scale), seed)
+            # Pieces are of some characters each: a long text has hundreds of times the tokens.
+            longest = 10_000_000 if kind == "word" else 100_000
+            yield one_long_text(classifier, kind, round(longest * scale))
+        yield files(classifiers["word"], Path(folder), round(100 * scale), seed)
+        yield bad_files(classifiers["word"], Path(folder), round(1000 * scale), seed)
+        yield many_rows(models["word"][0], Path(folder), round(1_000_000 * scale))
 
 
 def write_models(folder: Path) -> dict[str, list[Path]]:
     """Directories of a forward and a backward classifier for each kind of tokenizer."""
-    words = TextProcessor("word", min_freq=1).fit([WORDS])
+    words = TextProcessor("word", min_freq=1).fit([WORDS, " ".join(PIECES)])
     subwords = TextProcessor("subword", max_vocab=150).fit([WORDS, "".join(PIECES)] * 20)
     return {
         kind: [
@@ -122,14 +132,13 @@ def write_model(out: Path, processor: TextProcessor, backwards: bool) -> Path:
         processor=processor,
         settings=ClassifierSettings(steps=[Step(1, 0.01)]),
         size="tiny",
-        backwards=backwards,
         history=[{"step": 1, "epoch": 1, "train_loss": 1.0, "valid_loss": 1.0, "accuracy": 0.5}],
         metrics={},
         data_fingerprint="torture",
         labels=list(LABELS),
         extra_config={"max_len": 100, "hidden": 10},
     )
-    return save(finished, out, 0.1).path
+    return save(finished, out, 0.1, Options(backwards)).path
 
 
 # --- texts --------------------------------------------------------------------------------------
@@ -211,16 +220,22 @@ def any_length(processors: dict[str, TextProcessor], length: int) -> Row:
             return None
 
         row.tried += 1
-        guarded(row, f"{piece!r} for {len(text):,} characters", check)
+        guarded(row, f"{piece!r:.40} for {len(text):,} characters", check)
     return row
 
 
-def linear(processors: dict[str, TextProcessor], length: int, number: int) -> Row:
+def linear(
+    processors: dict[str, TextProcessor],
+    length: int,
+    number: int,
+    pieces: Sequence[str] = PIECES,
+    alphabets: Sequence[str] = ALPHABETS,
+) -> Row:
     """Four times the text takes four times as long, not sixteen: processor time, best of three."""
     row = Row("time of 4 times the text")
     rng = random.Random(number)
-    makers = [lambda n, piece=piece: piece * (n // len(piece)) for piece in PIECES]
-    for letters in ("()[]<>:;'\"!?", "ab1.:/@-'()", ":@a./?#", "a ", "\n \t"):
+    makers = [lambda n, piece=piece: piece * (n // len(piece)) for piece in pieces]
+    for letters in alphabets:
         makers.append(lambda n, letters=letters: "".join(rng.choices(letters, k=n)))
     for make in makers:
         for kind, processor in processors.items():
@@ -238,9 +253,12 @@ def seconds(processor: TextProcessor, text: str) -> float:
     """Processor time of the way to tokens and back where nothing is remembered; best of three."""
     taken = []
     for _ in range(3):
-        if isinstance(processor.tokenizer, WordTokenizer):
-            processor.tokenizer._tokens.clear()
-            processor.tokenizer._older.clear()
+        tokenizer = processor.tokenizer
+        if isinstance(tokenizer, WordTokenizer):
+            tokenizer._tokens.clear()
+            tokenizer._older.clear()
+            for spacy in (tokenizer._spacy, tokenizer._affixes):
+                spacy._flush_cache()
         began = time.process_time()
         processor.decode(processor.encode([text])[0])
         taken.append(time.process_time() - began)
@@ -289,8 +307,7 @@ def one_long_text(classifier: Classifier, kind: str, length: int) -> Row:
     row = Row(f"a text of {length:,} characters, {kind}")
     short = ["a good film", "", "never again"]
     alone = classifier.probabilities(short)
-    pieces = {"word": ["x", "漢字", "\u0301"], "subword": ["x"]}[kind]
-    for piece in pieces:
+    for piece in ("x", "xy", "漢字", "e\u0301"):
 
         def check(piece: str = piece) -> str | None:
             found = classifier.probabilities([*short, piece * (length // len(piece))])
@@ -307,7 +324,7 @@ def one_long_text(classifier: Classifier, kind: str, length: int) -> Row:
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
 a_cell = any_text.map(lambda text: text.encode("utf-8", "replace").decode())
 # Of csv no cell is anything but a text, and of one column no row may be blank: two columns.
-a_table = st.lists(st.tuples(a_cell, a_cell), max_size=12)
+a_table = st.lists(st.tuples(a_cell, a_cell), min_size=1, max_size=12)
 names_of = st.sampled_from(["n", "label", "probability", "note", "neg", "predicted_label", "é 😀"])
 
 
@@ -322,11 +339,11 @@ def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]
         for row in rows:
             text.write(json.dumps(dict(zip(columns, row, strict=True))) + "\n")
     else:
-        ends, separator = ("\r\n", ",") if len(rows) % 2 else ("\n", "\t")
+        ends = ("\r\n", "\n", "\r")[len(rows) % 3]
         separator = {".csv": ",", ".tsv": "\t"}[path.suffix]
         writer = csv.writer(text, lineterminator=ends, delimiter=separator, quoting=csv.QUOTE_ALL)
         writer.writerows([columns, *rows])
-    mark = "\ufeff" if len(rows) % 3 == 0 else ""
+    mark = "\ufeff" if len(rows) % 2 else ""
     path.write_bytes((mark + text.getvalue()).encode())
 
 
@@ -337,13 +354,14 @@ def read_table(path: Path) -> tuple[list[str], list[tuple]]:
     return table.columns, [row for block in blocks for row in zip(*block, strict=True)]
 
 
-def predict_file(folders: Sequence[Path], source: Path, target: Path) -> None:
-    """`predict --input`, its words not shown."""
-    with redirect_stdout(io.StringIO()):
-        main(clf=list(folders), input=source, output=target, overwrite=True, precision="float32")
+def predict_file(classifier: Classifier, source: Path, target: Path) -> None:
+    """`predict --input`, its words not shown and its classifier not loaded for every file."""
+    loaded = patch.object(predict, "load_named", lambda *_: classifier)
+    with redirect_stdout(io.StringIO()), loaded:
+        predict.main(input=source, output=target, overwrite=True)
 
 
-def files(folders: Sequence[Path], folder: Path, examples: int, number: int) -> Row:
+def files(classifier: Classifier, folder: Path, examples: int, number: int) -> Row:
     """Tables of hostile cells through `predict --input`: every row and column is kept."""
     row = Row("tables through predict --input")
     kinds = [*pairwise(ENDINGS), (ENDINGS[-1], ENDINGS[0])]
@@ -353,10 +371,8 @@ def files(folders: Sequence[Path], folder: Path, examples: int, number: int) -> 
         for given_as, written_as in kinds:
             source, target = folder / f"in{given_as}", folder / f"out{written_as}"
             write_table(source, [name, "text"], rows)
-            predict_file(folders, source, target)
+            predict_file(classifier, source, target)
             columns, found = read_table(target)
-            if not rows and ".jsonl" in (written_as, given_as):
-                continue  # without a row it names no columns
             if columns[:2] != [name, "text"] or len(set(columns)) != 7:
                 return f"{given_as} to {written_as}: columns {columns}"
             if [line[:2] for line in found] != rows:
@@ -365,7 +381,7 @@ def files(folders: Sequence[Path], folder: Path, examples: int, number: int) -> 
                 return f"{given_as} to {written_as}: notes differ"
         return None
 
-    hold(row, examples, number, st.tuples(a_table.filter(bool), names_of), check)
+    hold(row, examples, number, st.tuples(a_table, names_of), check)
     return row
 
 
@@ -395,13 +411,13 @@ BAD = {
 }
 
 
-def bad_files(folders: Sequence[Path], folder: Path, damaged: int, number: int) -> Row:
+def bad_files(classifier: Classifier, folder: Path, damaged: int, number: int) -> Row:
     """Files that are wrong, then good ones that were damaged: refused in one line, or read."""
     row = Row("bad files refused in one line")
     for name, content in BAD.items():
         (folder / name).write_bytes(content)
         row.tried += 1
-        refused(row, folders, folder / name, must=True)
+        refused(row, classifier, folder / name, must=True)
     rng = random.Random(number)
     rows = [(str(i), f"text {i}") for i in range(50)]
     for i in range(damaged):
@@ -409,7 +425,7 @@ def bad_files(folders: Sequence[Path], folder: Path, damaged: int, number: int) 
         write_table(path, ["id", "text"], rows)
         path.write_bytes(damage(path.read_bytes(), rng))
         row.tried += 1
-        refused(row, folders, path, must=False, what=f"{path.name} {i} of seed {number}")
+        refused(row, classifier, path, must=False, what=f"{path.name} {i} of seed {number}")
     return row
 
 
@@ -427,11 +443,11 @@ def damage(content: bytes, rng: random.Random) -> bytes:
     )
 
 
-def refused(row: Row, folders: Sequence[Path], path: Path, must: bool, what: str = "") -> None:
+def refused(row: Row, classifier: Classifier, path: Path, must: bool, what: str = "") -> None:
     """Count a crash, an error of several lines or of a page, and with `must` none at all."""
     target = path.with_name("refused.csv")
     try:
-        predict_file(folders, path, target)
+        predict_file(classifier, path, target)
     except UserError as error:
         if len(str(error).splitlines()) != 1 or len(str(error)) > 700 or target.exists():
             row.fail("crashed", f"{what or path.name}: {str(error)[:200]!r}")
@@ -444,8 +460,8 @@ def refused(row: Row, folders: Sequence[Path], path: Path, must: bool, what: str
         row.fail("let_in", f"{path.name} was read")
 
 
-def many_rows(folders: Sequence[Path], folder: Path, count: int) -> Row:
-    """A csv of `count` rows through one classifier: as many come out, in order."""
+def many_rows(model: Path, folder: Path, count: int) -> Row:
+    """A csv of `count` rows through one classifier: as many come out, in order, in flat memory."""
     row = Row("csv of many rows", tried=count)
     source, target = folder / "many.csv", folder / "scored.csv"
     with source.open("w", newline="") as file:
@@ -454,20 +470,29 @@ def many_rows(folders: Sequence[Path], folder: Path, count: int) -> Row:
         writer.writerows((i, "" if i % 1000 == 0 else f"film\n{i % 97}") for i in range(count))
 
     def check() -> str | None:
-        predict_file(folders[:1], source, target)
-        known: dict[str, str] = {}
-        with target.open(newline="") as file:
-            lines = csv.DictReader(file)
-            for i in range(count):
-                line = next(lines, None)
-                if line is None or line["id"] != str(i):
-                    return f"row {i}: {line}"
-                if (
-                    abs(float(known.setdefault(line["text"], line["pos"])) - float(line["pos"]))
-                    > TOLERANCE
-                ):
-                    return f"row {i}: an equal text had another prediction"
-            return "more rows than went in" if next(lines, None) else None
+        command = ["-m", "ulmfit.predict", "--clf", str(model), "--precision", "float32"]
+        ended = run([*command, "--input", str(source), "--output", str(target)], 600)
+        if ended.status:
+            return f"status {ended.status}: {ended.errors[-300:]}"
+        used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
+        if used > MOST_MEMORY:
+            return f"{used:,} MB were used"
+        return differing_row(target, count)
 
     guarded(row, f"{count:,} rows", check)
     return row
+
+
+def differing_row(scored: Path, count: int) -> str | None:
+    """The first row that is out of order, or unlike another of the same text, or None."""
+    known: dict[str, str] = {}
+    with scored.open(newline="") as file:
+        lines = csv.DictReader(file)
+        for i in range(count):
+            line = next(lines, None)
+            if line is None or line["id"] != str(i):
+                return f"row {i}: {line}"
+            usual = float(known.setdefault(line["text"], line["pos"]))
+            if abs(usual - float(line["pos"])) > TOLERANCE:
+                return f"row {i}: an equal text had another prediction"
+        return "more rows than went in" if next(lines, None) else None

@@ -133,7 +133,7 @@ def _sync(directory: Path) -> None:
     """Have the files on the disk before the directory gets its name: a power cut may come."""
     for file in directory.iterdir():
         if file.is_file():
-            with file.open("rb+") as opened:
+            with file.open("rb+" if os.name == "nt" else "rb") as opened:  # it may be read-only
                 os.fsync(opened.fileno())
 
 

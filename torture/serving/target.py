@@ -111,8 +111,8 @@ class Target:
             row.fail("crashed", f"the server logged {logged[-600:].decode(errors='replace')!r}")
 
     def left_behind(self, row: Row, seconds: float = 20.0) -> None:
-        """Fail if temporary files are there `seconds` later."""
-        if not eventually(lambda: not list(self.files.iterdir()), seconds):
+        """Fail if files of uploads are there `seconds` later; torch keeps a folder of its own."""
+        if not eventually(lambda: not list(self.files.glob("ulmfit-*")), seconds):
             row.fail("let_in", f"left behind: {[path.name for path in self.files.iterdir()]}")
 
     def memory(self, kind: str = "VmRSS") -> float:
