@@ -91,7 +91,6 @@ METHODS = {
         "features:features_lr",
         "frozen transformer, [CLS] or mean pooling, logistic regression",
         uses=_TRANSFORMER,
-        needs=("features",),
         packages=("transformers",),
     ),
     "features-gru": Method(
@@ -131,9 +130,6 @@ METHODS = {
 PREPARATIONS = {
     "word-vectors": Method(
         "vectors:word_vectors", "word vectors", uses=("vectors",), packages=("gensim",)
-    ),
-    "features": Method(
-        "features:features", "features", uses=_TRANSFORMER, packages=("transformers",)
     ),
     "lm-fwd": Method("stages:lm_forward", "language model, forward", uses=_LM),
     "lm-bwd": Method("stages:lm_backward", "language model, backward", uses=_LM),
