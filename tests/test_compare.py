@@ -407,10 +407,10 @@ def test_jobs_come_after_what_they_need_and_once():
 
 
 def test_methods_that_are_chosen():
-    assert chosen_methods("") == chosen_methods([]) == list(METHODS)
+    assert chosen_methods("all") == chosen_methods(["majority", "all"]) == list(METHODS)
     assert chosen_methods("nb-lr,majority") == chosen_methods(["nb-lr", "majority"])
     assert chosen_methods(["nb-lr", "majority"]) == ["majority", "nb-lr"]
-    with refuses(f"found the method 'bert', expected one of {', '.join(METHODS)}"):
+    with refuses(f"found the method 'bert', expected all or some of {', '.join(METHODS)}"):
         chosen_methods("bert")
 
 
@@ -431,7 +431,7 @@ def test_numbers_of_labels():
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        ({"out": ""}, "no folder given; --out DIR names one for table, plots and results"),
+        ({"out": None}, "no folder given; --out DIR names one for table, plots and results"),
         ({"seeds": 0}, "--seeds is 0, expected 1 or more"),
         ({"test_texts": -1}, "--test-texts is -1, expected 0 or more"),
         (
