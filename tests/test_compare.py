@@ -1,5 +1,6 @@
 """The comparison: every method on tiny data, going on, failures, what is written and refused."""
 
+import inspect
 import json
 import os
 import re
@@ -499,13 +500,14 @@ def test_the_command_line(tmp_path):
 
 
 def test_every_setting_is_a_flag_or_of_a_stage():
-    import inspect
-
-    flags = set(inspect.signature(main).parameters)
-    missing = set(Settings.__dataclass_fields__) - flags
+    missing = set(Settings.__dataclass_fields__) - set(inspect.signature(main).parameters)
     assert missing == {"stage1", "stage2", "stage3"}
     for name in METHODS:
         assert set(Job(name, 1, 1).uses()) <= set(Settings.__dataclass_fields__)
-    told = Path("docs/compare.md").read_text(encoding="utf-8")
-    for name in METHODS:
-        assert re.search(rf"`{name}`", told), name
+
+
+def test_the_document_tells_of_every_method_and_of_flags_that_are_there():
+    told = (Path(__file__).parent.parent / "docs" / "compare.md").read_text(encoding="utf-8")
+    assert [name for name in METHODS if f"`{name}`" not in told] == []
+    flags = {flag.replace("-", "_") for flag in re.findall(r"--([a-z][a-z0-9-]+)", told)}
+    assert flags <= set(inspect.signature(main).parameters)
