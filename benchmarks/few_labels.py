@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.trials import Figures, Trials, classifier
 from ulmfit import evaluate
 from ulmfit.baseline import NAME as TFIDF
-from ulmfit.data import load_data
+from ulmfit.data import load_with_test_labels
 from ulmfit.draws import keep_labels
 
 HERE = Path(__file__).parent
@@ -59,7 +59,7 @@ def _on_test(path: Path) -> Figures:
 
 
 def _tfidf(count: int, seed: int) -> Figures:
-    frame = load_data("imdb", seed=seed)
+    frame = load_with_test_labels("imdb", seed=seed)
     labels = sorted(set(frame.loc[frame["split"] == "train", "label"]))
     kept = keep_labels(frame, count, seed)
     figures = evaluate.measure_baseline(kept, labels)

@@ -14,7 +14,7 @@ from ulmfit import bundled, evaluate
 from ulmfit.artifacts import read_artifact, read_metrics
 from ulmfit.atomic import atomic_write
 from ulmfit.baseline import NAME as TFIDF
-from ulmfit.data import load_data
+from ulmfit.data import load_with_test_labels
 from ulmfit.precision import hardware
 
 RESULTS = Path(__file__).with_name("imdb.json")
@@ -42,7 +42,7 @@ def measure() -> dict[str, Any]:
     """Evaluate, and train the baseline on the same labels."""
     named = evaluate.main(clf=CLASSIFIER, data="imdb")
     figures = dict(zip(NAMES, named.values(), strict=True))
-    frame = load_data("imdb")
+    frame = load_with_test_labels("imdb")
     labels = sorted(set(frame.loc[frame["split"] == "train", "label"]))
     figures[TFIDF] = evaluate.measure_baseline(frame, labels)
     return {

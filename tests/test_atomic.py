@@ -1,6 +1,8 @@
 """Complete or absent: files and directories of `ulmfit.atomic`."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -44,6 +46,32 @@ def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(UserError, match=r"^cannot write .*a\.txt: No space left on device$"):
         atomic_write(file, "new")
+    assert file.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from ulmfit.atomic import atomic_file, os_errors_as
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # as good as a full disk
+path, piece = Path(sys.argv[1]), int(sys.argv[2])
+with atomic_file(path) as file, os_errors_as(f"cannot write {path}"):
+    for _ in range(0, 50_000, piece):
+        file.write(bytes(piece))
+"""
+
+
+@pytest.mark.parametrize("piece", [50_000, 1000])
+def test_full_disk_leaves_the_old_file(tmp_path, piece):
+    """What the buffer still holds is not tried again when the file is closed, with an OSError."""
+    file = tmp_path / "a.txt"
+    file.write_text("old")
+    command = [sys.executable, "-c", FULL_DISK, str(file), str(piece)]
+    errors = subprocess.run(command, capture_output=True, text=True).stderr
+    assert errors.splitlines()[-1] == (
+        f"ulmfit.errors.UserError: cannot write {file}: File too large"
+    )
     assert file.read_text() == "old"
     assert names(tmp_path) == ["a.txt"]
 

@@ -11,6 +11,7 @@ from ulmfit.awd_lstm import (
     Dropouts,
     RNNDropout,
     WeightDropLSTM,
+    flat_lstm,
 )
 
 WORDS, FEATURES = 400, 20
@@ -122,3 +123,54 @@ def test_state_goes_on_and_rows_may_end():
     torch.testing.assert_close(model(batch[:, :5]), whole[:, :5])
     torch.testing.assert_close(model(batch[:2, 5:]), whole[:2, 5:])
     assert not any(tensor.requires_grad for state in model.hidden for tensor in state)
+
+
+def test_a_flat_buffer_of_weights_changes_neither_results_nor_gradients():
+    layer = WeightDropLSTM(8, 12, 0.5)
+    inputs = torch.randn(3, 7, 8, requires_grad=True)
+    state = (torch.randn(1, 3, 12), torch.randn(1, 3, 12))
+    layer.drop_weights()
+    found = []
+    for compute in (layer, flat_with(layer)):
+        outputs, (hidden, cell) = compute(inputs, state)
+        loss = outputs.square().sum() + hidden.sum() + cell.sum()
+        gradients = torch.autograd.grad(loss, [inputs, *layer.parameters()], retain_graph=True)
+        found.append([outputs, hidden, cell, *gradients])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def flat_with(layer):
+    def compute(inputs, state):
+        weights = [
+            layer._dropped if name == "weight_hh_l0" else weight
+            for name, weight in layer.named_parameters()
+        ]
+        return flat_lstm(inputs, state, weights, torch.float32)
+
+    return compute
+
+
+def test_the_flat_buffer_is_one_and_leaves_autocast_out(monkeypatch):
+    seen = {}
+
+    def lstm(inputs, state, weights, *rest):
+        seen.update(weights=weights, dtypes={t.dtype for t in (inputs, *state, *weights)})
+        seen["autocast"] = torch.is_autocast_enabled("cpu")
+        return inputs, *state
+
+    monkeypatch.setattr(torch, "lstm", lstm)
+    layer = WeightDropLSTM(8, 12, 0.5)
+    state = (torch.zeros(1, 3, 12), torch.zeros(1, 3, 12))
+    with torch.autocast("cpu", torch.bfloat16):
+        flat_lstm(torch.zeros(3, 7, 8), state, list(layer.parameters()), torch.bfloat16)
+    assert seen["dtypes"] == {torch.bfloat16}
+    assert not seen["autocast"]
+    # Where cuDNN expects them: one behind the other, from the start of one storage.
+    start = 0
+    for view, weight in zip(seen["weights"], layer.parameters(), strict=True):
+        assert view.shape == weight.shape
+        assert view.storage_offset() == start
+        start += view.numel()
+    assert len({view.untyped_storage().data_ptr() for view in seen["weights"]}) == 1
+    assert seen["weights"][0].untyped_storage().nbytes() == 2 * start

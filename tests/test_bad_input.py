@@ -410,8 +410,7 @@ def test_damaged_text_processor(fails, here, command):
     fails(
         main,
         arguments.format(model),
-        f"{model}: the text processor's files are damaged: Expecting value: line 1 column 15 "
-        "(char 14)",
+        f"{model}: processor.json is not valid JSON: Expecting value: line 1 column 15 (char 14)",
     )
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import ablations, few_labels
+from benchmarks import ablations, few_labels, step
 from benchmarks.trials import Trials
 
 FOUND = {
@@ -60,3 +60,10 @@ def test_trials_are_made_once_and_kept(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         again.get("b", stopped)
     assert list(json.loads(file.read_text())) == ["a"]
+
+
+def test_a_step_is_measured():
+    found = step.measure("tiny", 100, 4, 8, 3, "float32")
+    assert found["tokens_per_second"] > 0
+    assert 0 < found["products"] < 1
+    assert found["products"] + sum(found["others"].values()) <= 1 + 1e-9

@@ -172,14 +172,12 @@ def test_a_temperature_that_was_there_makes_no_difference(data, tmp_path, there)
 def test_half_precision_and_a_plot_are_kept(data, tmp_path):
     folder = tmp_path / "fwd"
     artifact = read_artifact(folder)
-    processor_files = artifact.processor_files()
-    processor_files.pop("history.png")
     write_artifact(
         tmp_path / "half",
         manifest=artifact.manifest,
         encoder=artifact.encoder(),
         head=artifact.head(),
-        processor_files=processor_files,
+        processor_files=artifact.processor_files(),
         history=[{"step": 1, "epoch": 1, "train_loss": 0.5, "valid_loss": None, "lr": 1e-5}],
         card="# A card\r\n",
         plot=history_png([{"step": 1, "train_loss": 1, "valid_loss": 1, "accuracy": 1}]),

@@ -1,6 +1,7 @@
 """Commands: exit codes, one line an error, --debug, and help that explains every flag."""
 
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -43,6 +44,10 @@ def command(
         raise KeyboardInterrupt
     if name == "saved":
         raise KeyboardInterrupt("saved m.checkpoint; the same command goes on from there")
+    if name == "full":
+        raise OSError(28, "No space left on device", "m.png")
+    if name == "odd":
+        raise OSError("not\nnow")
     print(name.upper() if loud else name)
 
 
@@ -53,6 +58,34 @@ def test_success(capsys, monkeypatch):
 def test_bad_input_is_one_line(capsys, monkeypatch):
     expected = (1, "", "error: the name is bad; choose another\n")
     assert run(capsys, monkeypatch, command, "--name", "bad") == expected
+
+
+def test_what_the_system_refuses_is_one_line(capsys, monkeypatch):
+    full = (1, "", "error: m.png: No space left on device\n")
+    assert run(capsys, monkeypatch, command, "--name", "full") == full
+    assert run(capsys, monkeypatch, command, "--name", "odd") == (1, "", "error: not now\n")
+
+
+PRINTS = """
+from ulmfit.cli import run_command
+def command(
+    length: int = 5,  # letters
+):
+    "A command."
+    print("x" * length)
+run_command(command)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize("length", ["5", "100000"])
+def test_output_on_a_full_disk(length, tmp_path):
+    script = tmp_path / "prints.py"  # a file: the flags are read from the source
+    script.write_text(PRINTS)
+    told = [sys.executable, str(script), "--length", length]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(told, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
 
 
 def test_debug_shows_the_traceback(capsys, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -64,6 +65,25 @@ def test_workers_change_nothing(monkeypatch, kind):
     assert one.ids.tolist() == two.ids.tolist()
     assert one.offsets.tolist() == two.offsets.tolist()
     assert tokens_of(two) == processor.tokenize(ALL_TEXTS)
+
+
+def test_workers_of_different_speed_change_nothing(monkeypatch, processor):
+    """Whoever is done first: chunks come in the order of the texts."""
+    monkeypatch.setattr(workers, "CHUNK", 7)
+    tokenize = workers._tokenize_chunk
+    first = ALL_TEXTS[0]
+
+    def late(texts, tokenizer):
+        texts = list(texts)
+        time.sleep(0.3 if first in texts else random.random() / 50)
+        return tokenize(texts, tokenizer)
+
+    expected = tokenize_texts(ALL_TEXTS, processor, workers=1)
+    monkeypatch.setattr(workers, "_tokenize_chunk", late)
+    made = tokenize_texts(ALL_TEXTS, processor, workers=3)
+    assert made.tokens == expected.tokens
+    assert made.ids.tolist() == expected.ids.tolist()
+    assert made.offsets.tolist() == expected.offsets.tolist()
 
 
 @pytest.mark.parametrize("cached", [False, True])

@@ -5,7 +5,8 @@ import re
 import pandas as pd
 import pytest
 
-from ulmfit.data import load_data, same_source, source_name, without_test_labels
+from ulmfit.data import load_with_test_labels as load_data
+from ulmfit.data import same_source, source_name, without_test_labels
 from ulmfit.draws import divide, keep_labels
 from ulmfit.errors import UserError
 
@@ -198,6 +199,20 @@ def test_categories_and_nullable_integers_of_parquet(tmp_path):
     frame["label"] = pd.Categorical(["x", None, "y"])
     frame.to_parquet(tmp_path / "a.parquet")
     assert labels_of(load_data(tmp_path / "a.parquet", labels_required=False)) == ["x", None, "y"]
+
+
+def test_labels_are_lines_that_can_be_shown(tmp_path):
+    path = tmp_path / "a.parquet"
+    frame = pd.DataFrame({"text": list("ab"), "label": ["very\r\n good\t", "bad\xa0one"]})
+    frame.assign(split="test").to_parquet(path)
+    found = load_data(path, labels_required=False)
+    assert found["label"].tolist() == ["very good", "bad\xa0one"]
+    frame.assign(label=["good", "\x1b[2Jbad"], split="test").to_parquet(path)
+    with refuses(
+        f"{path}, row 2: found the label '\\x1b[2Jbad', which has characters that cannot be shown; "
+        "correct it, or name another column with --label-col"
+    ):
+        load_data(path, labels_required=False)
 
 
 def test_unsup_rows_lose_their_label_and_a_label_may_say_unsup(tmp_path):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ulmfit import datasets
-from ulmfit.data import load_data
+from ulmfit.data import load_with_test_labels as load_data
 from ulmfit.datasets import NAMES, SAMPLE_ROWS, _sample
 from ulmfit.duplicates import near_duplicate_groups
 from ulmfit.errors import UserError

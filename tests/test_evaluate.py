@@ -80,6 +80,29 @@ def test_texts_that_the_training_had_are_also_left_out(folders, tmp_path, capsys
     assert "without 3 that also stand in the labelled texts of the training" in printed
 
 
+def test_texts_that_the_training_had_nearly_are_left_out_as_well(folders, tmp_path, capsys):
+    frame = data_frame()
+    long = " ".join(f"word{i}" for i in range(40))
+    train = frame.index[frame["split"] == "train"][0]
+    rows = frame.index[frame["split"] == "test"][:3]
+    frame.loc[[train, *rows], "text"] = [long, f"{long} more", long.upper(), f"But {long}!"]
+    frame.to_csv(tmp_path / "near.csv", index=False)
+    target = tmp_path / "figures.json"
+    (figures,) = main(clf=folders[0], data=str(tmp_path / "near.csv"), output=str(target)).values()
+    assert figures["overlap"] == {"exact": 1, "near": 2}
+    assert figures["without_repeated"]["documents"] == 19
+    assert figures["without_near_duplicates"]["documents"] == 17
+    rest = frame[frame["split"] == "test"].drop(rows)
+    scores = Classifier.load(folders[0]).predict(rest["text"].tolist())
+    accuracy = accuracy_score(rest["label"], scores["label"])
+    assert figures["without_near_duplicates"]["accuracy"] == accuracy
+    (written,) = json.loads(target.read_text())["figures"].values()
+    assert written == figures
+    printed = capsys.readouterr().out
+    assert "without 1 that also stand in the labelled texts of the training" in printed
+    assert "without 2 more that stand there in nearly the same words" in printed
+
+
 def test_figures_as_a_file(folders, data, tmp_path):
     target = tmp_path / "figures.json"
     named = main(clf=folders, data=str(data), output=str(target))

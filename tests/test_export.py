@@ -97,7 +97,7 @@ def subword(folder):
     settings = ClassifierSettings(steps=[Step(1, 0.01)])
     sizes = {"max_len": 1440, "hidden": 10, "prior": PRIOR}
     more = {"labels": ["neg", "pos"], "extra_config": sizes}
-    made = finished("classifier", model, processor, settings, False, **more)
+    made = finished("classifier", model, processor, settings, **more)
     path = save(made, folder / "subword", 0.1).path
     out = folder / "subword.onnx"
     return path, out, python("-m", "ulmfit.export", "--clf", str(path), "--out", str(out))

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from fastai.callback.core import Callback
-from tiny_learners import At, classifier, ctrl_c, lm, quiet, run_of
+from tiny_learners import At, classifier, ctrl_c, lm, quiet, rows_of, run_of, same, weights
 
 from ulmfit import history as module
+from ulmfit.errors import UserError
 from ulmfit.history import TIMING, History, without_timing
 from ulmfit.inference import predict_probabilities
+from ulmfit.learner import without_waiting
 from ulmfit.lm import measure_lm
 from ulmfit.settings import Step
 
@@ -136,3 +138,35 @@ def test_bar_on_a_terminal(tmp_path, monkeypatch, capsys):
 
 def test_a_history_of_its_own_for_each_run():
     assert History(quiet).rows is not History(quiet).rows
+
+
+def test_losses_that_are_fetched_some_at_a_time_make_the_same_rows(tmp_path, monkeypatch):
+    rows = []
+    for at_a_time in (1, 7):
+        monkeypatch.setattr(module, "_FETCHED_AT_A_TIME", {"cpu": at_a_time})
+        rows.append(run_of(lm(), tmp_path / f"{at_a_time}.checkpoint", ONE).fit())
+    one, other = map(without_timing, rows)
+    assert one == other
+
+
+def test_a_loss_that_is_no_number_is_told_by_its_batch_however_late_it_is_fetched(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(module, "_FETCHED_AT_A_TIME", {"cpu": 4})
+    learn = lm()
+    learn.add_cb(At(lambda: learn.model[1].bias.data.fill_(math.nan), batch=5))
+    with pytest.raises(UserError, match="the loss became nan at step 1, epoch 1, batch 6 "):
+        run_of(learn, tmp_path / "m.checkpoint", ONE).fit()
+    assert not (tmp_path / "m.checkpoint").exists()
+
+
+def test_without_fastais_recorder_the_training_is_the_same(tmp_path):
+    found = []
+    for device in ("cpu", "cuda"):
+        learn = without_waiting(lm(), torch.device(device))
+        assert hasattr(learn, "recorder") == (device == "cpu")
+        run = run_of(learn, tmp_path / f"{device}.checkpoint", ONE)
+        run.fit()
+        found.append((weights(learn), rows_of(run)))
+    assert same(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]

@@ -203,3 +203,15 @@ def test_validation_is_exact_whatever_is_sampled():
     with torch.no_grad():
         loss = LMLoss(8)(Projection(hidden, weight, bias), targets)
     torch.testing.assert_close(loss, expected.detach())
+
+
+def test_larger_chunks_change_nothing(monkeypatch):
+    hidden, weight, bias, targets = inputs(6, 40)
+    found = []
+    for chunk in (7, 240):
+        monkeypatch.setattr(lm_loss, "_CHUNK", chunk)
+        loss = LMLoss()(Projection(hidden, weight, bias), targets)
+        found.append([loss, *torch.autograd.grad(loss, [hidden, weight, bias])])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    assert lm_loss._chunk(torch.device("cuda")) > 20 * 384

@@ -36,7 +36,7 @@ from ulmfit import (
 from ulmfit.artifacts import check_pair, read_artifact, read_metrics
 from ulmfit.calibration import apply_temperature, fit_temperature
 from ulmfit.cli import run_command
-from ulmfit.data import load_data
+from ulmfit.data import load_with_test_labels as load_data
 from ulmfit.data import main as look
 from ulmfit.draws import keep_labels
 from ulmfit.explain import explain

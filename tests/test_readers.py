@@ -326,3 +326,89 @@ def test_folder_with_a_text_that_is_not_utf8(tmp_path):
         f"{path}, line 3: found the byte 0xff, which is not UTF-8; save the file as UTF-8"
     ):
         read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16(tmp_path, name, encoding):
+    path = write(tmp_path / name, '\ufeff{"text": "a"}\n'.encode(encoding))
+    with refuses(f"{path}: found UTF-16, expected UTF-8; save the file as UTF-8"):
+        read_file(path)
+
+
+def test_utf16_without_a_mark(tmp_path):
+    path = write(tmp_path / "a.csv", "text,label\na,b\n".encode("utf-16-le"))
+    with refuses(
+        f"{path}, line 1: found NUL characters in the names of the columns, as a file in UTF-16 "
+        "has, expected UTF-8; save the file as UTF-8"
+    ):
+        read_file(path)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_of_a_byte_whatever_ends_the_lines(tmp_path, end):
+    path = write(
+        tmp_path / "a.csv", end.join(["text", "a", "b", "caf\xe9", "d", ""]).encode("latin-1")
+    )
+    with refuses(
+        f"{path}, line 4: found the byte 0xe9, which is not UTF-8; save the file as UTF-8"
+    ):
+        read_file(path)
+
+
+def test_names_of_columns_are_told_in_one_line(tmp_path):
+    names = ["a", '"b\nc"', "d" * 50, *map(str, range(20))]
+    path = write(tmp_path / "a.csv", ",".join(names) + "\nx\n")
+    with refuses(
+        f"{path}, line 3: found 1 fields, expected 23 (a, b\\nc, {'d' * 40}..., 0, 1, 2, 3, 4, 5, "
+        "6, ... (23 in all)); put a field that holds the separator or a line end in double quotes"
+    ):
+        read_file(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (
+            "[" * 100_000 + "]" * 100_000,
+            "JSON nested more than 100 levels deep, expected an object of texts and numbers; "
+            "flatten it",
+        ),
+        (
+            '{"a": ' * 100 + "1" + "}" * 100,
+            "JSON nested more than 100 levels deep, expected an object of texts and numbers; "
+            "flatten it",
+        ),
+        (
+            "9" * 5000,
+            "a number of thousands of digits, expected a number or a text; put it in double quotes",
+        ),
+    ],
+)
+def test_json_beyond_measure(tmp_path, value, found):
+    path = write(tmp_path / "a.jsonl", f'{{"text": "a"}}\n{{"text": "b", "x": {value}}}\n')
+    with refuses(f"{path}, line 2: found {found}"):
+        read_file(path)
+
+
+def test_json_of_99_levels_within_an_object(tmp_path):
+    path = write(tmp_path / "a.jsonl", f'{{"text": "a", "x": {"[" * 99 + "]" * 99}}}\n')
+    assert read_file(path)["text"].tolist() == ["a"]
+
+
+def test_jsonl_of_a_new_key_in_every_row(tmp_path):
+    rows = "".join(f'{{"text": "a", "k{i}": 1}}\n' for i in range(10_001))
+    path = write(tmp_path / "a.jsonl", rows)
+    with refuses(
+        f"{path}, line 10000: found more than 10,000 different keys, expected the same few in "
+        "every object; put what differs into one of them"
+    ):
+        read_file(path)
+
+
+def test_halves_of_emoji_within_keys_and_lists_are_mended(tmp_path):
+    path = write(tmp_path / "a.jsonl", '{"text": "a", "\\ud83d": ["\\ud83d", {"b\\ud83d": 1}]}\n')
+    assert read_file(path).to_dict("list") == {
+        "text": ["a"],
+        "\ufffd": [["\ufffd", {"b\ufffd": 1}]],
+    }

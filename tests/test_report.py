@@ -25,14 +25,15 @@ from tiny_models import WORDS, refuses, write_classifier, write_lm
 
 from ulmfit.artifacts import read_artifact, write_artifact
 from ulmfit.calibration import apply_temperature, fit_temperature
-from ulmfit.data import load_data
+from ulmfit.data import load_with_test_labels as load_data
+from ulmfit.lineage import lineage
 from ulmfit.metrics import class_figures, expected_calibration_error
 from ulmfit.predict import Classifier
 from ulmfit.report import collect, main
 from ulmfit.reporting import data as report_data
 from ulmfit.reporting import features as report_features
 from ulmfit.reporting import figures as report_figures
-from ulmfit.reporting.models import curves, lineage, model_facts, without_folders
+from ulmfit.reporting.models import curves, model_facts, without_folders
 from ulmfit.reporting.numbers import calibration_parts
 from ulmfit.reporting.page import page
 from ulmfit.reporting.texts import LONGEST, hardest_texts
@@ -351,7 +352,7 @@ def test_texts_and_labels_are_escaped(written, place):
 
 
 def test_figures_of_the_page(written, place):
-    frame = pd.read_json(place / "data.jsonl", lines=True)
+    frame = pd.parse_json(place / "data.jsonl", lines=True)
     test = frame[frame["split"] == "test"]
     truth = (test["label"] == LABELS[1]).to_numpy(int)
     shown = " ".join(" ".join(parsed(written).texts).split())
@@ -424,7 +425,7 @@ def test_a_page_without_texts(report, written):
 
 
 def test_temperatures_are_those_of_split_valid(place, report):
-    frame = pd.read_json(place / "data.jsonl", lines=True)
+    frame = pd.parse_json(place / "data.jsonl", lines=True)
     valid = frame[frame["split"] == "valid"]
     truth = (valid["label"] == LABELS[1]).to_numpy(int)
     models = Classifier.load(*folders(place), precision="float32")
@@ -457,7 +458,7 @@ def test_no_temperature_from_the_split_that_is_reported(place):
 
 def test_no_temperature_from_texts_of_the_training(place, tmp_path, monkeypatch):
     """Split valid drawn anew from data that has more rows now is not the one of the training."""
-    frame = pd.read_json(place / "data.jsonl", lines=True).replace("valid", "train")
+    frame = pd.parse_json(place / "data.jsonl", lines=True).replace("valid", "train")
     path = tmp_path / "data.csv"
     frame.to_csv(path, index=False)
     folder = write_classifier(tmp_path / "clf", labels=LABELS, recipe={"data": str(path)})
@@ -471,7 +472,7 @@ def test_no_temperature_from_texts_of_the_training(place, tmp_path, monkeypatch)
 
 def test_one_model_has_no_ensemble_and_test_rows_alone_no_temperature(place):
     path = place / "test.jsonl"
-    frame = pd.read_json(place / "data.jsonl", lines=True).query("split == 'test'")
+    frame = pd.parse_json(place / "data.jsonl", lines=True).query("split == 'test'")
     frame.to_json(path, orient="records", lines=True)
     out = main(clf=folders(place)[0], data=str(path), out=str(place / "test.html"))
     html = out.read_text(encoding="utf-8")

@@ -109,6 +109,35 @@ def test_longest_repetition():
     assert restore(["xxwrep", "1000", "a"]) == ["a"] * 1000
 
 
+@pytest.mark.parametrize("mark", ["xxrep", "xxwrep"])
+def test_repetitions_have_a_sum(monkeypatch, mark):
+    made = "".join(restore([mark, "1000", "word" * 10] * 100_000))
+    assert 1_000_000 <= len(made) < 1_000_000 + 100_000 * 40 + 1
+    monkeypatch.setattr(rules, "_LONGEST_REPETITIONS", 10)
+    assert restore(["xxrep", "3", "a", "xxrep", "9", "b", "c"]) == ["aaa", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("&#" + "9" * 100_000 + ";", "\ufffd"),
+        ("&#" + "0" * 100_000 + "65", "A"),
+        ("&#" + "0" * 9, "\ufffd"),
+        ("&#x" + "f" * 100_000 + ";", "\ufffd"),
+    ],
+)
+def test_character_references_of_any_length(text, expected):
+    assert rules.fix_html(f"a {text} b") == f"a {expected} b"
+
+
+@pytest.mark.parametrize(
+    "digits", ["65", "0000000065", "1114111", "1114112", "000000000", "99999999999"]
+)
+def test_character_references_are_fastais(digits):
+    for text in (f"&#{digits};", f"a&#{digits}b"):
+        assert rules.fix_html(text) == core.fix_html(text)
+
+
 def test_restore_takes_an_iterator():
     assert restore(iter(["xxmaj", "a"])) == ["A"]
 

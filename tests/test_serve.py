@@ -155,7 +155,8 @@ def test_health_and_model(client, folders):
     assert found["labels"] == ["neg", "pos"]
     assert [m["direction"] for m in found["models"]] == ["forward", "backward"]
     assert [m["name"] for m in found["models"]] == ["clf-fwd", "clf-bwd"]
-    assert found["limits"] == {"body_bytes": 100_000, "texts": 20, "characters": 5_000}
+    limits = {"body_bytes": 100_000, "texts": 20, "characters": 5_000, "rows": 100_000}
+    assert found["limits"] == limits
     assert folders[0] not in json.dumps(found)  # where models lie is nobody's business
 
 
@@ -438,8 +439,12 @@ def test_names_of_other_machines_are_refused(server):
     request = urllib.request.Request(address, headers={"Host": "reviews.example"})
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=30)
-    refused.value.close()
-    assert refused.value.code == 400
+    with refused.value as answer:
+        assert (answer.code, json.load(answer)["error"]) == (
+            400,
+            "found the host name 'reviews.example', expected localhost or 127.0.0.1 or [::1]; call "
+            "the server by one of these, or start it with another --host",
+        )
 
 
 def test_a_request_that_never_ends_is_ended(folders):
@@ -477,6 +482,8 @@ def test_a_request_that_never_ends_is_ended(folders):
         ({"max_mb": 0.0}, "--max-mb is 0, expected more than 0"),
         ({"max_texts": -1}, "--max-texts is -1, expected more than 0"),
         ({"max_chars": 0}, "--max-chars is 0, expected more than 0"),
+        ({"max_rows": 0}, "--max-rows is 0, expected more than 0"),
+        ({"max_seconds": -1.0}, "--max-seconds is -1, expected more than 0"),
     ],
 )
 def test_bad_settings_are_refused(settings, line):

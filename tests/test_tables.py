@@ -68,7 +68,7 @@ def test_csv_in_blocks(tmp_path):
 
 def test_long_texts_make_short_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MOST_CHARACTERS", 100)
-    lines = ["a" * 99, "b" * 99, "c", "d", "e", "f"]
+    lines = ["a" * 98, "b" * 98, "c", "d", "e", "f"]
     path = write(tmp_path / "a.csv", "text\n" + "\n".join(lines))
     assert rows_of(path)[1] == [2, 3, 1]
     path = write_jsonl(tmp_path / "a.jsonl", [{"text": line} for line in lines])

@@ -9,9 +9,10 @@ from fastai.text.core import TokenizeWithRules
 from fastai.text.core import WordTokenizer as FastaiWordTokenizer
 from sample_texts import TEXTS, random_texts
 
-from ulmfit import tokenizers
+from ulmfit import spacy_tokenizer, tokenizers
 from ulmfit.errors import UserError
 from ulmfit.rules import SPECIAL_TOKENS, apply_rules
+from ulmfit.spacy_tokenizer import LONGEST_RUN
 from ulmfit.text import TextProcessor
 from ulmfit.tokenizers import SubwordTokenizer, WordTokenizer, words
 
@@ -75,6 +76,10 @@ def test_special_case_beside_its_neighbours(text, expected):
         ("es", ["¡Qué película! ¿Dónde está EE. UU.? No lo sé :) )", "vámonos a.m. dr. c/u"]),
         ("de", ["Das geht z.B. so: usw., 'ne Frage der Zeit :) )", "Straße d.h. Nr. 5"]),
         ("bg", ["филми и др. неща :) )", "нещо и др.", "и др . и"]),
+        ("el", ["Καλή-ταινία-λέω, 5.5m (10%) 250mg. " + "άλφα-βήτα-" * 9 + "γάμα :) )"]),
+        ("fr", ["L'été, aujourd'hui; qu'est-ce? 10€ vas-y-donc-là-bas-chez-elle."]),
+        ("hu", ["Nagyon jó-e? 5%-os, 20-ig; pl. www.example.hu/a-ban :) )"]),
+        ("id", ["<strong>Bagus</strong>, Rp1.000 anak-anak 5kg-an e.g. :) )"]),
     ],
 )
 def test_other_languages(lang, texts):
@@ -115,19 +120,24 @@ def test_spacy_sees_every_run_once():
 def test_forgetting_runs_changes_nothing(monkeypatch):
     tokenizer = WordTokenizer()
     expected = [tokenizer.tokenize(text) for text in TEXTS]
-    monkeypatch.setattr(tokenizers, "_CACHED_RUNS", 3)
+    monkeypatch.setattr(tokenizers, "_CACHED_CHARACTERS", 1000)
+    built = []
+    make = tokenizers.spacy_tokenizer
+    monkeypatch.setattr(tokenizers, "spacy_tokenizer", lambda lang: built.append(1) or make(lang))
     tokenizer._tokens.clear()
+    tokenizer._older.clear()
     assert [tokenizer.tokenize(text) for text in TEXTS] == expected
-    assert 0 < len(tokenizer._tokens) <= 3
-    assert len(tokenizer._older) == 3
+    assert len(built) > 1  # and with it what spaCy remembers
+    for kept in (tokenizer._tokens, tokenizer._older):
+        assert 0 < sum(map(len, kept)) < 1000 + LONGEST_RUN
 
 
 def test_runs_that_come_again_are_not_forgotten(monkeypatch):
     tokenizer = WordTokenizer()
-    monkeypatch.setattr(tokenizers, "_CACHED_RUNS", 3)
+    monkeypatch.setattr(tokenizers, "_CACHED_CHARACTERS", 15)
     tokenizer.tokenize("one two three four")
     tokenizer.tokenize("one five six seven")
-    tokenizer.__dict__["_spacy"] = None
+    monkeypatch.setattr(tokenizers, "spacy_tokenizer", None)
     assert tokenizer.tokenize("one six") == ["one", "six"]
     with pytest.raises(TypeError):
         tokenizer.tokenize("two")
@@ -138,6 +148,41 @@ def test_order_of_texts_changes_nothing():
     forward, backward = WordTokenizer(), WordTokenizer()
     expected = [forward.tokenize(text) for text in texts]
     assert [backward.tokenize(text) for text in reversed(texts)][::-1] == expected
+
+
+def test_long_words_are_fastais_up_to_a_length():
+    words_of = ["ab-cd.", "a:b@c.de/f?g", "x()", "don't", "1.5", '"so"']
+    for length in (31, 32, 33, 64, 500):
+        texts = [(word * length)[:length] for word in words_of]
+        texts += [word + "." * length for word in words_of]
+        assert differing(texts) == []
+
+
+@pytest.mark.parametrize("piece", ["ab", "()", "a.b", ":) "])
+def test_longer_runs_are_cut(piece):
+    run = (piece.strip() * 3 * LONGEST_RUN)[: 2 * LONGEST_RUN + 1]
+    pieces = [run[:LONGEST_RUN], run[LONGEST_RUN:-1], run[-1]]
+    tokenizer = WordTokenizer()
+    expected = [token for piece in pieces for token in tokenizer.tokenize(piece)]
+    assert tokenizer.tokenize(run) == expected
+    assert tokenizer.tokenize(f"so {run} it is") == ["so", *expected, "it", "is"]
+    assert max(map(len, tokenizer._tokens)) <= LONGEST_RUN
+
+
+def test_long_texts_are_cut_between_words(monkeypatch):
+    text = "foo:) ) and \n  so :) on " * 20
+    expected = WordTokenizer().tokenize(text)
+    monkeypatch.setattr(spacy_tokenizer, "_LONGEST_DOCUMENT", 40)
+    parts = list(spacy_tokenizer.parts(text))
+    assert "".join(parts) == text
+    assert max(map(len, parts)) < 50
+    assert WordTokenizer().tokenize(text) == expected
+
+
+def test_url_that_can_be_read_in_many_ways():
+    text = "a:" * 150 + "@b" * 150 + "c.d" * 30 + "9"
+    assert differing(["a:b:c@d:e@f.gh", "a@b.cd:80/x", "mailto:a:b@c.de?f", "a:b@c"]) == []
+    assert len(WordTokenizer().tokenize(text)) > 1
 
 
 def test_unknown_language():

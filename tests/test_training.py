@@ -1,8 +1,10 @@
 """Steps of a recipe, checkpoints, and the run that goes on as if nothing had happened."""
 
+import random
 import signal
 import threading
 
+import numpy as np
 import pytest
 import torch
 from fastai.callback.core import Callback
@@ -24,7 +26,6 @@ from tiny_learners import (
 from tiny_models import needs_bfloat16, refuses
 
 from ulmfit.checkpoint import read_checkpoint
-from ulmfit.errors import UserError
 from ulmfit.history import History
 from ulmfit.settings import Step
 from ulmfit.training import Run, parameters_of
@@ -217,25 +218,31 @@ def test_overwriting_run_goes_on_with_its_own_checkpoint(whole, tmp_path):
     assert same(weights(again), whole["lm"][0])
 
 
-def test_loss_that_is_no_number_stops_the_run(tmp_path):
-    class Diverge(Callback):
-        def after_loss(self):
-            if self.training and self.epoch == 1 and self.iter == 2:
-                self.learn.loss = torch.tensor(float("nan"))
-                self.rate = self.opt.hypers[-1]["lr"]
+def test_global_random_states_are_the_checkpoints(tmp_path):
+    """Callbacks of a user's may draw from Python's or NumPy's generator."""
 
-    learn, diverge = lm(), Diverge()
-    learn.add_cb(diverge)
-    with pytest.raises(UserError) as caught:
-        run_of(learn, tmp_path / "m.checkpoint", minutes=0).fit()
-    assert str(caught.value) == (
-        "the loss became nan at batch 3 of epoch 2 "
-        f"(learning rate {diverge.rate:.2g}); lower the learning rate of the recipe's step"
-    )
-    # The checkpoint is of the batch before.
-    tensors, facts = read_checkpoint(tmp_path / "m.checkpoint", {"settings": {"a": 1}})
-    assert (facts["epoch"], facts["batch"]) == (1, 2)
-    assert all(tensor.isfinite().all() for tensor in tensors.values())
+    class Draw(Callback):
+        def __init__(self):
+            self.seen = []
+
+        def after_batch(self):
+            if self.training:
+                self.seen.append((random.gauss(0, 1), np.random.randn(), torch.rand(1).item()))
+
+    whole, parts = Draw(), Draw()
+    learn = lm()
+    learn.add_cb(whole)
+    run_of(learn, tmp_path / "whole").fit()
+    learn = lm()
+    learn.add_cbs([parts, At(ctrl_c, batch=7)])
+    with pytest.raises(KeyboardInterrupt):
+        run_of(learn, tmp_path / "m.checkpoint").fit()
+    random.gauss(0, 1)
+    np.random.randn()
+    again = lm()
+    again.add_cb(parts)
+    run_of(again, tmp_path / "m.checkpoint").fit()
+    assert parts.seen == whole.seen
 
 
 # --- what a step does ---------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from ulmfit.loaders import collate
 from ulmfit.models import build_classifier, build_lm, encoder_config, encoder_weights
 from ulmfit.precision import has_bfloat16
 from ulmfit.settings import ClassifierSettings, LMSettings, Step
-from ulmfit.stage import Finished, save
+from ulmfit.stage import Finished, Options, save
 from ulmfit.text import TextProcessor
 
 WORDS = (
@@ -65,7 +65,7 @@ def widen(model, seed=0):
     return model.eval()
 
 
-def finished(kind, model, processor, settings, backwards, **more):
+def finished(kind, model, processor, settings, **more):
     return Finished(
         kind=kind,
         model=model,
@@ -73,10 +73,8 @@ def finished(kind, model, processor, settings, backwards, **more):
         processor=processor,
         settings=settings,
         size="tiny",
-        backwards=backwards,
         history=[{"step": 1, "epoch": 1, "train_loss": 1.0, "valid_loss": 1.1, "accuracy": 0.5}],
-        metrics={"made_by": "a test"},
-        **{"data_fingerprint": "d1", **more},
+        **{"data_fingerprint": "d1", "metrics": {"made_by": "a test"}, **more},
     )
 
 
@@ -85,7 +83,7 @@ def write_lm(out, backwards=False, seed=0):
     processor = word_processor()
     model = widen(build_lm(encoder_config("tiny", len(processor.vocab))), seed)
     settings = LMSettings(steps=[Step(1, 0.01)])
-    return save(finished("lm", model, processor, settings, backwards), out, 0.1).path
+    return save(finished("lm", model, processor, settings), out, 0.1, Options(backwards)).path
 
 
 def write_classifier(
@@ -107,10 +105,8 @@ def write_classifier(
     if multi_label:
         config_more |= {"multi_label": True, "prior": [0.5] * len(labels)}
     extra = {"labels": list(labels), "extra_config": config_more}
-    made = finished(
-        "classifier", widen(model, seed), processor, settings, backwards, **extra, **more
-    )
-    return save(made, out, 0.1).path
+    made = finished("classifier", widen(model, seed), processor, settings, **extra, **more)
+    return save(made, out, 0.1, Options(backwards)).path
 
 
 def random_documents(lengths, vocab_size, seed=0):

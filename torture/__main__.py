@@ -16,7 +16,7 @@ from torture.common import Row, table
 SCRIPTS = sorted(
     path.stem
     for path in Path(__file__).parent.glob("*.py")
-    if path.stem not in ("__init__", "__main__", "common")
+    if not path.stem.startswith("_") and path.stem != "common"
 )
 
 

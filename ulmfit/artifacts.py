@@ -7,17 +7,20 @@ no file of a model directory can run code.
 import csv
 import hashlib
 import io
-import json
+import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ulmfit import weights
 from ulmfit.atomic import atomic_directory, atomic_write, check_parent, os_errors_as
 from ulmfit.errors import UserError
 from ulmfit.manifest import KINDS, Manifest, json_text, plain
 from ulmfit.multi_label import multi_label_of
+from ulmfit.strangers import parse_json, read_bounded, sha256_bounded
+from ulmfit.weights import Header
 
 if TYPE_CHECKING:  # torch takes seconds to import; a command that only checks --out needs none
     from torch import Tensor
@@ -28,6 +31,11 @@ MANIFEST, METRICS, HISTORY, CARD = "manifest.json", "metrics.json", "history.csv
 PLOT = "history.png"
 ENCODER, HEAD = "encoder.safetensors", "head.safetensors"
 ALWAYS = (ENCODER, HEAD, HISTORY, CARD)  # hashed files that every model directory has
+PROCESSOR = ("processor.json", "vocab.txt", "spm.model")
+_KNOWN = {*ALWAYS, PLOT, *PROCESSOR}  # hashed files that a model directory may have
+
+_LARGEST = {ENCODER: weights.LARGEST, HEAD: weights.LARGEST, MANIFEST: 8 << 20, METRICS: 8 << 20}
+_LARGEST_ELSE = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -40,16 +48,32 @@ class Artifact:
 
     def encoder(self) -> "dict[str, Tensor]":
         """The encoder's tensors by name, as float32 (integers as they are), on the CPU."""
-        return _tensors(self.path / ENCODER)
+        return weights.read_tensors(self.path / ENCODER)
+
+    def headers(self) -> "dict[str, Header]":
+        """Type and shape of every tensor of encoder and head, which are not loaded for it."""
+        parts = [weights.read_headers(self.path / name) for name in (ENCODER, HEAD)]
+        return {**parts[0], **parts[1]}
 
     def head(self) -> "dict[str, Tensor]":
         """The head's tensors by name, as float32 (integers as they are), on the CPU."""
-        return _tensors(self.path / HEAD)
+        return weights.read_tensors(self.path / HEAD)
+
+    def card(self) -> str:
+        """The model card, README.md."""
+        return _decoded(self._read(CARD), self.path / CARD)
 
     def processor_files(self) -> dict[str, bytes]:
         """The files that the text processor wrote, by name."""
-        names = [name for name in self.manifest.files if name not in ALWAYS]
-        return {name: (self.path / name).read_bytes() for name in names}
+        return {name: self._read(name) for name in PROCESSOR if name in self.manifest.files}
+
+    def plot(self) -> bytes:
+        """The history as a PNG, or nothing."""
+        return self._read(PLOT) if PLOT in self.manifest.files else b""
+
+    def _read(self, name: str) -> bytes:
+        with os_errors_as(f"cannot read {self.path / name}"):
+            return read_bounded(self.path / name, largest(name))
 
     def processor(self) -> "TextProcessor":
         """The text processor, if it is the one that the weights were trained with.
@@ -77,9 +101,20 @@ class Artifact:
         return processor
 
     def history(self) -> list[dict[str, Any]]:
-        """One row an epoch: numbers as numbers, empty cells as None."""
-        with (self.path / HISTORY).open(encoding="utf-8", newline="") as file:
-            return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(file)]
+        """One row an epoch: numbers as numbers, empty cells as None.
+
+        Raises:
+            UserError: history.csv is no table.
+        """
+        text = _decoded(self._read(HISTORY), self.path / HISTORY)
+        try:
+            head, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+            cells = [dict(zip(head, map(_number, row), strict=True)) for row in rows]
+        except (csv.Error, ValueError) as error:
+            raise UserError(
+                f"{self.path / HISTORY} is damaged: {error}; copy or train the model again"
+            ) from None
+        return cells
 
 
 def write_artifact(
@@ -92,12 +127,14 @@ def write_artifact(
     history: list[dict[str, Any]],
     card: str,
     plot: bytes = b"",
+    metrics: dict[str, Any] | None = None,
     overwrite: bool = False,
     half: bool = False,
 ) -> Path:
     """Write a model directory, complete or not at all, and return its path.
 
-    The same arguments give the same bytes. `plot` is the history as a PNG. `manifest.files` is
+    The same arguments give the same bytes. `plot` is the history as a PNG, `metrics` what
+    ``metrics.json`` holds, by default those of the manifest. `manifest.files` is
     filled in here; `half` stores the weights as float16 (they are read back as float32). Raises
     UserError as `check_output` does and if the system refuses to write.
     """
@@ -114,11 +151,12 @@ def write_artifact(
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     text = replace(manifest, files=hashes).to_json()
     Manifest.from_json(text, out / MANIFEST)  # what could not be read again is not written
-    contents[METRICS] = json_text(manifest.metrics).encode()
+    contents[METRICS] = json_text(manifest.metrics if metrics is None else metrics).encode()
     contents[MANIFEST] = text.encode()
     with atomic_directory(out, overwrite) as directory:
         for name, data in contents.items():
-            atomic_write(directory / name, data)
+            with os_errors_as(f"cannot write {out}"):
+                (directory / name).write_bytes(data)
     return out
 
 
@@ -157,7 +195,7 @@ def read_artifact(path: Path, kind: str | None = None) -> Artifact:
         raise UserError(f"{path} {found}; {'; '.join(writers)}")
     _check_present(path, MANIFEST)
     with os_errors_as(f"cannot read {path}"):
-        text = (path / MANIFEST).read_bytes()
+        text = read_bounded(path / MANIFEST, largest(MANIFEST))
         manifest = Manifest.from_json(text, path / MANIFEST)
         if kind and manifest.kind != kind:
             expected, writer = KINDS[kind]
@@ -181,13 +219,23 @@ def update_metrics(path: Path, metrics: dict[str, Any]) -> None:
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """What ``metrics.json`` of the model directory `path` holds."""
-    try:
-        return dict(json.loads((path / METRICS).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        raise UserError(
-            f"{path / METRICS} is missing or damaged; copy or train the model again"
-        ) from None
+    """What ``metrics.json`` of the model directory `path` holds; it is hashed nowhere.
+
+    Raises:
+        UserError: it is missing, damaged, or lies elsewhere.
+    """
+    _check_present(path, METRICS)
+    with os_errors_as(f"cannot read {path / METRICS}"):
+        text = read_bounded(path / METRICS, largest(METRICS))
+    with suppress(UserError):
+        if isinstance(found := parse_json(text, METRICS), dict):
+            return found
+    raise UserError(f"{path / METRICS} is missing or damaged; copy or train the model again")
+
+
+def largest(name: str) -> int:
+    """How many bytes the file of that name may have in a model directory."""
+    return _LARGEST.get(name, _LARGEST_ELSE)
 
 
 def check_pair(artifacts: list[Artifact]) -> None:
@@ -223,9 +271,14 @@ def _verify(path: Path, manifest: Manifest) -> None:
     for name in ALWAYS:
         if name not in manifest.files:
             raise UserError(f'{path / MANIFEST}: "files" lacks {name}')
+    if unknown := sorted(manifest.files.keys() - _KNOWN):
+        raise UserError(
+            f'{path / MANIFEST}: "files" names {unknown[0]}, expected none but '
+            f"{', '.join(sorted(_KNOWN))}"
+        )
     for name, expected in manifest.files.items():
         _check_present(path, name)
-        if file_sha256(path / name) != expected:
+        if sha256_bounded(path / name, largest(name)) != expected:
             raise UserError(
                 f"{path / name} was altered: its sha256 is not the one in {MANIFEST};"
                 " copy or train the model again"
@@ -234,20 +287,34 @@ def _verify(path: Path, manifest: Manifest) -> None:
 
 def _check_present(path: Path, name: str) -> None:
     file = path / name
-    if file.is_symlink() and not file.resolve().is_relative_to(path.resolve()):
+    if file.is_symlink() and not _within(file, path):
         raise UserError(f"{file} is a link that leads out of the model directory")
-    if not file.is_file():
+    if not file.exists():
         raise UserError(f"{path} is incomplete: {name} is missing; copy or train the model again")
+
+
+def _within(file: Path, path: Path) -> bool:
+    try:
+        return file.resolve().is_relative_to(path.resolve())
+    except RuntimeError:  # a link that leads to itself
+        return False
+
+
+def _decoded(content: bytes, file: Path) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise UserError(f"{file} is not UTF-8; copy or train the model again") from None
 
 
 def _foreign(out: Path) -> list[str]:
     """Names in `out` that are not of a model; lenient, a model of another version is one, too."""
     own = {MANIFEST, METRICS}
     try:
-        found = json.loads((out / MANIFEST).read_bytes())
+        found = parse_json(read_bounded(out / MANIFEST, largest(MANIFEST)), MANIFEST)
         is_model = found["kind"] in KINDS and type(found["format_version"]) is int
         own = own.union(found["files"]) if is_model else set()
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, UserError, KeyError, TypeError):
         own = set()
     return sorted(e.name for e in out.iterdir() if e.name not in own or not e.is_file())
 
@@ -263,9 +330,9 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 
 def _number(text: str) -> int | float | str | None:
     with suppress(ValueError):
-        return int(text)
-    with suppress(ValueError):
-        return float(text)
+        number = float(text)
+        if math.isfinite(number):
+            return int(text) if text.lstrip("+-").isdecimal() and abs(number) < 1e15 else number
     return text or None
 
 
@@ -285,14 +352,3 @@ def _stored(tensor: "Tensor", half: bool) -> "Tensor":
     small = tensor.half()
     # What float16 cannot hold (above 65,504) would come back as infinity.
     return small if torch.equal(small.isfinite(), tensor.isfinite()) else tensor
-
-
-def _tensors(file: Path) -> "dict[str, Tensor]":
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        tensors = load_file(file)
-    except SafetensorError as error:
-        raise UserError(f"{file} holds no safetensors: {error}") from error
-    return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}

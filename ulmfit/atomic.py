@@ -1,6 +1,7 @@
 """Files and directories that are complete or absent, whatever happens while they are written."""
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -18,6 +19,12 @@ def os_errors_as(action: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(f"{action}: {error.strerror or error}") from error
+
+
+def beside(out: Path, ending: str) -> Path:
+    """What belongs to the model directory `out` and lies beside it: ``<out>.<ending>``."""
+    named = out.resolve() if out.name in ("", "..") else out  # "." and ".." name nothing
+    return named.with_name(f"{named.name}.{ending}")
 
 
 def check_parent(path: Path) -> None:
@@ -59,11 +66,14 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Not `tempfile`: its files are private, a model should follow the user's umask.
             file = temporary.open("xb")
-        with file:
+        try:
             yield file
             with os_errors_as(f"cannot write {path}"):
                 file.flush()
                 os.fsync(file.fileno())
+        finally:
+            with suppress(OSError):  # what a full disk did not take is tried again, and is told
+                file.close()
         with os_errors_as(f"cannot write {path}"):
             os.replace(temporary, path)
     except BaseException:
@@ -92,14 +102,39 @@ def atomic_directory(target: Path, overwrite: bool) -> Iterator[Path]:
             temporary.mkdir()
         yield temporary
         with os_errors_as(f"cannot write {target}"):
+            _sync(temporary)
             _move_onto(temporary, real, overwrite)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left of writing `path`; what they moved aside is put back.
+
+    Only for whoever knows that nobody writes `path`. Raises UserError if the system refuses.
+    """
+    named = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.(tmp|old)")  # see `_beside`
+    with os_errors_as(f"cannot tidy up {path.parent}"):
+        for entry in [e for e in path.parent.iterdir() if named.fullmatch(e.name)]:
+            if entry.suffix == ".old" and not path.exists():
+                os.rename(entry, path)
+            elif entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+
 def _beside(path: Path, suffix: str) -> Path:
     # In the same directory, hence on the same file system: only there is a rename atomic.
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{suffix}")
+
+
+def _sync(directory: Path) -> None:
+    """Have the files on the disk before the directory gets its name: a power cut may come."""
+    for file in directory.iterdir():
+        if file.is_file():
+            with file.open("rb+") as opened:
+                os.fsync(opened.fileno())
 
 
 def _check_target(target: Path, overwrite: bool) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from ulmfit.precision import cudnn_has_bfloat16
+
 State = tuple[Tensor, Tensor]
 
 
@@ -69,11 +71,46 @@ class WeightDropLSTM(nn.LSTM):
             self._dropped = _drop(self.get_parameter("weight_hh_l0"), self.rate)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:  # type: ignore[override]
-        if self._dropped is None or not self.training:
+        dropped = self._dropped if self.training else None
+        if dropped is None and not inputs.is_cuda:
             return super().forward(inputs, state)
-        weights = [p if n != "weight_hh_l0" else self._dropped for n, p in self.named_parameters()]
+        named: dict[str, Tensor] = dict(self.named_parameters())
+        if dropped is not None:
+            named["weight_hh_l0"] = dropped
+        weights = list(named.values())
+        if inputs.is_cuda:
+            return flat_lstm(inputs, state, weights, _dtype_on_gpu(inputs))
         outputs, hidden, cell = torch.lstm(inputs, state, weights, True, 1, 0.0, True, False, True)
         return outputs, (hidden, cell)
+
+
+def flat_lstm(
+    inputs: Tensor, state: State, weights: Sequence[Tensor], dtype: torch.dtype
+) -> tuple[Tensor, State]:
+    """An LSTM layer in `dtype`, its weights in one buffer, as cuDNN takes them without a copy.
+
+    Autocast is left out on purpose: whatever it is told, its cuDNN LSTM computes in float16, in
+    which gradients of single tokens vanish unless the loss is scaled.
+
+    inputs: (batch, time, n_in); weights: in the order of nn.LSTM's parameters.
+    """
+    with torch.autocast(inputs.device.type, enabled=False):
+        flat = torch.cat([weight.to(dtype).flatten() for weight in weights])
+        parts = flat.split([weight.numel() for weight in weights])
+        views = [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
+        begin = [part.to(dtype) for part in state]
+        learns = torch.is_grad_enabled()
+        outputs, hidden, cell = torch.lstm(
+            inputs.to(dtype), begin, views, True, 1, 0.0, learns, False, True
+        )
+    return outputs, (hidden, cell)
+
+
+def _dtype_on_gpu(inputs: Tensor) -> torch.dtype:
+    """bfloat16 where autocast is on and cuDNN has it, else the inputs' own or float32."""
+    if not torch.is_autocast_enabled("cuda"):
+        return inputs.dtype
+    return torch.bfloat16 if cudnn_has_bfloat16(inputs.device) else torch.float32
 
 
 def _drop(weight: Tensor, rate: float) -> Tensor:

@@ -9,13 +9,10 @@ import pandas as pd
 
 from ulmfit import bundled
 from ulmfit.artifacts import (
-    CARD,
     ENCODER,
-    PLOT,
     Artifact,
     read_artifact,
     read_metrics,
-    update_metrics,
     write_artifact,
 )
 from ulmfit.calibration import apply_temperature, fit_temperature
@@ -24,6 +21,7 @@ from ulmfit.data import same_source
 from ulmfit.draws import keep_labels
 from ulmfit.errors import UserError
 from ulmfit.evaluate import labelled_texts, read_data
+from ulmfit.ids import is_empty
 from ulmfit.metrics import classification_metrics
 from ulmfit.multi_label import multi_label_of
 
@@ -59,7 +57,7 @@ def main(
 
 def validation_texts(
     trained: Artifact, frame: pd.DataFrame, data: str
-) -> tuple[list[str], np.ndarray]:
+) -> tuple[list[Any], np.ndarray]:
     """The texts of split valid that `trained` was validated on, and the numbers of their labels.
 
     Without empty texts, whose probabilities do not come from the model.
@@ -69,7 +67,7 @@ def validation_texts(
     """
     manifest = trained.manifest
     several = multi_label_of(manifest.config, trained.path)
-    frame = frame[frame["text"].map(lambda text: bool(text.strip()))]
+    frame = frame[frame["text"].map(lambda text: not is_empty(text))]
     if not (frame["split"] == "valid").any():
         raise UserError(
             f"{data} has no texts in split valid, on which a temperature is fitted; mark some "
@@ -83,26 +81,23 @@ def validation_texts(
 def store_temperature(artifact: Artifact, temperature: float) -> None:
     """Write the model directory anew with `temperature` in its manifest, all else as it was."""
     path, manifest = artifact.path, artifact.manifest
-    real = path.resolve()  # where `path` is ".", the new directory takes the place of that one
-    files = artifact.processor_files()
-    metrics = read_metrics(path)
     write_artifact(
         path,
+        metrics=read_metrics(path),
         manifest=replace(manifest, config={**manifest.config, "temperature": temperature}),
         encoder=artifact.encoder(),
         head=artifact.head(),
-        plot=files.pop(PLOT, b""),
-        processor_files=files,
+        plot=artifact.plot(),
+        processor_files=artifact.processor_files(),
         history=artifact.history(),
-        card=(path / CARD).read_bytes().decode(),
+        card=artifact.card(),
         overwrite=True,
         half=_is_half(path),
     )
-    update_metrics(real, metrics)
 
 
 def _fitted(artifact: Artifact, data: str | None, columns: dict[str, Any], precision: str) -> float:
-    data, frame = read_data(artifact, data, columns, "valid")
+    data, frame = read_data(artifact, data, columns, "valid", texts_required=False)
     texts, truth = validation_texts(artifact, frame, data)
     model = _without_temperature(artifact, precision)
     before = model.probabilities(model.tokenize(texts))

@@ -6,29 +6,24 @@ seed and epoch, a run that goes on gives the weights of one that was never inter
 """
 
 import json
-import os
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ulmfit.atomic import atomic_write
+from ulmfit.atomic import atomic_write, beside, os_errors_as
 from ulmfit.errors import UserError
 
 
 def checkpoint_path(out: Path) -> Path:
     """Where the run that writes `out` keeps its checkpoint."""
     return beside(out, "checkpoint")
-
-
-def beside(out: Path, ending: str) -> Path:
-    """What belongs to the model directory `out` and lies beside it: ``<out>.<ending>``."""
-    named = out.resolve() if out.name in ("", "..") else out  # "." and ".." name nothing
-    return named.with_name(f"{named.name}.{ending}")
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -99,9 +94,9 @@ def _different(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def discard_checkpoint(path: Path) -> None:
-    """Remove the checkpoint if there is one."""
-    if path.exists():
-        os.remove(path)
+    """Remove the checkpoint if there is one; UserError if the system refuses."""
+    with os_errors_as(f"cannot remove {path}"):
+        path.unlink(missing_ok=True)
 
 
 # --- a fastai optimiser as tensors and JSON -----------------------------------------------------
@@ -130,15 +125,34 @@ def restore_optimizer(opt: Any, tensors: Mapping[str, Tensor], facts: Mapping[st
 
 
 def random_state() -> dict[str, Tensor]:
-    """torch's random state, of the CPU and the current GPU."""
-    state = {"random.cpu": torch.get_rng_state()}
+    """The random state of Python, NumPy and torch, of the latter on the CPU and the current GPU."""
+    _, words, next_gauss = random.getstate()
+    _, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    state = {
+        "random.python": torch.tensor(words),
+        "random.python_gauss": _none_or(next_gauss),
+        "random.numpy": torch.tensor([*map(int, keys), position, has_gauss]),
+        "random.numpy_gauss": _none_or(float(gauss)),
+        "random.cpu": torch.get_rng_state(),
+    }
     if torch.cuda.is_available():
         state["random.cuda"] = torch.cuda.get_rng_state()
     return state
 
 
 def restore_random_state(tensors: Mapping[str, Tensor]) -> None:
-    """The inverse of `random_state`."""
+    """The inverse of `random_state`; what an older checkpoint lacks stays as it is."""
     torch.set_rng_state(tensors["random.cpu"])
     if torch.cuda.is_available() and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"])
+    if "random.python" in tensors:
+        gauss = tensors["random.python_gauss"].tolist()
+        words = tensors["random.python"].tolist()
+        random.setstate((3, tuple(words), gauss[0] if gauss else None))
+        *keys, position, has_gauss = tensors["random.numpy"].tolist()
+        [gauss] = tensors["random.numpy_gauss"].tolist()
+        np.random.set_state(("MT19937", np.array(keys, np.uint32), position, has_gauss, gauss))
+
+
+def _none_or(number: float | None) -> Tensor:
+    return torch.tensor([] if number is None else [number], dtype=torch.float64)

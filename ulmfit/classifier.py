@@ -5,6 +5,7 @@ chunk, which is wrong in the last, partial chunk: a prediction depends on its ba
 (fastai#3379). Here lengths say which rows a chunk has.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -30,13 +31,26 @@ class Pooled(NamedTuple):
     slowness: Tensor
 
 
+class _Chunk(NamedTuple):
+    """Tokens of a batch from `start` on, of the documents that reach so far.
+
+    tokens: ids, (rows, time), or features, (rows, time, features); rows beyond the `documents`
+    hold padding. pooled: whether any token is.
+    """
+
+    start: int
+    documents: int
+    pooled: bool
+    tokens: Tensor
+
+
 class DocumentEncoder(nn.Module):
     """Runs a language model's encoder over whole documents and pools what it says.
 
     Documents are read in chunks of `bptt` tokens with the state carried on, gradients within a
     chunk (as fastai's `SentenceEncoder`, ULMFiT section 3.3). A chunk holds the documents that
-    reach into it and no others. The last `max_len` tokens of a document are pooled; chunks in which
-    no document of the batch is pooled yet are read without gradients.
+    reach into it and no others. The last `max_len` tokens of a document are pooled; chunks of
+    tokens before these are read without gradients.
     """
 
     def __init__(self, module: AWDLSTM, bptt: int = 72, max_len: int = 1440) -> None:
@@ -53,34 +67,43 @@ class DocumentEncoder(nn.Module):
         lengths = batch.lengths
         learns = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
         pool = _Pool(lengths, self.max_len, batch.ids.device, self.training)
-        # Where pooling starts in the batch: chunks before it need no gradients.
-        first_pooled = int((lengths - self.max_len).clamp(min=0).min())
         self.module.reset()
         self.module.draw_masks()
-        with torch.set_grad_enabled(learns):
-            chunks = self._embedded_chunks(batch)
-        for start, chunk in chunks:
-            unpooled = start + chunk.shape[1] <= first_pooled
-            with torch.set_grad_enabled(learns and not unpooled):
-                outputs = self.module.read(chunk)  # (rows, time, features)
-            if not unpooled:
-                pool.add(outputs[: int((lengths > start).sum())], start)
+        for chunk in self._embedded(self._chunks(batch), learns):
+            with torch.set_grad_enabled(learns and chunk.pooled):
+                outputs = self.module.read(chunk.tokens)  # (rows, time, features)
+            if chunk.pooled:
+                pool.add(outputs[: chunk.documents], chunk.start)
         return pool.result()
 
-    def _embedded_chunks(self, batch: DocumentBatch) -> list[tuple[int, Tensor]]:
-        """First token and (rows, time, features) of each chunk.
-
-        All are looked up at once: the gradient of a look-up has the size of the vocabulary.
-        """
+    def _chunks(self, batch: DocumentBatch) -> Iterator["_Chunk"]:
+        first_pooled = (batch.lengths - self.max_len).clamp(min=0).tolist()
         longest = int(batch.lengths[0])
-        starts = range(0, longest, self.bptt)
-        rows = [fast_rows(int((batch.lengths > start).sum()), batch.ids.device) for start in starts]
-        ids = pad(batch.ids[:, :longest], (0, 0, 0, max(0, rows[0] - len(batch.ids))), value=PAD_ID)
-        chunks = [ids[:n, i : i + self.bptt] for i, n in zip(starts, rows, strict=True)]
-        embedded = self.module.embed(torch.cat([chunk.reshape(-1) for chunk in chunks]))
-        parts = embedded.split([chunk.numel() for chunk in chunks])
-        shaped = [part.view(*chunk.shape, -1) for part, chunk in zip(parts, chunks, strict=True)]
-        return list(zip(starts, shaped, strict=True))
+        for start in range(0, longest, self.bptt):
+            documents = int((batch.lengths > start).sum())
+            end = min(start + self.bptt, longest)
+            ids = batch.ids[:documents, start:end]
+            missing = fast_rows(documents, ids.device) - documents
+            # The shortest document that reaches into the chunk is pooled from the earliest token.
+            pooled = first_pooled[documents - 1] < end
+            yield _Chunk(start, documents, pooled, pad(ids, (0, 0, 0, missing), value=PAD_ID))
+
+    def _embedded(self, chunks: Iterable["_Chunk"], learns: bool) -> Iterator["_Chunk"]:
+        """Features, (rows, time, features), in the place of ids."""
+        # One look-up for all that need a gradient, as each has one of the size of the vocabulary.
+        # The others one by one: the features of a very long document do not fit into memory.
+        together: Iterator[Tensor] = iter(())
+        if learns:
+            chunks = list(chunks)
+            ids = [chunk.tokens.reshape(-1) for chunk in chunks if chunk.pooled]
+            together = iter(self.module.embed(torch.cat(ids)).split([len(part) for part in ids]))
+        for chunk in chunks:
+            if learns and chunk.pooled:
+                features = next(together).view(*chunk.tokens.shape, -1)
+            else:
+                with torch.no_grad():
+                    features = self.module.embed(chunk.tokens)
+            yield chunk._replace(tokens=features)
 
 
 def fast_rows(rows: int, device: torch.device) -> int:

@@ -5,6 +5,7 @@ arguments), so that it is the Python API and the command line at once.
 """
 
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
@@ -13,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 from fastcore.docments import docments
 from fastcore.script import anno_parser
 
-from ulmfit.errors import UserError
+from ulmfit.errors import Stopped, UserError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,18 +65,40 @@ def field_notes(settings: type) -> dict[str, str]:
 def run_command(func: Callable[..., Any]) -> None:
     """Run `func` with the arguments of the command line, then exit the process.
 
-    Exit status 0 on success; 1 after one line ``error: ...`` on a `UserError` (with the
-    traceback if ``--debug`` was given); 130 on Ctrl-C.
+    Exit status 0 on success, and where ``--stop-after`` ended a training; 1 after one line
+    ``error: ...`` on a `UserError` or what the system refuses (with the traceback if ``--debug``
+    was given); 130 on Ctrl-C.
     """
     debug = "--debug" in sys.argv[1:]
     try:
         _call(func)
-    except UserError as error:
+        sys.stdout.flush()  # here a full disk is told as any other
+    except (UserError, OSError) as error:
         if debug:
             raise
-        sys.exit(_fail(f"error: {error}", 1))
+        _drop_unwritten()
+        sys.exit(_fail(f"error: {_line(error)}", 1))
+    except Stopped as stopped:
+        print(stopped)
     except KeyboardInterrupt as interrupt:
         sys.exit(_fail(f"interrupted{': ' + str(interrupt) if str(interrupt) else ''}", 130))
+
+
+def _line(error: UserError | OSError) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _drop_unwritten() -> None:
+    """What the output did not take, a full disk or a closed pipe, is not tried again at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _call(func: Callable[..., Any]) -> None:

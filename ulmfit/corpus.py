@@ -24,6 +24,7 @@ import numpy as np
 from ulmfit.atomic import atomic_directory, os_errors_as
 from ulmfit.blocks import Texts, each
 from ulmfit.errors import UserError
+from ulmfit.ids import hold_ids, tokens_of
 from ulmfit.text import UNK_ID, TextProcessor, id_dtype, read_vocab, write_vocab
 from ulmfit.workers import Chunk, tokenize_chunks
 
@@ -144,10 +145,13 @@ def tokenize_texts(
     """Tokenise `texts`, or take from `cache` what an earlier call made of the same ones.
 
     Args:
-        texts: a sequence of strings, or a column of them.
+        texts: a sequence of strings, or a column of them; or ids of texts, which `processor`
+            must have cut and which are taken as they are.
         cache: folder of caches, to which ids go as they come; None keeps them in memory.
         workers: processes; None takes one a core.
     """
+    if hold_ids(texts):
+        return TokenizedTexts(*tokens_of(texts, processor))
     if cache is None:
         ids = BytesIO()
         with closing(tokenize_chunks(texts, processor, workers)) as chunks:
@@ -178,22 +182,36 @@ def _keep(chunks: Iterable[Chunk], folder: Path) -> None:
     """Write tokens, ids and offsets of `chunks` into `folder`, the ids as they come."""
     try:
         with atomic_directory(folder, overwrite=False) as temporary:
-            with (temporary / "ids.npy").open("wb") as file:
-
-                def write(ids: np.ndarray) -> None:
-                    with os_errors_as(f"cannot write {folder}"):
-                        file.write(ids.data)
-
-                _write_header(file, 0)
-                tokens, offsets = _number(chunks, write)
-                file.seek(0)
-                _write_header(file, int(offsets[-1]))
+            tokens, offsets = _keep_ids(chunks, temporary / "ids.npy", folder)
             with os_errors_as(f"cannot write {folder}"):
                 (temporary / "tokens.txt").write_bytes(write_vocab(tokens))
                 np.save(temporary / "offsets.npy", offsets)
     except UserError:
         if not folder.exists():  # else another process made the same meanwhile
             raise
+
+
+def _keep_ids(chunks: Iterable[Chunk], path: Path, folder: Path) -> tuple[list[str], np.ndarray]:
+    """Write the ids of `chunks` to `path` as they come; returns tokens and offsets."""
+
+    def write(ids: np.ndarray) -> None:
+        with os_errors_as(f"cannot write {folder}"):
+            file.write(ids.data)
+
+    with os_errors_as(f"cannot write {folder}"):
+        file = path.open("wb")
+    try:
+        with os_errors_as(f"cannot write {folder}"):
+            _write_header(file, 0)
+        tokens, offsets = _number(chunks, write)
+        with os_errors_as(f"cannot write {folder}"):
+            file.seek(0)
+            _write_header(file, int(offsets[-1]))
+            file.flush()
+    finally:
+        with suppress(OSError):  # what a full disk did not take is tried again, and is told
+            file.close()
+    return tokens, offsets
 
 
 def _write_header(file: BinaryIO, count: int) -> None:

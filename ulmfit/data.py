@@ -7,7 +7,7 @@ Also the pre-flight command, which looks at data before any compute is spent on 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,16 +17,28 @@ from ulmfit.cli import run_command
 from ulmfit.datasets import NAMES
 from ulmfit.draws import divide
 from ulmfit.errors import UserError
+from ulmfit.ids import hold_ids, ids_files, is_empty, read_ids
 from ulmfit.multi_label import SEPARATOR, all_labels, one_of_each, ordered, strata
 from ulmfit.readers import read_file, read_folder, split_name
+from ulmfit.rows import listed
+from ulmfit.visible import visible
 
 SPLITS = ("train", "valid", "test", "unsup")
+_LINE_ENDS = re.compile("\\s*[\t\n\r\v\f\x1c-\x1f\x85\u2028\u2029]\\s*")
 VALID_SHARE = TEST_SHARE = 0.1
 
 Say = Callable[[str], None]
 
 
-def load_data(
+def load_data(data: str | Path, **how: Any) -> pd.DataFrame:
+    """The frame of `load_with_test_labels`, which takes the same, without the labels of test.
+
+    What every command but evaluate, report and compare reads: what has no label cannot be learned.
+    """
+    return without_test_labels(load_with_test_labels(data, **how))
+
+
+def load_with_test_labels(
     data: str | Path,
     *,
     text_col: str | None = None,
@@ -34,6 +46,7 @@ def load_data(
     split_col: str | None = None,
     seed: int = 42,
     labels_required: bool = True,
+    texts_required: bool = True,
     multi_label: bool = False,
     say: Say = print,
 ) -> pd.DataFrame:
@@ -45,7 +58,8 @@ def load_data(
     with one but no valid rows, a stratified 10% of train becomes valid. What was decided is
     told to `say`, one line each, and `attrs["drawn"]` names the splits that were drawn. With
     `labels_required`, train needs a label in every row and two classes at least; a file that
-    holds test rows alone is read without.
+    holds test rows alone is read without. Without `texts_required`, a file of ids is read, too:
+    each `text` is then a `TextIds`.
 
     With `multi_label`, a label is a cell of several (see `multi_label`), in alphabetical order; ''
     where none applies, as an empty cell says in a labelled split of a split column. What is drawn
@@ -55,18 +69,19 @@ def load_data(
         UserError: one line that says what was found, what was expected and what to do.
     """
     source = str(data)
-    table = _table(source, {"text": text_col, "label": label_col, "split": split_col})
-    columns = {
-        "text": _column(table, source, "text", text_col, needed=True),
-        "label": _column(table, source, "label", label_col, needed=labels_required),
-        "split": _column(table, source, "split", split_col, needed=False),
-    }
-    texts = _texts(table[columns["text"]], source, say)
-    labels = _labels(table[columns["label"]], source) if columns["label"] else [None] * len(table)
+    columns = read_columns(
+        source, text_col, label_col, split_col, labels_required=labels_required, say=say
+    )
+    if texts_required and hold_ids(columns.texts):
+        raise UserError(
+            f"{source} holds ids and no texts, expected texts; the stages, evaluate and calibrate "
+            "do with ids, everything else takes the texts that they were made of"
+        )
+    labels = columns.labels or [None] * len(columns.texts)
     if multi_label:
         labels = [label and ordered(label) for label in labels]
-    if columns["split"]:
-        splits = _splits(table[columns["split"]], source)
+    if columns.splits:
+        splits = columns.splits
     else:
         splits = ["train" if label else "unsup" for label in labels]
         if multi_label and "train" in splits and "unsup" in splits:
@@ -79,21 +94,50 @@ def load_data(
         "unsup" if split_name(label or "") == "unsup" else split
         for label, split in zip(labels, splits, strict=True)
     ]
-    none = "" if multi_label and columns["label"] else None
+    none = "" if multi_label and columns.labels else None
     labels = [
         None if split == "unsup" else label or none
         for label, split in zip(labels, splits, strict=True)
     ]
     if labels_required:
         _check_labels(labels, splits, source, multi_label)
-    completed = _complete(labels, splits, columns["split"] is not None, seed, say, multi_label)
-    frame = pd.DataFrame({"text": texts, "label": labels, "split": completed})
+    completed = _complete(labels, splits, columns.splits is not None, seed, say, multi_label)
+    frame = pd.DataFrame({"text": columns.texts, "label": labels, "split": completed})
     frame.attrs["drawn"] = sorted(set(completed) - set(splits))
     return frame
 
 
+class Columns(NamedTuple):
+    """What a source says, one value a row: texts (or ids), labels and splits, or None for none."""
+
+    texts: pd.Series
+    labels: list[str | None] | None
+    splits: list[str] | None
+
+
+def read_columns(
+    source: str,
+    text_col: str | None = None,
+    label_col: str | None = None,
+    split_col: str | None = None,
+    *,
+    labels_required: bool = False,
+    say: Say = print,
+) -> Columns:
+    """The columns of a data set by name, a file or a folder; raises as `load_data`."""
+    table = _table(source, {"text": text_col, "label": label_col, "split": split_col})
+    text = _column(table, source, "text", text_col, needed=True)
+    label = _column(table, source, "label", label_col, needed=labels_required)
+    split = _column(table, source, "split", split_col, needed=False)
+    return Columns(
+        _texts(table[text], source, say),
+        _labels(table[label], source) if label else None,
+        _splits(table[split], source) if split else None,
+    )
+
+
 def without_test_labels(frame: pd.DataFrame) -> pd.DataFrame:
-    """A copy of `frame` whose test rows have no label: what every command but evaluate uses."""
+    """A copy of `frame` whose test rows have no label."""
     return frame.assign(label=frame["label"].mask(frame["split"] == "test"))
 
 
@@ -110,6 +154,8 @@ def same_source(first: str, second: str) -> bool:
 
 def _table(source: str, mapped: Mapping[str, str | None]) -> pd.DataFrame:
     path = Path(source).expanduser()
+    if source not in NAMES and (files := ids_files(path)):
+        return read_ids(files)
     if source not in NAMES and path.is_file():
         return read_file(path)
     flags = [f"--{column}-col" for column, name in mapped.items() if name is not None]
@@ -137,7 +183,7 @@ def _column(
     if table.columns.empty:
         raise UserError(f"{source}: found no rows, expected some with a text; check the path")
     if needed or given is not None:
-        found = ", ".join(map(str, table.columns))
+        found = listed(table.columns)
         raise UserError(
             f"{source}: found the columns {found}; expected one named '{name}': name the one "
             f"that holds the {expected} with --{expected}-col"
@@ -159,11 +205,13 @@ def _plain(column: pd.Series, source: str) -> list[Any]:
 
 def _texts(column: pd.Series, source: str, say: Say) -> pd.Series:
     # A column of strings stays one: as Python's strings the texts would be in memory twice.
-    if isinstance(column.dtype, pd.StringDtype):
+    if hold_ids(column):
+        texts = column
+    elif isinstance(column.dtype, pd.StringDtype):
         texts = column.fillna("").reset_index(drop=True)
     else:
         texts = pd.Series(["" if v is None else str(v) for v in _plain(column, source)], dtype=str)
-    empty = sum(not text.strip() for text in each(texts))
+    empty = sum(map(is_empty, each(texts)))
     if empty == len(texts):
         found = f"{empty:,} rows and no text in any of them" if empty else "no rows"
         raise UserError(f"{source}: found {found}, expected some with a text; check the path")
@@ -173,7 +221,17 @@ def _texts(column: pd.Series, source: str, say: Say) -> pd.Series:
 
 
 def _labels(column: pd.Series, source: str) -> list[str | None]:
-    labels = [None if value is None else str(value).strip() for value in _plain(column, source)]
+    # A label is one line: tables, csv files and terminals show it.
+    labels = [
+        None if value is None else _LINE_ENDS.sub(" ", str(value)).strip()
+        for value in _plain(column, source)
+    ]
+    for row, label in enumerate(labels, 1):
+        if label and visible(label) != label:
+            raise UserError(
+                f"{source}, row {row}: found the label {label[:60]!r}, which has characters that "
+                "cannot be shown; correct it, or name another column with --label-col"
+            )
     present = [label for label in labels if label]
     # A missing value turns a column of integers into floats: 1.0 is the class 1 then.
     if all(re.fullmatch(r"-?\d+\.0+", label) for label in present):
@@ -300,7 +358,6 @@ def main(
         labels_required=False,
         multi_label=multi_label,
     )
-    frame = without_test_labels(frame)
     figures = preflight(frame, multi_label)
     print(report(str(data), figures, examples(frame, rows)))
     return figures

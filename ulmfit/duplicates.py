@@ -5,7 +5,6 @@ Shingles are runs of five words; candidates come from MinHash signatures cut int
 as near-duplicates only after their true Jaccard similarity was computed.
 """
 
-import hashlib
 import re
 import zlib
 from array import array
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ulmfit.blocks import Texts, each
+from ulmfit.ids import Text, TextIds, hash_of
 
 SHINGLE = 5  # words
 SIMILAR = 0.7  # Jaccard similarity of two texts' shingles from which on they are near-duplicates
@@ -41,14 +41,15 @@ def exact_groups(texts: Texts) -> NDArray[np.int64]:
     Equal means equal after `normalise`; empty texts are equal to one another.
     """
     first: dict[bytes, int] = {}
-    rows = [first.setdefault(_digest(text), row) for row, text in enumerate(each(texts))]
+    rows = [first.setdefault(normalised_digest(text), row) for row, text in enumerate(each(texts))]
     return np.array(rows, dtype=np.int64)
 
 
-def _digest(text: str) -> bytes:
-    """16 bytes that stand for the normalised text."""
-    content = normalise(text).encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(content, digest_size=16).digest()
+def normalised_digest(text: Text) -> bytes:
+    """16 bytes that stand for the normalised text, which ids of it have in their file."""
+    if isinstance(text, TextIds):
+        return text.source.normalised[text.row]
+    return hash_of(normalise(text))
 
 
 def near_duplicate_groups(texts: Texts) -> NDArray[np.int64]:

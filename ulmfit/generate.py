@@ -15,10 +15,11 @@ from ulmfit import bundled
 from ulmfit.artifacts import Artifact, read_artifact
 from ulmfit.cli import run_command
 from ulmfit.errors import UserError
-from ulmfit.models import EncoderConfig, build_lm, load_encoder, load_head
+from ulmfit.models import build_lm, load_encoder, load_head, trained_config
 from ulmfit.precision import default_device
 from ulmfit.rules import BOS, EOS, FLD, PAD, UNK
 from ulmfit.text import TextProcessor
+from ulmfit.visible import visible
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,16 @@ def generate(
     """`n` texts that continue `prompt` by `words` tokens each.
 
     A backward model writes from the end: the texts end with the prompt.
+
+    Raises:
+        UserError: the model computes what is no number.
     """
     sampling = sampling or Sampling()
     generator = torch.Generator().manual_seed(seed)
     device = next(model.parameters()).device
-    first, *rest = (int(i) for i in processor.encode([prompt])[0])
+    # Without a prompt no tokenizer is needed: there may be none where a model is trained from ids.
+    ids = processor.encode([prompt])[0].tolist() if prompt else [processor.vocab.index(BOS)]
+    first, *rest = ids
     start = [first, *(reversed(rest) if backwards else rest)]
     never = torch.tensor([processor.vocab.index(t) for t in (UNK, PAD, BOS, EOS, FLD)])
     model.eval()
@@ -94,6 +100,11 @@ def generate(
         read = model(step)[0]
         # Only the last token's: those of a long prompt would fill the memory.
         logits = replace(read, hidden=read.hidden[:, -1:]).logits()[:, 0]
+        if not logits.isfinite().all():
+            raise UserError(
+                "the language model computes nan or infinity, so that no word can be drawn; train "
+                "or copy it again"
+            )
         logits[:, never.to(device)] = -torch.inf
         drawn = sampling.draw(logits, generator)
         written.append(drawn)
@@ -111,7 +122,7 @@ def _text(processor: TextProcessor, ids: list[int], backwards: bool) -> str:
 def load_lm(artifact: Artifact) -> tuple[Any, TextProcessor]:
     """The language model and the text processor of a model directory."""
     processor = artifact.processor()
-    model = build_lm(EncoderConfig.from_dict(artifact.manifest.config, artifact.path))
+    model = build_lm(trained_config(artifact))
     load_encoder(model, artifact.encoder(), artifact.path)
     load_head(model, artifact.head(), artifact.path)
     return model.eval(), processor
@@ -140,7 +151,7 @@ def main(
         model.to(default_device()), processor, prompt, n, words, sampling, seed, backwards
     )
     for text in texts:
-        print(text, end="\n\n")
+        print(visible(text), end="\n\n")
     return texts
 
 

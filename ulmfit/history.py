@@ -8,15 +8,19 @@ from typing import Any
 
 import torch
 from fastai.callback.core import Callback
+from torch import Tensor
 from tqdm import tqdm
 
-from ulmfit.errors import UserError
+from ulmfit.divergence import Diverged, LossWatch
 from ulmfit.lm_loss import LMLoss
 from ulmfit.multi_label_loss import MultiLabelLoss
 from ulmfit.progress import SECONDS_BETWEEN_LINES
 
 # Columns that differ from run to run: for the eye and metrics.json, not for a hashed history.csv.
 TIMING = ("seconds", "tokens_per_second")
+# On a GPU, which works behind, a loss is there only when all before it is done: as long as nobody
+# asks for it, the next batches are sent off. So they are fetched some at a time.
+_FETCHED_AT_A_TIME = {"cuda": 20}
 
 
 class History(Callback):
@@ -33,11 +37,13 @@ class History(Callback):
         self.say = say
         self.rows: list[dict[str, Any]] = []
         self.step = 1
+        self.watch = LossWatch()
         self._bar: tqdm | None = None
         self._zero()
 
     def _zero(self) -> None:
         self._totals = {"train": [0.0, 0.0], "valid": [0.0, 0.0]}  # summed loss, targets
+        self._pending: list[tuple[Tensor, int]] = []  # losses not fetched yet, and their targets
         self._correct = self._named = 0
         self._tokens = 0
         self._spent = 0.0
@@ -50,6 +56,7 @@ class History(Callback):
 
     def running(self) -> dict[str, Any]:
         """The sums of an epoch under way, for a checkpoint."""
+        self._fetch()
         return {
             "train": self._totals["train"],
             "tokens": self._tokens,
@@ -78,27 +85,44 @@ class History(Callback):
             self._bar = tqdm(total=len(self.dl), desc=name, leave=False, unit="batch")
 
     def after_batch(self) -> None:
-        loss, targets = self.learn.loss.item(), self.yb[0].numel()
-        totals = self._totals["train" if self.training else "valid"]
-        totals[0] += loss * targets
-        totals[1] += targets
+        self._pending.append((self.learn.loss.detach(), self.yb[0].numel()))
         if self.training:
             self.batches += 1
             self._lr_max = max(self._lr_max, self._lr())
-            self._check(loss)
-            self._progress(loss)
+        if len(self._pending) >= _FETCHED_AT_A_TIME.get(self.learn.loss.device.type, 1):
+            self._fetch()
+        if self.training:
+            self._progress()
         else:
             self._correct += self._right()
             self._named += getattr(self.loss_func, "named", 0)
 
-    def _check(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise UserError(
-                f"the loss became {loss} at batch {self.batches} of epoch {self.epoch + 1} "
-                f"(learning rate {self._lr():.2g}); lower the learning rate of the recipe's step"
-            )
+    def _fetch(self) -> None:
+        """Count the losses that are pending."""
+        if not self._pending:
+            return
+        totals = self._totals["train" if self.training else "valid"]
+        losses = torch.stack([loss for loss, _ in self._pending]).tolist()
+        for i, (loss, (_, targets)) in enumerate(zip(losses, self._pending, strict=True), 1):
+            totals[0] += loss * targets
+            totals[1] += targets
+            if self.training:
+                self._check(loss, self.batches - len(losses) + i)
+        self._pending.clear()
 
-    def _progress(self, loss: float) -> None:
+    def _check(self, loss: float, batch: int) -> None:
+        if problem := self.watch.problem(loss):
+            raise Diverged(f"{problem} at {self.where(batch)}")
+
+    def where(self, batch: int | None = None) -> str:
+        """The place in the training, for messages; by default the present one."""
+        batch = self.batches if batch is None else batch
+        return (
+            f"step {self.step}, epoch {self.epoch + 1}, batch {batch} "
+            f"(learning rate {self._lr():.2g})"
+        )
+
+    def _progress(self) -> None:
         inputs = self.xb[0]
         lengths = getattr(inputs, "lengths", None)
         self._tokens += inputs.numel() if lengths is None else int(lengths.sum())
@@ -123,10 +147,12 @@ class History(Callback):
         return int((torch.as_tensor(self.pred).argmax(1) == self.yb[0]).sum())
 
     def after_train(self) -> None:
+        self._fetch()
         self.close()
         self._train_seconds = self._seconds()
 
     def after_validate(self) -> None:
+        self._fetch()
         row = {
             "step": self.step,
             "epoch": self.epoch + 1,
@@ -139,6 +165,8 @@ class History(Callback):
         row["lr"] = self._lr_max
         row["seconds"] = round(self._seconds(), 1)
         row["tokens_per_second"] = round(self._tokens / max(1e-9, self._train_seconds))
+        if not math.isfinite(row["valid_loss"]):
+            raise Diverged(f"the validation loss became {row['valid_loss']} at {self.where()}")
         self.rows.append(row)
         self.say("  " + "  ".join(_shown(name, value) for name, value in row.items()))
 

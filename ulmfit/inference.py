@@ -14,14 +14,15 @@ from ulmfit.calibration import temperature_of
 from ulmfit.classifier import to_probabilities
 from ulmfit.corpus import Corpus, TokenizedTexts, tokenize_texts
 from ulmfit.errors import UserError
+from ulmfit.ids import Text
 from ulmfit.loaders import ClassifierLoader, DocumentBatch
 from ulmfit.models import (
-    EncoderConfig,
     SequentialRNN,
     build_classifier,
     config_numbers,
     load_encoder,
     load_head,
+    trained_config,
 )
 from ulmfit.multi_label import multi_label_of
 from ulmfit.precision import autocast, default_device, resolve_precision
@@ -87,7 +88,7 @@ def load_classifier(artifact: Artifact) -> SequentialRNN:
     """The classifier of a model directory, on the CPU."""
     config, path = artifact.manifest.config, artifact.path
     model = build_classifier(
-        EncoderConfig.from_dict(config, path),
+        trained_config(artifact),
         len(artifact.manifest.labels),
         bptt=_BPTT,
         **config_numbers(config, ["max_len", "hidden"], path),
@@ -138,9 +139,9 @@ class LoadedModel:
         self.model = load_classifier(artifact).eval().to(self.device)
         self._lock = threading.Lock()  # the model's hidden state is of one batch at a time
 
-    def tokenize(self, texts: Sequence[str]) -> TokenizedTexts:
+    def tokenize(self, texts: Sequence[Text]) -> TokenizedTexts:
         """The texts as tokens, before they become ids of this model's vocabulary."""
-        alone = sum(map(len, texts)) <= _ALONE
+        alone = sum(len(text) for text in texts if isinstance(text, str)) <= _ALONE
         return tokenize_texts(texts, self.processor, workers=1 if alone else None)
 
     def corpus(self, tokenized: TokenizedTexts) -> Corpus:
@@ -149,9 +150,13 @@ class LoadedModel:
         return corpus.reversed() if self.backwards else corpus
 
     def probabilities(self, tokenized: TokenizedTexts, tell: Tell | None = None) -> np.ndarray:
-        """float32, shape (texts, classes)."""
+        """float32, shape (texts, classes).
+
+        Raises:
+            UserError: the weights, finite as they are, make numbers that are not.
+        """
         with self._lock:
-            return predict_probabilities(
+            found = predict_probabilities(
                 self.model,
                 self.corpus(tokenized),
                 self.device,
@@ -160,3 +165,9 @@ class LoadedModel:
                 self.temperature,
                 self.multi_label,
             )
+        if not np.isfinite(found).all():
+            raise UserError(
+                f"{self.artifact.path} computes nan or infinity instead of probabilities; train or "
+                "copy the model again"
+            )
+        return found

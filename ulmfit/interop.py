@@ -20,10 +20,10 @@ from ulmfit.inference import load_classifier
 from ulmfit.manifest import FORMAT_VERSION, Manifest, library_versions
 from ulmfit.models import (
     SIZES,
-    EncoderConfig,
     TiedDecoder,
     config_numbers,
     encoder_of,
+    trained_config,
 )
 from ulmfit.multi_label import multi_label_of
 from ulmfit.pretrained import encoder_from_fastai
@@ -84,7 +84,7 @@ def to_learner(folder: str | Path, dls: Any, **more: Any) -> Any:
     if not is_lm:
         _check_same("list of labels", artifact, artifact.manifest.labels, labels)
     model = load_lm(artifact)[0] if is_lm else load_classifier(artifact)
-    sizes = EncoderConfig.from_dict(artifact.manifest.config, artifact.path).as_dict()
+    sizes = trained_config(artifact).as_dict()
     own = {name: sizes[name] for name in ("emb_sz", "n_hid", "n_layers")}
     if is_lm:
         make, config = language_model_learner, awd_lstm_lm_config

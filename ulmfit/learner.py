@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
+from fastai.learner import Learner, Recorder
 
 from ulmfit.loaders import ClassifierLoader, LMLoader
 from ulmfit.precision import autocast, return_holes
@@ -28,6 +29,16 @@ def data_loaders(
     # the model to fastai's own choice, Apple's GPU for one.
     loaders._device = train.device
     return loaders
+
+
+def without_waiting(learner: Learner, device: torch.device) -> Learner:
+    """`learner`; on a GPU without fastai's `Recorder`, which waits for the loss of every batch.
+
+    What it records is in `history`, which does not.
+    """
+    if device.type == "cuda":
+        learner.remove_cb(Recorder)
+    return learner
 
 
 class Autocast(Callback):

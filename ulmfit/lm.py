@@ -1,6 +1,7 @@
 """What stages 1 and 2 share: training and measuring a language model."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from fastai.optimizer import Adam
 
 from ulmfit.corpus import Corpus
 from ulmfit.errors import UserError
-from ulmfit.learner import MOMENTUM, Autocast, HoleReturner, data_loaders
+from ulmfit.learner import MOMENTUM, Autocast, HoleReturner, data_loaders, without_waiting
 from ulmfit.lm_loss import LMLoss
 from ulmfit.loaders import LMLoader
 from ulmfit.models import lm_groups
@@ -59,7 +60,7 @@ def lm_learner(
     dtype: torch.dtype,
 ) -> Learner:
     """A fastai `Learner` over the two loaders (`language_model_learner`), ready to be fitted."""
-    return Learner(
+    learner = Learner(
         data_loaders(*loaders, device=device),
         model.to(device),
         loss_func=LMLoss(settings.sampled_softmax),
@@ -73,6 +74,7 @@ def lm_learner(
             *([GradientClip(settings.clip)] if settings.clip else []),
         ],
     )
+    return without_waiting(learner, device)
 
 
 @torch.no_grad()
@@ -92,6 +94,12 @@ def measure_lm(
         targets += expected.numel()
     mean = total / targets
     return {"loss": mean, "perplexity": math.exp(min(mean, 700.0)), "accuracy": correct / targets}
+
+
+def measured_lm(row: Mapping[str, Any]) -> dict[str, float]:
+    """What `measure_lm` would return for the weights that a row of the history measured."""
+    names = {"loss": "valid_loss", "perplexity": "perplexity", "accuracy": "accuracy"}
+    return {name: row[column] for name, column in names.items()}
 
 
 def unigram_entropy(ids: np.ndarray) -> float:

@@ -15,9 +15,15 @@ from torch.autograd.function import once_differentiable
 
 # Tokens at a time: their logits stay in the cache, the products are still large.
 _CHUNK = 384
+# A GPU wants large products: of 8,192 tokens and 60,000 words, a gigabyte of bfloat16 logits.
+_CHUNK_ON_GPU = 8192
 # In training, the loss of one token is counted as 87 nats at most; its gradient is exact. Finding
 # the largest logit of each row, which would do without, costs as much as the softmax.
 _LEAST_SHARE = torch.finfo(torch.float32).tiny
+
+
+def _chunk(device: torch.device) -> int:
+    return _CHUNK_ON_GPU if device.type == "cuda" else _CHUNK
 
 
 @dataclass(frozen=True)
@@ -115,10 +121,11 @@ def _loss_and_correct(
     weight, bias = weight.to(hidden.dtype), bias.to(hidden.dtype)
     total = hidden.new_zeros((), dtype=torch.float32)
     correct = hidden.new_zeros((), dtype=torch.int64)
-    for i in range(0, len(targets), _CHUNK):
-        part = targets[i : i + _CHUNK, None]
+    chunk = _chunk(hidden.device)
+    for i in range(0, len(targets), chunk):
+        part = targets[i : i + chunk, None]
         logits, shares = _workspace.take(len(part), hidden, len(weight))
-        torch.addmm(bias, hidden[i : i + _CHUNK], weight.t(), out=logits)
+        torch.addmm(bias, hidden[i : i + chunk], weight.t(), out=logits)
         largest, guess = logits.max(1, keepdim=True)
         correct += (guess == part).sum()
         # The largest share never underflows, as that of a target may: log of the sum of
@@ -142,9 +149,10 @@ class _Workspace:
 
     def take(self, rows: int, hidden: Tensor, vocabulary: int) -> tuple[Tensor, Tensor]:
         """Two (rows, vocabulary) tensors in the precision of `hidden`."""
-        key = (_CHUNK, vocabulary, hidden.dtype, hidden.device)
+        chunk = _chunk(hidden.device)
+        key = (chunk, vocabulary, hidden.dtype, hidden.device)
         if key != self._key:
-            shape, device = (_CHUNK, vocabulary), hidden.device
+            shape, device = (chunk, vocabulary), hidden.device
             self._first = torch.empty(shape, dtype=hidden.dtype, device=device)
             self._second = torch.empty(shape, dtype=hidden.dtype, device=device)
             self._key = key
@@ -164,8 +172,9 @@ class _ChunkedLoss(torch.autograd.Function):
         total = hidden.new_zeros((), dtype=torch.float32)
         grad_hidden = torch.empty_like(wide_hidden)
         grad_weight = torch.zeros_like(wide_weight, dtype=torch.float32)
-        for i in range(0, len(targets), _CHUNK):
-            part, rows = targets[i : i + _CHUNK], wide_hidden[i : i + _CHUNK]
+        chunk = _chunk(hidden.device)
+        for i in range(0, len(targets), chunk):
+            part, rows = targets[i : i + chunk], wide_hidden[i : i + chunk]
             logits, shares = _workspace.take(len(rows), hidden, len(weight))
             torch.mm(rows, wide_weight.t(), out=logits)
             torch.softmax(logits, 1, out=shares)
@@ -174,7 +183,7 @@ class _ChunkedLoss(torch.autograd.Function):
             of_targets = shares[at_targets].float()
             gradient = shares.index_put_(at_targets, (of_targets - 1).to(shares.dtype))
             total -= of_targets.clamp_(min=_LEAST_SHARE).log_().sum()
-            torch.mm(gradient, wide_weight, out=grad_hidden[i : i + _CHUNK])
+            torch.mm(gradient, wide_weight, out=grad_hidden[i : i + chunk])
             grad_weight += gradient.t() @ rows
         ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.targets, ctx.features = len(targets), features

@@ -13,8 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from ulmfit.atomic import os_errors_as
-from ulmfit.checkpoint import beside
+from ulmfit.atomic import beside, os_errors_as
 from ulmfit.errors import UserError
 
 if TYPE_CHECKING:

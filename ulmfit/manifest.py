@@ -4,6 +4,7 @@ import json
 import math
 import platform
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ulmfit.errors import UserError
+from ulmfit.strangers import parse_json
+from ulmfit.visible import visible
 
 FORMAT_VERSION = 1
 LIBRARIES = ("ulmfit", "torch", "fastai", "spacy", "sentencepiece", "numpy", "safetensors")
@@ -52,10 +55,7 @@ class Manifest:
         Raises UserError for what is no JSON object, for another format version, and for
         unknown, missing or wrongly typed keys (all of them in one message).
         """
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{where} is not valid JSON: {error}") from error
+        found = parse_json(text, where)
         if not isinstance(found, dict):
             raise UserError(f"{where} holds {_quoted(found)}, a JSON object was expected")
         # First of all: another version may well have other keys.
@@ -102,6 +102,14 @@ _FORMS: dict[object, tuple[str, Callable[[Any], bool]]] = {
     ),
 }
 _CHOICES = {"kind": list(KINDS), "direction": ["forward", "backward"]}
+# What commands read out of a recipe, if it is there.
+_RECIPE: dict[str, object] = {
+    "data": str,
+    "text_col": str | None,
+    "label_col": str | None,
+    "split_col": str | None,
+    "labels": int,
+}
 
 
 def _problems(found: dict[str, Any]) -> list[str]:
@@ -119,7 +127,34 @@ def _problems(found: dict[str, Any]) -> list[str]:
             # A name is joined to the directory: "../x" or "/x" would read elsewhere.
             odd = [name for name in found[key] if not _PLAIN_NAME.fullmatch(name)]
             problems += [f'"files" names {_quoted(n)}, a plain file name was expected' for n in odd]
-    return problems
+    return problems or [*_number_problems(found), *_label_problems(found["kind"], found["labels"])]
+
+
+def _number_problems(found: dict[str, Any]) -> list[str]:
+    """What is wrong with the seed and with what commands read out of the recipe."""
+    recipe = found["recipe"]
+    problems = [
+        f'the recipe\'s "{key}" is {_quoted(recipe[key])}, {_FORMS[form][0]} was expected'
+        for key, form in _RECIPE.items()
+        if key in recipe and not _FORMS[form][1](recipe[key])
+    ]
+    numbers = {'"seed"': found["seed"], 'the recipe\'s "labels"': recipe.get("labels", 0)}
+    negative = [(key, n) for key, n in numbers.items() if type(n) is int and n < 0]
+    return problems + [f"{key} is {n}, a number from 0 on was expected" for key, n in negative]
+
+
+def _label_problems(kind: str, labels: list[str]) -> list[str]:
+    if kind == "lm":
+        return [f'"labels" is {_quoted(labels)}, none were expected of an LM'] if labels else []
+    if not labels:
+        return ['"labels" is [], those of a classifier were expected']
+    # Whoever is shown a label must see what it is: tables and errors print them.
+    odd = [label for label in labels if not label.strip() or "\n" in label or "\t" in label]
+    odd += [label for label in labels if visible(label) != label]
+    if odd:
+        return [f'"labels" has {_quoted(odd[0])}, a line that can be shown was expected']
+    repeated = [label for label, n in Counter(labels).items() if n > 1]
+    return [f'"labels" has {_quoted(label)} more than once' for label in repeated[:1]]
 
 
 def _quoted(value: object) -> str:

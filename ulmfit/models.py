@@ -11,16 +11,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ulmfit.artifacts import Artifact
 from ulmfit.awd_lstm import AWDLSTM, CLASSIFIER_DROPOUTS, LM_DROPOUTS, RNNDropout
 from ulmfit.classifier import DocumentEncoder, PoolingClassifier
 from ulmfit.errors import UserError
 from ulmfit.lm_loss import Projection
 from ulmfit.settings import EMBEDDING_RANGE
 from ulmfit.text import PAD_ID
+from ulmfit.weights import Header
 
 # Raised when parameters get other names or dropout draws otherwise: the checkpoint of an unfinished
 # run does not fit then. (Model directories have names of their own.)
 LAYOUT = 2
+
+# What the numbers of a manifest's config are at most, before they are looked at more closely.
+_HIGHEST = {"n_layers": 64, "max_len": 2**31 - 1}
+_HIGHEST_ELSE = 2**24
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ def config_numbers(
     """What a manifest's config says of `names`; `where` is the model directory.
 
     Raises:
-        UserError: one is missing or no whole number above 0.
+        UserError: one is missing, no whole number above 0, or larger than any model's.
     """
     bad = [name for name in names if type(config.get(name)) is not int or config[name] < 1]
     if bad:
@@ -56,6 +62,13 @@ def config_numbers(
             f"{where}: found {bad[0]} {config.get(bad[0])!r} in the manifest's config, expected a "
             "whole number above 0; copy or train the model again"
         )
+    for name in names:
+        highest = _HIGHEST.get(name, _HIGHEST_ELSE)
+        if config[name] > highest:
+            raise UserError(
+                f"{where}: found {name} {config[name]} in the manifest's config, expected "
+                f"{highest:,} at most; copy or train the model again"
+            )
     return {name: config[name] for name in names}
 
 
@@ -203,6 +216,32 @@ def load_head(model: SequentialRNN, weights: Mapping[str, Tensor], where: object
     _copy(head_weights(model), weights, where)
 
 
+def trained_config(artifact: Artifact) -> EncoderConfig:
+    """The encoder's numbers in a model directory, if the weights beside them are of these sizes.
+
+    Nothing is allocated for it: a model is built only after its files were found to hold it.
+
+    Raises:
+        UserError: the config has no such numbers, or the files of the weights others.
+    """
+    manifest, path = artifact.manifest, artifact.path
+    config = EncoderConfig.from_dict(manifest.config, path)
+    with torch.device("meta"):
+        if manifest.kind == "lm":
+            model = build_lm(config)
+        else:
+            hidden = config_numbers(manifest.config, ["hidden"], path)["hidden"]
+            model = build_classifier(config, len(manifest.labels), hidden=hidden)
+    own, found = {**encoder_weights(model), **head_weights(model)}, artifact.headers()
+    problem = _misfit(own, found)
+    if not problem:
+        other = [n for n, w in own.items() if w.is_floating_point() != found[n].is_float]
+        problem = f"weight {other[0]} has type {found[other[0]].dtype}" if other else ""
+    if problem:
+        raise UserError(f"{path}: {problem}; copy or train the model again")
+    return config
+
+
 def _copy(own: Mapping[str, Tensor], given: Mapping[str, Tensor], where: object) -> None:
     problem = _misfit(own, given)
     if problem:
@@ -211,7 +250,7 @@ def _copy(own: Mapping[str, Tensor], given: Mapping[str, Tensor], where: object)
         tensor.copy_(given[name])
 
 
-def _misfit(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
+def _misfit(own: Mapping[str, Tensor], given: Mapping[str, Tensor | Header]) -> str:
     if own.keys() != given.keys():
         return (
             f"the weights are not this model's: missing {sorted(own.keys() - given.keys())}, "

@@ -6,7 +6,6 @@ Needs onnxruntime, numpy, pandas, fastcore and the tokenizer's library (spaCy or
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -15,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ulmfit.artifacts import PROCESSOR, largest
 from ulmfit.atomic import os_errors_as
 from ulmfit.errors import UserError
 from ulmfit.multi_label import multi_label_of
 from ulmfit.scoring import plain_text, prediction_columns
+from ulmfit.strangers import parse_json, read_bounded
 from ulmfit.text import PAD_ID, TextProcessor, reading_order
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 # separated from them.
 FACTS = "ulmfit"
 FORMAT_VERSION = 1
+
+_FACTS = {"files": dict, "labels": list, "direction": str, "prior": list, "config": dict}
 
 # Tokens of a batch, padding included. onnxruntime keeps every layer's features of all of them:
 # 100 MB at a time for size small. Below 8,192 the products are too small to be fast.
@@ -162,11 +165,17 @@ def _facts(session: Any, path: Path) -> dict[str, Any]:
     text = session.get_modelmeta().custom_metadata_map.get(FACTS)
     if text is None:
         raise UserError(f"{path} was not written by python -m ulmfit.export; export a classifier")
-    facts = json.loads(text)
-    if facts["format_version"] != FORMAT_VERSION:
+    facts = parse_json(text, f"{path}: what ulmfit.export wrote into it")
+    found = facts.get("format_version") if isinstance(facts, dict) else None
+    if found != FORMAT_VERSION:
         raise UserError(
-            f"{path}: format version {facts['format_version']}, this program reads version "
+            f"{path}: format version {found}, this program reads version "
             f"{FORMAT_VERSION}; export the classifier again"
+        )
+    odd = [key for key, kind in _FACTS.items() if not isinstance(facts.get(key), kind)]
+    if odd or not set(facts["files"]) <= set(PROCESSOR):
+        raise UserError(
+            f"{path}: found an odd {(odd or ['files'])[0]!r}; export the classifier again"
         )
     return facts
 
@@ -176,7 +185,7 @@ def _processor(folder: Path, hashes: dict[str, str]) -> TextProcessor:
     files = {}
     for name, expected in hashes.items():
         with os_errors_as(f"cannot read {folder / name}, which belongs to the model"):
-            files[name] = (folder / name).read_bytes()
+            files[name] = read_bounded(folder / name, largest(name))
         if hashlib.sha256(files[name]).hexdigest() != expected:
             raise UserError(
                 f"{folder / name} is not the one that the model was exported with; "

@@ -60,6 +60,13 @@ def has_bfloat16(device: torch.device) -> bool:
     return True
 
 
+@functools.cache
+def cudnn_has_bfloat16(device: torch.device) -> bool:
+    """Whether cuDNN's LSTM runs in bfloat16: from version 9.13 on, on cards that have it."""
+    version = torch.backends.cudnn.version() or 0
+    return version >= 91300 and torch.cuda.get_device_capability(device)[0] >= 8
+
+
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     """A context in which products run in `dtype`."""
     return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)

@@ -16,7 +16,9 @@ from ulmfit.artifacts import check_pair, read_artifact
 from ulmfit.atomic import check_parent
 from ulmfit.cli import run_command
 from ulmfit.errors import UserError
+from ulmfit.ids import Text, is_empty
 from ulmfit.multi_label import given, label_cells, multi_label_of
+from ulmfit.rows import listed
 from ulmfit.scoring import plain_text, prediction_columns, score_file
 from ulmfit.table_writers import ENDINGS
 from ulmfit.tables import Table, open_table
@@ -84,7 +86,7 @@ class Classifier:
         return np.mean(self.probabilities_by_model([plain_text(t) for t in texts], tell), axis=0)
 
     def probabilities_by_model(
-        self, texts: Sequence[str], tell: Callable[[float], object] | None = None
+        self, texts: Sequence[Text], tell: Callable[[float], object] | None = None
     ) -> list[np.ndarray]:
         """One array of shape (texts, classes) for each model, in the order given."""
         if len(texts) == 0:
@@ -97,7 +99,7 @@ class Classifier:
             if key not in tokenized:
                 tokenized[key] = loaded.tokenize(texts)
             results.append(loaded.probabilities(tokenized[key], share))
-        empty = [i for i, text in enumerate(texts) if not text.strip()]
+        empty = [i for i, text in enumerate(texts) if is_empty(text)]
         for loaded, probabilities in zip(self.models, results, strict=True):
             probabilities[empty] = loaded.prior
         return results
@@ -163,7 +165,7 @@ def _input_table(path: Path, text_col: str) -> Table:
     table = open_table(path)
     if text_col not in table.columns:
         raise UserError(
-            f"{path} has no column {text_col!r}; it has {', '.join(table.columns) or 'none'}: "
+            f"{path} has no column {text_col!r}; it has {listed(table.columns) or 'none'}: "
             "name the one with the texts with --text-col"
         )
     return table

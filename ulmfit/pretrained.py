@@ -13,9 +13,9 @@ from torch import Tensor
 from ulmfit import bundled
 from ulmfit.artifacts import Artifact, read_artifact
 from ulmfit.errors import UserError
-from ulmfit.models import EncoderConfig, encoder_config
+from ulmfit.models import EncoderConfig, encoder_config, trained_config
 from ulmfit.stage import direction, suffix
-from ulmfit.text import TextProcessor
+from ulmfit.text import TextProcessor, has_control
 
 WT103 = "wt103"
 NONE = "none"  # no pretraining: random weights
@@ -61,7 +61,7 @@ def load_pretrained(name: str, backwards: bool, size: str = "small") -> Pretrain
         )
     return Pretrained(
         artifact.processor(),
-        EncoderConfig.from_dict(manifest.config, artifact.path),
+        trained_config(artifact),
         manifest.size,
         artifact.encoder(),
         artifact.head(),
@@ -163,7 +163,8 @@ def read_wt103(folder: Path) -> Pretrained:
 def from_fastai(weights: Mapping[str, Tensor], vocab: list[str]) -> Pretrained:
     """A fastai language model's state dict under this project's names.
 
-    fastai fills a vocabulary up with ``xxfake``, which may occur more than once: those rows go.
+    fastai fills a vocabulary up with ``xxfake``, which may occur more than once: those rows go, and
+    those of tokens with control characters.
     """
     config, encoder, kept = encoder_from_fastai(weights, vocab)
     processor = TextProcessor("word").with_vocab([vocab[i] for i in kept])
@@ -181,7 +182,7 @@ def encoder_from_fastai(
             f"the embedding has {rows:,} rows and the vocabulary {len(vocab):,} words, expected "
             "a row for each; download both again"
         )
-    kept = [i for i, token in enumerate(vocab) if token != "xxfake"]
+    kept = [i for i, t in enumerate(vocab) if t != "xxfake" and not has_control(t)]
     layers = sum(name.endswith("weight_hh_l0_raw") for name in weights)
     encoder = {"embedding.weight": weights["0.encoder.weight"][kept]}
     for i in range(layers):

@@ -19,12 +19,13 @@ from ulmfit.data import source_name
 from ulmfit.errors import UserError
 from ulmfit.evaluate import (
     SPLITS,
+    Overlap,
     check_split,
     figures_table,
     labelled_texts,
     read_data,
-    repeated_texts,
 )
+from ulmfit.lineage import lineage
 from ulmfit.predict import Classifier
 from ulmfit.reporting.data import Calibrated, Measured, Report, hardest
 
@@ -103,21 +104,22 @@ def collect(
             it do not run.
     """
     from ulmfit.reporting.features import text_map
-    from ulmfit.reporting.models import lineage
 
     texts, truth = labelled_texts(frame, data, split, classifier.labels, classifier.multi_label)
     measured = _measured(classifier, classifier.probabilities_by_model(texts))
     _tell(measured, truth, split)
     calibrated = _calibrated(classifier, frame, data, split, measured)
-    lines = [lineage(model.artifact) for model in classifier.models]
+    lines = [list(lineage(model.artifact)) for model in classifier.models]
     worst = hardest(measured[-1].probabilities, truth, min(shown, EXPLAINED))
+    overlap = Overlap.of(frame, split)
     return Report(
         data=source_name(data),
         split=split,
         labels=classifier.labels,
         texts=texts,
         truth=truth,
-        repeated=repeated_texts(frame, split),
+        repeated=overlap.exact,
+        near=overlap.near,
         lengths=np.diff(classifier.models[0].tokenize(texts).offsets),
         measured=measured,
         calibrated=calibrated,

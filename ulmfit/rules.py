@@ -24,6 +24,9 @@ _ALL_CAPS = re.compile(r"[A-Z](?<!\S.)[^a-z\s]*+(?!\S)")
 _CAPITALISED = re.compile(r"[A-Z](?<!\S.)[^A-Z\s]*+(?!\S)")
 _REPEATED_WORD = re.compile(r"\s(\w++)\s++(?=\1\s)((?:\1\s++)+)\1(\s|\W|$)")
 
+# A character of so many digits is none, but Python takes no number of 4,300 digits to say so.
+_LONG_REFERENCE = re.compile(r"&#([0-9]{9,}+)")
+
 # fastai's `fix_html`, in its order.
 _HTML_FIXES = (
     ("#39;", "'"),
@@ -46,7 +49,12 @@ def fix_html(text: str) -> str:
     """Undo the html escapes and line breaks that texts from the web carry (`fix_html`)."""
     for found, replacement in _HTML_FIXES:
         text = text.replace(found, replacement)
-    return html.unescape(text)
+    return html.unescape(_LONG_REFERENCE.sub(_shortened, text))
+
+
+def _shortened(reference: re.Match[str]) -> str:
+    """Without leading zeros, and of eight digits at most, which is beyond the last character."""
+    return f"&#{reference[1].lstrip('0')[:8] or '0'}"
 
 
 def replace_rep(text: str) -> str:
@@ -117,8 +125,10 @@ def restore(tokens: Iterable[str]) -> list[str]:
     ``xxmaj`` and ``xxup`` set the case of the word that follows (also of a repeated one),
     ``xxrep 3 a`` becomes ``aaa``, ``xxwrep 3 a`` three words; a mark that nothing fits to
     (a language model may write one) is dropped. fastai's `decode_spec_tokens` does not reset
-    after a repetition, so that every later word is repeated, too.
+    after a repetition, so that every later word is repeated, too. Whoever writes the marks himself
+    gets no text of any size: repetitions beyond `_LONGEST_REPETITIONS` characters are dropped.
     """
+    room = _LONGEST_REPETITIONS
     words: list[str] = []
     case: str | None = None
     repetition: str | None = None
@@ -135,13 +145,16 @@ def restore(tokens: Iterable[str]) -> list[str]:
         elif repetition and count is None and _is_count(token):
             count = int(token)
         else:
-            words += _repeated(_cased(token, case), repetition, count)
+            word = _cased(token, case)
+            room -= len(word) * (count or 0)
+            words += _repeated(word, repetition, count if room >= 0 else None)
             case = repetition = count = None
     return words
 
 
 # A model may write any number; a repetition longer than this is no text of anybody's.
 _LONGEST_REPETITION = 1000
+_LONGEST_REPETITIONS = 1_000_000  # of all of a text together, characters
 
 
 def _is_count(token: str) -> bool:

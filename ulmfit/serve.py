@@ -1,5 +1,7 @@
 """The command that serves classifiers: a web page and a JSON API on this machine."""
 
+import csv
+import logging
 import os
 import socket
 from ipaddress import ip_address
@@ -8,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from ulmfit.cli import run_command
 from ulmfit.errors import UserError
 from ulmfit.predict import DEFAULT, Classifier, load_named
+from ulmfit.rows import LONGEST_FIELD
 
 if TYPE_CHECKING:
     from ulmfit.serving.limits import Limits
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 _GRACE = 30  # seconds that requests have to end when the server is told to
 _CONNECTIONS = 1_000
+_OTHER_FILES = 200  # open at once, besides connections: models, libraries, what is uploaded
 
 
 def main(
@@ -25,13 +29,25 @@ def main(
     max_mb: float = 10.0,  # a request's size in megabytes at most, an uploaded file included
     max_texts: int = 256,  # texts of one request to the API at most
     max_chars: int = 100_000,  # characters of one text at most
+    max_rows: int = 100_000,  # rows of an uploaded file at most
+    max_seconds: float = 30.0,  # for a request to arrive, and for a reply to be taken, at most
 ) -> None:
     """Serve classifiers on a web page and as a JSON API, until Ctrl-C.
 
     There are no passwords and no encryption: what listens beyond this machine belongs behind a
     server that has them.
     """
-    limits = _limits(max_mb, max_texts, max_chars)
+    most = {
+        "max-mb": max_mb,
+        "max-texts": max_texts,
+        "max-chars": max_chars,
+        "max-rows": max_rows,
+        "max-seconds": max_seconds,
+    }
+    limits = _limits(most)
+    # oneDNN keeps what it generates for each shape of a batch, some hundred kilobytes. Texts of
+    # many lengths would have a server grow by hundreds of megabytes until its cache is full.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     with _listen(host, port) as listener:
         classifier = load_named(clf, precision)
         from ulmfit.precision import use_all_cores
@@ -40,13 +56,19 @@ def main(
         _serve(classifier, limits, host, listener)
 
 
-def _limits(max_mb: float, max_texts: int, max_chars: int) -> "Limits":
-    for flag, value in (("max-mb", max_mb), ("max-texts", max_texts), ("max-chars", max_chars)):
+def _limits(most: dict[str, float]) -> "Limits":
+    for flag, value in most.items():
         if not 0 < value < float("inf"):
             raise UserError(f"--{flag} is {value:g}, expected more than 0")
     from ulmfit.serving.limits import Limits
 
-    return Limits(body_bytes=int(max_mb * 1e6), texts=max_texts, characters=max_chars)
+    return Limits(
+        body_bytes=int(most["max-mb"] * 1e6),
+        texts=int(most["max-texts"]),
+        characters=int(most["max-chars"]),
+        rows=int(most["max-rows"]),
+        seconds=most["max-seconds"],
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -69,13 +91,22 @@ def _serve(classifier: Classifier, limits: "Limits", host: str, listener: socket
     import uvicorn
 
     from ulmfit.serving.app import make_app
+    from ulmfit.serving.connections import Connection
 
+    class Bounded(Connection):
+        seconds, most = limits.seconds, _room()
+
+    # Readers of csv raise the module's limit for their time, and would lower it for each other.
+    csv.field_size_limit(LONGEST_FIELD)
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it tells of bad forms
     config = uvicorn.Config(
         make_app(classifier, limits, _names(host)),
-        limit_concurrency=_CONNECTIONS,
+        http=Bounded,
+        ws="none",
+        proxy_headers=False,
         timeout_graceful_shutdown=_GRACE,
         access_log=False,  # who asked what is nobody's business
-        log_level="warning",
+        log_level="error",  # what clients do wrong they are told, and would fill the log
         server_header=False,
         lifespan="on",
     )
@@ -88,6 +119,20 @@ def _serve(classifier: Classifier, limits: "Limits", host: str, listener: socket
             print(ready, flush=True)  # not before Ctrl-C is heeded
 
     Server(config).run(sockets=[listener])
+
+
+def _room() -> int:
+    """How many connections the system lets this process have, up to `_CONNECTIONS`."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such bound
+        return _CONNECTIONS
+    wanted = 2 * _CONNECTIONS + _OTHER_FILES  # those that are told to come back are open, too
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        now = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (now, most))
+    return _CONNECTIONS if now >= wanted or now < 0 else max(1, (now - _OTHER_FILES) // 2)
 
 
 def _names(host: str) -> tuple[str, ...]:

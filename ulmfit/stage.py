@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import math
+import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,11 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ulmfit.artifacts import Artifact, update_metrics, write_artifact
+from ulmfit.artifacts import Artifact, check_output, write_artifact
+from ulmfit.atomic import check_parent, remove_leftovers
 from ulmfit.card import model_card
+from ulmfit.checkpoint import checkpoint_path
 from ulmfit.datasets import ABOUT
 from ulmfit.history import without_timing
 from ulmfit.history_plot import history_png
+from ulmfit.ids import Text, digest
+from ulmfit.lock import locked
 from ulmfit.manifest import FORMAT_VERSION, Manifest, library_versions
 from ulmfit.models import LAYOUT, EncoderConfig, encoder_weights, head_weights
 from ulmfit.precision import (
@@ -25,9 +32,10 @@ from ulmfit.precision import (
     set_seed,
     use_all_cores,
 )
+from ulmfit.run_log import RunLog
 from ulmfit.settings import ClassifierSettings, LMSettings, PretrainSettings, as_recipe
 from ulmfit.text import TextProcessor
-from ulmfit.training import parameters_of
+from ulmfit.training import CHECKPOINT_MINUTES, check_minutes, parameters_of
 
 Settings = PretrainSettings | LMSettings | ClassifierSettings
 
@@ -37,6 +45,26 @@ class StageResult(NamedTuple):
 
     path: Path
     metrics: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command of a stage was told that is no setting of the training itself.
+
+    deadline: when to save a checkpoint and end, see `deadline_after`. log: where figures go.
+    """
+
+    backwards: bool = False
+    half: bool = False
+    about: str = ""
+    overwrite: bool = False
+    find_lr: bool = False
+    checkpoint_minutes: float = CHECKPOINT_MINUTES
+    deadline: float = math.inf
+    log: RunLog | None = None
+
+    def __post_init__(self) -> None:
+        check_minutes(self.checkpoint_minutes)
 
 
 @dataclass
@@ -50,6 +78,31 @@ class Workplace:
     def seconds(self) -> float:
         """Seconds since the stage was set up."""
         return round(time.monotonic() - self.began, 1)
+
+
+@contextmanager
+def writing(target: Path, overwrite: bool) -> Iterator[None]:
+    """Hold `target`, the model directory to write, for the block: no other run gets it meanwhile.
+
+    What runs that were killed have left beside it goes. Ctrl-C tells how to go on where there is
+    a checkpoint.
+
+    Raises:
+        UserError: another run holds it, or as `check_output`.
+    """
+    check_parent(target)
+    checkpoint = checkpoint_path(target)
+    with locked(target):
+        remove_leftovers(checkpoint)
+        remove_leftovers(Path(os.path.realpath(target)))
+        check_output(target, overwrite)
+        try:
+            yield
+        except KeyboardInterrupt as interrupt:
+            if str(interrupt) or not checkpoint.exists():
+                raise
+            line = f"the same command goes on from {checkpoint}"
+            raise KeyboardInterrupt(line) from None
 
 
 def set_up(settings: Settings) -> Workplace:
@@ -84,9 +137,9 @@ def fingerprint(parts: Iterable[Any]) -> str:
     return digest.hexdigest()
 
 
-def texts_fingerprint(texts: Iterable[str]) -> str:
-    """A short fingerprint of `texts` in whatever order."""
-    return fingerprint(sorted(texts))[:16]
+def texts_fingerprint(texts: Iterable[Text]) -> str:
+    """A short fingerprint of `texts` in whatever order, the same whether they are there as ids."""
+    return fingerprint(sorted(digest(text).hex() for text in texts))[:16]
 
 
 def identity(settings: Settings, backwards: bool, data: str, parent: str | None) -> dict[str, Any]:
@@ -114,29 +167,26 @@ class Finished:
     processor: TextProcessor
     settings: Settings
     size: str
-    backwards: bool
     data_fingerprint: str
     history: list[dict[str, Any]]
     metrics: dict[str, Any]
     parent: Artifact | None = None
     labels: list[str] = field(default_factory=list)
     extra_config: dict[str, Any] = field(default_factory=dict)
-    about: str = ""
 
 
 def save(
-    finished: Finished, out: Path, seconds: float, overwrite: bool = False, half: bool = False
+    finished: Finished, out: Path, seconds: float, options: Options = Options()
 ) -> StageResult:
     """Write the model directory, its card and its metrics.
 
     What differs between equal runs, the time they took, is in metrics.json alone.
     """
-    real = out.resolve()  # where `out` is ".", the model takes the place of that directory
     history = without_timing(finished.history)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         kind=finished.kind,
-        direction=direction(finished.backwards),
+        direction=direction(options.backwards),
         size=finished.size,
         config=finished.config.as_dict() | finished.extra_config,
         tokenizer=finished.processor.description(),
@@ -148,20 +198,20 @@ def save(
         data_fingerprint=finished.data_fingerprint,
         parent=finished.parent.manifest_sha256 if finished.parent else None,
         files={},
-        about=finished.about or ABOUT.get(getattr(finished.settings, "data", ""), ""),
+        about=options.about or ABOUT.get(getattr(finished.settings, "data", ""), ""),
     )
+    metrics = {**finished.metrics, "seconds": seconds, "epochs": finished.history}
     write_artifact(
         out,
         manifest=manifest,
+        metrics=metrics,
         encoder=encoder_weights(finished.model),
         head=head_weights(finished.model),
         processor_files=finished.processor.files(),
         history=history,
         card=model_card(manifest, history, parameters_of(finished.model)),
         plot=history_png(history) if history else b"",
-        overwrite=overwrite,
-        half=half,
+        overwrite=options.overwrite,
+        half=options.half,
     )
-    metrics = {**finished.metrics, "seconds": seconds, "epochs": finished.history}
-    update_metrics(real, metrics)
     return StageResult(out, metrics)

@@ -1,29 +1,41 @@
 """Stage 1: pretrain an AWD-LSTM language model on general text (ULMFiT section 3.1)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 
-from ulmfit.artifacts import check_output
 from ulmfit.blocks import each
 from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, TokenizedTexts, cache_folder, tokenize_texts
 from ulmfit.errors import UserError
 from ulmfit.history import History
-from ulmfit.lm import lm_learner, lm_loaders, measure_lm, unigram_entropy
+from ulmfit.ids import TextIds, ids_files, is_empty, pieces_of, read_ids
+from ulmfit.lm import lm_learner, lm_loaders, measured_lm, unigram_entropy
 from ulmfit.lr_finder import rate_found, show_rate
 from ulmfit.models import build_lm, encoder_config
 from ulmfit.readers import read_file, read_folder
+from ulmfit.rows import listed
 from ulmfit.run_log import run_log
 from ulmfit.schedules import steps_of
 from ulmfit.settings import PretrainSettings, load_settings
-from ulmfit.stage import Finished, StageResult, fingerprint, identity, save, set_up
+from ulmfit.stage import (
+    Finished,
+    Options,
+    StageResult,
+    fingerprint,
+    identity,
+    save,
+    set_up,
+    texts_fingerprint,
+    writing,
+)
 from ulmfit.text import TextProcessor, make_vocab
-from ulmfit.training import Run, parameters_of
+from ulmfit.training import CHECKPOINT_MINUTES, Run, deadline_after, parameters_of
 
 # A model that ends this close to the unigram entropy has learned word frequencies and no more.
 _STUCK = 0.97
@@ -41,22 +53,33 @@ def main(
     overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
     find_lr: bool = False,  # train nothing: look for a learning rate, and draw loss against rate
     log: str = "",  # where to follow the training: tensorboard or mlflow
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,  # minutes between two checkpoints
+    stop_after: float = 0.0,  # seconds after which it saves a checkpoint and ends; 0 for no end
     **overrides: Any,
 ) -> StageResult:
     """Pretrain a language model on general text and write it as a model directory."""
+    options = Options(
+        backwards, half, about, overwrite, find_lr, checkpoint_minutes, deadline_after(stop_after)
+    )
     settings = load_settings(PretrainSettings, recipe, overrides)
     if not corpus or out is None:
         raise UserError("both --corpus PATH and --out DIR are needed; --help explains them")
-    target = Path(out)
-    check_output(target, overwrite)
-    logged = run_log(log, target, settings, recipe=recipe, backwards=backwards)
     paths = [corpus] if isinstance(corpus, (str, Path)) else corpus
-    texts = read_corpora([Path(path) for path in paths], text_col)
+    target = Path(out)
+    with writing(target, overwrite):
+        logged = run_log(log, target, settings, recipe=recipe, backwards=backwards)
+        texts = read_corpora([Path(path) for path in paths], text_col)
+        return _train(texts, settings, target, replace(options, log=logged))
+
+
+def _train(
+    texts: pd.Series, settings: PretrainSettings, target: Path, options: Options
+) -> StageResult:
     place = set_up(settings)
     processor, train, valid = prepare(texts, settings)
     config = encoder_config(settings.size, len(processor.vocab))
     model = build_lm(config, settings.drop_mult, settings.embedding_range)
-    loaders = lm_loaders(train, valid, settings, backwards)
+    loaders = lm_loaders(train, valid, settings, options.backwards)
     entropy = unigram_entropy(train.ids)
     print(
         f"pretraining {settings.size} ({parameters_of(model) / 1e6:.1f} million parameters) on "
@@ -65,22 +88,24 @@ def main(
     )
     data = fingerprint([train.ids, valid.ids])
     learner = lm_learner(model, loaders, settings, place.device, place.dtype)
-    found = rate_found(learner, settings, find_lr)
-    if found and find_lr:
+    found = rate_found(learner, settings, options.find_lr)
+    if found and options.find_lr:
         return show_rate(found, target)
     run = Run(
         learner,
         steps_of(settings, found.suggestion if found else None),
         checkpoint_path(target),
-        identity(settings, backwards, data, None),
+        identity(settings, options.backwards, data, None),
         History(print),
-        afresh=overwrite,
+        minutes=options.checkpoint_minutes,
+        afresh=options.overwrite,
         patience=settings.patience,
         schedule=settings.schedule,
-        log=logged,
+        log=options.log,
+        deadline=options.deadline,
     )
     history = run.fit()
-    measured = measure_lm(model, loaders[1], place.device, place.dtype)
+    measured = measured_lm(run.final_row())
     if measured["loss"] > _STUCK * entropy:
         print(
             f"warning: the loss {measured['loss']:.2f} sits at the unigram entropy {entropy:.2f}: "
@@ -100,16 +125,14 @@ def main(
             processor=processor,
             settings=settings,
             size=settings.size,
-            backwards=backwards,
             data_fingerprint=data,
             history=history,
             metrics=metrics,
-            about=about,
+            extra_config={"corpus": texts_fingerprint(texts)},
         ),
         target,
         round(place.seconds() + run.spent_before, 1),
-        overwrite,
-        half,
+        options,
     )
     run.log_finals(result.metrics)
     run.discard()
@@ -123,24 +146,26 @@ def read_corpora(paths: Sequence[Path], text_col: str) -> pd.Series:
 
 
 def read_corpus(path: Path, text_col: str) -> pd.Series:
-    """The texts of a file or folder, empty ones left out.
+    """The texts of a file or folder, or the ids of a file of ids; empty ones are left out.
 
     Raises:
         UserError: if it does not exist, has no such column, or holds no text.
     """
-    if not path.exists():
+    ids = ids_files(path)
+    if not ids and not path.exists():
         raise UserError(
             f"no file or folder {path}; --corpus takes a parquet, csv, tsv or jsonl file, or a "
             "folder of .txt files"
         )
-    table = read_folder(path) if path.is_dir() else read_file(path)
+    table = read_ids(ids) if ids else read_folder(path) if path.is_dir() else read_file(path)
     if text_col not in table.columns:
         raise UserError(
-            f"{path} has no column {text_col!r}; it has {', '.join(map(str, table.columns))}: "
+            f"{path} has no column {text_col!r}; it has {listed(table.columns)}: "
             "name the one with the texts with --text-col"
         )
     column = table[text_col]
-    filled = np.array([isinstance(text, str) and bool(text.strip()) for text in each(column)], bool)
+    texts = (isinstance(text, (str, TextIds)) and not is_empty(text) for text in each(column))
+    filled = np.fromiter(texts, bool, len(column))
     if not filled.any():
         raise UserError(f"{path} holds no text in column {text_col!r}; give a corpus with texts")
     return column[filled]
@@ -159,7 +184,10 @@ def prepare(texts: pd.Series, settings: PretrainSettings) -> tuple[TextProcessor
     order = np.random.default_rng(settings.seed).permutation(len(texts))
     valid, rest = np.split(order, [settings.valid_documents])
     if settings.tokenizer == "subword":
-        processor.train_pieces(texts.iloc[row] for row in rest)
+        if pieces := pieces_of(texts):
+            processor.with_pieces(pieces)
+        else:
+            processor.train_pieces(texts.iloc[row] for row in rest)
     tokenized = tokenize_texts(texts, processor, cache_folder())
     train = _first_tokens(rest, tokenized, settings.max_tokens)
     if settings.tokenizer == "word":

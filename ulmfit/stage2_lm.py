@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ulmfit.artifacts import check_output
 from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
-from ulmfit.data import load_data, without_test_labels
-from ulmfit.duplicates import normalise
+from ulmfit.data import load_data
+from ulmfit.duplicates import normalised_digest
 from ulmfit.errors import UserError
 from ulmfit.generate import generate
 from ulmfit.history import History
-from ulmfit.lm import lm_learner, lm_loaders, measure_lm
+from ulmfit.ids import digest
+from ulmfit.lm import lm_learner, lm_loaders, measure_lm, measured_lm
 from ulmfit.lr_finder import rate_found, show_rate
 from ulmfit.models import (
     EncoderConfig,
@@ -33,6 +33,7 @@ from ulmfit.schedules import steps_of
 from ulmfit.settings import EMBEDDING_RANGE, LMSettings, load_settings
 from ulmfit.stage import (
     Finished,
+    Options,
     StageResult,
     fingerprint,
     identity,
@@ -40,9 +41,11 @@ from ulmfit.stage import (
     set_up,
     suffix,
     texts_fingerprint,
+    writing,
 )
 from ulmfit.text import TextProcessor, make_vocab
-from ulmfit.training import Run
+from ulmfit.training import CHECKPOINT_MINUTES, Run, deadline_after
+from ulmfit.visible import visible
 
 # Which splits the language model reads, by the name that `lm_text` gives.
 LM_TEXT = {"train": ("train", "unsup"), "all": ("train", "unsup", "test")}
@@ -58,27 +61,42 @@ def main(
     overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
     find_lr: bool = False,  # train nothing: look for a learning rate, and draw loss against rate
     log: str = "",  # where to follow the training: tensorboard or mlflow
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,  # minutes between two checkpoints
+    stop_after: float = 0.0,  # seconds after which it saves a checkpoint and ends; 0 for no end
     **overrides: Any,
 ) -> StageResult:
     """Adapt a language model to the texts of --data, and let it write sample reviews."""
+    options = Options(
+        backwards, half, about, overwrite, find_lr, checkpoint_minutes, deadline_after(stop_after)
+    )
     settings = load_settings(LMSettings, recipe, overrides)
     target = Path(out or Path("models", recipe, f"lm-{suffix(backwards)}"))
-    check_output(target, overwrite)
-    logged = run_log(log, target, settings, recipe=recipe, backwards=backwards)
-    frame = read_frame(settings)
-    pretrained = load_pretrained(settings.pretrained, backwards, settings.size)
+    with writing(target, overwrite):
+        logged = run_log(log, target, settings, recipe=recipe, backwards=backwards)
+        frame = read_frame(settings)
+        pretrained = load_pretrained(settings.pretrained, backwards, settings.size)
+        return _train(frame, pretrained, settings, target, replace(options, log=logged))
+
+
+def _train(
+    frame: pd.DataFrame,
+    pretrained: Pretrained,
+    settings: LMSettings,
+    target: Path,
+    options: Options,
+) -> StageResult:
     place = set_up(settings)
     processor, train, valid = prepare(frame, pretrained.processor, settings)
     model, config = adapt(pretrained, processor, settings)
-    loaders = lm_loaders(train, valid, settings, backwards)
+    loaders = lm_loaders(train, valid, settings, options.backwards)
     known = vocabulary_overlap(pretrained.processor.vocab, processor.vocab)
     print(
         f"language model of {len(train):,} texts, {len(train.ids):,} tokens; "
         f"{known:,} of {len(processor.vocab):,} words known to {settings.pretrained}"
     )
     learner = lm_learner(model, loaders, settings, place.device, place.dtype)
-    found = rate_found(learner, settings, find_lr)
-    if found and find_lr:
+    found = rate_found(learner, settings, options.find_lr)
+    if found and options.find_lr:
         return show_rate(found, target)
     # A checkpoint's run is of these tokens: another version of the tokenizer makes others.
     tokens = fingerprint([np.asarray(part.ids) for part in (train, valid)])
@@ -87,22 +105,28 @@ def main(
         learner,
         steps_of(settings, found.suggestion if found else None),
         checkpoint_path(target),
-        identity(settings, backwards, tokens, parent.manifest_sha256 if parent else None),
+        identity(settings, options.backwards, tokens, parent.manifest_sha256 if parent else None),
         History(print),
-        afresh=overwrite,
+        minutes=options.checkpoint_minutes,
+        afresh=options.overwrite,
         patience=settings.patience,
         schedule=settings.schedule,
-        log=logged,
+        log=options.log,
+        deadline=options.deadline,
     )
     before = measure_lm(model, loaders[1], place.device, place.dtype)
     print(f"perplexity before: {before['perplexity']:.1f} on {len(valid):,} held-out texts")
     history = run.fit()
-    after = measure_lm(model, loaders[1], place.device, place.dtype)
+    after = measured_lm(run.final_row())
     print(f"perplexity after:  {after['perplexity']:.1f}")
     samples = []
     if settings.samples:
         samples = generate(
-            model, processor, n=settings.samples, seed=settings.seed, backwards=backwards
+            model,
+            processor,
+            n=settings.samples,
+            seed=settings.seed,
+            backwards=options.backwards,
         )
         _show(samples, print)
     result = save(
@@ -113,7 +137,6 @@ def main(
             processor=processor,
             settings=settings,
             size=pretrained.size,
-            backwards=backwards,
             data_fingerprint=data_fingerprint(frame, settings.lm_text),
             history=history,
             metrics={
@@ -130,12 +153,10 @@ def main(
                 "texts": texts_fingerprint(frame["text"]),
                 "withheld": _fingerprints_of_unread(frame, settings),
             },
-            about=about,
         ),
         target,
         round(place.seconds() + run.spent_before, 1),
-        overwrite,
-        half,
+        options,
     )
     run.log_finals(result.metrics)
     run.discard()
@@ -144,16 +165,16 @@ def main(
 
 
 def read_frame(settings: LMSettings, say: Callable[[str], None] = print) -> pd.DataFrame:
-    """The texts of `settings.data`; labels are not needed, and those of test are dropped."""
+    """The texts of `settings.data`; labels are not needed."""
     frame = load_data(
         settings.data,
         **settings.columns(),
         seed=settings.seed,
         labels_required=False,
+        texts_required=False,
         multi_label=settings.multi_label,  # which decides how a split is drawn
         say=say,
     )
-    frame = without_test_labels(frame)
     return _withhold(frame, settings, say) if settings.withhold else frame
 
 
@@ -162,11 +183,15 @@ def _withhold(
 ) -> pd.DataFrame:
     """`frame` with the texts of another data set's test split in a split that nobody reads."""
     others = load_data(
-        settings.withhold, seed=settings.seed, labels_required=False, say=lambda line: None
+        settings.withhold,
+        seed=settings.seed,
+        labels_required=False,
+        texts_required=False,
+        say=lambda line: None,
     )
     test = others.loc[others["split"] == "test", "text"]
-    normalised = set(map(normalise, test))
-    found = frame["text"].map(lambda text: normalise(text) in normalised)
+    withheld = set(map(normalised_digest, test))
+    found = frame["text"].map(lambda text: normalised_digest(text) in withheld)
     say(f"{int(found.sum()):,} texts are in test of {settings.withhold} and are left out")
     kept = frame.assign(split=frame["split"].mask(found & (frame["split"] != "test"), "withheld"))
     kept.attrs["withheld"] = texts_fingerprint(test)
@@ -176,7 +201,8 @@ def _withhold(
 def data_fingerprint(frame: pd.DataFrame, lm_text: str) -> str:
     """sha256 over the texts that a language model is trained and validated on."""
     read = frame[_read(frame, lm_text)]
-    return fingerprint(zip(read["text"], read["split"], strict=True))
+    texts = [digest(text).hex() for text in read["text"]]
+    return fingerprint(zip(texts, read["split"], strict=True))
 
 
 def _fingerprints_of_unread(frame: pd.DataFrame, settings: LMSettings) -> list[str]:
@@ -251,7 +277,7 @@ def adapt(
 def _show(samples: list[str], say: Callable[[str], None]) -> None:
     say("reviews that the model wrote:")
     for sample in samples:
-        say(f"  - {' '.join(sample.split())}")
+        say(f"  - {visible(' '.join(sample.split()))}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Stage 3: a classifier on the fine-tuned encoder, by gradual unfreezing (ULMFiT section 3.3)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,16 +13,16 @@ from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import Adam
 
-from ulmfit.artifacts import check_output
 from ulmfit.checkpoint import checkpoint_path
 from ulmfit.cli import run_command, settings_flags
 from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
-from ulmfit.data import load_data, without_test_labels
+from ulmfit.data import load_data
 from ulmfit.draws import keep_labels
 from ulmfit.errors import UserError
 from ulmfit.history import History
+from ulmfit.ids import digest
 from ulmfit.inference import predict_probabilities
-from ulmfit.learner import MOMENTUM, Autocast, HoleReturner, data_loaders
+from ulmfit.learner import MOMENTUM, Autocast, HoleReturner, data_loaders, without_waiting
 from ulmfit.loaders import ClassifierLoader
 from ulmfit.lr_finder import rate_found, show_rate
 from ulmfit.metrics import classification_metrics
@@ -33,6 +34,7 @@ from ulmfit.schedules import steps_of
 from ulmfit.settings import ClassifierSettings, load_settings
 from ulmfit.stage import (
     Finished,
+    Options,
     StageResult,
     Workplace,
     fingerprint,
@@ -40,9 +42,10 @@ from ulmfit.stage import (
     save,
     set_up,
     suffix,
+    writing,
 )
 from ulmfit.start import Start, check_lm_texts, read_start
-from ulmfit.training import Run
+from ulmfit.training import CHECKPOINT_MINUTES, Run, deadline_after
 
 
 class Labelled(NamedTuple):
@@ -66,25 +69,37 @@ def main(
     overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
     find_lr: bool = False,  # train nothing: look for a learning rate, and draw loss against rate
     log: str = "",  # where to follow the training: tensorboard or mlflow
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,  # minutes between two checkpoints
+    stop_after: float = 0.0,  # seconds after which it saves a checkpoint and ends; 0 for no end
     **overrides: Any,
 ) -> StageResult:
     """Train a classifier on the encoder that stage 2 saved."""
+    options = Options(
+        backwards, half, about, overwrite, find_lr, checkpoint_minutes, deadline_after(stop_after)
+    )
     settings = load_settings(ClassifierSettings, recipe, overrides)
     target = Path(out or Path("models", recipe, f"clf-{suffix(backwards)}"))
-    check_output(target, overwrite)
-    logged = run_log(log, target, settings, recipe=recipe, backwards=backwards)
-    start = read_start(lm, Path("models", recipe, f"lm-{suffix(backwards)}"), backwards, settings)
+    default_lm = Path("models", recipe, f"lm-{suffix(backwards)}")
+    with writing(target, overwrite):
+        logged = run_log(log, target, settings, recipe=recipe, backwards=backwards)
+        start = read_start(lm, default_lm, backwards, settings)
+        return _train(start, settings, target, replace(options, log=logged))
+
+
+def _train(
+    start: Start, settings: ClassifierSettings, target: Path, options: Options
+) -> StageResult:
     frame = load_data(
         settings.data,
         **settings.columns(),
         seed=settings.seed,
+        texts_required=False,
         multi_label=settings.multi_label,
     )
-    frame = without_test_labels(frame)
     if start.parent:
         check_lm_texts(start.parent, frame, settings)
     frame = keep_labels(frame, settings.labels, settings.seed, settings.multi_label)
-    classes, train, valid = prepare(frame, start, settings, backwards)
+    classes, train, valid = prepare(frame, start, settings, options.backwards)
     place = set_up(settings)
     config = start.config()
     model = build_classifier(
@@ -99,19 +114,21 @@ def main(
     )
     trained_on = data_fingerprint(frame)
     learner = classifier_learner(model, train, valid, settings, place, classes)
-    found = rate_found(learner, settings, find_lr)
-    if found and find_lr:
+    found = rate_found(learner, settings, options.find_lr)
+    if found and options.find_lr:
         return show_rate(found, target)
     run = Run(
         learner,
         steps_of(settings, found.suggestion if found else None),
         checkpoint_path(target),
-        identity(settings, backwards, trained_on, start.parent_hash),
+        identity(settings, options.backwards, trained_on, start.parent_hash),
         History(print),
-        afresh=overwrite,
+        minutes=options.checkpoint_minutes,
+        afresh=options.overwrite,
         patience=settings.patience,
         schedule=settings.schedule,
-        log=logged,
+        log=options.log,
+        deadline=options.deadline,
     )
     history = run.fit()
     probabilities = predict_probabilities(
@@ -126,7 +143,6 @@ def main(
             processor=start.processor,
             settings=settings,
             size=start.size,
-            backwards=backwards,
             data_fingerprint=trained_on,
             history=history,
             metrics={"valid": measured, "train_texts": len(train.labels), "texts_cut": cut},
@@ -138,12 +154,10 @@ def main(
                 "prior": _prior(train.labels),
                 **({"multi_label": True} if settings.multi_label else {}),
             },
-            about=about,
         ),
         target,
         round(place.seconds() + run.spent_before, 1),
-        overwrite,
-        half,
+        options,
     )
     run.log_finals(result.metrics)
     run.discard()
@@ -166,7 +180,8 @@ def _prior(labels: np.ndarray) -> list[float]:
 def data_fingerprint(frame: pd.DataFrame) -> str:
     """sha256 over the texts and labels that a classifier is trained and validated on."""
     rows = frame[frame["split"].isin(["train", "valid"])]
-    return fingerprint(zip(rows["text"], rows["label"], rows["split"], strict=True))
+    texts = [digest(text).hex() for text in rows["text"]]
+    return fingerprint(zip(texts, rows["label"], rows["split"], strict=True))
 
 
 def classes_of(frame: pd.DataFrame, multi_label: bool = False) -> list[str]:
@@ -240,7 +255,7 @@ def classifier_learner(
         ),
         ClassifierLoader(valid.corpus, valid.labels),
     )
-    return Learner(
+    learner = Learner(
         data_loaders(*loaders, device=place.device),
         model.to(place.device),
         loss_func=_loss(train.labels, settings, place.device, classes),
@@ -253,6 +268,7 @@ def classifier_learner(
             ClassifierRegularizer(settings.alpha, settings.beta),
         ],
     )
+    return without_waiting(learner, place.device)
 
 
 def _loss(

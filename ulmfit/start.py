@@ -11,7 +11,13 @@ from ulmfit.artifacts import Artifact, read_artifact
 from ulmfit.corpus import TokenizedTexts
 from ulmfit.data import same_source
 from ulmfit.errors import UserError
-from ulmfit.models import EncoderConfig, encoder_config, load_encoder, random_embedding
+from ulmfit.models import (
+    EncoderConfig,
+    encoder_config,
+    load_encoder,
+    random_embedding,
+    trained_config,
+)
 from ulmfit.pretrained import NONE, find_directory
 from ulmfit.settings import ClassifierSettings
 from ulmfit.stage import direction, texts_fingerprint
@@ -35,7 +41,7 @@ class Start:
         """The encoder's numbers; the processor has its vocabulary by then."""
         if self.parent is None:
             return encoder_config(self.size, len(self.processor.vocab))
-        return EncoderConfig.from_dict(self.parent.manifest.config, self.parent.path)
+        return trained_config(self.parent)
 
     def choose_vocabulary(
         self, tokenized: TokenizedTexts, rows: np.ndarray, settings: ClassifierSettings
@@ -112,7 +118,7 @@ def check_lm_texts(parent: Artifact, frame: pd.DataFrame, settings: ClassifierSe
         )
 
 
-def _withheld(config: dict[str, Any]) -> list[str]:
+def _withheld(config: dict[str, Any]) -> list[Any]:
     """Fingerprints of the sets of texts that a language model has not read."""
-    withheld = config.get("withheld") or []
-    return [withheld] if isinstance(withheld, str) else list(withheld)
+    withheld = config.get("withheld")
+    return withheld if isinstance(withheld, list) else [withheld]

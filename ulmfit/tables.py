@@ -22,8 +22,8 @@ if TYPE_CHECKING:  # takes a while to import, and csv needs none
 Block = Mapping[str, Any]
 T = TypeVar("T")
 
-# A block ends when it has this many rows or characters of text, whichever comes first. Of so many
-# rows, sorted by length, batches have little padding even where the texts are short.
+# A block ends when it has this many rows, or cells and characters of text, whichever comes first.
+# Of so many rows, sorted by length, batches have little padding even where the texts are short.
 MOST_ROWS = 1 << 15
 MOST_CHARACTERS = 1 << 24
 
@@ -78,7 +78,8 @@ class CsvTable:
         return csv_rows(self._path, self._delimiter)
 
     def blocks(self) -> Iterator[Block]:
-        for rows in _cut(islice(self._rows(), 1, None), lambda row: sum(map(len, row))):
+        rows_behind_header = islice(self._rows(), 1, None)
+        for rows in _cut(rows_behind_header, lambda row: len(row) + sum(map(len, row))):
             yield dict(zip(self.columns, map(list, zip(*rows, strict=True)), strict=True))
 
     def schema(self) -> "pa.Schema":
@@ -95,7 +96,8 @@ class JsonTable:
         self.columns = list(dict.fromkeys(key for row in json_rows(path) for key in row))
 
     def blocks(self) -> Iterator[Block]:
-        for rows in _cut(json_rows(self._path), _characters):
+        width = len(self.columns)
+        for rows in _cut(json_rows(self._path), lambda row: width + _characters(row)):
             yield {name: [row.get(name) for row in rows] for name in self.columns}
 
     def schema(self) -> "pa.Schema":

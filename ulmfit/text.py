@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,35 @@ import numpy as np
 from ulmfit.cli import run_command
 from ulmfit.errors import UserError
 from ulmfit.rules import PAD, SPECIAL_TOKENS, UNK, apply_rules, restore
+from ulmfit.spacy_tokenizer import LONGEST_RUN
+from ulmfit.strangers import parse_json
 from ulmfit.tokenizers import SubwordTokenizer, Tokenizer, WordTokenizer, words
+from ulmfit.visible import visible
 
 _LIBRARIES = {"word": "spacy", "subword": "sentencepiece"}
 TOKENIZERS = tuple(_LIBRARIES)
 UNK_ID = SPECIAL_TOKENS.index(UNK)
 PAD_ID = SPECIAL_TOKENS.index(PAD)
 
+# Control characters of ASCII, but for white space: noise in texts, and in the vocabulary of a
+# stranger a way to a terminal. (Those of Latin-1 are dashes and quotes that were decoded wrongly.)
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f]")
+LARGEST_VOCABULARY = 1 << 22  # tokens
+
 # Changes whenever the same text would give other tokens; part of every cache key.
 TEXT_FORMAT = 1
+
+
+def has_control(token: str) -> bool:
+    """Whether `token` has control characters, which no token of a vocabulary may have."""
+    return _CONTROL.search(token) is not None
 
 
 def make_vocab(counts: Counter[str], max_vocab: int = 60_000, min_freq: int = 3) -> list[str]:
     """The special tokens, then the most frequent tokens (fastai's `make_vocab`).
 
     Ties are broken by who came first. Unlike fastai's, the list is not filled up with
-    ``xxfake``; the ids are the same.
+    ``xxfake``, and tokens with control characters are left out.
 
     Args:
         counts: how often each token occurs, in order of first occurrence.
@@ -36,7 +50,7 @@ def make_vocab(counts: Counter[str], max_vocab: int = 60_000, min_freq: int = 3)
         min_freq: how often a token has to occur.
     """
     frequent = [token for token, n in counts.most_common(max_vocab) if n >= min_freq]
-    words = [token for token in frequent if token not in SPECIAL_TOKENS]
+    words = [t for t in frequent if t not in SPECIAL_TOKENS and not has_control(t)]
     return [*SPECIAL_TOKENS, *words][:max_vocab]
 
 
@@ -85,21 +99,33 @@ class TextProcessor:
         )
         return self.with_vocab(self.tokenizer.vocab)
 
+    def with_pieces(self, model: bytes) -> "TextProcessor":
+        """Take SentencePiece's pieces from a trained `model`; returns itself."""
+        self.tokenizer = SubwordTokenizer(model, self.lang)
+        return self.with_vocab(self.tokenizer.vocab)
+
     def with_vocab(self, vocab: Sequence[str]) -> "TextProcessor":
         """Take `vocab` as it is: token i has id i; returns itself.
 
         Raises:
-            UserError: if it does not begin with the special tokens, or names a token twice.
+            UserError: if it does not begin with the special tokens, names a token twice, or one
+                with control characters.
         """
         if tuple(vocab[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
             raise UserError(
-                f"the vocabulary begins with {list(vocab[:3])}, expected fastai's special tokens "
-                f"{' '.join(SPECIAL_TOKENS)}"
+                f"the vocabulary begins with {[token[:60] for token in vocab[:3]]}, expected "
+                f"fastai's special tokens {' '.join(SPECIAL_TOKENS)}"
             )
         ids = {token: i for i, token in enumerate(vocab)}
         if len(ids) != len(vocab):
             repeated = next(token for token, n in Counter(vocab).items() if n > 1)
-            raise UserError(f"the vocabulary names {repeated!r} twice; every token needs one id")
+            raise UserError(
+                f"the vocabulary names {repeated[:60]!r} twice; every token needs one id"
+            )
+        if odd := next((token for token in vocab if has_control(token)), None):
+            raise UserError(
+                f"the vocabulary has the token {odd[:60]!r}, expected none with control characters"
+            )
         self.vocab, self._ids = list(vocab), ids
         return self
 
@@ -135,10 +161,26 @@ class TextProcessor:
 
     def tokenizer_key(self) -> str:
         """Names the way from text to tokens, whatever the vocabulary (for caches)."""
+        text_format, kind, lang, pieces = self.reading().values()
+        return ":".join(map(str, (text_format, LONGEST_RUN, kind, lang, *self.library(), pieces)))
+
+    def reading(self) -> dict[str, Any]:
+        """What decides on the tokens of a text, the library's version apart."""
         pieces = getattr(self.tokenizer, "model", b"")
-        library = _LIBRARIES[self.kind]
-        parts = (TEXT_FORMAT, self.kind, self.lang, library, version(library))
-        return ":".join(map(str, (*parts, hashlib.sha256(pieces).hexdigest())))
+        return {
+            "text_format": TEXT_FORMAT,
+            "tokenizer": self.kind,
+            "lang": self.lang,
+            "pieces": hashlib.sha256(pieces).hexdigest(),
+        }
+
+    def library(self) -> tuple[str, str]:
+        """The library that cuts texts, and its version; ids are read without it, too."""
+        name = _LIBRARIES[self.kind]
+        try:
+            return name, version(name)
+        except PackageNotFoundError:
+            return name, "not installed"
 
     def files(self) -> dict[str, bytes]:
         """The processor as files of a model directory, name -> content."""
@@ -162,17 +204,17 @@ class TextProcessor:
             UserError: if a file is missing or does not hold what it should.
         """
         try:
-            settings = json.loads(files["processor.json"])
+            settings = parse_json(files["processor.json"], "processor.json")
             if settings.pop("text_format") != TEXT_FORMAT:
                 raise UserError(
                     "processor.json was written by another version of the text rules; "
                     "train the model again"
                 )
+            _check_settings(settings)
             processor = cls(**settings)
             if processor.kind == "word":
                 return processor.with_vocab(read_vocab(files["vocab.txt"]))
-            processor.tokenizer = SubwordTokenizer(files["spm.model"], processor.lang)
-            return processor.with_vocab(processor.tokenizer.vocab)
+            return processor.with_pieces(files["spm.model"])
         except KeyError as missing:
             raise UserError(f"the text processor lacks {missing}; copy the model again") from None
         except (AttributeError, TypeError, ValueError) as error:
@@ -193,6 +235,13 @@ class TextProcessor:
         if not found[0].is_file():
             raise UserError(f"no text processor in {folder}: processor.json is missing there")
         return cls.from_files({path.name: path.read_bytes() for path in found if path.is_file()})
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    texts = [key for key in ("tokenizer", "lang") if not isinstance(settings.get(key), str)]
+    numbers = [key for key in ("max_vocab", "min_freq") if type(settings.get(key)) is not int]
+    if odd := texts + numbers:
+        raise TypeError(f"processor.json has {odd[0]} {str(settings.get(odd[0]))[:60]!r}")
 
 
 def reading_order(values: np.ndarray, backwards: bool) -> np.ndarray:
@@ -224,6 +273,8 @@ def write_vocab(vocab: Sequence[str]) -> bytes:
 def read_vocab(content: bytes) -> list[str]:
     """The inverse of `write_vocab`."""
     escapes = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
+    if content.count(b"\n") > LARGEST_VOCABULARY:
+        raise ValueError(f"the vocabulary has more than {LARGEST_VOCABULARY:,} tokens")
     *lines, rest = content.decode("utf-8", "surrogatepass").split("\n")
     if rest:
         raise ValueError("the vocabulary's last line is cut off")
@@ -254,7 +305,7 @@ def main(
     known = set(processor.vocab)
     for tokens in documents:
         shown = (t if not lm or t in known else f"{t}[{UNK}]" for t in tokens)
-        print(" ".join(shown).replace("\n", "\\n"))
+        print(visible(" ".join(shown).replace("\n", "\\n")))
     return documents
 
 

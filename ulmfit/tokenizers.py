@@ -9,12 +9,13 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ulmfit.errors import UserError
 from ulmfit.rules import SPECIAL_TOKENS
+from ulmfit.spacy_tokenizer import LONGEST_RUN, parts, spacy_tokenizer, without_last_pass
 
-if TYPE_CHECKING:  # spaCy takes a second to import
+if TYPE_CHECKING:
     from spacy.tokenizer import Tokenizer as SpacyTokenizer
 
 WORD_BOUNDARY = "▁"  # what a space within a token is written as, by fastai and SentencePiece
@@ -23,9 +24,9 @@ WORD_BOUNDARY = "▁"  # what a space within a token is written as, by fastai an
 # after a word belongs to it, and the white space begins behind.
 _RUNS = re.compile(r"\S++|(?<!\S)\s++|(?! )\s++")
 _SPECIAL = re.compile(rf"\b({'|'.join(SPECIAL_TOKENS)})\b")
-# Distinct runs grow without end: so many are remembered, and of as many before them those that
-# came again.
-_CACHED_RUNS = 250_000
+# Distinct runs grow without end: those of so many characters are remembered, a quarter of a million
+# words, and of as many before them those that came again.
+_CACHED_CHARACTERS = 1 << 21
 
 
 class Tokenizer(Protocol):
@@ -59,6 +60,9 @@ class WordTokenizer:
     not: in ``foo:) )`` it finds ``:))``, drops that as no rule has a space, and with it the
     ``:)``. So a text in which that pass may see more than it sees in the runs goes to spaCy as
     a whole, about one review in a hundred.
+
+    A run of more than `LONGEST_RUN` characters that are no white space is cut (spaCy takes a time
+    that grows with its square); only such texts have other tokens than fastai gives.
     """
 
     kind = "word"
@@ -67,6 +71,7 @@ class WordTokenizer:
         self.lang = lang
         self._tokens = _Learned(self._learn)
         self._older: dict[str, tuple[str, ...]] = {}
+        self._learned = 0  # characters since older tokens were forgotten
 
     def __reduce__(self) -> tuple[type["WordTokenizer"], tuple[str]]:
         # For workers that are not forked: spaCy's tokenizer is built anew rather than pickled.
@@ -74,31 +79,11 @@ class WordTokenizer:
 
     @cached_property
     def _spacy(self) -> "SpacyTokenizer":
-        import spacy
-        from spacy.symbols import ORTH
-        from spacy.tokenizer import Tokenizer as SpacyTokenizer
-
-        try:
-            tokenizer = spacy.blank(self.lang).tokenizer
-        except ImportError as error:
-            raise UserError(
-                f"spaCy has no tokenizer for language {self.lang!r}; give a code such as 'en', "
-                f"'es' or 'de' ({error})"
-            ) from None
-        if not isinstance(tokenizer, SpacyTokenizer):
-            raise UserError(
-                f"spaCy's tokenizer for language {self.lang!r} knows no special tokens; "
-                "take the subword tokenizer"
-            )
-        for token in SPECIAL_TOKENS:
-            tokenizer.add_special_case(token, [{ORTH: token}])
-        # spaCy computes shape, prefix and the like of every new word; nobody asks for them here.
-        tokenizer.vocab.lex_attr_getters = {}
-        return tokenizer
+        return spacy_tokenizer(self.lang)
 
     @cached_property
     def _affixes(self) -> "SpacyTokenizer":
-        return _without_last_pass(self._spacy)
+        return without_last_pass(self._spacy)
 
     @cached_property
     def _spaced_cases(self) -> tuple[str, ...]:
@@ -120,15 +105,23 @@ class WordTokenizer:
     def tokenize(self, text: str) -> list[str]:
         """Tokens of one text to which the rules were applied."""
         if any(case in text for case in self._spaced_cases):
-            return list(_tokens(self._spacy, text))
+            return self._whole(text)
         found = [self._tokens[run] for run in _RUNS.findall(text)]
-        return list(chain.from_iterable(found)) if all(found) else list(_tokens(self._spacy, text))
+        return list(chain.from_iterable(found)) if all(found) else self._whole(text)
+
+    def _whole(self, text: str) -> list[str]:
+        known: dict[str, str] = {}  # a token is kept once, however often it occurs
+        found = (token for part in parts(text) for token in _tokens(self._spacy, part))
+        return [known.setdefault(token, token) for token in found]
 
     def _learn(self, run: str) -> tuple[str, ...]:
         """Tokens of a run; none where its neighbours may have a say."""
-        if len(self._tokens) >= _CACHED_RUNS:
-            self._older = dict(self._tokens)
-            self._tokens.clear()
+        if len(run) > LONGEST_RUN:
+            found = [self._tokens[part] for part in parts(run)]
+            return tuple(chain.from_iterable(found)) if all(found) else ()
+        if self._learned >= _CACHED_CHARACTERS:
+            self._forget()
+        self._learned += len(run)
         tokens = self._older.get(run)
         if tokens is None:
             tokens = _tokens(self._spacy, run)
@@ -137,34 +130,17 @@ class WordTokenizer:
         self._tokens[run] = tokens
         return tokens
 
+    def _forget(self) -> None:
+        self._older = dict(self._tokens)
+        self._tokens.clear()
+        self._learned = 0
+        # spaCy's vocabulary keeps every token that it ever saw.
+        for built in ("_spacy", "_affixes"):
+            self.__dict__.pop(built, None)
+
 
 def _tokens(tokenizer: "SpacyTokenizer", text: str) -> tuple[str, ...]:
     return tuple(token.text.replace(" ", WORD_BOUNDARY) for token in tokenizer(_valid(text)))
-
-
-def _without_last_pass(tokenizer: "SpacyTokenizer") -> "SpacyTokenizer":
-    """The same tokenizer, but special cases count only where affixes were cut off.
-
-    spaCy's last pass looks for the cases that had an affix when they were added; these had none.
-    """
-    from spacy.tokenizer import Tokenizer as SpacyTokenizer
-
-    added = False
-
-    def once_added(search: Callable[[str], Any] | None, nothing: object) -> Callable | None:
-        return search and (lambda text: search(text) if added else nothing)
-
-    affixes = SpacyTokenizer(
-        tokenizer.vocab,
-        {case: tokens for case, tokens in tokenizer.rules.items() if " " not in case},
-        once_added(tokenizer.prefix_search, None),
-        once_added(tokenizer.suffix_search, None),
-        once_added(tokenizer.infix_finditer, ()),
-        tokenizer.token_match,
-        tokenizer.url_match,
-    )
-    added = True
-    return affixes
 
 
 class SubwordTokenizer:

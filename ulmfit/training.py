@@ -1,11 +1,12 @@
 """Training a fastai `Learner` through the steps of a recipe, with checkpoints and a history."""
 
 import contextlib
+import math
 import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,16 @@ from ulmfit.checkpoint import (
     restore_random_state,
     write_checkpoint,
 )
-from ulmfit.errors import UserError
+from ulmfit.divergence import Diverged, LossWatch, all_finite
+from ulmfit.errors import Stopped, UserError
+from ulmfit.forecast import Forecast
 from ulmfit.history import History
 from ulmfit.models import encoder_of
 from ulmfit.run_log import FigureLogger, RunLog, batches_before
 from ulmfit.schedules import courses
 from ulmfit.settings import Step
 
-_MINUTES_BETWEEN_CHECKPOINTS = 5.0
+CHECKPOINT_MINUTES = 5.0  # between two checkpoints, unless a run says otherwise
 
 _Checkpoint = tuple[dict[str, Tensor], Any]  # as `read_checkpoint` returns it
 
@@ -46,6 +49,7 @@ class Run:
     """What is trained, where its checkpoint lies, and what makes it this run and no other.
 
     identity: settings, data and parent; a checkpoint of another identity is refused.
+    minutes: between two checkpoints, 0 for one after every batch; each epoch's end has its own.
     afresh: begin anew beside a checkpoint that is damaged or of another run.
     patience: epochs of the last step without a smaller validation loss after which it ends, with
         the weights of its best epoch; 0 for no such end.
@@ -53,6 +57,7 @@ class Run:
     spent_before: seconds of training before an interruption, once `fit` found its checkpoint.
     log: where its figures are logged while it trains, if anywhere; no part of the identity.
     name: what its log calls it, kept in the checkpoint.
+    deadline: when to write a checkpoint and end (see `deadline_after`), a batch later at most.
     """
 
     learn: Learner
@@ -61,7 +66,7 @@ class Run:
     identity: Mapping[str, Any]
     history: History
     say: Callable[[str], None] = print
-    minutes: float = _MINUTES_BETWEEN_CHECKPOINTS
+    minutes: float = CHECKPOINT_MINUTES
     afresh: bool = False
     patience: int = 0
     schedule: str = "one-cycle"
@@ -69,6 +74,7 @@ class Run:
     best: dict[str, Tensor] = field(default_factory=dict)  # weights, where patience asks for them
     log: RunLog | None = None
     name: str = field(default_factory=_new_name)
+    deadline: float = math.inf
 
     def fit(self) -> list[dict[str, Any]]:
         """Train through all steps; returns the history, one row an epoch.
@@ -77,9 +83,10 @@ class Run:
         stays until the caller has written its results and calls `discard`.
 
         Raises:
-            UserError: the checkpoint is of another run, a step does not fit the model, or the
-                loss is no number any more.
+            UserError: the checkpoint is of another run, a step does not fit the model, it cannot
+                be written, or the loss is no number any more or explodes.
             KeyboardInterrupt: after Ctrl-C, when the checkpoint is written.
+            Stopped: the deadline has passed, the checkpoint is written.
         """
         resumed = read_checkpoint(self.checkpoint, self.identity, self.afresh)
         if self.learn.opt is None:
@@ -91,11 +98,21 @@ class Run:
             with self._logged(resumed), _interrupts_noted() as interrupted:
                 for number in range(first, len(self.steps)):
                     self._fit_step(number, resumed if number == first else None, interrupted)
+        except Diverged as error:
+            raise UserError(f"{error}: {self._advice()}") from None
         finally:
             self.history.close()
         if self.best:
             self.learn.model.load_state_dict(self.best)
         return self.history.rows
+
+    def final_row(self) -> dict[str, Any]:
+        """The history's row of the weights that `fit` has left, which need no further measuring."""
+        rows = self.history.rows
+        if not self.best:
+            return rows[-1]
+        of_step = [row for row in rows if row["step"] == rows[-1]["step"]]
+        return min(of_step, key=lambda row: row["valid_loss"])  # the first, as `_EarlyStopper`'s
 
     def log_finals(self, metrics: Mapping[str, Any]) -> None:
         """Log what was measured when the training was done."""
@@ -109,6 +126,14 @@ class Run:
     def spent(self) -> float:
         """Seconds of training until now, those before an interruption included."""
         return self.spent_before + time.monotonic() - self._began
+
+    def _advice(self) -> str:
+        if not self.checkpoint.exists():
+            return "give a lower --lr"
+        return (
+            f"give a lower --lr, and --overwrite to pass over {self.checkpoint}, which is of "
+            "before and is kept"
+        )
 
     def _logged(self, resumed: _Checkpoint | None) -> contextlib.AbstractContextManager[None]:
         if self.log is None:
@@ -134,6 +159,7 @@ class Run:
         self.history.rows = facts["history"]
         self.spent_before = facts.get("spent", 0.0)
         self.name = facts.get("name", self.name)
+        self.history.watch = LossWatch(**facts.get("watch", {}))
         where = f"step {facts['step'] + 1}, epoch {facts['epoch'] + 1}"
         if facts["step"] == len(self.steps):
             where = "the end of the training"
@@ -155,7 +181,8 @@ class Run:
         self.history.begin_step(number + 1)
         keeper = _CheckpointKeeper(self, number, resumed, interrupted)
         scheduler = ParamScheduler(courses(self.schedule, self._rates(step), step, learn.moms))
-        callbacks = [scheduler, self.history, keeper]
+        forecast = Forecast(self.steps[number:], self.say)
+        callbacks = [scheduler, self.history, forecast, keeper]
         if self.log:
             before = batches_before(learn.dls.train, self.steps, number)
             callbacks.append(FigureLogger(self.log, self.history, before))
@@ -169,6 +196,17 @@ class Run:
         optimizer = self.learn.opt
         optimizer.set_hyper("lr", slice(*step.lr) if isinstance(step.lr, list) else step.lr)
         return np.array([hyper["lr"] for hyper in optimizer.hypers])
+
+
+def deadline_after(seconds: float) -> float:
+    """The time on the clock of `time.monotonic` that is so many `seconds` away; 0 for never.
+
+    Raises:
+        UserError: they are less than 0, or no number.
+    """
+    if not seconds >= 0:
+        raise UserError(f"--stop-after is {seconds:g}, expected seconds, or 0 for no end")
+    return time.monotonic() + seconds if seconds else math.inf
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -236,7 +274,7 @@ class _CheckpointKeeper(Callback):
     def after_batch(self) -> None:
         if not self.training:
             return
-        stop = self.interrupted()
+        stop = self.interrupted() or self._late()
         if stop or time.monotonic() - self.saved_at >= 60 * self.run_of.minutes:
             self._write(self.number, self.epoch, self.history.batches)
         if stop:
@@ -246,13 +284,16 @@ class _CheckpointKeeper(Callback):
         if self.resumed is None:
             last = self.epoch + 1 == self.n_epoch
             self._write(self.number + last, 0 if last else self.epoch + 1, 0)
-            if self.interrupted():  # during the validation
+            finished = self.number + last == len(self.run_of.steps)
+            if self.interrupted() or (self._late() and not finished):  # during the validation
                 self._stop()
 
+    def _late(self) -> bool:
+        return time.monotonic() >= self.run_of.deadline
+
     def _stop(self) -> None:
-        raise KeyboardInterrupt(
-            f"saved {self.run_of.checkpoint}; the same command goes on from there"
-        )
+        saved = f"saved {self.run_of.checkpoint}; the same command goes on from there"
+        raise KeyboardInterrupt(saved) if self.interrupted() else Stopped(f"time is up: {saved}")
 
     def _write(self, step: int, epoch: int, batch: int) -> None:
         learn = self.learn
@@ -260,6 +301,8 @@ class _CheckpointKeeper(Callback):
         tensors = {f"model.{k}": v for k, v in learn.model.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.run_of.best.items()}
         tensors |= opt_tensors | random_state() | _hidden(learn.model)
+        if not all_finite(tensors):  # it would take the place of a good one
+            raise Diverged(f"weights became infinite or no number at {self.history.where()}")
         facts = {
             "run": dict(self.run_of.identity),
             "step": step,
@@ -270,6 +313,7 @@ class _CheckpointKeeper(Callback):
             "optimizer": opt_facts,
             "history": self.history.rows,
             "running": self.history.running(),
+            "watch": asdict(self.history.watch),
             "spent": self.run_of.spent(),
             "name": self.run_of.name,
         }
@@ -310,6 +354,12 @@ def _interrupts_noted() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(noted)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def check_minutes(minutes: float) -> None:
+    """Raise a UserError unless `minutes` may lie between two checkpoints."""
+    if not minutes >= 0:
+        raise UserError(f"found --checkpoint-minutes {minutes}, expected 0 or more")
 
 
 def parameters_of(model: torch.nn.Module) -> int:

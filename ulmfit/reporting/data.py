@@ -52,6 +52,7 @@ class Report:
     texts: list[str]
     truth: np.ndarray
     repeated: np.ndarray  # bool, shape (texts,): the training had the text as well
+    near: np.ndarray  # bool, shape (texts,): the same, in nearly the same words
     lengths: np.ndarray  # tokens of each text
     measured: list[Measured]  # each model, then, of several, their mean
     calibrated: Calibrated | str  # or why there is no temperature

@@ -2,15 +2,13 @@
 
 import json
 import re
-from contextlib import suppress
 from itertools import chain
 from pathlib import PureWindowsPath
 from typing import Any
 
 from fastcore.xml import FT, H3, Article, Code, Details, Div, Li, P, Summary, Ul
 
-from ulmfit import bundled
-from ulmfit.artifacts import MANIFEST, Artifact, file_sha256, read_artifact
+from ulmfit.artifacts import Artifact
 from ulmfit.card import stage_of
 from ulmfit.reporting.data import Report
 from ulmfit.reporting.figures import history_figure
@@ -21,30 +19,6 @@ STAGES = {
     2: "language model of the domain (stage 2)",
     3: "classifier (stage 3)",
 }
-
-
-def lineage(artifact: Artifact) -> list[Artifact]:
-    """The model, its parent, the parent's and so on, as far as they are found.
-
-    Looked for by the hash of the manifest, beside the model and among the bundled ones.
-
-    Raises:
-        UserError: a parent was found and is damaged.
-    """
-    found = [artifact]
-    while parent := _parent(found[-1]):
-        found.append(parent)
-    return found
-
-
-def _parent(artifact: Artifact) -> Artifact | None:
-    wanted = artifact.manifest.parent
-    for folder in (artifact.path.resolve().parent, bundled.folder()):
-        for file in sorted(folder.glob(f"*/{MANIFEST}")):
-            with suppress(OSError):  # what cannot be read is somebody else's
-                if file_sha256(file) == wanted:
-                    return read_artifact(file.parent)
-    return None
 
 
 def curves(report: Report) -> list[FT]:

@@ -98,6 +98,12 @@ def figure_parts(report: Report) -> list[FT]:
             ),
             _figures_table(report, ~report.repeated),
         ]
+    more = int((report.near & ~report.repeated).sum())
+    if more and not report.near.all():
+        parts += [
+            P(f"Without {more:,} more that stand there in nearly the same words:"),
+            _figures_table(report, ~report.near),
+        ]
     return parts
 
 

@@ -31,8 +31,9 @@ def _card(report: Report, row: int, rank: int | None = None) -> FT:
     loss = losses(report.best.probabilities[[row]], report.truth[[row]])[0]
     facts = _several(report, row) if report.multi_label else _one(report, row)
     facts.append(Span(f"loss {loss:.2f}"))
-    if report.repeated[row]:
-        facts.append(Span("also in the training"))
+    if report.near[row]:
+        nearly = "" if report.repeated[row] else ", in nearly the same words"
+        facts.append(Span(f"also in the training{nearly}"))
     number = [Span(f"#{rank}")] if rank else []
     return Article(
         P(*number, *facts, cls="verdict"),

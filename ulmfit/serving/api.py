@@ -14,6 +14,7 @@ from ulmfit.predict import Classifier
 from ulmfit.scoring import EMPTY, plain_text, prediction_columns
 from ulmfit.serving.batching import Batcher
 from ulmfit.serving.limits import Limits
+from ulmfit.serving.presence import while_there
 
 EXPECTED = 'expected {"text": "..."} or {"texts": ["...", ...]}'
 
@@ -28,13 +29,8 @@ async def predict(request: Request) -> JSONResponse:
     for i, text in enumerate(texts):
         limits.check_text(text, "the text" if alone else f"text {i + 1}")
     batcher: Batcher = request.app.state.batcher
-    if batcher.waiting + len(texts) > limits.waiting:
-        raise HTTPException(
-            503,
-            f"{batcher.waiting:,} texts are waiting already; try again in a moment",
-            headers={"Retry-After": "1"},
-        )
-    found = (await batcher.probabilities(texts)).mean(0)
+    batcher.check_room(texts, limits)
+    found = (await while_there(request, batcher.probabilities(texts))).mean(0)
     predictions = predictions_of(batcher.classifier, texts, found)
     return JSONResponse(predictions[0] if alone else {"predictions": predictions})
 
@@ -43,15 +39,22 @@ def _body(request: Request, raw: bytes) -> dict[str, Any]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HTTPException(
-            415, f"found the content type {kind or 'of nothing'!r}, expected application/json"
+            415, f"found the content type {kind[:60] or 'of nothing'!r}, expected application/json"
         )
     try:
-        body = json.loads(raw)
+        body = json.loads(raw, object_pairs_hook=_object)
     except (ValueError, RecursionError):  # nested deeper than Python's stack
         raise HTTPException(400, f"the request is not valid JSON; {EXPECTED}") from None
     if not isinstance(body, dict) or len(body) != 1 or not {"text", "texts"} & set(body):
         raise HTTPException(400, f"found {_kind(body)}; {EXPECTED}")
     return body
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):  # which one counts, others may see differently
+        raise HTTPException(400, f"found a name twice in an object; {EXPECTED}")
+    return made
 
 
 def _texts(body: dict[str, Any]) -> list[str]:
@@ -114,6 +117,7 @@ async def model(request: Request) -> JSONResponse:
                 "body_bytes": limits.body_bytes,
                 "texts": limits.texts,
                 "characters": limits.characters,
+                "rows": limits.rows,
             },
         }
     )

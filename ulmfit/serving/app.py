@@ -1,14 +1,16 @@
 """The server as an ASGI application: routes, limits, errors, headers."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from urllib.parse import parse_qsl
 
+from python_multipart.multipart import parse_options_header
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders, UploadFile
+from starlette.datastructures import MutableHeaders, State, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,11 +22,15 @@ from ulmfit.serving import api
 from ulmfit.serving.batching import Batcher
 from ulmfit.serving.limits import BodyLimit, Limits
 from ulmfit.serving.openapi import description
+from ulmfit.serving.origins import HostNames, SameOrigin
 from ulmfit.serving.page import Result, View, page
-from ulmfit.serving.uploads import scored
+from ulmfit.serving.presence import while_there
+from ulmfit.serving.uploads import NO_FILE, Uploads
 
 _STEPS = 8  # of integrated gradients, where the command has 32: somebody waits for the page
 _FORMS = ("/", "/score")
+_FIELDS = 4  # of a form; the page's have two at most
+_MOST_ENCODED = 12  # bytes of a form for one character, such as %F0%9F%8E%AC
 _HERE = "this server has GET /, /health, /model and /openapi.json, and POST /predict"
 _ROUTING = {404: f"nothing here; {_HERE}", 405: f"not with this method; {_HERE}"}
 # Whatever a text holds: nothing is loaded or run, nothing is sent elsewhere, nobody frames it.
@@ -32,7 +38,8 @@ _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with none, browsers do not say where a form comes from
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 
@@ -51,11 +58,13 @@ def make_app(
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.batcher, app.state.limits = Batcher(classifier), limits
+        app.state.uploads = Uploads(app.state.batcher, limits)
+        app.state.explanations = 0
         app.state.batcher.start()
         yield
         await app.state.batcher.stop()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", _show, methods=["GET"]),
             Route("/", _classify, methods=["POST"]),
@@ -67,12 +76,20 @@ def make_app(
         ],
         middleware=[
             Middleware(_Headers),
-            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+            Middleware(HostNames, names=hosts),
+            Middleware(SameOrigin),
             Middleware(BodyLimit, limits=limits),
         ],
-        exception_handlers={HTTPException: _refused, UserError: _refused, Exception: _failed},
+        exception_handlers={
+            HTTPException: _refused,
+            UserError: _refused,
+            ClientDisconnect: _left,
+            Exception: _failed,
+        },
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # an API has one name for a thing
+    return app
 
 
 async def _show(request: Request) -> Response:
@@ -82,33 +99,72 @@ async def _show(request: Request) -> Response:
 async def _classify(request: Request) -> Response:
     """The form's text: its classes and the words that moved the prediction."""
     batcher, limits = request.app.state.batcher, request.app.state.limits
-    async with request.form(max_files=0, max_fields=4, max_part_size=limits.body_bytes) as form:
-        # Browsers send line breaks as \r\n.
-        text = str(form.get("text", "")).replace("\r\n", "\n")
+    text = _sent_text(request, await request.body(), limits)
     limits.check_text(text)
-    by_model = (await batcher.probabilities([text]))[:, 0]
-    words = await _words(batcher, text, limits)
-    return HTMLResponse(_page(request, View(text, Result(by_model, words))))
+    batcher.check_room([text], limits)
+    result = await while_there(request, _result(request.app.state, text))
+    return HTMLResponse(_page(request, View(text, result)))
 
 
-async def _words(batcher: Batcher, text: str, limits: Limits) -> Explanation | str:
+def _sent_text(request: Request, body: bytes, limits: Limits) -> str:
+    kind, _ = parse_options_header(request.headers.get("content-type"))
+    if kind not in (b"", b"application/x-www-form-urlencoded"):
+        raise HTTPException(
+            415,
+            f"found the content type {kind.decode('latin-1')[:60]!r}, expected "
+            "application/x-www-form-urlencoded",
+        )
+    if len(body) > _MOST_ENCODED * limits.characters:  # decoding it takes seconds
+        raise UserError(f"the text has more than {limits.characters:,} characters, the most here")
+    try:
+        fields = dict(parse_qsl(body.decode("latin-1"), max_num_fields=_FIELDS))
+    except ValueError:
+        raise HTTPException(400, f"found more than {_FIELDS} fields in the form") from None
+    return fields.get("text", "").replace("\r\n", "\n")  # browsers send line breaks so
+
+
+async def _result(state: State, text: str) -> Result:
+    by_model = (await state.batcher.probabilities([text]))[:, 0]
+    return Result(by_model, await _words(state, text))
+
+
+async def _words(state: State, text: str) -> Explanation | str:
+    batcher, limits = state.batcher, state.limits
     if len(text) > limits.explained:
         return f"Words are highlighted in texts of up to {limits.explained:,} characters."
+    if state.explanations >= limits.explanations:  # each takes as long as many predictions
+        return "No words are highlighted while many people ask; try again in a moment."
+    state.explanations += 1
     try:
         return await batcher.alone(lambda: explain(batcher.classifier, text, steps=_STEPS))
     except UserError as error:  # an ensemble whose models cut the text into different words
         return f"No words are highlighted: {error}."
+    finally:
+        state.explanations -= 1
 
 
 async def _score(request: Request) -> Response:
     """The form's file, with predictions, as csv."""
-    batcher, limits = request.app.state.batcher, request.app.state.limits
-    async with request.form(max_files=1, max_fields=4) as form:
+    _check_multipart(request)
+    async with request.form(max_files=1, max_fields=_FIELDS) as form:
         upload = form.get("file")
         text_col = str(form.get("text_col") or "text")
         if not isinstance(upload, UploadFile):
-            raise UserError("no file chosen; choose a csv, tsv, jsonl or parquet file of texts")
-        return await scored(upload, text_col, batcher, limits)
+            raise UserError(NO_FILE)
+        return await while_there(request, request.app.state.uploads.scored(upload, text_col))
+
+
+def _check_multipart(request: Request) -> None:
+    """Refuse what holds no file, or bytes that stand for other characters than in UTF-8.
+
+    Python knows encodings that take quadratic time, or fail in ways that nobody expects.
+    """
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    if kind != b"multipart/form-data":
+        raise UserError(NO_FILE)
+    charset = options.get(b"charset", b"utf-8").decode("latin-1")
+    if charset.lower() not in ("utf-8", "utf8"):
+        raise HTTPException(415, f"found the charset {charset[:20]!r}, expected utf-8")
 
 
 async def _describe(request: Request) -> Response:
@@ -126,9 +182,14 @@ async def _refused(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         status, headers = error.status_code, error.headers
         line = _ROUTING.get(status, error.detail)
-    if request.url.path in _FORMS and request.method == "POST":
+    if request.scope["path"] in _FORMS and request.method == "POST":
         return HTMLResponse(_page(request, View(error=line)), status, headers)
     return JSONResponse({"error": line}, status, headers)
+
+
+async def _left(request: Request, error: Exception) -> Response:
+    """Nobody reads this any more."""
+    return Response(status_code=400)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
@@ -137,15 +198,24 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 
 class _Headers:
-    """Adds `_HEADERS` to every response."""
+    """Adds `_HEADERS` to every response, and responds if the server ends before the application."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
         async def with_headers(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
-        await self.app(scope, receive, with_headers)
+        try:
+            await self.app(scope, receive, with_headers)
+        except asyncio.CancelledError:
+            if not started:
+                ending = JSONResponse({"error": "the server is ending"}, 503)
+                await ending(scope, receive, with_headers)

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from ulmfit.predict import Classifier
+from ulmfit.serving.limits import Limits, busy
 
 T = TypeVar("T")
 
@@ -39,6 +40,8 @@ class Batcher:
         self.classifier = classifier
         self._most = (most_texts, most_characters)
         self._waiting: deque[_Job] = deque()
+        self._characters = 0  # of those
+        self._stopped = False
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "classifier")
         self._work: asyncio.Task[None] | None = None
@@ -48,12 +51,19 @@ class Batcher:
         """Texts that no batch has taken yet."""
         return len(self._waiting)
 
+    def check_room(self, texts: Sequence[str], limits: Limits) -> None:
+        """Refuse `texts`, with status 503, if too many wait already."""
+        characters = self._characters + sum(map(len, texts))
+        if self.waiting + len(texts) > limits.waiting or characters > limits.body_bytes:
+            raise busy(f"{self.waiting:,} texts are waiting already")
+
     def start(self) -> None:
         """Begin to classify; called in the event loop that is to serve."""
         self._work = asyncio.create_task(self._batches())
 
     async def stop(self) -> None:
         """End after the batch that is being computed; texts that wait are given up."""
+        self._stopped = True
         if self._work is not None:
             self._work.cancel()
             await asyncio.gather(self._work, return_exceptions=True)
@@ -62,13 +72,20 @@ class Batcher:
         await asyncio.to_thread(self._thread.shutdown)
 
     async def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """float32, shape (models, texts, classes), in the order given."""
+        """float32, shape (models, texts, classes), in the order given.
+
+        Raises:
+            asyncio.CancelledError: the batcher was stopped.
+        """
+        if self._stopped:
+            raise asyncio.CancelledError
         if not texts:
             shape = len(self.classifier.models), 0, len(self.classifier.labels)
             return np.zeros(shape, np.float32)
         loop = asyncio.get_running_loop()
         jobs = [_Job(text, loop.create_future()) for text in texts]
         self._waiting.extend(jobs)
+        self._characters += sum(map(len, texts))
         self._arrived.set()
         return np.stack(await asyncio.gather(*[job.found for job in jobs]), axis=1)
 
@@ -106,6 +123,7 @@ class Batcher:
             if jobs and characters < 0:
                 break
             job = self._waiting.popleft()
+            self._characters -= len(job.text)
             if not job.found.done():
                 jobs.append(job)
         return jobs

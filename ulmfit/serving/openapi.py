@@ -31,6 +31,7 @@ def _predict() -> dict[str, Any]:
     answer = {"oneOf": [_ref("Prediction"), _ref("Predictions")]}
     errors = {
         "400": "The request is not what is expected",
+        "403": "The request comes from a page of another site",
         "408": "The request took too long to arrive",
         "413": "More bytes or texts than one request may bring",
         "415": "The request is not application/json",

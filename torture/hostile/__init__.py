@@ -1,0 +1,1 @@
+"""What strangers do to a model directory; `torture.strangers` sees what becomes of it."""

@@ -1,0 +1,241 @@
+"""The stages of `python -m ulmfit`, one after the other: what is checked, kept and trained.
+
+A model that is there already, of the same settings and data, is kept.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from ulmfit import evaluate, stage1_pretrain, stage2_lm, stage3_clf
+from ulmfit.artifacts import MANIFEST, Artifact, check_output, read_artifact, read_metrics
+from ulmfit.data import load_data
+from ulmfit.draws import keep_labels
+from ulmfit.errors import Stopped, UserError
+from ulmfit.pretrained import find_pretrained
+from ulmfit.settings import (
+    ClassifierSettings,
+    LMSettings,
+    PretrainSettings,
+    as_recipe,
+    load_settings,
+)
+from ulmfit.stage import StageResult, direction, texts_fingerprint
+
+DIRECTIONS = {"fwd": False, "bwd": True}
+
+
+class Plan(NamedTuple):
+    """What all stages of a run have in common; `shared` was given for stages 2 and 3."""
+
+    recipe: str
+    overwrite: bool
+    shared: dict[str, Any]
+    pretrained: str | None  # as it was given
+    lm: LMSettings
+    classifier: ClassifierSettings
+    half: bool
+    deadline: float
+
+    @classmethod
+    def of(
+        cls,
+        recipe: str,
+        overwrite: bool,
+        shared: dict[str, Any],
+        pretrained: str | None,
+        half: bool = False,
+        deadline: float = math.inf,
+    ) -> "Plan":
+        """The settings of both stages, checked before either begins."""
+        lm = load_settings(LMSettings, recipe, {**shared, "pretrained": pretrained})
+        classifier = load_settings(ClassifierSettings, recipe, shared)
+        return cls(recipe, overwrite, shared, pretrained, lm, classifier, half, deadline)
+
+    def running(self) -> dict[str, Any]:
+        """What every stage is told that is no setting of it."""
+        left = self.deadline - time.monotonic()
+        # The first stage of a call begins however late it is: every call gets on by a batch.
+        stop_after = 0.0 if left == math.inf else max(left, 1e-3)
+        return {"overwrite": self.overwrite, "half": self.half, "stop_after": stop_after}
+
+    def after(self, result: StageResult) -> StageResult:
+        """`result` of a stage that was trained in this call.
+
+        Raises:
+            Stopped: there is no time left for another one.
+        """
+        if time.monotonic() >= self.deadline:
+            raise Stopped(
+                f"time is up: {result.path} is finished, the same command goes on with what is not"
+            )
+        return result
+
+
+def check_data(settings: ClassifierSettings) -> pd.DataFrame:
+    """The data of stage 3; raises before any training what the evaluation would raise."""
+    frame = labelled(settings)
+    classes = stage3_clf.classes_of(frame, settings.multi_label)
+    by_themselves = "or run python -m ulmfit.stage2_lm and ulmfit.stage3_clf by themselves"
+    if not (frame["split"] == "test").any():
+        raise UserError(
+            f"{settings.data}: found no test rows, expected labelled ones for the evaluation; add "
+            f"them, {by_themselves}"
+        )
+    try:
+        evaluate.check_test_labels(settings, classes)
+    except UserError as error:
+        raise UserError(f"{error}; correct them, {by_themselves}") from None
+    return frame
+
+
+def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult], Plan]:
+    """Stage 1 in both directions, and the plan with what it made as the model to start from."""
+    results = {}
+    given = {"seed": plan.shared["seed"]}
+    settings = load_settings(PretrainSettings, plan.recipe, given)
+    paths = [Path(path) for path in ([corpus] if isinstance(corpus, (str, Path)) else corpus)]
+    for name, backwards in DIRECTIONS.items():
+        one = out.with_name(f"{out.name}-{name}")
+        print(f"\nstage 1, {direction(backwards)}: language model of general text")
+        if _stays(one, plan):
+            manifest = read_artifact(one, "lm").manifest
+            texts = texts_fingerprint(stage1_pretrain.read_corpora(paths, "text"))
+            _check_same(one, settings, manifest.config.get("corpus") == texts, "--corpus")
+        results[name] = _kept(one, plan) or plan.after(
+            stage1_pretrain.main(
+                corpus=corpus,
+                out=str(one),
+                recipe=plan.recipe,
+                backwards=backwards,
+                **given,
+                **plan.running(),
+            )
+        )
+    started = (plan.recipe, plan.overwrite, plan.shared, str(out), plan.half, plan.deadline)
+    return results, Plan.of(*started)
+
+
+def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
+    """Raise before any training of stages 2 and 3 what one of them would raise."""
+    settings = plan.classifier
+    for name, backwards in DIRECTIONS.items():
+        parent = _parent(plan.lm.pretrained, backwards)
+        lm, classifier = folder / f"lm-{name}", folder / f"clf-{name}"
+        if _stays(lm, plan):
+            _check_kept(lm, "lm", plan.lm, lambda: _lm_data(plan.lm))
+            if read_artifact(lm).manifest.parent != (parent and parent.manifest_sha256):
+                raise UserError(
+                    f"{lm} was made from another language model than {plan.lm.pretrained} is now; "
+                    "pass --overwrite to train again, or choose another --out"
+                )
+        if _stays(classifier, plan):
+            _check_kept(
+                classifier, "classifier", settings, lambda: stage3_clf.data_fingerprint(frame)
+            )
+
+
+def labelled(settings: ClassifierSettings) -> pd.DataFrame:
+    """The data of stage 3, with the labels that are kept, and none of the test part."""
+    frame = load_data(
+        settings.data,
+        **settings.columns(),
+        seed=settings.seed,
+        texts_required=False,
+        multi_label=settings.multi_label,
+        say=lambda line: None,
+    )
+    return keep_labels(frame, settings.labels, settings.seed, settings.multi_label)
+
+
+def _parent(pretrained: str, backwards: bool) -> Artifact | None:
+    parent = find_pretrained(pretrained, backwards)
+    if parent and parent.manifest.direction != direction(backwards):
+        raise UserError(
+            f"{parent.path} is a {parent.manifest.direction} language model, and a "
+            f"{direction(backwards)} one is needed as well; give --pretrained what the names of "
+            "both have in common, without -fwd and -bwd"
+        )
+    return parent
+
+
+def _lm_data(settings: LMSettings) -> str:
+    frame = stage2_lm.read_frame(settings, say=lambda line: None)
+    return stage2_lm.data_fingerprint(frame, settings.lm_text)
+
+
+def _stays(out: Path, plan: Plan) -> bool:
+    """Whether a model is there already and kept; raises if none can be written there."""
+    if (out / MANIFEST).is_file() and not plan.overwrite:
+        return True
+    check_output(out, plan.overwrite)
+    return False
+
+
+def _check_kept(
+    out: Path, kind: str, settings: LMSettings | ClassifierSettings, data: Callable[[], str]
+) -> None:
+    same_data = read_artifact(out, kind).manifest.data_fingerprint == data()
+    _check_same(out, settings, same_data, settings.data)
+
+
+def _check_same(
+    out: Path,
+    settings: PretrainSettings | LMSettings | ClassifierSettings,
+    same_data: bool,
+    data: str,
+) -> None:
+    if read_artifact(out).manifest.recipe != json.loads(json.dumps(as_recipe(settings))):
+        found = "holds a model of other settings"
+    elif not same_data:
+        found = f"was trained on other data than {data} holds now"
+    else:
+        return
+    raise UserError(f"{out} {found}; pass --overwrite to train again, or choose another --out")
+
+
+def language_model(out: Path, backwards: bool, plan: Plan) -> StageResult:
+    print(f"\nstage 2, {direction(backwards)}: language model of {plan.lm.data}")
+    return _kept(out, plan) or plan.after(
+        stage2_lm.main(
+            recipe=plan.recipe,
+            out=str(out),
+            backwards=backwards,
+            pretrained=plan.pretrained,
+            **plan.running(),
+            **plan.shared,
+        )
+    )
+
+
+def classifier(out: Path, backwards: bool, lm: Path, plan: Plan) -> StageResult:
+    print(f"\nstage 3, {direction(backwards)}: classifier of {plan.classifier.data}")
+    kept = _kept(out, plan)
+    if kept and read_artifact(out).manifest.parent != read_artifact(lm).manifest_sha256:
+        raise UserError(
+            f"{out} was trained on another language model than {lm} holds now; pass --overwrite "
+            "to train again"
+        )
+    return kept or plan.after(
+        stage3_clf.main(
+            recipe=plan.recipe,
+            lm=str(lm),
+            out=str(out),
+            backwards=backwards,
+            **plan.running(),
+            **plan.shared,
+        )
+    )
+
+
+def _kept(out: Path, plan: Plan) -> StageResult | None:
+    """What an earlier call wrote, found by `_check` to be of the same settings and data."""
+    if not _stays(out, plan):
+        return None
+    print(f"{out} is finished already and kept; --overwrite trains again")
+    return StageResult(out, read_metrics(out))

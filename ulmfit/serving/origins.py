@@ -1,0 +1,69 @@
+"""Requests that pages of other sites have a browser send are refused."""
+
+import re
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_SAFE = ("GET", "HEAD", "OPTIONS")  # they change nothing, and the other page cannot read the reply
+_FOREIGN = "found a request from a page of another site, expected one from this server's own page"
+_HOST = re.compile(r"(\[[^\]]*\]|[^\[\]:@/]*)(:\d*)?")
+
+
+class HostNames:
+    """Lets through requests to one of `names`, or to any if "*" is among them.
+
+    A page of the web that points a name of its own at this machine would else be this server's
+    own page to a browser, and could read all it says.
+    """
+
+    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
+        self.app, self.names = app, names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        app = self.app
+        if scope["type"] == "http" and "*" not in self.names:
+            given = Headers(scope=scope).get("host", "")
+            found = _HOST.fullmatch(given)
+            if found is None or found[1].lower() not in map(str.lower, self.names):
+                line = (
+                    f"found the host name {given[:60]!r}, expected {' or '.join(self.names)}; call "
+                    "the server by one of these, or start it with another --host"
+                )
+                app = JSONResponse({"error": line}, 400)
+        await app(scope, receive, send)
+
+
+class SameOrigin:
+    """Lets through what this server's own page sends, and what programs send.
+
+    Browsers say where a request comes from: in Sec-Fetch-Site, or where that is left out (older
+    ones, and addresses that are neither https nor local) in Origin. Programs send neither.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        app = self.app
+        changes = scope["type"] == "http" and scope["method"] not in _SAFE
+        if changes and _foreign(Headers(scope=scope)):
+            app = JSONResponse({"error": _FOREIGN}, 403)
+        await app(scope, receive, send)
+
+
+def _foreign(headers: Headers) -> bool:
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    except ValueError:  # such as http://[
+        return True

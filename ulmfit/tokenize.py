@@ -1,0 +1,125 @@
+"""Tokenise a data set into a file of ids, for a machine without its texts or without a tokenizer:
+``python -m ulmfit.tokenize --data NAME|PATH --out FILE`` (see `ids`).
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from ulmfit.atomic import atomic_write, check_parent
+from ulmfit.blocks import each
+from ulmfit.cli import run_command
+from ulmfit.corpus import cache_folder, tokenize_texts
+from ulmfit.data import Columns, read_columns
+from ulmfit.duplicates import normalised_digest
+from ulmfit.errors import UserError
+from ulmfit.ids import (
+    Contents,
+    digest,
+    hold_ids,
+    ids_files,
+    is_empty,
+    part_path,
+    parts_of,
+    read_ids,
+)
+from ulmfit.text import TextProcessor
+
+_ENDING = ".parquet"
+
+
+def main(
+    data: str | None = None,  # data set: a name or a path; or a corpus for stage 1
+    out: str | None = None,  # file to write, such as reviews.ids.parquet
+    text_col: str | None = None,  # the file's column that holds the text (default: text)
+    label_col: str | None = None,  # the file's column that holds the label (default: label)
+    split_col: str | None = None,  # the file's column that holds the split (default: split)
+    tokenizer: str = "word",  # word, or subword: its pieces are trained on the texts
+    lang: str = "en",  # language of the word tokenizer
+    max_vocab: int = 30_000,  # pieces of a subword tokenizer at most
+    tokenizer_of: str | None = None,  # a model or a file of ids, whose tokenizer to take instead
+    part_mb: float = 60.0,  # size (10^6 bytes) from which on numbered parts are written
+    overwrite: bool = False,  # replace what is there
+) -> list[Path]:
+    """Tokenise a data set into a file of ids, which the stages and evaluate read without texts.
+
+    Returns the path of the file, or those of its numbered parts.
+    """
+    if data is None or out is None:
+        raise UserError("both --data NAME|PATH and --out FILE are needed; --help explains them")
+    path = Path(out)
+    old = _check_output(path, part_mb, overwrite)
+    columns = read_columns(data, text_col, label_col, split_col)
+    if hold_ids(columns.texts):
+        raise UserError(f"{data} holds ids already; give the texts that they were made of")
+    processor = _processor(columns.texts, tokenizer, lang, max_vocab, tokenizer_of)
+    contents = tokenized_contents(columns, processor)
+    files = contents.files(int(part_mb * 1e6))
+    paths = [part_path(path, number, len(files)) for number in range(1, len(files) + 1)]
+    for part, content in zip(paths, files, strict=True):
+        atomic_write(part, content)
+        print(f"wrote {part}, {len(content) / 1e6:.1f} MB")
+    for stale in set(old) - set(paths):
+        stale.unlink()
+    print(
+        f"{len(contents.empty):,} texts, {len(contents.ids):,} tokens, {len(contents.tokens):,} "
+        "distinct; the words of every text can be read from it: keep it like the texts"
+    )
+    return paths
+
+
+def tokenized_contents(columns: Columns, processor: TextProcessor) -> Contents:
+    """What a file of ids holds of a source's texts, labels and splits."""
+    tokenized = tokenize_texts(columns.texts, processor, cache_folder())
+    return Contents(
+        tokenized.tokens,
+        tokenized.ids,
+        tokenized.offsets,
+        [digest(text) for text in each(columns.texts)],
+        [normalised_digest(text) for text in each(columns.texts)],
+        [is_empty(text) for text in each(columns.texts)],
+        columns.labels,
+        columns.splits,
+        processor.reading(),
+        " ".join(processor.library()),
+        getattr(processor.tokenizer, "model", b""),
+    )
+
+
+def _check_output(path: Path, part_mb: float, overwrite: bool) -> list[Path]:
+    """The files that are there already, to be replaced."""
+    if path.suffix != _ENDING:
+        raise UserError(f"--out is {path}, expected a name that ends in {_ENDING}")
+    if not part_mb > 0:
+        raise UserError(f"--part-mb is {part_mb:g}, expected more than 0")
+    check_parent(path)
+    found = [path] if path.exists() else []
+    found += [part for part, _ in parts_of(path)]
+    if found and not overwrite:
+        raise UserError(f"{found[0]} exists; choose another --out or pass --overwrite")
+    return found
+
+
+def _processor(
+    texts: pd.Series, tokenizer: str, lang: str, max_vocab: int, tokenizer_of: str | None
+) -> TextProcessor:
+    if tokenizer_of is not None:
+        return _processor_of(Path(tokenizer_of))
+    processor = TextProcessor(tokenizer, lang, max_vocab)
+    return processor.train_pieces(each(texts)) if tokenizer == "subword" else processor
+
+
+def _processor_of(path: Path) -> TextProcessor:
+    """The tokenizer of a model directory or of a file of ids."""
+    if files := ids_files(path):
+        source = read_ids(files[:1])["text"].iloc[0].source
+        processor = TextProcessor(source.reading["tokenizer"], source.reading["lang"])
+        return processor.with_pieces(source.pieces) if source.pieces else processor
+    from ulmfit import bundled
+    from ulmfit.artifacts import read_artifact
+
+    return read_artifact(Path(bundled.model_folders(path)[0])).processor()
+
+
+if __name__ == "__main__":
+    run_command(main)

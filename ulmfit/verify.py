@@ -1,0 +1,93 @@
+"""Check every hash of a model and of the models that it descends from, and show the tree."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from ulmfit.artifacts import Artifact, read_artifact
+from ulmfit.card import stage_of
+from ulmfit.cli import run_command
+from ulmfit.errors import UserError
+from ulmfit.lineage import lineage
+from ulmfit.visible import visible
+
+# Figures that are shown, of what a stage measured when it wrote the model.
+_FIGURES = ("accuracy", "f1_micro", "f1", "perplexity")
+_SHOWN_LABELS = 5
+
+
+def main(
+    *model: str,  # the model directory to check
+    among: Annotated[str, {"nargs": "+"}] = "",  # directories that may hold its parents, or are one
+) -> list[Path]:
+    """Check every file of a model and of its parents, back to the root, and print the tree.
+
+    A parent is found by the hash of its manifest: beside the model, in --among, or among the
+    bundled models. One that is found nowhere is named; one that was altered is an error. Returns
+    the directories that were verified, the model first.
+    """
+    if len(model) != 1:
+        raise UserError(f"found {len(model)} model directories, expected one; name one to check")
+    places = [Path(place) for place in ([among] if isinstance(among, str) else among) if place]
+    if missing := [place for place in places if not place.is_dir()]:
+        raise UserError(f"--among names {missing[0]}, which is no directory")
+    verified: list[Artifact] = []
+    # One by one: what is altered further back does not hide what is verified before it.
+    for artifact in lineage(read_artifact(Path(model[0])), places):
+        print("\n".join(_indented(_facts(artifact, bool(verified)), len(verified))))
+        verified.append(artifact)
+    print("\n".join(_indented([_end(verified[-1])], len(verified))))
+    return [artifact.path for artifact in verified]
+
+
+def _indented(lines: list[str], depth: int) -> Iterator[str]:
+    return (f"{'  ' * depth}{visible(line)}" for line in lines)
+
+
+def _facts(artifact: Artifact, is_parent: bool) -> list[str]:
+    manifest, path = artifact.manifest, artifact.path
+    size = sum((path / name).stat().st_size for name in manifest.files) / 1e6
+    stage = f"stage {stage_of(manifest)}"
+    facts = [
+        f"{'parent ' if is_parent else ''}{path}: {len(manifest.files)} files, {size:,.1f} MB, "
+        "verified",
+        f"  {manifest.kind}, {manifest.direction}, {manifest.size} ({stage})",
+        f"  manifest {artifact.manifest_sha256}",
+        f"  data {manifest.data_fingerprint}",
+    ]
+    if manifest.labels:
+        more = f" and {len(manifest.labels) - _SHOWN_LABELS:,} more"
+        shown = ", ".join(manifest.labels[:_SHOWN_LABELS])
+        facts.append(f"  labels {shown}{more if len(manifest.labels) > _SHOWN_LABELS else ''}")
+    return facts + [f"  {line}" for line in _figures(manifest.metrics)]
+
+
+def _figures(metrics: dict[str, Any]) -> list[str]:
+    """A line for each part that the stage measured on, such as valid."""
+    lines = []
+    for part, measured in sorted(metrics.items()):
+        found = measured if isinstance(measured, dict) else {}
+        shown = [f"{k} {found[k]:.4g}" for k in _FIGURES if type(found.get(k)) in (int, float)]
+        lines += [f"{part}: {', '.join(shown)}"] if shown else []
+    return lines
+
+
+def _end(last: Artifact) -> str:
+    """What the tree ends in: the root, or a parent that was not found."""
+    manifest = last.manifest
+    began = str(manifest.recipe.get("pretrained", "none"))
+    if manifest.parent:
+        named = "" if began == "none" else f", called {began} in the recipe"
+        return (
+            f"parent with manifest {manifest.parent}{named}: not found; --among DIR names a place "
+            "to look for it"
+        )
+    if began != "none":
+        return f"root: {began}, weights without a manifest"
+    if "made_by" in manifest.recipe:
+        return f"root: made by {manifest.recipe['made_by']}"
+    return "root: random weights"
+
+
+if __name__ == "__main__":
+    run_command(main)
