@@ -22,6 +22,7 @@ from ulmfit.compare import compare, main
 from ulmfit.comparing import process, trials, worker
 from ulmfit.comparing.judge import Judge
 from ulmfit.comparing.plan import METHODS, Job, Settings, chosen_methods, chosen_sizes, jobs
+from ulmfit.settings import LMSettings, recipe_names
 
 QUICK = ["majority", "tfidf-lr", "nb-lr"]
 
@@ -445,7 +446,7 @@ def test_numbers_of_labels():
         ),
         (
             {"stage2_recipe": "gone"},
-            "no recipe 'gone' in stage2_lm.toml; it has demo, few, imdb-small, imdb",
+            f"no recipe 'gone' in stage2_lm.toml; it has {', '.join(recipe_names(LMSettings))}",
         ),
         (
             {"tokenizer": "letters"},

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit.comparing.plan import Settings
-from ulmfit.data import load_data, without_test_labels
+from ulmfit.data import load_with_test_labels, without_test_labels
 from ulmfit.draws import keep_labels
 from ulmfit.errors import UserError
 from ulmfit.evaluate import labelled_texts
@@ -37,11 +37,11 @@ class Judge:
         """The data set that `settings` name.
 
         Raises:
-            UserError: as `load_data`; or test, or what is validated on, is missing or unlabelled.
+            UserError: as `load_with_test_labels`; or valid or test is missing, or test unlabelled.
         """
         data = settings.data
         columns: dict[str, Any] = settings.columns()
-        frame = load_data(data, **columns, seed=SPLIT_SEED)
+        frame = load_with_test_labels(data, **columns, seed=SPLIT_SEED)
         for split in ("valid", "test"):
             if not (frame["split"] == split).any():
                 raise UserError(
