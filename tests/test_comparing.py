@@ -268,8 +268,11 @@ def test_texts_on_which_methods_disagree():
     assert found[0].entropy == pytest.approx(np.log(3))
     assert (found[1].label, found[1].answers) == (
         "x",
-        {"tfidf-lr": "y", "nb-lr": "y", "finetune": "x"},
+        {"majority": "x", "tfidf-lr": "y", "nb-lr": "y", "finetune": "x"},
     )
     lines = disputed_csv(found).splitlines()
-    assert lines[:2] == ["text,label,tfidf-lr,nb-lr,finetune,entropy", "d,z,z,x,y,1.0986"]
+    assert lines[:2] == [
+        "text,label,majority,tfidf-lr,nb-lr,finetune,entropy",
+        "d,z,x,z,x,y,1.0986",
+    ]
     assert disputed_csv([]) == "text,label,entropy\n"
