@@ -236,9 +236,8 @@ def size_of(png):
 def test_plots():
     rng = np.random.default_rng(0)
     labels = ["$anger$", "comer 电影", "a very long name of a class"]
-    time_plot = plots.accuracy_time(ROWS)
-    assert time_plot == plots.accuracy_time(ROWS)  # no date in it
-    assert size_of(time_plot)[1] > size_of(time_plot)[0]
+    across = size_of(plots.accuracy_time(ROWS))  # two panels and the legend
+    assert across[1] > across[0]
     assert size_of(plots.accuracy_labels(ROWS)) == (576, 1020)
     matrices = {name: rng.integers(0, 50, (3, 3)) for name in METHODS}
     assert (
@@ -269,8 +268,11 @@ def test_texts_on_which_methods_disagree():
     assert found[0].entropy == pytest.approx(np.log(3))
     assert (found[1].label, found[1].answers) == (
         "x",
-        {"tfidf-lr": "y", "nb-lr": "y", "finetune": "x"},
+        {"majority": "x", "tfidf-lr": "y", "nb-lr": "y", "finetune": "x"},
     )
     lines = disputed_csv(found).splitlines()
-    assert lines[:2] == ["text,label,tfidf-lr,nb-lr,finetune,entropy", "d,z,z,x,y,1.0986"]
+    assert lines[:2] == [
+        "text,label,majority,tfidf-lr,nb-lr,finetune,entropy",
+        "d,z,x,z,x,y,1.0986",
+    ]
     assert disputed_csv([]) == "text,label,entropy\n"

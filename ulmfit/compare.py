@@ -1,7 +1,8 @@
 """Side by side with what a user would pick instead: the same labels, the same test, one table."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from ulmfit.atomic import check_parent
 from ulmfit.cli import run_command
@@ -16,10 +17,10 @@ _NOTES = Settings()
 
 def main(
     data: str = _NOTES.data,  # data set: a name or a path
-    methods: Annotated[str, {"nargs": "+"}] = "",  # which to compare (default: all; see below)
-    train_sizes: str = "",  # labels to train on, as 100,500,all (default: 100,500,2000)
+    methods: Annotated[str, {"nargs": "+"}] = "all",  # which to compare, of those above
+    train_sizes: str | None = None,  # labels to train on (default: 100,500,2000); all for every one
     seeds: int = 3,  # trials of each method and number of labels
-    out: str = "",  # folder for table, plots, compare.md, and what the trials leave
+    out: str | None = None,  # folder for table, plots, compare.md, and what the trials leave
     text_col: str | None = None,  # column of the texts, where --data is a file
     label_col: str | None = None,  # column of the labels, where --data is a file
     split_col: str | None = None,  # column of the splits, where --data is a file
@@ -29,9 +30,9 @@ def main(
     rates: str = _NOTES.rates,  # learning rates of finetune, of which validation chooses
     finetune_epochs: int = 0,  # epochs of finetune; 0: 3, for few labels up to 20
     gru_epochs: int = _NOTES.gru_epochs,  # epochs of the GRUs at most
-    vectors: str = "",  # word vectors in GloVe's text form (default: trained on the texts)
+    vectors: str | None = None,  # word vectors in GloVe's text form (default: trained on the texts)
     pretrained: str = _NOTES.pretrained,  # ULMFiT's general model; none: stage 1 on the texts
-    lm: str = "",  # a language model of the domain that is there already, in place of stage 2
+    lm: str | None = None,  # a language model of the domain that is there, in place of stage 2
     tokenizer: str = _NOTES.tokenizer,  # word or subword, with --pretrained none
     lang: str = _NOTES.lang,  # language of the word tokenizer, with --pretrained none
     stage1_recipe: str = _NOTES.stage1_recipe,  # of stages/stage1_pretrain.toml
@@ -49,13 +50,13 @@ def main(
     """
     given = locals()
     names = Settings.__dataclass_fields__
-    settings = Settings(**{name: value for name, value in given.items() if name in names})
-    return compare(settings, methods, train_sizes, seeds, out, overwrite)
+    settings = Settings(**{name: given[name] for name in names if name in given})
+    return compare(settings, methods, train_sizes or "", seeds, out or "", overwrite)
 
 
 def compare(
     settings: Settings,
-    methods: Any = "",
+    methods: str | Sequence[str] = "all",
     train_sizes: str = "",
     seeds: int = 3,
     out: str = "",

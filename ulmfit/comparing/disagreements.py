@@ -34,12 +34,8 @@ def disputed(
     """
     found = []
     for number, text in enumerate(texts):
-        of_text = {
-            method: labels[classes[number]]
-            for method, classes in answers.items()
-            if method not in WITHOUT_A_VOTE
-        }
-        entropy = _entropy(list(of_text.values()))
+        of_text = {method: labels[classes[number]] for method, classes in answers.items()}
+        entropy = _entropy([of_text[name] for name in of_text if name not in WITHOUT_A_VOTE])
         if entropy > 0:
             found.append(Disputed(text, labels[truth[number]], of_text, entropy))
     return sorted(found, key=lambda one: -round(one.entropy, 9))

@@ -3,7 +3,7 @@
 import pickle
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,92 +12,20 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from ulmfit.atomic import atomic_file
+from ulmfit.comparing.feature_cache import POOLINGS, FeatureCache, Features
 from ulmfit.comparing.gru import GRUClassifier, gru_probabilities, parameter_bytes, train_gru
 from ulmfit.comparing.task import Fitted, Task, folder_size
 from ulmfit.comparing.transformer import Encoder, locate
 from ulmfit.precision import set_seed
 
-POOLINGS = ("cls", "mean", "both")
 _STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 _PART = 1_000  # texts of a file of the cache: so much is computed again after an interruption
 _KEPT = 1_500_000_000  # bytes of a training's token vectors up to which they stay in memory
 
 
-class Features(NamedTuple):
-    """Pooled outputs of texts, one row each.
-
-    rows: their numbers in the data set, in rising order.
-    cls, mean: float32, shape (texts, width).
-    seconds: that each took; cut: whether the transformer read only its beginning.
-    """
-
-    rows: np.ndarray
-    cls: np.ndarray
-    mean: np.ndarray
-    seconds: np.ndarray
-    cut: np.ndarray
-
-    def pooled(self, pooling: str) -> np.ndarray:
-        """Of one pooling, or of both side by side."""
-        if pooling == "both":
-            return np.concatenate([self.cls, self.mean], axis=1)
-        return {"cls": self.cls, "mean": self.mean}[pooling]
-
-    def of(self, rows: np.ndarray) -> "Features":
-        """Those of some rows of the data set."""
-        places = np.searchsorted(self.rows, rows)
-        return Features(*(column[places] for column in self))
-
-
-def features(task: Task) -> Fitted:
-    """Features of all texts but those of unsup, kept in parts for every trial to come."""
-    encoder = Encoder(task.settings.transformer, task.settings.max_length)
-    rows = np.flatnonzero(task.frame["split"] != "unsup")
-    for part, start in enumerate(range(0, len(rows), _PART)):
-        file = _file(task.folder, part)
-        if not file.exists():
-            asked = rows[start : start + _PART]
-            made = pool(encoder, asked, task.frame["text"].iloc[asked].tolist())
-            with atomic_file(file) as opened:
-                np.savez(opened, **made._asdict())
-    # Each trial counts the seconds of the texts that it reads.
-    return Fitted(facts={"width": encoder.width}, seconds=0.0)
-
-
-def _file(folder: Path, part: int) -> Path:
-    return folder / f"features-{part}.npz"
-
-
-def read_features(folder: Path) -> Features:
-    """All that `features` kept."""
-    parts: list[Features] = []
-    while _file(folder, len(parts)).exists():
-        with np.load(_file(folder, len(parts))) as kept:
-            parts.append(Features(**kept))
-    return Features(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
-def pool(encoder: Encoder, rows: np.ndarray, texts: list[str]) -> Features:
-    """[CLS] (the first token's output) and the mean over all tokens but padding."""
-    began = time.perf_counter()
-    asked = encoder.texts(texts)
-    cls = np.empty((len(texts), encoder.width), np.float32)
-    mean = np.empty_like(cls)
-    for numbers in asked.batches():
-        states, mask = encoder.states(asked, numbers)
-        weights = mask.unsqueeze(2)
-        cls[numbers] = states[:, 0].numpy()
-        mean[numbers] = ((states * weights).sum(1) / weights.sum(1)).numpy()
-    # What a text costs is nearly in proportion to its tokens.
-    seconds = (time.perf_counter() - began) * asked.lengths / asked.lengths.sum()
-    return Features(rows, cls, mean, seconds, asked.cut)
-
-
 def features_lr(task: Task) -> Fitted:
     """Logistic regression on scaled features; pooling and C are chosen on valid."""
-    every = read_features(task.needs["features"])
-    train, valid, test = (every.of(task.rows(split)) for split in ("train", "valid", "test"))
+    train, valid, test, clock = _features(task)
     best: tuple[float, str, float, Any] | None = None
     for pooling in POOLINGS:
         for strength in _STRENGTHS:
@@ -117,9 +45,42 @@ def features_lr(task: Task) -> Fitted:
         predict,
         folder_size(Path(locate(task.settings.transformer))) + len(pickle.dumps(model)),
         {"pooling": pooling, "C": strength, "texts cut": float(train.cut.mean())},
-        train_before=float(train.seconds.sum() + valid.seconds.sum()),
-        predict_before=float(test.seconds.sum()),
+        train_elsewhere=float(train.seconds.sum() + valid.seconds.sum()) - clock,
+        predict_elsewhere=float(test.seconds.sum()),
     )
+
+
+def _features(task: Task) -> tuple[Features, Features, Features, float]:
+    """Those of train, valid and test, and the seconds of this call.
+
+    What an earlier trial computed is read; what each text took then counts for this one, too.
+    """
+    began = time.monotonic()
+    encoder = Encoder(task.settings.transformer, task.settings.max_length)
+    cache = FeatureCache(task.shared, task.frame["text"], task.settings)
+    parts = [task.rows(split) for split in ("train", "valid", "test")]
+    missing = cache.missing(np.concatenate(parts))
+    for start in range(0, len(missing), _PART):
+        rows = missing[start : start + _PART]
+        cache.add(pool(encoder, rows, task.frame["text"].iloc[rows].tolist()))
+    train, valid, test = (cache.read(rows) for rows in parts)
+    return train, valid, test, time.monotonic() - began
+
+
+def pool(encoder: Encoder, rows: np.ndarray, texts: list[str]) -> Features:
+    """[CLS] (the first token's output) and the mean over all tokens but padding."""
+    began = time.perf_counter()
+    asked = encoder.texts(texts)
+    cls = np.empty((len(texts), encoder.width), np.float32)
+    mean = np.empty_like(cls)
+    for numbers in asked.batches():
+        states, mask = encoder.states(asked, numbers)
+        weights = mask.unsqueeze(2)
+        cls[numbers] = states[:, 0].numpy()
+        mean[numbers] = ((states * weights).sum(1) / weights.sum(1)).numpy()
+    # What a text costs is nearly in proportion to its tokens.
+    seconds = (time.perf_counter() - began) * asked.lengths / asked.lengths.sum()
+    return Features(rows, cls, mean, seconds, asked.cut)
 
 
 def features_gru(task: Task) -> Fitted:

@@ -37,8 +37,7 @@ class Judge:
         """The data set that `settings` name.
 
         Raises:
-            UserError: as `load_with_test_labels`; or test, or what is validated on, is missing or
-                unlabelled.
+            UserError: as `load_with_test_labels`; or valid or test is missing, or test unlabelled.
         """
         data = settings.data
         columns: dict[str, Any] = settings.columns()

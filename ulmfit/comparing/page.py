@@ -11,6 +11,7 @@ import numpy as np
 from ulmfit.atomic import atomic_write
 from ulmfit.comparing import plots
 from ulmfit.comparing.disagreements import Disputed, disputed, disputed_csv
+from ulmfit.comparing.feature_cache import FeatureCache
 from ulmfit.comparing.plan import METHODS, Job
 from ulmfit.comparing.summary import Row, markdown, summarize, table_csv
 from ulmfit.comparing.trials import Trials
@@ -95,7 +96,7 @@ def _head(trials: Trials, rows: Sequence[Row]) -> str:
     ]
     if any(METHODS[name].packages for name in named):
         lines += [f"The transformer is `{_without_folders(settings.transformer)}`.\n"]
-    if any("ulmfit" in name for name in named):
+    if {"ulmfit", "ulmfit-fwd", "ulmfit-bwd"} & set(named):
         lines += [_language_model(trials)]
     return "\n".join(lines)
 
@@ -152,23 +153,22 @@ def _confusions(trials: Trials, largest: Sequence[Row]) -> list[str]:
 
 
 def _features(trials: Trials, largest: Sequence[Row]) -> list[str]:
-    """The map of the frozen transformer's features, of texts of train, with the chosen pooling."""
+    """The map of the features that `features-lr` was trained on in its first trial."""
     row = next((row for row in largest if row.method == "features-lr"), None)
     if row is None:
         return []
-    from ulmfit.comparing.features import read_features
-
-    pooling = row.facts("pooling")[0]
-    rows = np.flatnonzero(trials.judge.frame["split"] == "train")
+    seed = min(row.results)
+    frame = trials.judge.task(row.size, seed)
+    rows = np.flatnonzero(frame["split"] == "train")
     if len(rows) > MAP_TEXTS:
         rows = np.sort(np.random.default_rng(MAP_SEED).choice(rows, MAP_TEXTS, replace=False))
-    found = read_features(trials.folder(Job("features"))).of(rows).pooled(pooling)
-    places, how = in_two_dimensions(found)
+    pooling = row.results[seed]["facts"]["pooling"]
+    cache = FeatureCache(trials.shared, frame["text"], trials.settings)
+    places, how = in_two_dimensions(cache.read(rows).pooled(pooling))
     classes = trials.judge.classes
-    labels = trials.judge.frame["label"].iloc[rows]
-    numbers = np.array([classes.index(label) for label in labels])
+    numbers = np.array([classes.index(label) for label in frame["label"].iloc[rows]])
     plot = plots.feature_panels(places, numbers, classes, how)
-    heading = f"## Features of the frozen transformer, {len(rows):,} texts of train\n"
+    heading = f"## Features of the frozen transformer, {len(rows):,} labelled texts\n"
     told = f"Pooling: {pooling}. Coloured: the texts of the class; grey: those of the others.\n"
     return [heading, told, _plot(trials.out, "features", plot)]
 

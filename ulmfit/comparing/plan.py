@@ -29,9 +29,9 @@ class Settings:
     rates: str = "5e-5,2e-4"
     finetune_epochs: int = 0
     gru_epochs: int = 40
-    vectors: str = ""
+    vectors: str | None = None
     pretrained: str = "wiki-en-small"
-    lm: str = ""
+    lm: str | None = None
     tokenizer: str = "subword"
     lang: str = "en"
     stage1_recipe: str = "own-text"
@@ -91,7 +91,6 @@ METHODS = {
         "features:features_lr",
         "frozen transformer, [CLS] or mean pooling, logistic regression",
         uses=_TRANSFORMER,
-        needs=("features",),
         packages=("transformers",),
     ),
     "features-gru": Method(
@@ -131,9 +130,6 @@ METHODS = {
 PREPARATIONS = {
     "word-vectors": Method(
         "vectors:word_vectors", "word vectors", uses=("vectors",), packages=("gensim",)
-    ),
-    "features": Method(
-        "features:features", "features", uses=_TRANSFORMER, packages=("transformers",)
     ),
     "lm-fwd": Method("stages:lm_forward", "language model, forward", uses=_LM),
     "lm-bwd": Method("stages:lm_backward", "language model, backward", uses=_LM),
@@ -196,7 +192,7 @@ def _with_needs(job: Job) -> Iterator[Job]:
 
 
 def chosen_methods(given: str | Sequence[str]) -> list[str]:
-    """The methods of --methods, separated by commas or white space; all where none are given.
+    """The methods of --methods, separated by commas or white space, or all.
 
     Raises:
         UserError: there is no such method.
@@ -204,9 +200,11 @@ def chosen_methods(given: str | Sequence[str]) -> list[str]:
     parts = [given] if isinstance(given, str) else given
     names = [name for part in parts for name in part.replace(",", " ").split()]
     for name in names:
-        if name not in METHODS:
-            raise UserError(f"found the method {name!r}, expected one of {', '.join(METHODS)}")
-    return [name for name in METHODS if name in names] or list(METHODS)
+        if name not in (*METHODS, "all"):
+            raise UserError(
+                f"found the method {name!r}, expected all or some of {', '.join(METHODS)}"
+            )
+    return [name for name in METHODS if name in names or "all" in names]
 
 
 def chosen_sizes(given: str, available: int) -> list[int]:

@@ -38,22 +38,23 @@ def accuracy_time(rows: Sequence[Row]) -> bytes:
     """Accuracy against seconds of training, one panel a number of labels, the front marked."""
     done = [row for row in rows if row.results]
     counts = sorted({row.labels for row in done})
+    times = [_seconds(row) for row in done]
+    reach = (10 ** np.floor(np.log10(min(times) / 1.2)), 10 ** np.ceil(np.log10(max(times) * 1.2)))
 
     def draw(figure: "Figure") -> None:
         panels = _panels(figure, len(counts), sharey=True)
         for axes, count in zip(panels, counts, strict=True):
             of_count = [row for row in done if row.labels == count]
-            seconds = [max(row.mean("total_seconds"), 0.01) for row in of_count]
-            points = list(
-                zip(seconds, [100 * mean(row.values("accuracy")) for row in of_count], strict=True)
-            )
+            points = [(_seconds(row), 100 * mean(row.values("accuracy"))) for row in of_count]
             front = [points[n] for n in pareto(points)]
             axes.step(*zip(*front, strict=True), where="post", color=RULE, linewidth=1.2, zorder=1)
             for row, (x, y) in zip(of_count, points, strict=True):
                 axes.errorbar(x, y, _reach(row), capsize=2, markersize=7, **_look(row.method))
             axes.plot(*zip(*front, strict=True), "o", markersize=13, mfc="none", mec=INK)
-            axes.set(xscale="log", xlabel="training, s", title=f"{count:,} labels")
+            axes.set(xscale="log", xlabel="training, s", title=f"{count:,} labels", xlim=reach)
+            # Powers in words of TeX would not be set: labels are plain text here.
             axes.xaxis.set_major_formatter(lambda value, place: f"{value:,g}")
+            axes.xaxis.set_minor_formatter("")
             axes.grid()
         panels[0].set_ylabel("accuracy on test, %")
         note = "ringed: no other method is\nboth faster and better"
@@ -123,6 +124,11 @@ def feature_panels(places: np.ndarray, truth: np.ndarray, labels: Sequence[str],
         figure.supylabel("second dimension", fontsize=9)
 
     return _png(draw, _size(len(labels)))
+
+
+def _seconds(row: Row) -> float:
+    """Of the training; 0 has no place on a logarithmic axis."""
+    return max(row.mean("total_seconds"), 0.01)
 
 
 def _reach(row: Row) -> np.ndarray:

@@ -32,6 +32,10 @@ class Row:
         """The mean over seeds of what a result holds under a name."""
         return mean(result[name] for result in self.results.values())
 
+    def peak_mb(self) -> float:
+        """The highest of the seeds, in 10^6 bytes."""
+        return max(result["peak_bytes"] for result in self.results.values()) / 1e6
+
     def facts(self, name: str) -> list[Any]:
         """What the trials say under a name, where they do."""
         every = (result["facts"] for result in self.results.values())
@@ -103,7 +107,7 @@ def _cells(row: Row, texts: int, settings: Settings) -> list[str]:
         rounded(row.mean("total_seconds")),
         rounded(texts / max(row.mean("predict_seconds"), 1e-9)),
         rounded(row.mean("bytes") / 1e6),
-        f"{row.mean('peak_bytes') / 1e6:,.0f}",
+        f"{row.peak_mb():,.0f}",
         "yes" if reads_unlabelled(row.method, settings) else "no",
         f"{mean(cut):.1%}" if cut else "",
         str(len(row.results)),
@@ -145,7 +149,7 @@ def table_csv(rows: Sequence[Row], texts: int, settings: Settings) -> str:
                 row.mean("total_seconds"),
                 texts / max(row.mean("predict_seconds"), 1e-9),
                 row.mean("bytes") / 1e6,
-                row.mean("peak_bytes") / 1e6,
+                row.peak_mb(),
                 "yes" if reads_unlabelled(row.method, settings) else "no",
                 mean(cut) if cut else "",
             ]

@@ -20,6 +20,7 @@ class Task:
     classes: in alphabetical order.
     folder: what this job may write into.
     needs: those of the jobs that came before, by their methods.
+    shared: what trials have in common.
     """
 
     frame: pd.DataFrame
@@ -29,6 +30,7 @@ class Task:
     settings: Settings
     folder: Path
     needs: Mapping[str, Path]
+    shared: Path
 
     def texts(self, *splits: str) -> list[str]:
         """The texts of splits, in the order of the frame."""
@@ -52,15 +54,16 @@ class Fitted:
     size: bytes of the model on disk.
     facts: what was chosen on validation, the share of texts cut, and the like.
     seconds: of the training, where the clock of this process does not tell (a resumed training).
-    train_before, predict_before: seconds spent earlier on what training and prediction read.
+    train_elsewhere, predict_elsewhere: seconds that the clock here lacks, or has too many of: what
+        training and prediction read was computed by another trial, or for both at once.
     """
 
     predict: Callable[[list[str]], np.ndarray] | None = None
     size: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
     seconds: float | None = None
-    train_before: float = 0.0
-    predict_before: float = 0.0
+    train_elsewhere: float = 0.0
+    predict_elsewhere: float = 0.0
 
 
 def folder_size(folder: Path) -> int:

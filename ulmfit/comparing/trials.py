@@ -48,6 +48,8 @@ class Trials:
             raise UserError(f"{file} is damaged; delete it, and it is made again") from None
         if result["identity"] == identity:
             self.found[job] = result
+            if "figures" in result:  # measured anew: a label of test may have been corrected
+                result["figures"] = self.judge.figures(self.probabilities(job))
         elif overwrite or result["status"] == "failed":
             file.unlink()
         else:
@@ -128,6 +130,7 @@ class Trials:
             "seed": 1 if job.seed is None else job.seed,
             "settings": asdict(self.settings),
             "folder": str(self.folder(job)),
+            "shared": str(self.shared),
             "needs": {need.method: str(self.folder(need)) for need in job.needs()},
             "probabilities": str(self.kept / f"{job.name}.npy"),
             "answer": str(answer),

@@ -37,6 +37,7 @@ def work(spec: dict[str, Any]) -> dict[str, Any]:
         settings=Settings(**spec["settings"]),
         folder=Path(spec["folder"]),
         needs={name: Path(folder) for name, folder in spec["needs"].items()},
+        shared=Path(spec["shared"]),
     )
     module, _, name = method.function.partition(":")
     # Imported before the clock starts: seconds are of training, not of loading libraries.
@@ -46,7 +47,7 @@ def work(spec: dict[str, Any]) -> dict[str, Any]:
     clock = time.monotonic() - began
     result = {
         "clock": clock,
-        "seconds": (clock if fitted.seconds is None else fitted.seconds) + fitted.train_before,
+        "seconds": (clock if fitted.seconds is None else fitted.seconds) + fitted.train_elsewhere,
         "bytes": fitted.size,
         "facts": fitted.facts,
     }
@@ -54,7 +55,7 @@ def work(spec: dict[str, Any]) -> dict[str, Any]:
         texts = task.texts("test")
         began = time.monotonic()
         probabilities = np.asarray(fitted.predict(texts), np.float32)
-        result["predict_seconds"] = time.monotonic() - began + fitted.predict_before
+        result["predict_seconds"] = time.monotonic() - began + fitted.predict_elsewhere
         with atomic_file(Path(spec["probabilities"])) as file:
             np.save(file, probabilities)
     return {**result, "peak_bytes": peak_memory()}
