@@ -94,6 +94,7 @@ def write_classifier(
     max_len=1440,
     recipe=None,
     multi_label=False,
+    about="",
     **more,
 ):
     """A classifier's directory; `recipe` are fields of `ClassifierSettings`."""
@@ -106,7 +107,7 @@ def write_classifier(
         config_more |= {"multi_label": True, "prior": [0.5] * len(labels)}
     extra = {"labels": list(labels), "extra_config": config_more}
     made = finished("classifier", widen(model, seed), processor, settings, **extra, **more)
-    return save(made, out, 0.1, Options(backwards)).path
+    return save(made, out, 0.1, Options(backwards, about=about)).path
 
 
 def random_documents(lengths, vocab_size, seed=0):
