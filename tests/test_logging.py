@@ -339,11 +339,11 @@ def test_settings_in_mlflow(tmp_path):
     assert set(found.data.tags) == {"mlflow.runName", "ulmfit.run"}  # no user, path or host
 
 
-@needs_mlflow
 def time_is_up():
     raise Stopped("now")
 
 
+@needs_mlflow
 @pytest.mark.parametrize(
     ("stop", "error", "status"),
     [
