@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow torture bench bench-memory lint wheel clean
+.PHONY: demo test test-slow torture rehearsal bench bench-memory lint wheel clean
 .DEFAULT_GOAL := demo
 
 demo: $(INSTALLED)
@@ -22,6 +22,10 @@ test-slow: $(INSTALLED)
 # Everything that docs/trust.md promises, put to the test; under 20 minutes on two cores.
 torture: $(INSTALLED)
 	$(BIN)/python -m torture
+
+# The long run of docs/base.md in small: size base, some 50 steps a stage, minutes on two quiet cores.
+rehearsal: $(INSTALLED)
+	$(BIN)/python -m benchmarks.rehearsal
 
 # Peer and project side by side, 40 minutes on two cores; run nothing beside it.
 bench: $(INSTALLED)

@@ -352,7 +352,7 @@ def test_texts_and_labels_are_escaped(written, place):
 
 
 def test_figures_of_the_page(written, place):
-    frame = pd.parse_json(place / "data.jsonl", lines=True)
+    frame = pd.read_json(place / "data.jsonl", lines=True)
     test = frame[frame["split"] == "test"]
     truth = (test["label"] == LABELS[1]).to_numpy(int)
     shown = " ".join(" ".join(parsed(written).texts).split())
@@ -425,7 +425,7 @@ def test_a_page_without_texts(report, written):
 
 
 def test_temperatures_are_those_of_split_valid(place, report):
-    frame = pd.parse_json(place / "data.jsonl", lines=True)
+    frame = pd.read_json(place / "data.jsonl", lines=True)
     valid = frame[frame["split"] == "valid"]
     truth = (valid["label"] == LABELS[1]).to_numpy(int)
     models = Classifier.load(*folders(place), precision="float32")
@@ -458,7 +458,7 @@ def test_no_temperature_from_the_split_that_is_reported(place):
 
 def test_no_temperature_from_texts_of_the_training(place, tmp_path, monkeypatch):
     """Split valid drawn anew from data that has more rows now is not the one of the training."""
-    frame = pd.parse_json(place / "data.jsonl", lines=True).replace("valid", "train")
+    frame = pd.read_json(place / "data.jsonl", lines=True).replace("valid", "train")
     path = tmp_path / "data.csv"
     frame.to_csv(path, index=False)
     folder = write_classifier(tmp_path / "clf", labels=LABELS, recipe={"data": str(path)})
@@ -472,7 +472,7 @@ def test_no_temperature_from_texts_of_the_training(place, tmp_path, monkeypatch)
 
 def test_one_model_has_no_ensemble_and_test_rows_alone_no_temperature(place):
     path = place / "test.jsonl"
-    frame = pd.parse_json(place / "data.jsonl", lines=True).query("split == 'test'")
+    frame = pd.read_json(place / "data.jsonl", lines=True).query("split == 'test'")
     frame.to_json(path, orient="records", lines=True)
     out = main(clf=folders(place)[0], data=str(path), out=str(place / "test.html"))
     html = out.read_text(encoding="utf-8")

@@ -79,7 +79,6 @@ def test_special_case_beside_its_neighbours(text, expected):
         ("el", ["Καλή-ταινία-λέω, 5.5m (10%) 250mg. " + "άλφα-βήτα-" * 9 + "γάμα :) )"]),
         ("fr", ["L'été, aujourd'hui; qu'est-ce? 10€ vas-y-donc-là-bas-chez-elle."]),
         ("hu", ["Nagyon jó-e? 5%-os, 20-ig; pl. www.example.hu/a-ban :) )"]),
-        ("id", ["<strong>Bagus</strong>, Rp1.000 anak-anak 5kg-an e.g. :) )"]),
     ],
 )
 def test_other_languages(lang, texts):

@@ -20,6 +20,8 @@ from torch import Tensor
 from ulmfit.atomic import atomic_write, beside, os_errors_as
 from ulmfit.errors import UserError
 
+Checkpoint = tuple[dict[str, Tensor], Any]  # tensors by name, and plain facts
+
 
 def checkpoint_path(out: Path) -> Path:
     """Where the run that writes `out` keeps its checkpoint."""
@@ -40,9 +42,7 @@ def _place(tensor: Tensor) -> Any:
     return tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
 
 
-def read_checkpoint(
-    path: Path, run: Mapping[str, Any], afresh: bool = False
-) -> tuple[dict[str, Tensor], Any] | None:
+def read_checkpoint(path: Path, run: Mapping[str, Any], afresh: bool = False) -> Checkpoint | None:
     """Tensors and facts of the checkpoint of `run`; None if there is no checkpoint.
 
     Args:
@@ -61,7 +61,7 @@ def read_checkpoint(
         raise
 
 
-def _read(path: Path, now: dict[str, Any]) -> tuple[dict[str, Tensor], Any]:
+def _read(path: Path, now: dict[str, Any]) -> Checkpoint:
     try:
         with safe_open(str(path), framework="pt") as file:
             facts = json.loads(file.metadata()["facts"])

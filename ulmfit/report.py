@@ -19,13 +19,13 @@ from ulmfit.data import source_name
 from ulmfit.errors import UserError
 from ulmfit.evaluate import (
     SPLITS,
-    Overlap,
     check_split,
     figures_table,
     labelled_texts,
     read_data,
 )
 from ulmfit.lineage import lineage
+from ulmfit.overlap import Overlap
 from ulmfit.predict import Classifier
 from ulmfit.reporting.data import Calibrated, Measured, Report, hardest
 

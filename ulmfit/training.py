@@ -6,38 +6,28 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from fastai.callback.core import Callback, CancelEpochException, CancelFitException
+from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.schedule import ParamScheduler
 from fastai.learner import Learner
 from torch import Tensor
 
-from ulmfit.checkpoint import (
-    discard_checkpoint,
-    optimizer_state,
-    random_state,
-    read_checkpoint,
-    restore_optimizer,
-    restore_random_state,
-    write_checkpoint,
-)
-from ulmfit.divergence import Diverged, LossWatch, all_finite
-from ulmfit.errors import Stopped, UserError
+from ulmfit.checkpoint import Checkpoint, discard_checkpoint, read_checkpoint, restore_optimizer
+from ulmfit.checkpoint_keeper import CheckpointKeeper
+from ulmfit.divergence import Diverged, LossWatch
+from ulmfit.errors import UserError
 from ulmfit.forecast import Forecast
 from ulmfit.history import History
-from ulmfit.models import encoder_of
 from ulmfit.run_log import FigureLogger, RunLog, batches_before
 from ulmfit.schedules import courses
 from ulmfit.settings import Step
 
 CHECKPOINT_MINUTES = 5.0  # between two checkpoints, unless a run says otherwise
-
-_Checkpoint = tuple[dict[str, Tensor], Any]  # as `read_checkpoint` returns it
 
 
 def _new_name() -> str:
@@ -135,7 +125,7 @@ class Run:
             "before and is kept"
         )
 
-    def _logged(self, resumed: _Checkpoint | None) -> contextlib.AbstractContextManager[None]:
+    def _logged(self, resumed: Checkpoint | None) -> contextlib.AbstractContextManager[None]:
         if self.log is None:
             return contextlib.nullcontext()
         at = resumed[1] if resumed else {"step": 0, "epoch": 0, "batch": 0}
@@ -167,7 +157,7 @@ class Run:
         return facts["step"]
 
     def _fit_step(
-        self, number: int, resumed: _Checkpoint | None, interrupted: Callable[[], bool]
+        self, number: int, resumed: Checkpoint | None, interrupted: Callable[[], bool]
     ) -> None:
         step, learn = self.steps[number], self.learn
         learn.dls.train.share = step.share
@@ -179,7 +169,7 @@ class Run:
             # Before the schedule is set: weight decay and rates are this step's, not the last's.
             restore_optimizer(learn.opt, resumed[0], resumed[1]["optimizer"])
         self.history.begin_step(number + 1)
-        keeper = _CheckpointKeeper(self, number, resumed, interrupted)
+        keeper = CheckpointKeeper(self, number, resumed, interrupted)
         scheduler = ParamScheduler(courses(self.schedule, self._rates(step), step, learn.moms))
         forecast = Forecast(self.steps[number:], self.say)
         callbacks = [scheduler, self.history, forecast, keeper]
@@ -236,103 +226,6 @@ class _EarlyStopper(Callback):
                 f"  no better epoch than {best + 1} in {self.run_of.patience}: the step ends"
             )
             raise CancelFitException
-
-
-class _CheckpointKeeper(Callback):
-    """Writes the checkpoint every few minutes and at an epoch's end, and resumes from one."""
-
-    order = 60  # after everything that changes what is saved, the optimiser's step included
-
-    def __init__(
-        self,
-        run: Run,
-        number: int,
-        resumed: _Checkpoint | None,
-        interrupted: Callable[[], bool],
-    ) -> None:
-        self.run_of, self.number, self.history = run, number, run.history
-        self.resumed, self.interrupted = resumed, interrupted
-        self.saved_at = time.monotonic()
-
-    def before_epoch(self) -> None:
-        if self.resumed and self.epoch < self.resumed[1]["epoch"]:
-            raise CancelEpochException
-        self.dls.train.epoch = self.epoch + 1000 * self.number
-
-    def before_train(self) -> None:
-        if not self.resumed:
-            return
-        tensors, facts = self.resumed
-        self.resumed = None
-        restore_random_state(tensors)
-        if facts["batch"]:
-            self.dls.train.start = facts["batch"]
-            self.learn.pct_train, self.learn.train_iter = facts["pct_train"], facts["train_iter"]
-            self.history.resume(facts["running"], facts["batch"])
-            _restore_hidden(self.learn.model, tensors)
-
-    def after_batch(self) -> None:
-        if not self.training:
-            return
-        stop = self.interrupted() or self._late()
-        if stop or time.monotonic() - self.saved_at >= 60 * self.run_of.minutes:
-            self._write(self.number, self.epoch, self.history.batches)
-        if stop:
-            self._stop()
-
-    def after_epoch(self) -> None:
-        if self.resumed is None:
-            last = self.epoch + 1 == self.n_epoch
-            self._write(self.number + last, 0 if last else self.epoch + 1, 0)
-            finished = self.number + last == len(self.run_of.steps)
-            if self.interrupted() or (self._late() and not finished):  # during the validation
-                self._stop()
-
-    def _late(self) -> bool:
-        return time.monotonic() >= self.run_of.deadline
-
-    def _stop(self) -> None:
-        saved = f"saved {self.run_of.checkpoint}; the same command goes on from there"
-        raise KeyboardInterrupt(saved) if self.interrupted() else Stopped(f"time is up: {saved}")
-
-    def _write(self, step: int, epoch: int, batch: int) -> None:
-        learn = self.learn
-        opt_tensors, opt_facts = optimizer_state(learn.opt)
-        tensors = {f"model.{k}": v for k, v in learn.model.state_dict().items()}
-        tensors |= {f"best.{k}": v for k, v in self.run_of.best.items()}
-        tensors |= opt_tensors | random_state() | _hidden(learn.model)
-        if not all_finite(tensors):  # it would take the place of a good one
-            raise Diverged(f"weights became infinite or no number at {self.history.where()}")
-        facts = {
-            "run": dict(self.run_of.identity),
-            "step": step,
-            "epoch": epoch,
-            "batch": batch,
-            "pct_train": float(learn.pct_train),
-            "train_iter": learn.train_iter,
-            "optimizer": opt_facts,
-            "history": self.history.rows,
-            "running": self.history.running(),
-            "watch": asdict(self.history.watch),
-            "spent": self.run_of.spent(),
-            "name": self.run_of.name,
-        }
-        write_checkpoint(self.run_of.checkpoint, tensors, facts)
-        self.saved_at = time.monotonic()
-
-
-def _hidden(model: Any) -> dict[str, Tensor]:
-    pairs = enumerate(encoder_of(model).hidden)
-    return {f"hidden.{i}.{j}": t for i, pair in pairs for j, t in enumerate(pair)}
-
-
-def _restore_hidden(model: Any, tensors: Mapping[str, Tensor]) -> None:
-    recurrent = encoder_of(model)
-    device = recurrent.encoder.weight.device
-    recurrent.hidden = [
-        (tensors[f"hidden.{i}.0"].to(device), tensors[f"hidden.{i}.1"].to(device))
-        for i in range(len(recurrent.rnns))
-    ]
 
 
 @contextlib.contextmanager
