@@ -160,7 +160,7 @@ def check(models: Path, texts: Path, summary: dict[str, Any]) -> dict[str, Any]:
 def main(
     data: str = "imdb-sample",  # data set: a name or a path
     corpus: str | None = None,  # general text: a file (default: the data's texts without a label)
-    out: str | None = None,  # folder, which is replaced (default: benchmarks/work/rehearsal)
+    out: str | None = None,  # folder, which is replaced (default: one beside those of benchmarks)
 ) -> None:
     """Rehearse the long run."""
     os.environ.setdefault("ULMFIT_CACHE", str(WORK / "cache"))
