@@ -10,9 +10,9 @@ from torture.common import Row
 
 
 def forget_random_state():
-    from ulmfit import training
+    from ulmfit import checkpoint_keeper
 
-    training.restore_random_state = lambda tensors: None
+    checkpoint_keeper.restore_random_state = lambda tensors: None
 
 
 def lock_nothing():
