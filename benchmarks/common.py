@@ -6,6 +6,7 @@ side never help or hurt the other. A script is run as ``python -m benchmarks.<na
 """
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
@@ -53,10 +54,14 @@ class Row:
 
 
 def versions() -> dict[str, str]:
-    """Of the libraries that both sides stand on."""
-    from importlib.metadata import version
+    """Of the libraries that both sides stand on; spaCy is missing where ids do without it."""
+    from importlib.metadata import PackageNotFoundError, version
 
-    return {name: version(name) for name in ("torch", "fastai", "spacy")}
+    found = {}
+    for name in ("torch", "fastai", "spacy"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def measure(module: str, side: str, arguments: Mapping[str, Any]) -> Figures:

@@ -6,6 +6,8 @@ models; three seeds, of draw and training, up to 2,000 labels. Hours on two core
 stopped goes on where it was. The figures go into few_labels.json, table and plot into docs/.
 
     python -m benchmarks.few_labels [--counts 100 500] [--draw]
+
+Another language model, such as one of size base: --lm, --recipe (for all labels) and --results.
 """
 
 import argparse
@@ -28,7 +30,7 @@ METHODS = (ULMFIT, SCRATCH, TFIDF)
 COUNTS = (100, 500, 2000, 8000, 0)  # 0: all of train, less the tenth held out for validation
 FEW = 2000  # up to so many labels: several seeds, and the recipe for few labels
 SEEDS = (1, 2, 3)
-LM = "imdb-lm-small"
+LM, RECIPE = "imdb-lm-small", "imdb-small"
 
 
 def seeds(count: int) -> Sequence[int]:
@@ -36,18 +38,18 @@ def seeds(count: int) -> Sequence[int]:
     return SEEDS if 0 < count <= FEW else SEEDS[:1]
 
 
-def measure(method: str, count: int, seed: int) -> Figures:
-    """Train on `count` labels and measure on test."""
+def measure(method: str, count: int, seed: int, lm: str = LM, recipe: str = RECIPE) -> Figures:
+    """Train on `count` labels and measure on test; `recipe`: for more than a few labels."""
     if method == TFIDF:
         return _tfidf(count, seed)
     few = 0 < count <= FEW
-    recipe = {ULMFIT: "imdb-few" if few else "imdb-small", SCRATCH: "imdb-scratch"}[method]
+    chosen = {ULMFIT: "imdb-few" if few else recipe, SCRATCH: "imdb-scratch"}[method]
     return classifier(
-        f"few-{recipe}-{count}-{seed}",
+        f"few-{chosen}-{count}-{seed}",
         _on_test,
-        recipe=recipe,
+        recipe=chosen,
         data="imdb",
-        lm=LM if method == ULMFIT else "none",
+        lm=lm if method == ULMFIT else "none",
         labels=count,
         seed=seed,
     )
@@ -134,22 +136,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.few_labels")
     parser.add_argument("--counts", type=int, nargs="+", default=COUNTS)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--lm", default=LM, help="language model that ULMFiT starts from")
+    parser.add_argument("--recipe", default=RECIPE, help="of stage 3, for more than a few labels")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--draw", action="store_true", help="only table and plot")
     given = parser.parse_args()
-    trials = Trials(RESULTS)
+    trials = Trials(given.results)
     if not given.draw:
         runs: list[tuple[Any, ...]] = [
             (method, count, seed)
             for count in given.counts
             for method in given.methods
             for seed in seeds(count)
+            if seed in given.seeds
         ]
         for method, count, seed in runs:
             name = f"{method}, {count or 'all'} labels, seed {seed}"
-            trials.get(name, lambda run=(method, count, seed): measure(*run))
+            trials.get(
+                name, lambda run=(method, count, seed): measure(*run, given.lm, given.recipe)
+            )
     accuracies = summary(trials.found)
     print(table(accuracies))
-    draw(accuracies, PLOT)
+    if given.results == RESULTS:
+        draw(accuracies, PLOT)
 
 
 if __name__ == "__main__":

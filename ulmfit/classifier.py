@@ -139,7 +139,7 @@ class _Pool:
         pooled = (position < lengths) & (position >= first)  # (rows, time)
         inside, highest = outputs, outputs
         if not pooled.all():
-            outside = ~pooled.to(self.device)[:, :, None]
+            outside = self._there(~pooled)[:, :, None]
             inside = outputs.masked_fill(outside, 0)
             highest = outputs.masked_fill(outside, -torch.inf)
         self._merge(
@@ -148,12 +148,16 @@ class _Pool:
         if self.regularized:
             self._regularize(inside.float(), pooled)
 
+    def _there(self, tensor: Tensor) -> Tensor:
+        """`tensor` on the device, without a wait for what a GPU still has to do."""
+        return tensor.to(self.device, non_blocking=True)
+
     def _last(self, outputs: Tensor, start: int) -> Tensor:
         """The features of each document's last token, zeros where it comes later."""
         rows, time, features = outputs.shape
         ends = self.lengths[:rows] - 1 - start
-        at = ends.clamp(max=time - 1).to(self.device)[:, None, None].expand(-1, 1, features)
-        later = (ends >= time).to(self.device)[:, None]
+        at = self._there(ends.clamp(max=time - 1))[:, None, None].expand(-1, 1, features)
+        later = self._there(ends >= time)[:, None]
         return outputs.gather(1, at)[:, 0].float().masked_fill(later, 0)
 
     def _regularize(self, inside: Tensor, pooled: Tensor) -> None:
@@ -161,7 +165,7 @@ class _Pool:
         both = pooled[:, 1:] & pooled[:, :-1]
         change = inside.diff(dim=1)
         if not both.all():
-            change = change * both.to(self.device)[:, :, None]
+            change = change * self._there(both)[:, :, None]
         self.change = self.change + change.square().sum()
         self.changes += int(both.sum())
 
@@ -182,7 +186,7 @@ class _Pool:
         assert self.total is not None
         counts = self.lengths - self.first
         features = self.last.shape[1]
-        mean = self.total / counts.to(self.device)[:, None]
+        mean = self.total / self._there(counts)[:, None]
         return Pooled(
             torch.cat([self.last, self.maximum, mean], 1),
             self.square / (int(counts.sum()) * features),

