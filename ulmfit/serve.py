@@ -7,12 +7,15 @@ import socket
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
 
+from ulmfit import bundled
 from ulmfit.cli import run_command
 from ulmfit.errors import UserError
 from ulmfit.predict import DEFAULT, Classifier, load_named
 from ulmfit.rows import LONGEST_FIELD
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
     from ulmfit.serving.limits import Limits
 
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
@@ -49,11 +52,20 @@ def main(
     # many lengths would have a server grow by hundreds of megabytes until its cache is full.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     with _listen(host, port) as listener:
-        classifier = load_named(clf, precision)
-        from ulmfit.precision import use_all_cores
+        from ulmfit.serving.app import make_app
+        from ulmfit.serving.batching import worker
 
-        use_all_cores()
-        _serve(classifier, limits, host, listener)
+        thread = worker()
+        classifier = thread.submit(_load, clf, precision).result()
+        app = make_app(classifier, limits, _names(host), thread)
+        _serve(app, limits, host, listener)
+
+
+def _load(clf: bundled.Paths, precision: str) -> Classifier:
+    from ulmfit.precision import use_all_cores
+
+    use_all_cores()
+    return load_named(clf, precision)
 
 
 def _limits(most: dict[str, float]) -> "Limits":
@@ -87,10 +99,9 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _serve(classifier: Classifier, limits: "Limits", host: str, listener: socket.socket) -> None:
+def _serve(app: "Starlette", limits: "Limits", host: str, listener: socket.socket) -> None:
     import uvicorn
 
-    from ulmfit.serving.app import make_app
     from ulmfit.serving.connections import Connection
 
     class Bounded(Connection):
@@ -100,7 +111,7 @@ def _serve(classifier: Classifier, limits: "Limits", host: str, listener: socket
     csv.field_size_limit(LONGEST_FIELD)
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it tells of bad forms
     config = uvicorn.Config(
-        make_app(classifier, limits, _names(host)),
+        app,
         http=Bounded,
         ws="none",
         proxy_headers=False,

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qsl
 
 from python_multipart.multipart import parse_options_header
@@ -45,11 +46,15 @@ _HEADERS = {
 
 
 def make_app(
-    classifier: Classifier, limits: Limits | None = None, hosts: Sequence[str] = ("*",)
+    classifier: Classifier,
+    limits: Limits | None = None,
+    hosts: Sequence[str] = ("*",),
+    thread: ThreadPoolExecutor | None = None,
 ) -> Starlette:
     """The page and the API for `classifier`.
 
     Args:
+        thread: the `batching.worker` in which it was loaded, if it was in one.
         hosts: names under which a browser may call the server; the local ones alone keep out
             pages of the web that point a name of theirs at this machine.
     """
@@ -57,7 +62,7 @@ def make_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        app.state.batcher, app.state.limits = Batcher(classifier), limits
+        app.state.batcher, app.state.limits = Batcher(classifier, thread), limits
         app.state.uploads = Uploads(app.state.batcher, limits)
         app.state.explanations = 0
         app.state.batcher.start()

@@ -16,6 +16,16 @@ from ulmfit.serving.limits import Limits, busy
 T = TypeVar("T")
 
 
+def worker() -> ThreadPoolExecutor:
+    """The one thread in which a server's models are loaded and compute.
+
+    Loaded elsewhere, they would leave threads of OpenMP behind, one a core. With more of them than
+    cores, OpenMP puts each to sleep whenever it waits, and an LSTM waits at every time step: it
+    takes twice as long.
+    """
+    return ThreadPoolExecutor(1, "classifier")
+
+
 @dataclass(frozen=True, eq=False)
 class _Job:
     """A text, and where its probabilities go, float32, shape (models, classes)."""
@@ -31,11 +41,16 @@ class Batcher:
     the models runs in one thread: they hold the state of one batch at a time.
 
     Args:
+        thread: where the models compute, and best have been loaded (see `worker`).
         most_texts, most_characters: of one batch; a single text may be longer.
     """
 
     def __init__(
-        self, classifier: Classifier, most_texts: int = 64, most_characters: int = 200_000
+        self,
+        classifier: Classifier,
+        thread: ThreadPoolExecutor | None = None,
+        most_texts: int = 64,
+        most_characters: int = 200_000,
     ) -> None:
         self.classifier = classifier
         self._most = (most_texts, most_characters)
@@ -43,7 +58,7 @@ class Batcher:
         self._characters = 0  # of those
         self._stopped = False
         self._arrived = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, "classifier")
+        self._thread = thread or worker()
         self._work: asyncio.Task[None] | None = None
 
     @property
