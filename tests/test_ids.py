@@ -210,6 +210,21 @@ def test_texts_withheld_are_found_among_ids(sources, tmp_path):
 # --- parts ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["imdb", "imdb-sample", "emotion", "spanish-reviews"])
+def test_a_named_data_set_is_its_ids_where_its_texts_are_not(sources, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ulmfit.datasets.find_spec", lambda package: None)
+    folder = tmp_path / "own"
+    folder.mkdir()
+    made = as_ids(sources["texts"]["data"], folder / f"{name}.ids.parquet")
+    monkeypatch.setenv("ULMFIT_DATA", str(folder))
+    named, by_path = (load_data(data, texts_required=False, say=silent) for data in (name, made))
+    assert data_fingerprint(named) == data_fingerprint(by_path)
+    line = f"{name} holds ids and no texts, expected texts; the stages, evaluate and calibrate do "
+    with refuses(line + "with ids, everything else takes the texts that they were made of"):
+        load_data(name, say=silent)
+
+
 def test_a_large_file_comes_in_parts(sources, tmp_path):
     limit = 0.6 * Path(sources["ids"]["data"]).stat().st_size / 1e6
     out = tmp_path / "r.ids.parquet"
