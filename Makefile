@@ -10,10 +10,10 @@ INSTALLED := $(VENV)/.installed
 .DEFAULT_GOAL := demo
 
 demo: $(INSTALLED)
-	$(BIN)/python -m ulmfit --recipe demo
+	$(BIN)/python -m ulmfit --recipe films --out models/demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile --no-loadscope-reorder
 
 # What takes minutes each: all of IMDb token by token (with ULMFIT_DATA), the wheel on its own.
 test-slow: $(INSTALLED)
