@@ -151,7 +151,8 @@ def interrupted(stage: Stage, place: Path, times: int, seed: int) -> Row:
             command = stage.command(folder)
             ended = real(command, folder / "m.checkpoint", moment)
             # Faster, or Python was on its way out, when a signal just ends it.
-            leaving = ended.status == -signal.SIGINT and "wrote " in ended.output
+            wrote = f"wrote {folder / 'm'}\n"
+            leaving = ended.status == -signal.SIGINT and wrote in ended.output
             if ended.status == 0 or leaving:
                 continue
             row.tried += 1
