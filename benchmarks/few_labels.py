@@ -43,7 +43,8 @@ def measure(method: str, count: int, seed: int, lm: str = LM, recipe: str = RECI
     if method == TFIDF:
         return _tfidf(count, seed)
     few = 0 < count <= FEW
-    chosen = {ULMFIT: "imdb-few" if few else recipe, SCRATCH: "imdb-scratch"}[method]
+    scratch = "imdb-scratch" if few else "imdb-scratch-many"
+    chosen = {ULMFIT: "imdb-few" if few else recipe, SCRATCH: scratch}[method]
     return classifier(
         f"few-{chosen}-{count}-{seed}",
         _on_test,
