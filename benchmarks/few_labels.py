@@ -1,9 +1,10 @@
 """How many labels does it take? Accuracy on IMDb's test part against the number of labels.
 
 ULMFiT (the bundled language model of film reviews, fine-tuned on all unlabelled text), the same
-classifier from random weights, and TF-IDF + logistic regression; ULMFiT paper, figure 3. Forward
-models; three seeds, of draw and training, up to 2,000 labels. Hours on two cores; a run that was
-stopped goes on where it was. The figures go into few_labels.json, table and plot into docs/.
+classifier from random weights, and logistic regression on TF-IDF and on words weighted by naive
+Bayes; ULMFiT paper, figure 3. Forward models; three seeds, of draw and training, up to 2,000
+labels. Hours on two cores; a run that was stopped goes on where it was. The figures go into
+few_labels.json, table and plot into docs/.
 
     python -m benchmarks.few_labels [--counts 100 500] [--draw]
 
@@ -18,7 +19,7 @@ from typing import Any
 
 from benchmarks.trials import Figures, Trials, classifier
 from ulmfit import evaluate
-from ulmfit.baseline import NAME as TFIDF
+from ulmfit.baseline import NAIVE_BAYES, TFIDF, baseline_names
 from ulmfit.data import load_with_test_labels
 from ulmfit.draws import keep_labels
 
@@ -26,7 +27,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "few_labels.json"
 PLOT = HERE.parent / "docs" / "few-labels.png"
 ULMFIT, SCRATCH = "ULMFiT", "without stages 1 and 2"
-METHODS = (ULMFIT, SCRATCH, TFIDF)
+METHODS = (ULMFIT, SCRATCH, TFIDF, NAIVE_BAYES)
 COUNTS = (100, 500, 2000, 8000, 0)  # 0: all of train, less the tenth held out for validation
 FEW = 2000  # up to so many labels: several seeds, and the recipe for few labels
 SEEDS = (1, 2, 3)
@@ -40,8 +41,8 @@ def seeds(count: int) -> Sequence[int]:
 
 def measure(method: str, count: int, seed: int, lm: str = LM, recipe: str = RECIPE) -> Figures:
     """Train on `count` labels and measure on test; `recipe`: for more than a few labels."""
-    if method == TFIDF:
-        return _tfidf(count, seed)
+    if method in baseline_names():
+        return _baseline(method, count, seed)
     few = 0 < count <= FEW
     scratch = "imdb-scratch" if few else "imdb-scratch-many"
     chosen = {ULMFIT: "imdb-few" if few else recipe, SCRATCH: scratch}[method]
@@ -61,14 +62,14 @@ def _on_test(path: Path) -> Figures:
     return {name: figures[name] for name in ("accuracy", "f1", "ece", "documents")}
 
 
-def _tfidf(count: int, seed: int) -> Figures:
+def _baseline(name: str, count: int, seed: int) -> Figures:
     frame = load_with_test_labels("imdb", seed=seed)
     labels = sorted(set(frame.loc[frame["split"] == "train", "label"]))
     kept = keep_labels(frame, count, seed)
-    figures = evaluate.measure_baseline(kept, labels)
+    figures = evaluate.measure_baseline(kept, labels, name=name)
     train = int((kept["split"] == "train").sum())
-    names = ("accuracy", "f1", "ece", "documents")
-    return {**{name: figures[name] for name in names}, "train_documents": train}
+    shown = ("accuracy", "f1", "ece", "documents")
+    return {**{key: figures[key] for key in shown}, "train_documents": train}
 
 
 def summary(found: dict[str, Figures]) -> dict[str, dict[int, list[float]]]:
@@ -110,7 +111,8 @@ def draw(accuracies: dict[str, dict[int, list[float]]], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for method, colour in zip(METHODS, ("tab:blue", "tab:gray", "tab:orange"), strict=True):
+    colours = ("tab:blue", "tab:gray", "tab:orange", "tab:green")
+    for method, colour in zip(METHODS, colours, strict=True):
         points = sorted(accuracies[method].items())
         if not points:
             continue

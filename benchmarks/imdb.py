@@ -1,4 +1,4 @@
-"""The bundled classifiers on IMDb's official test part, beside TF-IDF + logistic regression.
+"""The bundled classifiers on IMDb's official test part, beside two logistic regressions.
 
 Reads the labels of test, once for all of it. The figures go into imdb.json and README.
 
@@ -17,7 +17,7 @@ from benchmarks.common import versions
 from ulmfit import bundled, evaluate
 from ulmfit.artifacts import read_artifact, read_metrics
 from ulmfit.atomic import atomic_write
-from ulmfit.baseline import NAME as TFIDF
+from ulmfit.baseline import baseline_names
 from ulmfit.data import load_with_test_labels
 from ulmfit.precision import hardware
 
@@ -65,11 +65,12 @@ def evaluation(file: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def measure(file: Path | None) -> dict[str, Any]:
-    """Evaluate, and train the baseline on the same labels."""
+    """Evaluate, and train the baselines on the same labels."""
     figures, about = evaluation(file)
     frame = load_with_test_labels("imdb")
     labels = sorted(set(frame.loc[frame["split"] == "train", "label"]))
-    figures[TFIDF] = evaluate.measure_baseline(frame, labels)
+    for name in baseline_names():
+        figures[name] = evaluate.measure_baseline(frame, labels, name=name)
     return {
         "figures": figures,
         "models": {name: training(name) for name in (WIKI, LM, CLASSIFIER)},

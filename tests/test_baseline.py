@@ -1,14 +1,26 @@
-"""TF-IDF and logistic regression: learns, keeps the order of texts and classes, few texts."""
+"""The baselines: they learn, keep the order of texts and classes, and take few texts."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ulmfit.baseline import tfidf_probabilities
+from ulmfit.baseline import NAIVE_BAYES, TFIDF, baseline_names, fit_baseline
 
 
 def frame(texts, labels, splits):
     return pd.DataFrame({"text": texts, "label": labels, "split": splits})
+
+
+def probabilities(training, texts, classes, name=TFIDF):
+    return fit_baseline(name, training, classes).probabilities(texts)
+
+
+each = pytest.mark.parametrize("name", [TFIDF, NAIVE_BAYES])
+
+
+def test_naive_bayes_has_no_several_labels():
+    assert baseline_names() == (TFIDF, NAIVE_BAYES)
+    assert baseline_names(multi_label=True) == (TFIDF,)
 
 
 def three_classes(copies=10):
@@ -20,21 +32,23 @@ def three_classes(copies=10):
 
 @pytest.mark.parametrize("classes", [["mid", "neg", "pos"], ["pos", "mid", "neg"]])
 @pytest.mark.parametrize("copies", [1, 10])
-def test_columns_are_the_classes_in_the_order_given(classes, copies):
+@each
+def test_columns_are_the_classes_in_the_order_given(name, classes, copies):
     texts = ["fine good", "sad bad", "so so", ""]
-    found = tfidf_probabilities(three_classes(copies), texts, classes)
+    found = probabilities(three_classes(copies), texts, classes, name)
     assert found.shape == (4, 3)
     np.testing.assert_allclose(found.sum(1), 1)
     assert [classes[i] for i in found.argmax(1)[:3]] == ["pos", "neg", "mid"]
 
 
-def test_labels_of_test_are_not_used():
+@each
+def test_labels_of_test_are_not_used(name):
     training = three_classes()
     test = frame(["good"] * 50, ["neg"] * 50, ["test"] * 50)
     classes = ["mid", "neg", "pos"]
-    expected = tfidf_probabilities(training, ["good"], classes)
+    expected = probabilities(training, ["good"], classes, name)
     for labels in (test, test.assign(label=None)):
-        found = tfidf_probabilities(pd.concat([training, labels]), ["good"], classes)
+        found = probabilities(pd.concat([training, labels]), ["good"], classes, name)
         np.testing.assert_array_equal(found, expected)
 
 
@@ -43,7 +57,7 @@ def test_strength_is_chosen_on_valid():
     texts = ["common rare"] * 2 + ["common"] * 40
     training = frame(texts, ["a"] * 2 + ["b"] * 40, ["train"] * 42)
     valid = frame(["common rare"], ["a"], ["valid"])
-    found = tfidf_probabilities(pd.concat([training, valid]), ["common rare"], ["a", "b"])
+    found = probabilities(pd.concat([training, valid]), ["common rare"], ["a", "b"])
     assert found[0, 0] > 0.5
 
 
@@ -51,7 +65,7 @@ def test_strength_is_chosen_on_valid():
     "texts", [["same words"] * 30, [f"word{i}" for i in range(30)], ["good film", "bad film"] * 15]
 )
 def test_words_that_are_all_rare_or_everywhere(texts):
-    found = tfidf_probabilities(
+    found = probabilities(
         frame([*texts, "film"], ["neg", "pos"] * 15 + ["pos"], ["train"] * 30 + ["valid"]),
         ["same words", "word1", "film"],
         ["neg", "pos"],
@@ -59,8 +73,9 @@ def test_words_that_are_all_rare_or_everywhere(texts):
     assert found.shape == (3, 2)
 
 
-def test_without_valid():
+@each
+def test_without_valid(name):
     training = three_classes()
     training = training[training["split"] == "train"]
-    found = tfidf_probabilities(training, ["good"], ["mid", "neg", "pos"])
+    found = probabilities(training, ["good"], ["mid", "neg", "pos"], name)
     assert found.argmax(1).tolist() == [2]

@@ -25,10 +25,11 @@ READERS = {"evaluate.py", "report.py", "comparing/judge.py"}  # of test labels
 # What reads files of data: whoever uses these could find labels of test in them.
 SOURCES = {
     "load_with_test_labels": READERS | {"data.py"},
-    "read_columns": {"data.py", "tokenize.py"},  # which writes them down as they are, as ids
-    "NAMES": {"data.py", "datasets.py"},
-    "read_file": {"data.py", "datasets.py", "readers.py", "stage1_pretrain.py"},
-    "read_folder": {"data.py", "datasets.py", "readers.py", "stage1_pretrain.py"},
+    # tokenize writes them down as they are, as ids.
+    "read_columns": {"columns.py", "data.py", "tokenize.py"},
+    "NAMES": {"columns.py", "data.py", "datasets.py"},
+    "read_file": {"columns.py", "datasets.py", "readers.py", "stage1_pretrain.py"},
+    "read_folder": {"columns.py", "datasets.py", "readers.py", "stage1_pretrain.py"},
     # Texts to classify: other columns go from one file into another.
     "open_table": {"tables.py", "predict.py", "serving/tables.py", "serving/unpack.py"},
     "csv_rows": {"rows.py", "readers.py", "tables.py"},
@@ -114,23 +115,28 @@ def test_no_command_depends_on_test_labels(tmp_path, monkeypatch):
     made, right, guesses = [], [], []
     # So small a model fits no temperature: a figure of all that one would be fitted to.
     monkeypatch.setattr(calibrate, "fit_temperature", lambda p, t: 1 + p[t == 1, 1].mean())
-    baseline = evaluate.tfidf_probabilities
-    monkeypatch.setattr(
-        evaluate, "tfidf_probabilities", lambda *a: guesses.append(baseline(*a)) or guesses[-1]
-    )
+    fit = evaluate.fit_baseline
+
+    def noted(*given):
+        fitted = fit(*given)
+        guesses.append(fitted.probabilities(["A dull film.", "A fine film."]))
+        return fitted
+
+    monkeypatch.setattr(evaluate, "fit_baseline", noted)
     for name, written in (("a", rows), ("b", bent)):
         write_csv(path, ["text", "label", "split"], written)
         made.append(commands(str(path), tmp_path / name, lm))
         (figures,) = evaluate.main(clf=str(tmp_path / name / "clf")).values()
         settings = ClassifierSettings(data=str(path))
-        figures |= {"baseline": evaluate.baseline_of(settings, ["bad", "good"])["accuracy"]}
+        baselines = evaluate.baselines_of(settings, ["bad", "good"])
+        figures |= {name: found["accuracy"] for name, found in baselines.items()}
         right.append(figures)
     assert made[0].keys() == made[1].keys()
     assert {key for key in made[0] if made[0][key] != made[1][key]} == set()
-    assert np.array_equal(*guesses)
+    assert np.array_equal(guesses[:2], guesses[2:])
     # The bent labels do matter, where they are read.
-    assert right[0]["accuracy"] == pytest.approx(1 - right[1]["accuracy"])
-    assert right[0]["baseline"] == pytest.approx(1 - right[1]["baseline"])
+    for name in ("accuracy", *baselines):
+        assert right[0][name] == pytest.approx(1 - right[1][name])
 
 
 def test_labels_of_test_that_are_none_stop_no_training(tmp_path):

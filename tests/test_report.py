@@ -23,7 +23,9 @@ from sklearn.metrics import (
 )
 from tiny_models import WORDS, refuses, write_classifier, write_lm
 
+from ulmfit import evaluate
 from ulmfit.artifacts import read_artifact, write_artifact
+from ulmfit.baseline import baseline_names
 from ulmfit.calibration import apply_temperature, fit_temperature
 from ulmfit.data import load_with_test_labels as load_data
 from ulmfit.lineage import lineage
@@ -364,10 +366,25 @@ def test_figures_of_the_page(written, place):
         assert f"{matthews_corrcoef(truth, predicted):.4f}" in shown
         assert f"{-np.log(probabilities[np.arange(len(truth)), truth]).mean():.4f}" in shown
     assert f"majority class {np.bincount(truth).max() / len(truth):.3f}" in shown
+    peers = [
+        f"{evaluate.measure_baseline(frame, list(LABELS), name=name)['accuracy']:.4f}"
+        for name in baseline_names()
+    ]
+    assert re.search(rf"\baccuracy (0\.\d{{4}} ){{3}}{' '.join(peers)} 0\.\d{{4}}\b", shown)
+    assert f"{' and '.join(baseline_names())}: on words and pairs of words" in shown
     assert "120 labelled texts of data.jsonl, split test; 2 classes" in shown
     assert "Without 2 that also stand" in shown
     assert "fwd: classifier (stage 3)" in shown
     assert "lm-fwd: language model of the domain (stage 2)" in shown
+
+
+def test_baselines_are_trained_on_the_classifiers_labels_alone(place, tmp_path):
+    frame = pd.read_json(place / "data.jsonl", lines=True)
+    frame.to_json(tmp_path / "other.jsonl", orient="records", lines=True)
+    classifier = Classifier.load(*folders(place)[:1], precision="float32")
+    other = load_data(str(tmp_path / "other.jsonl"), say=lambda line: None)
+    assert collect(classifier, other, str(tmp_path / "other.jsonl")).peers == []
+    assert collected(place, "train").peers == []
 
 
 def test_equal_runs_write_equal_pages(written, place):

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from ulmfit import evaluate, pipeline
 from ulmfit.artifacts import read_artifact
 from ulmfit.atomic import atomic_write
-from ulmfit.baseline import NAME as BASELINE
+from ulmfit.baseline import baseline_names
 from ulmfit.cli import run_command
 from ulmfit.data import source_name
 from ulmfit.errors import UserError
@@ -103,17 +103,18 @@ def _evaluation(folders: list[str], settings: ClassifierSettings) -> dict[str, A
     named = evaluate.main(clf=folders, data=settings.data, **settings.columns())  # type: ignore[arg-type]
     names = dict(zip((*DIRECTIONS, "ensemble"), named.values(), strict=True))
     labels = read_artifact(Path(folders[0])).manifest.labels
-    baseline = None
+    baselines: dict[str, dict[str, Any]] = {}
     if hold_ids(frame["text"]):
-        print(f"no {BASELINE} beside them: it needs the texts, and {settings.data} holds ids")
+        names_of = " and no ".join(baseline_names(settings.multi_label))
+        print(f"no {names_of} beside them: that needs the texts, and {settings.data} holds ids")
     else:
-        baseline = evaluate.baseline_of(settings, labels)
+        baselines = evaluate.baselines_of(settings, labels)
     shown = ("accuracy", "f1", "f1_micro") if settings.multi_label else ("accuracy", "f1")
     return {
         **{figure: {n: f[figure] for n, f in names.items()} for figure in shown},
         "test_texts": int((frame["split"] == "test").sum()),
         "train_texts": int((frame["split"] == "train").sum()),
-        "baseline": baseline and {"name": BASELINE, **{k: baseline[k] for k in shown}},
+        "baselines": {name: {k: f[k] for k in shown} for name, f in baselines.items()},
     }
 
 
@@ -131,8 +132,7 @@ def summary_text(summary: dict[str, Any]) -> str:
     ]
     names = {"fwd": "forward", "bwd": "backward", "ensemble": "ensemble"}
     rows = [(names[n], summary["accuracy"][n], summary["f1"][n]) for n in names]
-    if baseline := summary["baseline"]:
-        rows.append((baseline["name"], baseline["accuracy"], baseline["f1"]))
+    rows += [(name, f["accuracy"], f["f1"]) for name, f in summary["baselines"].items()]
     lines += [f"  {name:36}  {accuracy:.4f}    {f1:.4f}" for name, accuracy, f1 in rows]
     lines.append("seconds")
     lines += [f"  {name:26}  {seconds:6.0f}" for name, seconds in summary["seconds"].items()]

@@ -1,15 +1,39 @@
-"""What a minute of TF-IDF and logistic regression makes of the same labels."""
+"""What a minute of logistic regression makes of the same labels: on TF-IDF, and on naive Bayes."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from ulmfit.multi_label import given, indicator
 
-NAME = "TF-IDF + logistic regression"
+TFIDF = "TF-IDF + logistic regression"
+NAIVE_BAYES = "NB-weighted logistic regression"
 _STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)
+
+
+class Baseline(Protocol):
+    """A fitted baseline."""
+
+    def probabilities(self, texts: list[str]) -> np.ndarray:
+        """Probabilities of `texts`, shape (texts, classes)."""
+
+
+def baseline_names(multi_label: bool = False) -> tuple[str, ...]:
+    """Those that there are; naive Bayes knows no texts of several labels."""
+    return (TFIDF,) if multi_label else (TFIDF, NAIVE_BAYES)
+
+
+def fit_baseline(
+    name: str, frame: pd.DataFrame, classes: list[str], multi_label: bool = False
+) -> Baseline:
+    """A baseline from the labels of split train, tuned on split valid (train, if it is empty)."""
+    if name == TFIDF:
+        return fit_tfidf(frame, classes, multi_label)
+    from ulmfit.naive_bayes import fit_naive_bayes  # and with it scikit-learn
+
+    return fit_naive_bayes(frame, classes)
 
 
 @dataclass(frozen=True)
@@ -32,13 +56,6 @@ class TfidfClassifier:
         if self.columns:
             return self.models[0].predict_proba(rows)[:, self.columns]
         return _answers(self.models, rows)
-
-
-def tfidf_probabilities(
-    frame: pd.DataFrame, texts: list[str], classes: list[str], multi_label: bool = False
-) -> np.ndarray:
-    """Probabilities of `texts`, shape (texts, classes), by a classifier of `fit_tfidf`."""
-    return fit_tfidf(frame, classes, multi_label).probabilities(texts)
 
 
 def fit_tfidf(

@@ -12,7 +12,7 @@ import pandas as pd
 from ulmfit import bundled
 from ulmfit.artifacts import Artifact, read_metrics, update_metrics
 from ulmfit.atomic import atomic_write, check_parent
-from ulmfit.baseline import tfidf_probabilities
+from ulmfit.baseline import TFIDF, baseline_names, fit_baseline
 from ulmfit.cli import run_command
 from ulmfit.data import (
     load_data,
@@ -155,13 +155,12 @@ def _figures(
 
 
 def measure_baseline(
-    frame: pd.DataFrame, labels: list[str], multi_label: bool = False
+    frame: pd.DataFrame, labels: list[str], multi_label: bool = False, name: str = TFIDF
 ) -> dict[str, Any]:
-    """Figures of TF-IDF + logistic regression, trained on split train, on split test."""
+    """Figures of one of `baseline_names`, trained on split train, on split test."""
     test = frame[frame["split"] == "test"]
-    probabilities = tfidf_probabilities(
-        without_test_labels(frame), test["text"].tolist(), labels, multi_label
-    )
+    fitted = fit_baseline(name, without_test_labels(frame), labels, multi_label)
+    probabilities = fitted.probabilities(test["text"].tolist())
     truth = true_labels(test["label"], labels, multi_label)
     return _figures(probabilities, truth, Overlap.of(frame, "test"), labels)
 
@@ -172,9 +171,12 @@ def check_test_labels(settings: ClassifierSettings, classes: list[str]) -> None:
     labelled_texts(frame, settings.data, "test", classes, settings.multi_label)
 
 
-def baseline_of(settings: ClassifierSettings, labels: list[str]) -> dict[str, Any]:
-    """`measure_baseline` with the data and labels that stage 3 trains on by `settings`."""
-    return measure_baseline(_data_of(settings), labels, settings.multi_label)
+def baselines_of(settings: ClassifierSettings, labels: list[str]) -> dict[str, dict[str, Any]]:
+    """`measure_baseline` of each, by name, with what stage 3 trains on by `settings`."""
+    frame, several = _data_of(settings), settings.multi_label
+    return {
+        name: measure_baseline(frame, labels, several, name) for name in baseline_names(several)
+    }
 
 
 def _data_of(settings: ClassifierSettings) -> pd.DataFrame:

@@ -14,7 +14,6 @@ from scipy.special import expit
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-NAME = "NB-weighted logistic regression"
 _STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _SMOOTHING = 1.0  # added to every count
 # Words, and punctuation, which speaks in reviews.
@@ -41,9 +40,11 @@ class NaiveBayesClassifier:
 def fit_naive_bayes(frame: pd.DataFrame, classes: list[str]) -> NaiveBayesClassifier:
     """A classifier from the labels of split train; C is chosen on split valid.
 
-    Where two are equally right there, the one of the smaller log loss is taken.
+    Where two are equally right there, the one of the smaller log loss is taken. Where there is no
+    valid, train takes its place.
     """
     train, valid = (frame[frame["split"] == split] for split in ("train", "valid"))
+    valid = valid if len(valid) else train
     features = CountVectorizer(ngram_range=(1, 2), binary=True, token_pattern=_TOKEN)
     known = features.fit_transform(train["text"]).astype(np.float32)
     unseen = features.transform(valid["text"])

@@ -12,10 +12,12 @@ import pandas as pd
 
 from ulmfit import bundled
 from ulmfit.atomic import atomic_write, check_parent
+from ulmfit.baseline import baseline_names, fit_baseline
 from ulmfit.calibrate import validation_texts
 from ulmfit.calibration import apply_temperature, fit_temperature
 from ulmfit.cli import run_command
-from ulmfit.data import source_name
+from ulmfit.data import same_source, source_name, without_test_labels
+from ulmfit.draws import keep_labels
 from ulmfit.errors import UserError
 from ulmfit.evaluate import (
     SPLITS,
@@ -107,7 +109,8 @@ def collect(
 
     texts, truth = labelled_texts(frame, data, split, classifier.labels, classifier.multi_label)
     measured = _measured(classifier, classifier.probabilities_by_model(texts))
-    _tell(measured, truth, split)
+    peers = _peers(classifier, frame, data, split, texts)
+    _tell([*measured, *peers], truth, split)
     calibrated = _calibrated(classifier, frame, data, split, measured)
     lines = [list(lineage(model.artifact)) for model in classifier.models]
     worst = hardest(measured[-1].probabilities, truth, min(shown, EXPLAINED))
@@ -122,6 +125,7 @@ def collect(
         near=overlap.near,
         lengths=np.diff(classifier.models[0].tokenize(texts).offsets),
         measured=measured,
+        peers=peers,
         calibrated=calibrated,
         text_map=text_map(classifier, texts, MAP_TEXTS),
         lineages=dict(zip(_names(classifier), lines, strict=True)),
@@ -144,6 +148,23 @@ def _measured(classifier: Classifier, by_model: list[np.ndarray]) -> list[Measur
     if len(by_model) > 1:
         measured.append(Measured("ensemble", np.mean(by_model, axis=0)))
     return measured
+
+
+def _peers(
+    classifier: Classifier, frame: pd.DataFrame, data: str, split: str, texts: list[str]
+) -> list[Measured]:
+    """Baselines of the labels that the classifier was trained on; none of other data than those."""
+    manifest = classifier.models[0].artifact.manifest
+    if split == "train" or not same_source(data, str(manifest.recipe.get("data"))):
+        return []
+    several = classifier.multi_label
+    labels = manifest.recipe.get("labels", 0)
+    known = keep_labels(without_test_labels(frame), labels, manifest.seed, several)
+    fitted = {
+        name: fit_baseline(name, known, classifier.labels, several)
+        for name in baseline_names(several)
+    }
+    return [Measured(name, baseline.probabilities(texts)) for name, baseline in fitted.items()]
 
 
 def _tell(measured: list[Measured], truth: np.ndarray, split: str) -> None:

@@ -9,8 +9,8 @@ import pandas as pd
 from ulmfit.atomic import atomic_write, check_parent
 from ulmfit.blocks import each
 from ulmfit.cli import run_command
+from ulmfit.columns import Columns, read_columns
 from ulmfit.corpus import cache_folder, tokenize_texts
-from ulmfit.data import Columns, read_columns
 from ulmfit.duplicates import normalised_digest
 from ulmfit.errors import UserError
 from ulmfit.ids import digest, hold_ids, is_empty

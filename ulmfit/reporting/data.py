@@ -55,6 +55,7 @@ class Report:
     near: np.ndarray  # bool, shape (texts,): the same, in nearly the same words
     lengths: np.ndarray  # tokens of each text
     measured: list[Measured]  # each model, then, of several, their mean
+    peers: list[Measured]  # baselines that were trained on the same labels, where there are texts
     calibrated: Calibrated | str  # or why there is no temperature
     text_map: "TextMap"
     lineages: "dict[str, list[Artifact]]"  # by name: the model, its parent, the parent's, ...

@@ -49,6 +49,10 @@ _NOTE = (
     "Matthews' correlation coefficient; ECE the expected calibration error over 15 bins. Of "
     "log loss and ECE less is better."
 )
+_PEERS_NOTE = (
+    "on words and pairs of words, trained on the same labelled texts within a minute or two. What "
+    "the models above are worth is what they have beyond that."
+)
 _MULTI_LABEL_NOTE = (
     f'"{MULTI_LABEL_BASELINE}" is an answer that has the frequencies of the labels in these texts '
     "as probabilities, and so the labels that half of the texts have. F1 is that of all decisions, "
@@ -90,6 +94,9 @@ def figure_parts(report: Report) -> list[FT]:
     """Figures of each model and of all, with and without texts that the training had."""
     note = _MULTI_LABEL_NOTE if report.multi_label else _NOTE
     parts = [_figures_table(report, np.ones(len(report.truth), bool)), P(note, cls="note")]
+    if report.peers:
+        peers = " and ".join(peer.name for peer in report.peers)
+        parts.append(P(f"{peers}: {_PEERS_NOTE}", cls="note"))
     if 0 < report.repeated.sum() < len(report.truth):
         parts += [
             P(
@@ -109,7 +116,8 @@ def figure_parts(report: Report) -> list[FT]:
 
 def _figures_table(report: Report, kept: np.ndarray) -> FT:
     truth = report.truth[kept]
-    systems = [Measured(m.name, m.probabilities[kept]) for m in report.measured]
+    shown = [*report.measured, *report.peers]
+    systems = [Measured(m.name, m.probabilities[kept]) for m in shown]
     systems.append(_baseline(truth, report))
     found = [overall_figures(system.probabilities, truth) for system in systems]
     rows: list[list[Any]] = [["texts", *[f"{len(truth):,}"] * len(systems)]]
