@@ -208,11 +208,14 @@ def test_test_labels_are_read_by_evaluate_alone(made, tmp_path):
         assert (other.path / name).read_bytes() == (made["clf-fwd"].path / name).read_bytes()
 
 
-def test_lm_text_says_which_splits_are_read(made, tmp_path):
-    train, whole = (
-        stage2(made["data"], made["wiki-fwd"].path, tmp_path / text, lm_text=text)
-        for text in ("train", "all")
-    )
+def test_lm_text_says_which_splits_are_read(made, tmp_path, capsys):
+    found, told = [], []
+    for text in ("train", "all"):
+        found.append(stage2(made["data"], made["wiki-fwd"].path, tmp_path / text, lm_text=text))
+        card = (found[-1].path / "README.md").read_text("utf-8")
+        told += ["texts of test, too" in capsys.readouterr().out, "test part, too" in card]
+    train, whole = found
+    assert told == [False, False, True, True]
     assert train.metrics["train_tokens"] < whole.metrics["train_tokens"]
     assert read_artifact(whole.path).manifest.recipe["lm_text"] == "all"
 

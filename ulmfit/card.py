@@ -143,6 +143,8 @@ def _epochs(history: list[dict[str, Any]]) -> list[str]:
 def _lineage(manifest: Manifest) -> str:
     lines = [f"- {_cell(manifest.about)}"] if manifest.about else []
     lines.append(f"- Fingerprint of the training data: `{_cell(manifest.data_fingerprint)}`")
+    if manifest.recipe.get("lm_text") == "all":
+        lines.append("- It has read the texts of the test part, too, without their labels")
     if manifest.parent:
         lines.append(f"- Began from the model whose `manifest.json` has sha256 `{manifest.parent}`")
     elif (pretrained := manifest.recipe.get("pretrained", "none")) != "none":

@@ -94,6 +94,8 @@ def _train(
         f"language model of {len(train):,} texts, {len(train.ids):,} tokens; "
         f"{known:,} of {len(processor.vocab):,} words known to {settings.pretrained}"
     )
+    if settings.lm_text == "all":
+        print("it reads the texts of test, too, as --lm-text all says, without their labels")
     learner = lm_learner(model, loaders, settings, place.device, place.dtype)
     found = rate_found(learner, settings, options.find_lr)
     if found and options.find_lr:
