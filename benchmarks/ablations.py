@@ -9,6 +9,7 @@ Test is not read. A run that was stopped goes on where it was; the figures go in
 
 import argparse
 import statistics
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def main() -> None:
     trials = Trials(given.results)
     for seed in given.seeds:
         for name in VARIANTS:
-            trials.get(f"{name}, seed {seed}", lambda run=(name, seed): measure(*run))
+            trials.get(f"{name}, seed {seed}", partial(measure, name, seed))
     print(table(trials.found))
 
 

@@ -25,21 +25,22 @@ from ulmfit.precision import default_device, keep_memory, resolve_precision, use
 REVIEWS = {"small": 2000, "base": 500}
 
 
-def _model(size: str) -> tuple[Any, EncoderConfig, Corpus]:
+def _model(size: str, count: int) -> tuple[Any, EncoderConfig, Corpus]:
     """A classifier, its sizes, and the documents."""
     if size == "base":
         config = EncoderConfig(20_000, *SIZES["base"])
-        return build_classifier(config, 2).eval(), config, corpus(REVIEWS[size])
+        return build_classifier(config, 2).eval(), config, corpus(count)
     loaded = LoadedModel(read_artifact(classifier(), "classifier"))
     vocab = loaded.processor.vocab
-    tokenized = tokenize_texts(reviews(REVIEWS[size]), loaded.processor)
+    tokenized = tokenize_texts(reviews(count), loaded.processor)
     config = EncoderConfig.from_dict(loaded.artifact.manifest.config, classifier())
-    return loaded.model, config, tokenized.numericalize(vocab, np.arange(REVIEWS[size]))
+    return loaded.model, config, tokenized.numericalize(vocab, np.arange(count))
 
 
-def peer(size: str, folder: str) -> dict[str, Any]:
-    """fastai's `get_preds`, in float32, 64 documents a batch."""
-    model, config, texts = _model(size)
+def peer(size: str, folder: str, count: int = 0) -> dict[str, Any]:
+    """fastai's `get_preds`, 64 documents a batch, in float32 (on a GPU: `to_fp16`)."""
+    count = count or REVIEWS[size]
+    model, config, texts = _model(size, count)
     hidden, classes = (
         model[1].layers[2].out_features,
         model[1].layers[6].out_features,
@@ -51,15 +52,16 @@ def peer(size: str, folder: str) -> dict[str, Any]:
         probabilities = learn.get_preds()[0].numpy()
         seconds = time.perf_counter() - began
     np.save(Path(folder, "peer"), probabilities)
-    return {"value": REVIEWS[size] / seconds}
+    return {"value": count / seconds}
 
 
-def ours(size: str, folder: str, precision: str = "auto") -> dict[str, Any]:
+def ours(size: str, folder: str, precision: str = "auto", count: int = 0) -> dict[str, Any]:
     """As `predict` and `evaluate` do it."""
+    count = count or REVIEWS[size]
     keep_memory()
     use_all_cores()
     device = default_device()
-    model, _, texts = _model(size)
+    model, _, texts = _model(size, count)
     model.to(device)
     began = time.perf_counter()
     probabilities = predict_probabilities(
@@ -67,7 +69,7 @@ def ours(size: str, folder: str, precision: str = "auto") -> dict[str, Any]:
     )
     seconds = time.perf_counter() - began
     np.save(Path(folder, precision), probabilities)
-    return {"value": REVIEWS[size] / seconds}
+    return {"value": count / seconds}
 
 
 def agreement(one: np.ndarray, other: np.ndarray) -> dict[str, float]:

@@ -28,28 +28,30 @@ REVIEWS = ROWS * (BATCHES + WARM_UP)
 CONFIG = EncoderConfig(WORDS, *SIZES["small"])
 
 
-def _documents_a_second(learn: Any, frozen: bool) -> dict[str, Any]:
-    clock = StopAfter(BATCHES, WARM_UP)
+def _documents_a_second(learn: Any, frozen: bool, batches: int) -> dict[str, Any]:
+    clock = StopAfter(batches, WARM_UP)
     with learn.no_bar(), learn.no_logging():
         learn.create_opt()
         learn.freeze_to(-1 if frozen else 0)
         learn.fit_one_cycle(1, 1e-3, cbs=clock)
-    return {"value": ROWS * BATCHES / clock.seconds}
+    return {"value": ROWS * batches / clock.seconds}
 
 
-def peer(frozen: bool) -> dict[str, Any]:
+def peer(frozen: bool, batches: int = BATCHES) -> dict[str, Any]:
     """fastai's `text_classifier_learner`."""
-    return _documents_a_second(fastai_learner(corpus(REVIEWS), CONFIG, 2, ROWS), frozen)
+    texts = corpus(ROWS * (batches + WARM_UP))
+    return _documents_a_second(fastai_learner(texts, CONFIG, 2, ROWS), frozen, batches)
 
 
-def ours(frozen: bool) -> dict[str, Any]:
+def ours(frozen: bool, batches: int = BATCHES) -> dict[str, Any]:
     """As stage 3 trains."""
     settings = ClassifierSettings(batch_size=ROWS, drop_mult=1.0)
     place = set_up(settings)
-    labelled = Labelled(corpus(REVIEWS), np.zeros(REVIEWS, np.int64))
+    texts = corpus(ROWS * (batches + WARM_UP))
+    labelled = Labelled(texts, np.zeros(len(texts), np.int64))
     model = build_classifier(CONFIG, 2, settings.drop_mult, BPTT)
     learn = classifier_learner(model, labelled, labelled, settings, place)
-    return _documents_a_second(learn, frozen)
+    return _documents_a_second(learn, frozen, batches)
 
 
 def padding(texts: Corpus, loader: ClassifierLoader, bptt: int) -> float:

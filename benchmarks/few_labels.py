@@ -14,6 +14,7 @@ Another language model, such as one of size base: --lm, --recipe (for all labels
 import argparse
 import statistics
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +157,8 @@ def main() -> None:
         ]
         for method, count, seed in runs:
             name = f"{method}, {count or 'all'} labels, seed {seed}"
-            trials.get(
-                name, lambda run=(method, count, seed): measure(*run, given.lm, given.recipe)
-            )
+            run = partial(measure, method, count, seed, given.lm, given.recipe)
+            trials.get(name, run)
     accuracies = summary(trials.found)
     print(table(accuracies))
     if given.results == RESULTS:

@@ -3,6 +3,7 @@
 Tokens a second over ten batches after two to warm up. (On a GPU: against fastai's `to_fp16`.)
 """
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,37 +17,56 @@ from ulmfit.models import SIZES, EncoderConfig, build_lm
 from ulmfit.settings import LMSettings
 from ulmfit.stage import set_up
 
-ROWS, SEQ_LEN, WORDS = 64, 72, 20_000
-REVIEWS = 400  # enough for all batches
 BATCHES, WARM_UP = 10, 2
 
 
-def _tokens_a_second(learn: Any) -> dict[str, Any]:
-    clock = StopAfter(BATCHES, WARM_UP)
+@dataclass(frozen=True)
+class Shape:
+    """A batch of `rows` x `seq_len` tokens, a vocabulary of `words`, and how long it is measured.
+
+    reviews: enough for all batches.
+    """
+
+    rows: int = 64
+    seq_len: int = 72
+    words: int = 20_000
+    reviews: int = 400
+    batches: int = BATCHES
+
+
+SHAPE = Shape()
+
+
+def _tokens_a_second(learn: Any, shape: Shape) -> dict[str, Any]:
+    clock = StopAfter(shape.batches, WARM_UP)
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(1, 1e-3, cbs=clock)
-    return {"value": ROWS * SEQ_LEN * BATCHES / clock.seconds}
+    return {"value": shape.rows * shape.seq_len * shape.batches / clock.seconds}
 
 
-def peer(size: str) -> dict[str, Any]:
+def peer(size: str, shape: Shape = SHAPE) -> dict[str, Any]:
     """fastai's `language_model_learner`."""
-    config = EncoderConfig(WORDS, *SIZES[size])
-    return _tokens_a_second(fastai_learner(corpus(REVIEWS), config, ROWS, SEQ_LEN))
+    config = EncoderConfig(shape.words, *SIZES[size])
+    learn = fastai_learner(corpus(shape.reviews), config, shape.rows, shape.seq_len)
+    return _tokens_a_second(learn, shape)
 
 
-def ours(size: str, precision: str = "auto") -> dict[str, Any]:
+def ours(size: str, precision: str = "auto", shape: Shape = SHAPE) -> dict[str, Any]:
     """As stages 1 and 2 train."""
-    settings = LMSettings(batch_size=ROWS, seq_len=SEQ_LEN, drop_mult=1.0, precision=precision)
+    settings = LMSettings(
+        batch_size=shape.rows, seq_len=shape.seq_len, drop_mult=1.0, precision=precision
+    )
     place = set_up(settings)
-    texts = corpus(REVIEWS)
-    model = build_lm(EncoderConfig(WORDS, *SIZES[size]))
+    texts = corpus(shape.reviews)
+    model = build_lm(EncoderConfig(shape.words, *SIZES[size]))
     loaders = lm_loaders(texts, texts, settings, backwards=False)
-    return _tokens_a_second(lm_learner(model, loaders, settings, place.device, place.dtype))
+    learn = lm_learner(model, loaders, settings, place.device, place.dtype)
+    return _tokens_a_second(learn, shape)
 
 
 def row(size: str, runs: int) -> Row:
     """Of one size; the floor is three products a weight and token: forward, and two backward."""
-    weights = recurrent_weights(SIZES[size]) + WORDS * SIZES[size][0]
+    weights = recurrent_weights(SIZES[size]) + SHAPE.words * SIZES[size][0]
     return rate_row(
         f"lm_train_{size}",
         f"training a language model, {size}",

@@ -1,6 +1,6 @@
 """The rows of training and classifying on a GPU: fastai's `to_fp16` against the project's bfloat16.
 
-The same measurements as lm_train, clf_train and clf_infer, with ten times as many batches, all in
+The same measurements as lm_train, clf_train and clf_infer, with more batches, all in
 one process, the two sides by turns: on a GPU neither allocator nor threads of one side stand
 in the way of the other, and a process each would spend its time on the start. From ids or texts.
 
@@ -20,9 +20,17 @@ import torch
 
 from benchmarks import clf_infer, clf_train, lm_train
 from benchmarks.common import SIDES, Figures, Row, rate_row, record, table
+from benchmarks.lm_train import Shape
 
-MORE = 10  # times as many batches as on a CPU
+SHAPES = {  # row -> size and batch: as on a CPU, and as the recipe [imdb] trains on a GPU
+    "lm_train_small": ("small", Shape(reviews=4000, batches=100)),
+    "lm_train_base": ("base", Shape(reviews=4000, batches=100)),
+    "lm_train_recipe": ("base", Shape(256, 80, 60_000, reviews=10_000, batches=50)),
+}
+CLASSIFIER_BATCHES = 80
+CLASSIFIED = 10_000
 Side = Callable[[], Figures]
+_SIDES = (clf_train.peer, clf_train.ours)
 
 
 def by_turns(name: str, runs: int, peer: Side, ours: Side) -> dict[str, list[Figures]]:
@@ -38,62 +46,45 @@ def by_turns(name: str, runs: int, peer: Side, ours: Side) -> dict[str, list[Fig
 
 
 def lm_rows(runs: int) -> list[Row]:
-    """Training a language model, sizes small and base."""
-    lm_train.REVIEWS, lm_train.BATCHES = 4000, lm_train.BATCHES * MORE
-    return [
-        rate_row(
-            f"lm_train_{size}",
-            f"training a language model, {size}",
-            by_turns(size, runs, partial(lm_train.peer, size), partial(lm_train.ours, size)),
-            "tokens/s",
-            target="2x",
+    """Training a language model."""
+    made = []
+    for name, (size, shape) in SHAPES.items():
+        peer = partial(lm_train.peer, size, shape)
+        ours = partial(lm_train.ours, size, shape=shape)
+        what = f"{size}, {shape.rows} x {shape.seq_len} tokens, {shape.words:,} words"
+        found = by_turns(name, runs, peer, ours)
+        made.append(
+            rate_row(name, f"training a language model, {what}", found, "tokens/s", target="2x")
         )
-        for size in ("small", "base")
-    ]
+    return made
 
 
 def classifier_rows(runs: int) -> list[Row]:
     """Training a classifier, all layers and the head alone."""
-    clf_train.BATCHES *= MORE
-    clf_train.REVIEWS = clf_train.ROWS * (clf_train.BATCHES + clf_train.WARM_UP)
-    return [
-        rate_row(
-            "clf_train_frozen" if frozen else "clf_train",
-            "training a classifier, small" + (", encoder frozen" if frozen else ""),
-            by_turns(
-                f"frozen {frozen}",
-                runs,
-                partial(clf_train.peer, frozen),
-                partial(clf_train.ours, frozen),
-            ),
-            "documents/s",
-        )
-        for frozen in (False, True)
-    ]
+    made = []
+    for frozen in (False, True):
+        name = "clf_train_frozen" if frozen else "clf_train"
+        sides = (partial(side, frozen, CLASSIFIER_BATCHES) for side in _SIDES)
+        what = "training a classifier, small" + (", encoder frozen" if frozen else "")
+        made.append(rate_row(name, what, by_turns(name, runs, *sides), "documents/s"))
+    return made
 
 
 def inference_rows(runs: int) -> list[Row]:
     """Classifying, sizes small (and how far the two sides agree) and base."""
-    clf_infer.REVIEWS = {"small": 10_000, "base": 10_000}
     made = []
     with tempfile.TemporaryDirectory() as folder:
         for size in ("small", "base"):
-            peer, ours = (partial(side, size, folder) for side in (clf_infer.peer, clf_infer.ours))
-            found = by_turns(f"infer {size}", runs, peer, ours)
+            peer = partial(clf_infer.peer, size, folder, CLASSIFIED)
+            ours = partial(clf_infer.ours, size, folder, count=CLASSIFIED)
+            name = "clf_infer" if size == "small" else f"clf_infer_{size}"
+            found = by_turns(name, runs, peer, ours)
             details = {}
             if size == "small":
-                one, other = (np.load(Path(folder, f"{name}.npy")) for name in ("auto", "peer"))
+                one, other = (np.load(Path(folder, f"{side}.npy")) for side in ("auto", "peer"))
                 details["against_fastai"] = clf_infer.agreement(one, other)
-            made.append(
-                rate_row(
-                    "clf_infer" if size == "small" else f"clf_infer_{size}",
-                    f"classifying {clf_infer.REVIEWS[size]:,} reviews, {size}",
-                    found,
-                    "documents/s",
-                    target="4x",
-                    details=details,
-                )
-            )
+            what = f"classifying {CLASSIFIED:,} reviews, {size}"
+            made.append(rate_row(name, what, found, "documents/s", target="4x", details=details))
     return made
 
 

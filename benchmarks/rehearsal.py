@@ -138,7 +138,8 @@ def check(models: Path, texts: Path, summary: dict[str, Any]) -> dict[str, Any]:
     """Use the models where there are texts."""
     folders = [str(models / f"clf-{name}") for name in ("fwd", "bwd")]
     print("\nthe same models, evaluated on the texts:")
-    figures = list(evaluate.main(clf=folders, data=str(texts)).values())
+    named = evaluate.main(clf=folders, data=str(texts))  # type: ignore[arg-type]
+    figures = list(named.values())
     accuracy = dict(zip(("fwd", "bwd", "ensemble"), (f["accuracy"] for f in figures), strict=True))
     expect(accuracy == summary["accuracy"], "texts and ids are not classified alike")
     Classifier.load(*folders).predict(["A text of another day."])

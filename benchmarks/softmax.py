@@ -7,6 +7,7 @@ Perplexity is always measured with all words. The figures go into softmax.json.
 """
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 from benchmarks.common import WORK
@@ -54,7 +55,7 @@ def main() -> None:
     """Measure what is missing and print the table."""
     trials = Trials(RESULTS)
     names = {words: f"{words:,}" if words else "all 20,000" for words in WORDS}
-    print(table({name: trials.get(name, lambda w=w: measure(w)) for w, name in names.items()}))
+    print(table({name: trials.get(name, partial(measure, w)) for w, name in names.items()}))
 
 
 if __name__ == "__main__":
