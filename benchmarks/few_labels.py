@@ -67,7 +67,7 @@ def _baseline(name: str, count: int, seed: int) -> Figures:
     frame = load_with_test_labels("imdb", seed=seed)
     labels = sorted(set(frame.loc[frame["split"] == "train", "label"]))
     kept = keep_labels(frame, count, seed)
-    figures = evaluate.measure_baseline(kept, labels, name=name)
+    figures = evaluate.measure_baselines(kept, labels, names=[name])[name]
     train = int((kept["split"] == "train").sum())
     shown = ("accuracy", "f1", "ece", "documents")
     return {**{key: figures[key] for key in shown}, "train_documents": train}

@@ -17,7 +17,6 @@ from benchmarks.common import versions
 from ulmfit import bundled, evaluate
 from ulmfit.artifacts import read_artifact, read_metrics
 from ulmfit.atomic import atomic_write
-from ulmfit.baseline import baseline_names
 from ulmfit.data import load_with_test_labels
 from ulmfit.precision import hardware
 
@@ -69,8 +68,7 @@ def measure(file: Path | None) -> dict[str, Any]:
     figures, about = evaluation(file)
     frame = load_with_test_labels("imdb")
     labels = sorted(set(frame.loc[frame["split"] == "train", "label"]))
-    for name in baseline_names():
-        figures[name] = evaluate.measure_baseline(frame, labels, name=name)
+    figures |= evaluate.measure_baselines(frame, labels)
     return {
         "figures": figures,
         "models": {name: training(name) for name in (WIKI, LM, CLASSIFIER)},

@@ -10,8 +10,9 @@ from sklearn.metrics import accuracy_score, f1_score
 from tiny_models import WORDS, refuses, write_classifier
 
 from ulmfit.artifacts import read_artifact
+from ulmfit.baseline import baseline_names
 from ulmfit.data import load_data
-from ulmfit.evaluate import figures_table, main, measure_baseline
+from ulmfit.evaluate import figures_table, main, measure_baselines
 from ulmfit.predict import Classifier
 from ulmfit.stage3_clf import data_fingerprint
 
@@ -269,9 +270,12 @@ def test_baseline_is_measured_on_test():
     splits = ["train"] * 24 + ["valid"] * 6 + ["test"] * 10
     texts = [words[label] for label in labels]
     frame = pd.DataFrame({"text": texts, "label": labels, "split": splits})
-    found = measure_baseline(frame, ["neg", "pos"])
-    assert found["documents"] == 10
-    assert found["accuracy"] == found["f1"] == 1.0
+    measured = measure_baselines(frame, ["neg", "pos"])
+    assert list(measured) == list(baseline_names())
+    for found in measured.values():
+        assert found["documents"] == 10
+        assert found["accuracy"] == found["f1"] == 1.0
     swapped = frame["label"].map({"neg": "pos", "pos": "neg"})
     wrong = frame.assign(label=frame["label"].where(frame["split"] != "test", swapped))
-    assert measure_baseline(wrong, ["neg", "pos"])["accuracy"] == 0.0
+    for found in measure_baselines(wrong, ["neg", "pos"]).values():
+        assert found["accuracy"] == 0.0

@@ -366,10 +366,8 @@ def test_figures_of_the_page(written, place):
         assert f"{matthews_corrcoef(truth, predicted):.4f}" in shown
         assert f"{-np.log(probabilities[np.arange(len(truth)), truth]).mean():.4f}" in shown
     assert f"majority class {np.bincount(truth).max() / len(truth):.3f}" in shown
-    peers = [
-        f"{evaluate.measure_baseline(frame, list(LABELS), name=name)['accuracy']:.4f}"
-        for name in baseline_names()
-    ]
+    measured = evaluate.measure_baselines(frame, list(LABELS)).values()
+    peers = [f"{figures['accuracy']:.4f}" for figures in measured]
     assert re.search(rf"\baccuracy (0\.\d{{4}} ){{3}}{' '.join(peers)} 0\.\d{{4}}\b", shown)
     assert f"{' and '.join(baseline_names())}: on words and pairs of words" in shown
     assert "120 labelled texts of data.jsonl, split test; 2 classes" in shown
@@ -385,6 +383,7 @@ def test_baselines_are_trained_on_the_classifiers_labels_alone(place, tmp_path):
     other = load_data(str(tmp_path / "other.jsonl"), say=lambda line: None)
     assert collect(classifier, other, str(tmp_path / "other.jsonl")).peers == []
     assert collected(place, "train").peers == []
+    assert collected(place, "valid").peers == []
 
 
 def test_equal_runs_write_equal_pages(written, place):

@@ -12,7 +12,7 @@ import pandas as pd
 from ulmfit import bundled
 from ulmfit.artifacts import Artifact, read_metrics, update_metrics
 from ulmfit.atomic import atomic_write, check_parent
-from ulmfit.baseline import TFIDF, baseline_names, fit_baseline
+from ulmfit.baseline import baseline_names, fit_baseline
 from ulmfit.cli import run_command
 from ulmfit.data import (
     load_data,
@@ -154,15 +154,22 @@ def _figures(
     return figures
 
 
-def measure_baseline(
-    frame: pd.DataFrame, labels: list[str], multi_label: bool = False, name: str = TFIDF
-) -> dict[str, Any]:
-    """Figures of one of `baseline_names`, trained on split train, on split test."""
-    test = frame[frame["split"] == "test"]
-    fitted = fit_baseline(name, without_test_labels(frame), labels, multi_label)
-    probabilities = fitted.probabilities(test["text"].tolist())
+def measure_baselines(
+    frame: pd.DataFrame,
+    labels: list[str],
+    multi_label: bool = False,
+    names: Sequence[str] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Figures of baselines (`names`; all of `baseline_names`), trained on train, on split test."""
+    test, known = frame[frame["split"] == "test"], without_test_labels(frame)
     truth = true_labels(test["label"], labels, multi_label)
-    return _figures(probabilities, truth, Overlap.of(frame, "test"), labels)
+    overlap = Overlap.of(frame, "test")
+    found = {}
+    for name in names or baseline_names(multi_label):
+        fitted = fit_baseline(name, known, labels, multi_label)
+        probabilities = fitted.probabilities(test["text"].tolist())
+        found[name] = _figures(probabilities, truth, overlap, labels)
+    return found
 
 
 def check_test_labels(settings: ClassifierSettings, classes: list[str]) -> None:
@@ -172,11 +179,8 @@ def check_test_labels(settings: ClassifierSettings, classes: list[str]) -> None:
 
 
 def baselines_of(settings: ClassifierSettings, labels: list[str]) -> dict[str, dict[str, Any]]:
-    """`measure_baseline` of each, by name, with what stage 3 trains on by `settings`."""
-    frame, several = _data_of(settings), settings.multi_label
-    return {
-        name: measure_baseline(frame, labels, several, name) for name in baseline_names(several)
-    }
+    """`measure_baselines` with the data and labels that stage 3 trains on by `settings`."""
+    return measure_baselines(_data_of(settings), labels, settings.multi_label)
 
 
 def _data_of(settings: ClassifierSettings) -> pd.DataFrame:

@@ -153,9 +153,12 @@ def _measured(classifier: Classifier, by_model: list[np.ndarray]) -> list[Measur
 def _peers(
     classifier: Classifier, frame: pd.DataFrame, data: str, split: str, texts: list[str]
 ) -> list[Measured]:
-    """Baselines of the labels that the classifier was trained on; none of other data than those."""
+    """Baselines of the labels that the classifier was trained on; none of other data than those.
+
+    Nor on the splits that they are trained and tuned on.
+    """
     manifest = classifier.models[0].artifact.manifest
-    if split == "train" or not same_source(data, str(manifest.recipe.get("data"))):
+    if split != "test" or not same_source(data, str(manifest.recipe.get("data"))):
         return []
     several = classifier.multi_label
     labels = manifest.recipe.get("labels", 0)
