@@ -71,6 +71,23 @@ def test_another_answer_afterwards_is_noticed(target):
     assert row.lost == 1
 
 
+def test_answers_may_differ_by_rounding_and_by_nothing_else(target):
+    def answers(**changed):
+        return [*target.expected[:-1], {**target.expected[-1], **changed}]
+
+    probability = target.expected[-1]["probability"]
+    assert target.as_before(answers())
+    assert target.as_before(answers(probability=probability + 9e-8))
+    assert not target.as_before(answers(probability=probability + 2e-6))
+    assert not target.as_before(answers(label="another"))
+    assert not target.as_before(answers(note="another"))
+    first, *others = target.expected[-1]["probabilities"].items()
+    moved = {first[0]: first[1] + 2e-6, **dict(others)}
+    assert not target.as_before(answers(probabilities=moved))
+    assert not target.as_before(target.expected[:-1])
+    assert not target.as_before(None)
+
+
 def test_memory_that_grows_is_noticed(target, monkeypatch):
     monkeypatch.setattr(load, "FLAT_MB", -1_000)
     row = load.flat_memory(target, 40, 0)

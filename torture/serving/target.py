@@ -25,6 +25,9 @@ LABELS = ("<script>alert(1)</script>", "\"'><img src=x onerror=alert(2)>")
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 SECONDS = 2.0  # the --max-seconds of the servers that are attacked
+# A text's micro-batch is of other shapes when others ask too, and a product of matrices is summed
+# in another order: 9e-8 was the most seen in float32. A batch-mate's numbers are far from that.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,12 @@ class Target:
             time.sleep(0.2)
         return None
 
+    def as_before(self, found: list | None) -> bool:
+        """Whether predictions are those from before any attack, but for rounding."""
+        if found is None or len(found) != len(self.expected):
+            return False
+        return all(map(_same_but_for_rounding, found, self.expected))
+
     def settle(self, row: Row) -> None:
         """After an attack: an honest request gets the same numbers, and nothing was logged."""
         row.tried += 1
@@ -113,7 +122,7 @@ class Target:
             row.fail("crashed", f"the server ended with status {self.process.returncode}")
             return
         found = self.predictions()
-        if found != self.expected:
+        if not self.as_before(found):
             row.fail("lost", f"afterwards {TEXTS} got {found}, before {self.expected}")
         page = self.ask("GET", "/")
         if page is None or page.status != 200:
@@ -142,6 +151,17 @@ class Target:
             except FileNotFoundError:  # closed meanwhile
                 continue
         return count
+
+
+def _same_but_for_rounding(found: object, expected: object) -> bool:
+    """Whether two JSON values differ by nothing but rounding, in numbers that are no integers."""
+    if isinstance(found, float) and isinstance(expected, float):
+        return abs(found - expected) <= _ROUNDING
+    if isinstance(found, dict) and isinstance(expected, dict):
+        return list(found) == list(expected) and all(
+            map(_same_but_for_rounding, found.values(), expected.values())
+        )
+    return found == expected
 
 
 def judge(row: Row, what: str, answer: Answer | None, allowed: Sequence[int]) -> None:
