@@ -22,7 +22,7 @@ from ulmfit.compare import compare, main
 from ulmfit.comparing import process, trials, worker
 from ulmfit.comparing.judge import Judge
 from ulmfit.comparing.plan import METHODS, Job, Settings, chosen_methods, chosen_sizes, jobs
-from ulmfit.settings import LMSettings, recipe_names
+from ulmfit.settings import LMSettings, recipe_names, recipe_table
 
 QUICK = ["majority", "tfidf-lr", "nb-lr"]
 
@@ -309,6 +309,26 @@ def test_results_of_other_settings_or_data(tmp_path):
     file.write_text("{")
     with refuses(f"{file} is damaged; delete it, and it is made again"):
         made(other, out, ["majority"])
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_results_of_a_recipe_that_was_changed_since(tmp_path, monkeypatch):
+    given, out = settings(tmp_path), tmp_path / "out"
+    kept = made(given, out, ["majority", "ulmfit-scratch"])["ulmfit-scratch-20-1"]
+    recipe = kept["identity"]["settings"]["scratch_recipe"]
+    assert recipe["name"] == given.scratch_recipe
+    assert recipe["steps"]
+
+    def changed(stage, name):
+        return {**recipe_table(stage, name), "drop_mult": 0.123}
+
+    monkeypatch.setattr("ulmfit.comparing.plan.recipe_table", changed)
+    with refuses(
+        f"{out / 'trials' / 'ulmfit-scratch-20-1.json'} was measured with other contents of the "
+        f"recipe {given.scratch_recipe}; give the same, choose another --out, or pass --overwrite "
+        "to measure again what is not of these"
+    ):
+        made(given, out, ["majority"])
 
 
 # Processes

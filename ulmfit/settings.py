@@ -146,13 +146,26 @@ def load_settings(settings: type[S], recipe: str, overrides: Mapping[str, Any]) 
     Raises:
         UserError: unknown recipe, unknown key, or a value of the wrong type or out of range.
     """
-    tables = _tables(settings)
-    file = STAGE_FILES[settings]
-    if not isinstance(tables.get(recipe), dict):
-        raise UserError(f"no recipe {recipe!r} in {file}; it has {', '.join(tables)}")
+    table = recipe_table(settings, recipe)
+    where = f"recipe [{recipe}] of {STAGE_FILES[settings]}"
     given = _plain({k: v for k, v in overrides.items() if v is not None})
     raise_problems(problems_of(settings, given, _ranges(settings)), "settings given")
-    return parse_settings(settings, {**tables[recipe], **given}, f"recipe [{recipe}] of {file}")
+    return parse_settings(settings, {**table, **given}, where)
+
+
+def recipe_table(settings: type, recipe: str) -> dict[str, Any]:
+    """A recipe as it stands in its file, unchecked.
+
+    Raises:
+        UserError: unknown recipe.
+    """
+    tables = _tables(settings)
+    table = tables.get(recipe)
+    if not isinstance(table, dict):
+        raise UserError(
+            f"no recipe {recipe!r} in {STAGE_FILES[settings]}; it has {', '.join(tables)}"
+        )
+    return table
 
 
 def parse_settings(settings: type[S], table: Mapping[str, Any], where: str) -> S:

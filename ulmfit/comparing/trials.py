@@ -12,7 +12,7 @@ import numpy as np
 
 from ulmfit.atomic import atomic_write
 from ulmfit.comparing.judge import Judge
-from ulmfit.comparing.plan import METHODS, Job, Result, Settings
+from ulmfit.comparing.plan import METHODS, RECIPES, Job, Result, Settings
 from ulmfit.comparing.process import how_it_ended, run_process
 from ulmfit.errors import UserError
 
@@ -57,7 +57,7 @@ class Trials:
             other = ["data"] if kept["data"] != identity["data"] else []
             settings = {**identity["settings"], **kept["settings"]}
             other += [
-                f"--{name.replace('_', '-')}"
+                _what_differs(name, kept["settings"].get(name), identity["settings"].get(name))
                 for name in settings
                 if kept["settings"].get(name) != identity["settings"].get(name)
             ]
@@ -68,11 +68,8 @@ class Trials:
 
     def identity(self, job: Job) -> dict[str, Any]:
         """What a result depends on, beside method, labels and seed."""
-        settings = asdict(self.settings)
-        return {
-            "data": self.data,
-            "settings": json.loads(json.dumps({name: settings[name] for name in job.uses()})),
-        }
+        settings = self.settings.spelled_out(job.uses())
+        return {"data": self.data, "settings": json.loads(json.dumps(settings))}
 
     def make(self, jobs: Sequence[Job]) -> None:
         """Make what is missing of `jobs`, in their order.
@@ -151,6 +148,13 @@ class Trials:
             frame = self.judge.task(job.labels, job.seed).astype({"label": "str"})
             frame.to_parquet(file, index=False)
         return file
+
+
+def _what_differs(name: str, kept: Any, wanted: Any) -> str:
+    recipes = name in RECIPES and isinstance(kept, dict)
+    if recipes and kept["name"] == wanted["name"]:
+        return f"contents of the recipe {kept['name']}"
+    return f"--{name.replace('_', '-')}"
 
 
 def _is_of(spec_file: Path, identity: dict[str, Any]) -> bool:
