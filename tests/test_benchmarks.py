@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from benchmarks import ablations, few_labels, step
+from benchmarks import ablations, few_labels, schedules, step
 from benchmarks.trials import Trials
+from ulmfit.settings import ClassifierSettings, load_settings
 
 FOUND = {
     "ULMFiT, 100 labels, seed 1": {"accuracy": 0.8, "train_documents": 100},
@@ -44,6 +45,29 @@ def test_table_of_ablations():
         "| all parts | 85.0 % | 80.0 to 90.0 | 70.0 |",
         "| neither stage 1 nor 2 | 70.0 % | 70.0 to 70.0 |  |",
     ]
+
+
+def test_table_of_schedules():
+    first, second = list(schedules.VARIANTS)[:2]
+    found = {
+        schedules.name_of("emotion", 500, second, 1): {"valid_accuracy": 0.6},
+        schedules.name_of("emotion", 500, second, 2): {"valid_accuracy": 0.7},
+        schedules.name_of("emotion", 2000, first, 1): {"valid_accuracy": 0.8},
+        schedules.name_of("imdb", 500, first, 1): {"valid_accuracy": 0.9},
+    }
+    assert schedules.table(found, "emotion", [500, 2000]).splitlines() == [
+        "| schedule | 500 labels | 2,000 labels |",
+        "|---|---:|---:|",
+        f"| {first} |  | 80.0 % |",
+        f"| {second} | 65.0 % |  |",
+    ]
+
+
+@pytest.mark.parametrize("variant", schedules.VARIANTS)
+@pytest.mark.parametrize("recipe", schedules.RECIPES.values())
+def test_schedules_are_settings_of_stage_3(recipe, variant):
+    given = load_settings(ClassifierSettings, recipe, schedules.VARIANTS[variant])
+    assert given.steps[-1].groups == 0  # in the end all layers learn
 
 
 def test_trials_are_made_once_and_kept(tmp_path):

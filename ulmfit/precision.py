@@ -136,7 +136,8 @@ def hardware() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         name = next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), name)
     features = [f for f in ("amx_bf16", "avx512_bf16") if torch.cpu.get_capabilities().get(f)]
-    parts = [name, f"{cores()} cores", *features]
+    count = cores()
+    parts = [name, f"{count} core{'s' if count != 1 else ''}", *features]
     if torch.cuda.is_available():
         parts.append(torch.cuda.get_device_name())
     return ", ".join(parts)
