@@ -386,7 +386,8 @@ def test_ctrl_c_is_handed_on_once(tmp_path):
     assert log.read_text() == "there\nnoted\n"
 
 
-def test_a_job_ends_with_the_process_that_started_it(tmp_path):
+@pytest.mark.parametrize("ignored", [False, True], ids=["as_ever", "in_the_background"])
+def test_a_job_ends_with_the_process_that_started_it(tmp_path, ignored):
     log = tmp_path / "log.txt"
     job = (
         "import time; from ulmfit.comparing.process import end_with_parent\n"
@@ -398,6 +399,8 @@ def test_a_job_ends_with_the_process_that_started_it(tmp_path):
         "import sys; from pathlib import Path; from ulmfit.comparing.process import run_process\n"
         f"run_process([sys.executable, '-c', {job!r}], Path({str(log)!r}))"
     )
+    if ignored:  # as a shell has it for what ends in &
+        outer = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + outer
     started = subprocess.Popen([sys.executable, "-c", outer])
     _wait_for(log, "there")
     started.kill()

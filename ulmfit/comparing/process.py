@@ -51,6 +51,8 @@ def end_with_parent() -> None:
 
     Nobody would keep its result then.
     """
+    # Whatever a shell starts in the background ignores the signal, and so would its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def watch() -> None:
         while os.read(sys.stdin.fileno(), 1):
