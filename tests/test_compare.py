@@ -18,11 +18,12 @@ from tiny_comparison import needs_extra, no_processes, settings, without_extra  
 from tiny_models import refuses
 from tiny_stages import reviews, write_csv
 
+from ulmfit import stage1_pretrain
 from ulmfit.compare import compare, main
 from ulmfit.comparing import process, trials, worker
 from ulmfit.comparing.judge import Judge
 from ulmfit.comparing.plan import METHODS, Job, Settings, chosen_methods, chosen_sizes, jobs
-from ulmfit.settings import LMSettings, recipe_names, recipe_table
+from ulmfit.settings import LMSettings, PretrainSettings, recipe_names, recipe_table
 
 QUICK = ["majority", "tfidf-lr", "nb-lr"]
 
@@ -533,5 +534,18 @@ def test_every_setting_is_a_flag_or_of_a_stage():
 def test_the_document_tells_of_every_method_and_of_flags_that_are_there():
     told = (Path(__file__).parent.parent / "docs" / "compare.md").read_text(encoding="utf-8")
     assert [name for name in METHODS if f"`{name}`" not in told] == []
-    flags = {flag.replace("-", "_") for flag in re.findall(r"--([a-z][a-z0-9-]+)", told)}
-    assert flags <= set(inspect.signature(main).parameters)
+    of_stage_1 = re.findall(r"^python -m ulmfit\.stage1_pretrain .*$", told, re.MULTILINE)
+    assert flags_of("".join(of_stage_1)) <= accepted(stage1_pretrain.main) | accepted(
+        PretrainSettings
+    )
+    for line in of_stage_1:
+        told = told.replace(line, "")
+    assert flags_of(told) <= accepted(main)
+
+
+def flags_of(text):
+    return {flag.replace("-", "_") for flag in re.findall(r"--([a-z][a-z0-9-]+)", text)}
+
+
+def accepted(command):
+    return set(inspect.signature(command).parameters)
