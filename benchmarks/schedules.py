@@ -1,10 +1,10 @@
 """How should stage 3 train on few labels? Schedules side by side, on validation; test is not read.
 
-The recipes `few` and `imdb-few` are what came out. Forward models of size small; the language model
-is the bundled `imdb-lm-small` for IMDb, and stage 2's recipe `few` for the tweets of `emotion`. A
-run that was stopped goes on where it was; the figures go into schedules.json.
+The recipe `few` is what came out. Forward models of size small on the tweets of `emotion`, from one
+language model by stage 2's recipe `few`. A run that was stopped goes on where it was; the figures
+go into schedules.json.
 
-    python -m benchmarks.schedules --data emotion --labels 500 2000
+    python -m benchmarks.schedules --labels 500 2000
 """
 
 import argparse
@@ -20,7 +20,7 @@ from ulmfit import stage2_lm
 from ulmfit.artifacts import MANIFEST
 
 RESULTS = Path(__file__).with_name("schedules.json")
-RECIPES = {"emotion": "few", "imdb": "imdb-few"}  # what the schedules take the place of
+DATA, RECIPE = "emotion", "few"
 
 Settings = dict[str, Any]
 
@@ -48,53 +48,47 @@ VARIANTS: dict[str, Settings] = {
             lr, epochs, drop_mult
         )
         for lr, epochs, drop_mult in (
-            (4e-3, 6, 0.5),
-            (4e-3, 6, 0.2),
             (4e-3, 12, 0.5),
             (4e-3, 12, 0.2),
             (1e-2, 6, 0.5),
             (1e-2, 12, 0.5),
-            (2e-3, 6, 0.5),
             (1e-2, 12, 1.0),
+            (2e-2, 6, 0.5),
             (2e-2, 12, 0.5),
             (4e-2, 12, 0.5),
-            (2e-2, 6, 0.5),
-            (1e-2, 6, 1.0),
         )
     },
 }
 
 
-def language_model(data: str) -> str:
-    """A bundled one's name, or the folder of one that is made once."""
-    if data == "imdb":
-        return "imdb-lm-small"
+def language_model() -> Path:
+    """Stage 2 on the tweets, made once."""
     out = WORK / "schedules" / "lm"
     if not (out / MANIFEST).exists():
-        stage2_lm.main(recipe="few", data=data, out=str(out), samples=0, half=True)
-    return str(out)
+        stage2_lm.main(recipe=RECIPE, data=DATA, out=str(out), samples=0, half=True)
+    return out
 
 
-def measure(data: str, labels: int, variant: str, seed: int) -> Figures:
+def measure(labels: int, variant: str, seed: int) -> Figures:
     """One classifier, its figures of the validation part."""
     return classifier(
-        f"schedule-{data}-{labels}-{seed}",
-        lambda path: {"data": data},
-        recipe=RECIPES[data],
-        data=data,
-        lm=language_model(data),
+        f"schedule-{labels}-{seed}",
+        lambda path: {"data": DATA},
+        recipe=RECIPE,
+        data=DATA,
+        lm=str(language_model()),
         labels=labels,
         seed=seed,
         **VARIANTS[variant],
     )
 
 
-def name_of(data: str, labels: int, variant: str, seed: int) -> str:
+def name_of(labels: int, variant: str, seed: int) -> str:
     """Of a trial in the JSON file."""
-    return f"{data}, {labels:,} labels, {variant}, seed {seed}"
+    return f"{DATA}, {labels:,} labels, {variant}, seed {seed}"
 
 
-def table(found: dict[str, Figures], data: str, labels: Sequence[int]) -> str:
+def table(found: dict[str, Figures], labels: Sequence[int]) -> str:
     """Markdown, one line a schedule, one column a number of labels: mean of the seeds."""
     lines = [
         f"| schedule | {' | '.join(f'{count:,} labels' for count in labels)} |",
@@ -103,7 +97,7 @@ def table(found: dict[str, Figures], data: str, labels: Sequence[int]) -> str:
     for variant in VARIANTS:
         cells = []
         for count in labels:
-            start = name_of(data, count, variant, 0)[:-1]
+            start = name_of(count, variant, 0)[:-1]
             runs = [f for name, f in found.items() if name.startswith(start)]
             values = [run["valid_accuracy"] for run in runs]
             cells.append(f"{100 * mean(values):.1f} %" if values else "")
@@ -115,7 +109,6 @@ def table(found: dict[str, Figures], data: str, labels: Sequence[int]) -> str:
 def main() -> None:
     """Measure what is missing and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.schedules")
-    parser.add_argument("--data", choices=list(RECIPES), default="emotion")
     parser.add_argument("--labels", type=int, nargs="+", default=[500, 2000])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--variants", type=int, nargs="+", help="numbers of schedules, from 0")
@@ -128,9 +121,9 @@ def main() -> None:
     for seed in given.seeds:
         for variant in chosen:
             for count in given.labels:
-                name = name_of(given.data, count, variant, seed)
-                trials.get(name, partial(measure, given.data, count, variant, seed))
-    print(table(trials.found, given.data, given.labels))
+                name = name_of(count, variant, seed)
+                trials.get(name, partial(measure, count, variant, seed))
+    print(table(trials.found, given.labels))
 
 
 if __name__ == "__main__":
