@@ -368,8 +368,10 @@ def test_ctrl_c_is_handed_on_once(tmp_path):
     )
     outer = tmp_path / "outer.py"
     outer.write_text(
-        "import sys\nfrom pathlib import Path\nfrom ulmfit.cli import run_command\n"
+        "import signal, sys\nfrom pathlib import Path\nfrom ulmfit.cli import run_command\n"
         "from ulmfit.comparing.process import run_process\n"
+        # As in a terminal: what a shell started with & would ignore the signal.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"def main():\n    run_process([sys.executable, {str(inner)!r}], Path({str(log)!r}))\n"
         "run_command(main)\n"
     )
@@ -379,9 +381,12 @@ def test_ctrl_c_is_handed_on_once(tmp_path):
         start_new_session=True,
         env={**os.environ, "PYTHONPATH": os.getcwd()},
     )
-    _wait_for(log, "there")
-    os.killpg(started.pid, signal.SIGINT)
-    _, error = started.communicate(timeout=60)
+    try:
+        _wait_for(log, "there")
+        os.killpg(started.pid, signal.SIGINT)
+        _, error = started.communicate(timeout=60)
+    finally:
+        started.kill()
     assert started.returncode == 130
     assert error.decode() == "interrupted: the same command goes on from here\n"
     assert log.read_text() == "there\nnoted\n"
