@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from ulmfit.compare import compare, main
 from ulmfit.comparing import process, trials, worker
 from ulmfit.comparing.judge import Judge
 from ulmfit.comparing.plan import METHODS, Job, Settings, chosen_methods, chosen_sizes, jobs
+from ulmfit.lock import locked
 from ulmfit.settings import LMSettings, PretrainSettings, recipe_names, recipe_table
 
 QUICK = ["majority", "tfidf-lr", "nb-lr"]
@@ -330,6 +332,19 @@ def test_results_of_a_recipe_that_was_changed_since(tmp_path, monkeypatch):
         "to measure again what is not of these"
     ):
         made(given, out, ["majority"])
+
+
+def test_two_comparisons_in_one_folder(tmp_path):
+    out = tmp_path / "out"
+    with (
+        locked(out),
+        refuses(
+            f"{out} is in use by another run (process {os.getpid()} on "
+            f"{socket.gethostname()}); wait for its end or stop it, or choose another --out"
+        ),
+    ):
+        run(settings(tmp_path), out)
+    assert not out.exists()
 
 
 # Processes

@@ -10,6 +10,7 @@ from ulmfit.comparing import plan
 from ulmfit.comparing.plan import Settings
 from ulmfit.comparing.summary import Row
 from ulmfit.errors import UserError
+from ulmfit.lock import locked
 from ulmfit.settings import ClassifierSettings, LMSettings, PretrainSettings, load_settings
 
 _NOTES = Settings()
@@ -74,11 +75,12 @@ def compare(
     for size in sizes:  # a class without a label is told before any training
         for seed in range(1, seeds + 1):
             judge.task(size, seed)
-    trials = Trials(folder, settings, judge, overwrite)
-    try:
-        trials.make(plan.jobs(names, sizes, seeds))
-    finally:  # after Ctrl-C as well, of what there is
-        rows = write(trials) if trials.found else []
+    with locked(folder):
+        trials = Trials(folder, settings, judge, overwrite)
+        try:
+            trials.make(plan.jobs(names, sizes, seeds))
+        finally:  # after Ctrl-C as well, of what there is
+            rows = write(trials) if trials.found else []
     print((folder / "table.md").read_text(encoding="utf-8"))
     print(f"wrote {folder / 'compare.md'}, with table, plots and results.json beside it")
     return rows

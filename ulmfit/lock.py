@@ -1,4 +1,4 @@
-"""A lock on a model directory, so that two runs never write one, which dies with its owner."""
+"""A lock on a folder, so that two runs never write one, which dies with its owner."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ _held: set[int] = set()  # descriptors of the locks of this process
 
 @contextmanager
 def locked(out: Path, say: Callable[[str], None] = print) -> Iterator[None]:
-    """Hold the lock of the model directory `out`, the file ``<out>.lock``, for the block.
+    """Hold the lock of the folder `out`, the file ``<out>.lock``, for the block.
 
     The system takes the lock back when its owner dies, by ``kill -9`` as well: a file that was
     left behind stops nobody. Missing parents are created, and removed again if they stay empty.
