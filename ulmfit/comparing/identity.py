@@ -1,0 +1,57 @@
+"""What a result is of: its data, its settings, and what is behind the names in them."""
+
+import json
+from typing import Any
+
+from ulmfit.artifacts import MANIFEST, file_sha256
+from ulmfit.comparing.plan import RECIPES, Job, Settings
+from ulmfit.pretrained import NONE, WT103, find_directory
+from ulmfit.settings import recipe_table
+from ulmfit.stage import suffix
+
+_MODELS = ("lm", "pretrained")  # settings that name a language model
+
+
+def identity(job: Job, settings: Settings, data: str) -> dict[str, Any]:
+    """What a result depends on, beside method, labels and seed.
+
+    A recipe stands there with what it says, a model with the sha256 of its manifest: either name
+    may mean another one day.
+    """
+    found: dict[str, Any] = {name: getattr(settings, name) for name in job.uses()}
+    for name, stage in RECIPES.items():
+        if name in found:
+            found[name] = {"name": found[name], **recipe_table(stage, found[name])}
+    for name in _MODELS:
+        if hashes := _manifests(found.get(name), job.directions()):
+            found[name] = {"name": found[name], **hashes}
+    return {"data": data, "settings": json.loads(json.dumps(found))}
+
+
+def _manifests(name: str | None, directions: set[bool]) -> dict[str, str]:
+    """By direction, of the language models of that name that are there."""
+    if name in (None, NONE, WT103):
+        return {}
+    found = {suffix(backwards): find_directory(name, backwards) for backwards in sorted(directions)}
+    manifests = {end: folder / MANIFEST for end, folder in found.items() if folder}
+    return {end: file_sha256(file) for end, file in manifests.items() if file.is_file()}
+
+
+def differences(kept: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """What two identities have not in common, as it is told."""
+    other = ["data"] if kept["data"] != wanted["data"] else []
+    before, now = kept["settings"], wanted["settings"]
+    for name in {**now, **before}:
+        if before.get(name) != now.get(name):
+            other.append(_told(name, before.get(name), now.get(name)))
+    return other
+
+
+def _told(name: str, kept: Any, wanted: Any) -> str:
+    flag = f"--{name.replace('_', '-')}"
+    same = isinstance(kept, dict) and isinstance(wanted, dict) and "name" in kept
+    if same and kept["name"] == wanted.get("name"):
+        if name in RECIPES:
+            return f"contents of the recipe {kept['name']}"
+        return f"weights of the model {kept['name']} ({flag})"
+    return flag
