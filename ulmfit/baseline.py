@@ -1,12 +1,14 @@
 """What a minute of logistic regression makes of the same labels: on TF-IDF, and on naive Bayes."""
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from ulmfit.multi_label import given, indicator
+from ulmfit.selection import ClassWeight, class_weights, score
 
 TFIDF = "TF-IDF + logistic regression"
 NAIVE_BAYES = "NB-weighted logistic regression"
@@ -42,13 +44,14 @@ class TfidfClassifier:
 
     models: one, or of a multi-label classification one a class (a number where all is one answer).
     columns: which column of the model's probabilities each class has.
-    strength: C, the inverse of the regularisation, as it was chosen.
+    strength, weight: C, the inverse of the regularisation, and class_weight, as they were chosen.
     """
 
     features: Any
     models: list[Any]
     columns: list[int]
     strength: float
+    weight: ClassWeight = None
 
     def probabilities(self, texts: list[str]) -> np.ndarray:
         """Probabilities of `texts`, shape (texts, classes)."""
@@ -63,14 +66,13 @@ def fit_tfidf(
 ) -> TfidfClassifier:
     """A classifier from the labels of split train.
 
-    Words and pairs of words; the strength of the regularisation is chosen on split valid,
-    or on train where there is none. With `multi_label`, one regression a class, and micro F1 in
-    place of accuracy on valid.
+    Words and pairs of words; the strength of the regularisation, and whether classes of uneven
+    size are weighted, is chosen on split valid, or on train where there is none. With
+    `multi_label`, one regression a class, and micro F1 in place of accuracy on valid.
     """
     # Takes a second to import, which who only asks for the name does not wait for.
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import accuracy_score
 
     train, valid = (frame[frame["split"] == split] for split in ("train", "valid"))
     valid = valid if len(valid) else train
@@ -86,11 +88,17 @@ def fit_tfidf(
         truth, wanted = (indicator(part["label"].tolist(), classes) for part in (train, valid))
         strength, each = _each_class(known, truth, unseen, wanted)
         return TfidfClassifier(features, each, [], strength)
-    models = [LogisticRegression(C=c, max_iter=1000).fit(known, train["label"]) for c in _STRENGTHS]
-    right = [accuracy_score(valid["label"], model.predict(unseen)) for model in models]
-    best = int(np.argmax(right))
-    columns = [list(models[best].classes_).index(label) for label in classes]
-    return TfidfClassifier(features, [models[best]], columns, _STRENGTHS[best])
+    numbers = pd.Index(classes).get_indexer(valid["label"])
+    best: tuple[tuple[float, float], TfidfClassifier] | None = None
+    for weight, strength in product(class_weights(train["label"].tolist()), _STRENGTHS):
+        model = LogisticRegression(C=strength, class_weight=weight, max_iter=1000)
+        model.fit(known, train["label"])
+        columns = [list(model.classes_).index(label) for label in classes]
+        now = score(model.predict_proba(unseen)[:, columns], numbers)
+        if best is None or now > best[0]:
+            best = now, TfidfClassifier(features, [model], columns, strength, weight)
+    assert best is not None
+    return best[1]
 
 
 def _each_class(

@@ -6,6 +6,7 @@ often the others have it.
 """
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import pandas as pd
 from scipy.special import expit
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
+
+from ulmfit.selection import ClassWeight, class_weights, score
 
 _STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _SMOOTHING = 1.0  # added to every count
@@ -24,13 +27,14 @@ _TOKEN = r"\w+(?:'\w+)?|[^\w\s]"
 class NaiveBayesClassifier:
     """Words, and of each class (of two, of the second alone) weights, shape (words,), and a bias.
 
-    strength: C, the inverse of the regularisation, as it was chosen.
+    strength, weight: C, the inverse of the regularisation, and class_weight, as they were chosen.
     """
 
     features: Any
     weights: np.ndarray  # float32, shape (classes or 1, words): ratio times coefficient
     biases: np.ndarray
     strength: float
+    weight: ClassWeight = None
 
     def probabilities(self, texts: list[str]) -> np.ndarray:
         """Probabilities of `texts`, shape (texts, classes)."""
@@ -38,10 +42,9 @@ class NaiveBayesClassifier:
 
 
 def fit_naive_bayes(frame: pd.DataFrame, classes: list[str]) -> NaiveBayesClassifier:
-    """A classifier from the labels of split train; C is chosen on split valid.
+    """A classifier from the labels of split train; C and class_weight are chosen on split valid.
 
-    Where two are equally right there, the one of the smaller log loss is taken. Where there is no
-    valid, train takes its place.
+    Where there is no valid, train takes its place.
     """
     train, valid = (frame[frame["split"] == split] for split in ("train", "valid"))
     valid = valid if len(valid) else train
@@ -53,19 +56,19 @@ def fit_naive_bayes(frame: pd.DataFrame, classes: list[str]) -> NaiveBayesClassi
     ratios = np.stack([_log_ratio(known, numbers == n) for n in asked])
     scaled = [known.multiply(ratio).tocsr() for ratio in ratios]
     best: tuple[tuple[float, float], NaiveBayesClassifier] | None = None
-    for strength in _STRENGTHS:
+    for weight, strength in product(class_weights(train["label"].tolist()), _STRENGTHS):
         models = [
-            LogisticRegression(C=strength, max_iter=1000).fit(rows, numbers == n)
+            LogisticRegression(C=strength, class_weight=weight, max_iter=1000).fit(
+                rows, numbers == n
+            )
             for rows, n in zip(scaled, asked, strict=True)
         ]
         coefficients = np.concatenate([model.coef_ for model in models])
         weights = (ratios * coefficients).astype(np.float32)
         biases = np.concatenate([model.intercept_ for model in models])
-        found = _probabilities(unseen, weights, biases)
-        right = float((found.argmax(1) == wanted).mean())
-        loss = float(-np.log(np.clip(found[np.arange(len(wanted)), wanted], 1e-12, None)).mean())
-        if best is None or (right, -loss) > best[0]:
-            best = (right, -loss), NaiveBayesClassifier(features, weights, biases, strength)
+        now = score(_probabilities(unseen, weights, biases), wanted)
+        if best is None or now > best[0]:
+            best = now, NaiveBayesClassifier(features, weights, biases, strength, weight)
     assert best is not None
     return best[1]
 

@@ -99,7 +99,7 @@ def check_lm_texts(parent: Artifact, frame: pd.DataFrame, settings: ClassifierSe
     """
     test = frame.loc[frame["split"] == "test", "text"]
     config, recipe = parent.manifest.config, parent.manifest.recipe
-    if test.empty or texts_fingerprint(test) in _withheld(config):
+    if test.empty or texts_fingerprint(test) in withheld(config):
         return
     same_texts = config.get("texts") == texts_fingerprint(frame["text"])
     # The same source with other rows than then: where they were drawn, test is another one, too.
@@ -118,7 +118,7 @@ def check_lm_texts(parent: Artifact, frame: pd.DataFrame, settings: ClassifierSe
         )
 
 
-def _withheld(config: dict[str, Any]) -> list[Any]:
+def withheld(config: dict[str, Any]) -> list[Any]:
     """Fingerprints of the sets of texts that a language model has not read."""
-    withheld = config.get("withheld")
-    return withheld if isinstance(withheld, list) else [withheld]
+    found = config.get("withheld")
+    return found if isinstance(found, list) else [found]

@@ -9,6 +9,7 @@ from sklearn.dummy import DummyClassifier
 from ulmfit.baseline import fit_tfidf
 from ulmfit.comparing.task import Fitted, Task
 from ulmfit.naive_bayes import fit_naive_bayes
+from ulmfit.selection import ClassWeight
 
 
 def majority(task: Task) -> Fitted:
@@ -21,13 +22,18 @@ def majority(task: Task) -> Fitted:
 def tfidf(task: Task) -> Fitted:
     """TF-IDF + logistic regression."""
     model = fit_tfidf(task.frame, task.classes)
-    return Fitted(model.probabilities, _size(model), {"C": model.strength})
+    return Fitted(model.probabilities, _size(model), chosen(model.strength, model.weight))
 
 
 def naive_bayes(task: Task) -> Fitted:
     """NB-weighted logistic regression."""
     model = fit_naive_bayes(task.frame, task.classes)
-    return Fitted(model.probabilities, _size(model), {"C": model.strength})
+    return Fitted(model.probabilities, _size(model), chosen(model.strength, model.weight))
+
+
+def chosen(strength: float, weight: ClassWeight) -> dict[str, Any]:
+    """What validation chose of a regression."""
+    return {"C": strength, **({"class_weight": weight} if weight else {})}
 
 
 def _size(model: Any) -> int:

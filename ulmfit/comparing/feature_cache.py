@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ulmfit.atomic import atomic_file
+from ulmfit.comparing.identity import contents
 from ulmfit.comparing.plan import Settings
 from ulmfit.stage import fingerprint
 
@@ -39,7 +40,9 @@ class FeatureCache:
 
     def __init__(self, shared: Path, texts: Iterable[str], settings: Settings) -> None:
         """`shared` holds the folder; `texts` are all of the data set, in its order."""
-        key = fingerprint([settings.transformer, settings.max_length, *texts])[:16]
+        path = Path(settings.transformer).expanduser()
+        transformer = contents(path) if path.is_dir() else settings.transformer
+        key = fingerprint([transformer, settings.max_length, *texts])[:16]
         self.folder = shared / f"features-{key}"
 
     def missing(self, rows: np.ndarray) -> np.ndarray:
@@ -53,7 +56,13 @@ class FeatureCache:
             np.savez(opened, **features._asdict())
 
     def read(self, rows: np.ndarray) -> Features:
-        """The features of `rows`, in their order; all of them were added."""
+        """The features of `rows`, in their order.
+
+        Raises:
+            KeyError: some of them are not there.
+        """
+        if len(self.missing(rows)):
+            raise KeyError(f"{self.folder} lacks features of some texts")
         parts = [Features(**part) for part in self._parts()]
         every = Features(*(np.concatenate(column) for column in zip(*parts, strict=True)))
         order = np.argsort(every.rows)

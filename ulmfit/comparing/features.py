@@ -2,7 +2,7 @@
 
 import pickle
 import time
-from pathlib import Path
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from ulmfit.comparing.classical import chosen
 from ulmfit.comparing.feature_cache import POOLINGS, FeatureCache, Features
 from ulmfit.comparing.gru import GRUClassifier, gru_probabilities, parameter_bytes, train_gru
-from ulmfit.comparing.task import Fitted, Task, folder_size
-from ulmfit.comparing.transformer import Encoder, locate
+from ulmfit.comparing.task import Fitted, Task
+from ulmfit.comparing.transformer import Encoder
 from ulmfit.precision import set_seed
+from ulmfit.selection import class_weights, score
 
 _STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 _PART = 1_000  # texts of a file of the cache: so much is computed again after an interruption
@@ -24,34 +26,33 @@ _KEPT = 1_500_000_000  # bytes of a training's token vectors up to which they st
 
 
 def features_lr(task: Task) -> Fitted:
-    """Logistic regression on scaled features; pooling and C are chosen on valid."""
-    train, valid, test, clock = _features(task)
-    best: tuple[float, str, float, Any] | None = None
-    for pooling in POOLINGS:
-        for strength in _STRENGTHS:
-            regression = LogisticRegression(C=strength, max_iter=2000)
-            model = make_pipeline(StandardScaler(), regression)
-            model.fit(train.pooled(pooling), task.truth("train"))
-            right = float(model.score(valid.pooled(pooling), task.truth("valid")))
-            if best is None or right > best[0]:
-                best = (right, pooling, strength, model)
+    """Logistic regression on scaled features; pooling, C and class_weight are chosen on valid."""
+    train, valid, test, size, clock = _features(task)
+    truth, wanted = (task.truth(split) for split in ("train", "valid"))
+    best: tuple[tuple[float, float], str, dict[str, Any], Any] | None = None
+    for pooling, weight, strength in product(POOLINGS, class_weights(truth), _STRENGTHS):
+        regression = LogisticRegression(C=strength, class_weight=weight, max_iter=2000)
+        model = make_pipeline(StandardScaler(), regression).fit(train.pooled(pooling), truth)
+        now = score(model.predict_proba(valid.pooled(pooling)), wanted)
+        if best is None or now > best[0]:
+            best = now, pooling, chosen(strength, weight), model
     assert best is not None
-    _, pooling, strength, model = best
+    _, pooling, facts, model = best
 
     def predict(texts: list[str]) -> np.ndarray:
         return model.predict_proba(test.pooled(pooling))  # the features of these texts are kept
 
     return Fitted(
         predict,
-        folder_size(Path(locate(task.settings.transformer))) + len(pickle.dumps(model)),
-        {"pooling": pooling, "C": strength, "texts cut": float(train.cut.mean())},
+        size + len(pickle.dumps(model)),
+        {"pooling": pooling, **facts, "texts cut": float(train.cut.mean())},
         train_elsewhere=float(train.seconds.sum() + valid.seconds.sum()) - clock,
         predict_elsewhere=float(test.seconds.sum()),
     )
 
 
-def _features(task: Task) -> tuple[Features, Features, Features, float]:
-    """Those of train, valid and test, and the seconds of this call.
+def _features(task: Task) -> tuple[Features, Features, Features, int, float]:
+    """Those of train, valid and test, the transformer's bytes, and the seconds of this call.
 
     What an earlier trial computed is read; what each text took then counts for this one, too.
     """
@@ -64,7 +65,7 @@ def _features(task: Task) -> tuple[Features, Features, Features, float]:
         rows = missing[start : start + _PART]
         cache.add(pool(encoder, rows, task.frame["text"].iloc[rows].tolist()))
     train, valid, test = (cache.read(rows) for rows in parts)
-    return train, valid, test, time.monotonic() - began
+    return train, valid, test, parameter_bytes(encoder.model), time.monotonic() - began
 
 
 def pool(encoder: Encoder, rows: np.ndarray, texts: list[str]) -> Features:
@@ -101,7 +102,7 @@ def features_gru(task: Task) -> Fitted:
         unseen = _States(encoder, texts, keep=False)
         return gru_probabilities(model, unseen.inputs, unseen.asked.lengths)
 
-    size = folder_size(Path(locate(task.settings.transformer))) + parameter_bytes(model)
+    size = parameter_bytes(encoder.model) + parameter_bytes(model)
     return Fitted(predict, size, {**facts, "texts cut": float(train.asked.cut.mean())})
 
 

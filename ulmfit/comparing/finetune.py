@@ -30,7 +30,9 @@ def epochs_for(labels: int) -> int:
 
 
 def finetune(task: Task) -> Fitted:
-    """The best of the learning rates that are tried, by accuracy on valid; its best epoch.
+    """The best of the learning rates that are tried, by accuracy on valid, of equals by the loss.
+
+    Of each, its best epoch, by accuracy; of equals the first.
 
     AdamW with weight decay on all weights but biases and norms (which the Trainer leaves out), a
     rate that rises over the first 10 % of the steps and falls to 0.
@@ -38,7 +40,7 @@ def finetune(task: Task) -> Fitted:
     name = task.settings.transformer
     tokenizer = load(AutoTokenizer, name)
     epochs = task.settings.finetune_epochs or epochs_for(len(task.rows("train")))
-    best: tuple[float, float, Any] | None = None
+    best: tuple[tuple[float, float], float, Any] | None = None
     train = valid = None
     for rate in rates_of(task.settings.rates):
         # From a seed: the head's first weights are drawn here.
@@ -62,9 +64,9 @@ def finetune(task: Task) -> Fitted:
             compute_metrics=_accuracy,
         )
         trainer.train()
-        right = float(trainer.state.best_metric or 0.0)
-        if best is None or right > best[0]:
-            best = (right, rate, trainer.model)
+        now = _of_best_epoch(trainer)
+        if best is None or now > best[0]:
+            best = (now, rate, trainer.model)
     assert best is not None
     assert train is not None
     _, rate, model = best
@@ -117,6 +119,13 @@ def _arguments(task: Task, rate: float, epochs: int) -> TrainingArguments:
         seed=task.seed,
         disable_tqdm=True,
     )
+
+
+def _of_best_epoch(trainer: Any) -> tuple[float, float]:
+    """Accuracy on valid, and the loss there, negative."""
+    epochs = [row for row in trainer.state.log_history if "eval_accuracy" in row]
+    first = max(epochs, key=lambda row: row["eval_accuracy"])
+    return float(first["eval_accuracy"]), -float(first["eval_loss"])
 
 
 def _accuracy(predicted: Any) -> dict[str, float]:

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from ulmfit.selection import score
+
 HIDDEN = 128  # units of each direction
 DROPOUT = 0.3
 RATE = 1e-3
@@ -69,7 +71,7 @@ def train_gru(
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
-        now = _score(gru_probabilities(model, valid[0], valid[1]), valid[2])
+        now = score(gru_probabilities(model, valid[0], valid[1]), valid[2])
         if now > best:
             best, best_epoch = now, epoch
             kept = {name: value.clone() for name, value in model.state_dict().items()}
@@ -105,9 +107,3 @@ def _shuffled(lengths: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]
         bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
         batches += [bucket[n : n + BATCH] for n in range(0, len(bucket), BATCH)]
     return [batches[n] for n in rng.permutation(len(batches))]
-
-
-def _score(probabilities: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    right = float((probabilities.argmax(1) == truth).mean())
-    of_truth = probabilities[np.arange(len(truth)), truth]
-    return right, float(np.log(np.clip(of_truth, 1e-12, None)).mean())

@@ -1,22 +1,25 @@
 """What a result is of: its data, its settings, and what is behind the names in them."""
 
 import json
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from ulmfit.artifacts import MANIFEST, file_sha256
 from ulmfit.comparing.plan import RECIPES, Job, Settings
 from ulmfit.pretrained import NONE, WT103, find_directory
 from ulmfit.settings import recipe_table
-from ulmfit.stage import suffix
+from ulmfit.stage import fingerprint, suffix
 
 _MODELS = ("lm", "pretrained")  # settings that name a language model
+_FILES = ("transformer", "vectors")  # those that may be a folder or a file of somebody else's
 
 
 def identity(job: Job, settings: Settings, data: str) -> dict[str, Any]:
     """What a result depends on, beside method, labels and seed.
 
-    A recipe stands there with what it says, a model with the sha256 of its manifest: either name
-    may mean another one day.
+    A recipe stands there with what it says, a file or model that is there with a hash of it: a name
+    may mean another one day. (A model of the Hub has only its name.)
     """
     found: dict[str, Any] = {name: getattr(settings, name) for name in job.uses()}
     for name, stage in RECIPES.items():
@@ -25,6 +28,9 @@ def identity(job: Job, settings: Settings, data: str) -> dict[str, Any]:
     for name in _MODELS:
         if hashes := _manifests(found.get(name), job.directions()):
             found[name] = {"name": found[name], **hashes}
+    for name in _FILES:
+        if found.get(name) and (path := Path(found[name]).expanduser()).exists():
+            found[name] = {"name": found[name], "content": contents(path)}
     return {"data": data, "settings": json.loads(json.dumps(found))}
 
 
@@ -35,6 +41,19 @@ def _manifests(name: str | None, directions: set[bool]) -> dict[str, str]:
     found = {suffix(backwards): find_directory(name, backwards) for backwards in sorted(directions)}
     manifests = {end: folder / MANIFEST for end, folder in found.items() if folder}
     return {end: file_sha256(file) for end, file in manifests.items() if file.is_file()}
+
+
+def contents(path: Path) -> str:
+    """A fingerprint of a file, or of all files in a folder."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    states = [(file, file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+    return _fingerprint(path, tuple(states))
+
+
+@cache  # a transformer has some hundred MB, and is asked for with every job
+def _fingerprint(path: Path, states: tuple[tuple[Path, int, int], ...]) -> str:
+    parts = [(str(file.relative_to(path)), file_sha256(file)) for file, *_ in states]
+    return fingerprint(parts)[:16]
 
 
 def differences(kept: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
@@ -53,5 +72,5 @@ def _told(name: str, kept: Any, wanted: Any) -> str:
     if same and kept["name"] == wanted.get("name"):
         if name in RECIPES:
             return f"contents of the recipe {kept['name']}"
-        return f"weights of the model {kept['name']} ({flag})"
+        return f"contents of {kept['name']} ({flag})"
     return flag

@@ -13,7 +13,7 @@ from ulmfit.errors import UserError
 from ulmfit.evaluate import labelled_texts
 from ulmfit.metrics import classification_metrics
 from ulmfit.reporting.data import confusion
-from ulmfit.stage import fingerprint
+from ulmfit.stage import fingerprint, texts_fingerprint
 
 SUBSET_SEED = 42  # of --test-texts: the same texts whatever is compared
 SPLIT_SEED = 42  # of the splits, where the data bring none
@@ -25,12 +25,14 @@ class Judge:
 
     frame: text, label, split; without the labels of test.
     texts, truth: of test; class numbers, int64.
+    tests: fingerprints of the texts of test: of all, and of those that are measured on.
     """
 
     frame: pd.DataFrame
     classes: list[str]
     texts: list[str]
     truth: np.ndarray
+    tests: tuple[str, ...]
 
     @classmethod
     def of(cls, settings: Settings) -> "Judge":
@@ -47,10 +49,13 @@ class Judge:
                 raise UserError(
                     f"{data}: found no {split} rows, expected labelled ones to compare on; add them"
                 )
-        frame = _some_of_test(frame, settings.test_texts)
+        every, frame = frame, _some_of_test(frame, settings.test_texts)
+        tests = tuple(
+            texts_fingerprint(f.loc[f["split"] == "test", "text"]) for f in (every, frame)
+        )
         classes = sorted(set(frame.loc[frame["split"] == "train", "label"]))
         texts, truth = labelled_texts(frame, data, "test", classes)
-        return cls(without_test_labels(frame), classes, texts, truth)
+        return cls(without_test_labels(frame), classes, texts, truth, tests)
 
     @property
     def labelled(self) -> int:
@@ -60,13 +65,15 @@ class Judge:
     def task(self, labels: int | None, seed: int | None) -> pd.DataFrame:
         """The frame of a trial: `labels` labels, 0 for all, drawn by `seed`; None: no label at all.
 
+        Valid has no more labels than train.
+
         Raises:
             UserError: a class would get no label.
         """
         if labels is None or seed is None:
             return self.frame.assign(label=None)
         try:
-            return keep_labels(self.frame, labels, seed)
+            return keep_labels(self.frame, labels or self.labelled, seed)
         except UserError as error:
             raise UserError(str(error).replace("--labels", "--train-sizes")) from None
 

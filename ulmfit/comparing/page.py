@@ -16,8 +16,6 @@ from ulmfit.comparing.plan import METHODS, Job
 from ulmfit.comparing.summary import Row, markdown, summarize, table_csv
 from ulmfit.comparing.trials import Trials
 from ulmfit.data import source_name
-from ulmfit.manifest import library_versions
-from ulmfit.precision import hardware
 from ulmfit.reporting.features import in_two_dimensions
 
 MAP_TEXTS = 2_000  # drawn at most
@@ -75,8 +73,6 @@ def _results(trials: Trials) -> dict[str, Any]:
         "settings": {**asdict(trials.settings), "data": source_name(trials.settings.data)},
         "classes": trials.judge.classes,
         "texts": trials.judge.frame["split"].value_counts().to_dict(),
-        "hardware": hardware(),
-        "versions": library_versions(),
         "results": {job.name: result for job, result in trials.found.items()},
     }
 
@@ -104,7 +100,16 @@ def _head(trials: Trials, rows: Sequence[Row]) -> str:
 def _language_model(trials: Trials) -> str:
     settings = trials.settings
     if settings.lm:
-        return f"ULMFiT's language model is `{_without_folders(settings.lm)}`, given ready-made.\n"
+        read = {
+            trials.found[job]["facts"].get("texts of test", "")
+            for job in (Job("lm-fwd"), Job("lm-bwd"))
+            if trials.found.get(job, {}).get("status") == "done"
+        }
+        name = _without_folders(settings.lm)
+        return (
+            f"ULMFiT's language model is `{name}`, given ready-made; the texts of test are "
+            f"{' or '.join(sorted(read))} by it.\n"
+        )
     measured = [
         f"{name} {result['facts']['perplexity']}"
         for name in ("lm-fwd", "lm-bwd")
@@ -164,11 +169,13 @@ def _features(trials: Trials, largest: Sequence[Row]) -> list[str]:
         rows = np.sort(np.random.default_rng(MAP_SEED).choice(rows, MAP_TEXTS, replace=False))
     pooling = row.results[seed]["facts"]["pooling"]
     cache = FeatureCache(trials.shared, frame["text"], trials.settings)
+    heading = f"## Features of the frozen transformer, {len(rows):,} labelled texts\n"
+    if len(cache.missing(rows)):
+        return [heading, "Not drawn: the features are gone with the folder `work`.\n"]
     places, how = in_two_dimensions(cache.read(rows).pooled(pooling))
     classes = trials.judge.classes
     numbers = np.array([classes.index(label) for label in frame["label"].iloc[rows]])
     plot = plots.feature_panels(places, numbers, classes, how)
-    heading = f"## Features of the frozen transformer, {len(rows):,} labelled texts\n"
     told = f"Pooling: {pooling}. Coloured: the texts of the class; grey: those of the others.\n"
     return [heading, told, _plot(trials.out, "features", plot)]
 
@@ -216,5 +223,15 @@ def _plain(value: Any) -> str:
 
 
 def _made_with(trials: Trials) -> str:
-    versions = ", ".join(f"{name} {number}" for name, number in library_versions().items())
-    return f"Hardware: {hardware()}. Versions: {versions}.\n"
+    """Where and with what; seconds of several machines in one table are told of."""
+    made = sorted(
+        {
+            f"Hardware: {result['hardware']}. Versions: "
+            f"{', '.join(f'{name} {number}' for name, number in result['versions'].items())}.\n"
+            for result in trials.found.values()
+            if result["status"] == "done"
+        }
+    )
+    if len(made) > 1:
+        made.insert(0, "Not everything was measured alike; seconds may not be comparable.\n")
+    return "\n".join(made)

@@ -1,19 +1,24 @@
 """ULMFiT's methods: the project's own stages, on the same files as the other methods read."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ulmfit import stage1_pretrain, stage2_lm, stage3_clf
-from ulmfit.artifacts import read_metrics
+from ulmfit.artifacts import Artifact, read_artifact, read_metrics
 from ulmfit.comparing.plan import OWN_TEXT
 from ulmfit.comparing.task import Fitted, Task, folder_size
 from ulmfit.errors import UserError
 from ulmfit.predict import Classifier
 from ulmfit.pretrained import find_directory
 from ulmfit.stage import StageResult, suffix
+from ulmfit.start import read_lm, withheld
 
+LEFT_OUT, NOT_KNOWN = "left unread", "not known to be left unread"
+_OF_LM = ("train", "unsup", "valid")  # splits that stage 2 reads; stage 1 holds out some of them
+_TIMED = 500  # texts, about
 _WHATEVER_IS_THERE = {"overwrite": True}  # what an interruption left; its own checkpoint goes on
 
 
@@ -60,15 +65,22 @@ def no_lm(task: Task) -> Fitted:
 def _language_model(task: Task, backwards: bool) -> Fitted:
     settings = task.settings
     if settings.lm:
-        if find_directory(settings.lm, backwards) is None:
+        folder = find_directory(settings.lm, backwards)
+        if folder is None:
             raise UserError(
                 f"no language model {settings.lm}: found neither a folder of that name nor one "
                 f"that ends in -{suffix(backwards)}, and no bundled one; correct --lm"
             )
-        return Fitted(facts={"language model": f"{settings.lm}, as it was given"}, seconds=0.0)
+        facts = {
+            "language model": f"{settings.lm}, as it was given",
+            "texts of test": _left_out(task, read_lm(folder, backwards)),
+        }
+        return Fitted(facts=facts, seconds=0.0)
     if settings.pretrained == OWN_TEXT:
         return _from_own_text(task, backwards)
+    # Texts of test are left unread, whatever the recipe says: no other method reads them, either.
     given = {"data": str(task.data), "pretrained": settings.pretrained, "samples": 0}
+    given |= {"lm_text": "train"}
     result = stage2_lm.main(
         recipe=settings.stage2_recipe,
         out=str(task.folder / "model"),
@@ -76,7 +88,13 @@ def _language_model(task: Task, backwards: bool) -> Fitted:
         **{**given, "seed": task.seed, **settings.stage2, **_WHATEVER_IS_THERE},
     )
     perplexity = {when: result.metrics[when]["perplexity"] for when in ("before", "after")}
-    return _of(result, {"perplexity": f"{perplexity['before']:.1f} -> {perplexity['after']:.1f}"})
+    facts = {"perplexity": f"{perplexity['before']:.1f} -> {perplexity['after']:.1f}"}
+    return _of(task, result, facts, _OF_LM)
+
+
+def _left_out(task: Task, lm: Artifact) -> str:
+    """Whether a language model that was given has left the texts of test unread."""
+    return LEFT_OUT if set(task.tests) & set(withheld(lm.manifest.config)) else NOT_KNOWN
 
 
 def _from_own_text(task: Task, backwards: bool) -> Fitted:
@@ -94,7 +112,8 @@ def _from_own_text(task: Task, backwards: bool) -> Fitted:
         backwards=backwards,
         **{**given, **settings.stage1, **_WHATEVER_IS_THERE},
     )
-    return _of(result, {"perplexity": f"{result.metrics['valid']['perplexity']:.1f}"})
+    facts = {"perplexity": f"{result.metrics['valid']['perplexity']:.1f}"}
+    return _of(task, result, facts, _OF_LM[:2])
 
 
 def _language_model_of(task: Task, name: str) -> str:
@@ -113,7 +132,8 @@ def _classifier(task: Task, lm: str, backwards: bool, recipe: str = "") -> Fitte
             **_WHATEVER_IS_THERE,
         },
     )
-    made = _of(result, {"texts cut": result.metrics["texts_cut"] / len(task.rows("train"))})
+    facts = {"texts cut": result.metrics["texts_cut"] / len(task.rows("train"))}
+    made = _of(task, result, facts, ("train", "valid"))
     size = folder_size(result.path)
     return Fitted(_loaded(task, task.folder), size, made.facts, made.seconds)
 
@@ -129,6 +149,16 @@ def _loaded(task: Task, *folders: Path) -> Any:
     return predict
 
 
-def _of(result: StageResult, facts: dict[str, Any]) -> Fitted:
-    """A stage's own clock counts what came before an interruption, too."""
-    return Fitted(facts=facts, seconds=float(read_metrics(result.path)["seconds"]))
+def _of(task: Task, result: StageResult, facts: dict[str, Any], splits: tuple[str, ...]) -> Fitted:
+    """A stage's own clock counts what came before an interruption, too, but no tokenising.
+
+    Its tokens may be there from another trial, and are of more texts than this trial's: what
+    those of `splits` would take is measured on some of them.
+    """
+    processor = read_artifact(result.path).processor()
+    texts = task.texts(*splits)
+    some = texts[:: max(1, len(texts) // _TIMED)]
+    began = time.perf_counter()
+    processor.encode(some)
+    seconds = (time.perf_counter() - began) * sum(map(len, texts)) / max(1, sum(map(len, some)))
+    return Fitted(facts=facts, seconds=float(read_metrics(result.path)["seconds"]) + seconds)

@@ -21,6 +21,7 @@ class Task:
     folder: what this job may write into.
     needs: those of the jobs that came before, by their methods.
     shared: what trials have in common.
+    tests: fingerprints of the texts of test, and of those of them that are measured on.
     """
 
     frame: pd.DataFrame
@@ -31,6 +32,7 @@ class Task:
     folder: Path
     needs: Mapping[str, Path]
     shared: Path
+    tests: tuple[str, ...] = ()
 
     def texts(self, *splits: str) -> list[str]:
         """The texts of splits, in the order of the frame."""

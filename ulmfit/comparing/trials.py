@@ -70,8 +70,9 @@ class Trials:
         Raises:
             KeyboardInterrupt: after Ctrl-C, when the job at hand has ended.
         """
+        wanted = self._wanted(jobs)
         for number, job in enumerate(jobs, 1):
-            if self.found.get(job, {}).get("status") == "done":
+            if job not in wanted:
                 continue
             self.say(f"[{number}/{len(jobs)}] {job.told}")
             result = self._failed_need(job) or self._run(job)
@@ -79,6 +80,14 @@ class Trials:
             result["identity"] = self.identity(job)
             self._keep(job, result)
             self.say(f"    {_told(result)}")
+
+    def _wanted(self, jobs: Sequence[Job]) -> set[Job]:
+        """Those that are not done, and what they need whose files are gone with ``work``."""
+        wanted = {job for job in jobs if self.found.get(job, {}).get("status") != "done"}
+        for job in reversed(jobs):  # what a job needs stands before it
+            if job in wanted:
+                wanted |= {need for need in job.needs() if not self._place(need).exists()}
+        return wanted
 
     def probabilities(self, job: Job) -> np.ndarray:
         """What a trial that is done says of the texts of test, shape (texts, classes)."""
@@ -104,10 +113,13 @@ class Trials:
 
     def folder(self, job: Job) -> Path:
         """What a job writes for those that need it, and for itself to go on from."""
-        return self.shared / job.name / "made"
+        return self._place(job) / "made"
+
+    def _place(self, job: Job) -> Path:
+        return self.shared / job.name
 
     def _run(self, job: Job) -> Result:
-        place = self.shared / job.name
+        place = self._place(job)
         spec_file, answer, log = place / "spec.json", place / "answer.json", place / "log.txt"
         identity = self.identity(job)
         if not _is_of(spec_file, identity):
@@ -121,6 +133,7 @@ class Trials:
             "settings": asdict(self.settings),
             "folder": str(self.folder(job)),
             "shared": str(self.shared),
+            "tests": self.judge.tests,
             "needs": {need.method: str(self.folder(need)) for need in job.needs()},
             "probabilities": str(self.kept / f"{job.name}.npy"),
             "answer": str(answer),

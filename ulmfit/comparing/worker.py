@@ -21,6 +21,8 @@ from ulmfit.comparing.plan import EVERY, Settings
 from ulmfit.comparing.process import end_with_parent
 from ulmfit.comparing.task import Fitted, Task
 from ulmfit.errors import UserError
+from ulmfit.manifest import library_versions
+from ulmfit.precision import hardware
 
 
 def work(spec: dict[str, Any]) -> dict[str, Any]:
@@ -38,6 +40,7 @@ def work(spec: dict[str, Any]) -> dict[str, Any]:
         folder=Path(spec["folder"]),
         needs={name: Path(folder) for name, folder in spec["needs"].items()},
         shared=Path(spec["shared"]),
+        tests=tuple(spec["tests"]),
     )
     module, _, name = method.function.partition(":")
     # Imported before the clock starts: seconds are of training, not of loading libraries.
@@ -58,7 +61,8 @@ def work(spec: dict[str, Any]) -> dict[str, Any]:
         result["predict_seconds"] = time.monotonic() - began + fitted.predict_elsewhere
         with atomic_file(Path(spec["probabilities"])) as file:
             np.save(file, probabilities)
-    return {**result, "peak_bytes": peak_memory()}
+    made_with = {"hardware": hardware(), "versions": library_versions()}
+    return {**result, "peak_bytes": peak_memory(), **made_with}
 
 
 def peak_memory() -> int:

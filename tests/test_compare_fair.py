@@ -1,0 +1,152 @@
+"""The comparison is fair: the same labels, nothing of test, all seconds, nothing that is stale."""
+
+import json
+import shutil
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_comparison import failures, made, needs_extra, no_processes, run, settings  # noqa: F401
+from tiny_models import refuses
+from tiny_stages import reviews, stage2, write_csv
+
+from ulmfit.artifacts import read_artifact, read_metrics
+from ulmfit.comparing.identity import contents, identity
+from ulmfit.comparing.judge import Judge
+from ulmfit.comparing.plan import Job
+from ulmfit.comparing.stages import LEFT_OUT, NOT_KNOWN
+from ulmfit.settings import LMSettings, recipe_table
+
+SPLITS = ("train", "train", "valid", "valid", "valid", "test")  # more of valid than of train
+
+
+def test_valid_has_no_more_labels_than_train_with_all_of_them_either(tmp_path):
+    data = write_csv(tmp_path / "d.csv", ["text", "label", "split"], reviews(splits=SPLITS))
+    judge = Judge.of(settings(tmp_path, data=data))
+    assert judge.labelled == 40
+    for labels in (0, 40):
+        splits = judge.task(labels, 1)["split"].value_counts()
+        assert (splits["train"], splits["valid"], splits["unsup"]) == (40, 40, 20)
+    assert judge.task(None, None)["split"].value_counts()["valid"] == 60
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_language_models_leave_test_unread_whatever_the_recipe_says(tmp_path):
+    assert recipe_table(LMSettings, "imdb")["lm_text"] == "all"
+    given, out = settings(tmp_path, stage2_recipe="imdb"), tmp_path / "out"
+    assert failures(made(given, out, ["ulmfit-fwd"])) == {}
+    made_there = out / "work" / "lm-fwd" / "made" / "model"
+    assert read_artifact(made_there).manifest.recipe["lm_text"] == "train"
+
+
+@pytest.mark.usefixtures("no_processes")
+@pytest.mark.parametrize("test_texts", [0, 7])
+@pytest.mark.parametrize(("lm_text", "told"), [("train", LEFT_OUT), ("all", NOT_KNOWN)])
+def test_whether_a_model_that_is_given_has_read_test(tmp_path, test_texts, lm_text, told):
+    given, out = settings(tmp_path, test_texts=test_texts), tmp_path / "out"
+    lm = stage2(given.data, tmp_path / "wiki-fwd", tmp_path / "own-fwd", lm_text=lm_text).path
+    (row,) = run(replace(given, lm=str(lm)), out, ["ulmfit-fwd"])
+    assert row.failures == []
+    page = (out / "compare.md").read_text()
+    assert f"given ready-made; the texts of test are {told} by it." in page
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_seconds_of_a_stage_have_its_tokenising_in_them(tmp_path, monkeypatch):
+    clock = iter(range(0, 100_000, 1_000))  # a call of the clock is later by 1,000 seconds
+    own_time = SimpleNamespace(perf_counter=lambda: next(clock))
+    monkeypatch.setattr("ulmfit.comparing.stages.time", own_time)
+    found = made(settings(tmp_path), tmp_path / "out", ["ulmfit-fwd"])
+    for name in ("lm-fwd", "ulmfit-fwd-20-1"):
+        own = read_metrics(tmp_path / "out" / "work" / name / "made" / "model")["seconds"]
+        assert found[name]["seconds"] == pytest.approx(own + 1_000, rel=1e-3)
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_results_of_another_machine_are_told_of(tmp_path):
+    given, out = settings(tmp_path), tmp_path / "out"
+    run(given, out, ["majority", "nb-lr"])
+    told = "Not everything was measured alike"
+    assert told not in (out / "compare.md").read_text()
+    file = out / "trials" / "nb-lr-20-1.json"
+    result = json.loads(file.read_text())
+    file.write_text(json.dumps({**result, "hardware": "a faster one"}))
+    run(given, out, ["majority"])
+    page = (out / "compare.md").read_text()
+    assert told in page
+    assert "Hardware: a faster one." in page
+    assert f"Hardware: {result['hardware']}." in page
+
+
+# Nothing that is stale
+
+
+def test_a_file_is_what_is_in_it(tmp_path):
+    file, folder = tmp_path / "vectors.txt", tmp_path / "transformer"
+    folder.mkdir()
+    file.write_text("a 1\n")
+    (folder / "config.json").write_text("{}")
+    before = contents(file), contents(folder)
+    assert before == (contents(file), contents(folder))
+    file.write_text("a 2\n")
+    (folder / "weights").write_text("1")
+    assert contents(file) != before[0] != contents(folder) != before[1]
+
+
+@needs_extra
+@pytest.mark.usefixtures("no_processes")
+def test_other_word_vectors_under_the_same_name(tmp_path):
+    file, out = tmp_path / "vectors.txt", tmp_path / "out"
+    file.write_text("good 1 2\nbad 3 4\n")
+    given = settings(tmp_path, vectors=str(file))
+    made(given, out, ["vectors-gru"])
+    file.write_text("good 1 2\nbad 3 5\n")
+    with refuses(
+        f"{out / 'trials' / 'vectors-gru-20-1.json'} was measured with other contents of {file} "
+        "(--vectors); give the same, choose another --out, or pass --overwrite to measure again "
+        "what is not of these"
+    ):
+        made(given, out, ["vectors-gru"])
+
+
+def test_a_model_of_the_hub_is_its_name(tmp_path):
+    given = settings(tmp_path, transformer="somebody/bert")
+    assert identity(Job("finetune", 20, 1), given, "x")["settings"]["transformer"] == (
+        "somebody/bert"
+    )
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_what_is_gone_with_the_folder_work_is_made_again_where_it_is_needed(tmp_path):
+    given, out = settings(tmp_path), tmp_path / "out"
+    run(given, out, ["ulmfit-fwd"])
+    before = (out / "trials" / "ulmfit-fwd-20-1.json").read_bytes()
+    shutil.rmtree(out / "work")
+    run(given, out, ["ulmfit-fwd"])
+    assert not (out / "work").exists()
+    run(given, out, ["ulmfit-fwd"], sizes="20,40")
+    assert (out / "trials" / "ulmfit-fwd-20-1.json").read_bytes() == before
+    assert (out / "work" / "lm-fwd").exists()
+    (row,) = run(given, out, ["ulmfit"])[-1:]
+    assert row.failures == []
+    one, other = (np.load(out / "trials" / f"ulmfit-{end}-20-1.npy") for end in ("fwd", "bwd"))
+    both = np.load(out / "trials" / "ulmfit-20-1.npy")
+    np.testing.assert_allclose(both, (one + other) / 2, atol=1e-6)
+
+
+@needs_extra
+@pytest.mark.usefixtures("no_processes")
+def test_without_the_features_there_is_a_page_without_their_map(tmp_path):
+    given, out = settings(tmp_path), tmp_path / "out"
+    run(given, out, ["features-lr"])
+    assert (out / "features.png").exists()
+    shutil.rmtree(out / "work")
+    (row,) = run(given, out, ["features-lr"])
+    assert row.failures == []
+    page = (out / "compare.md").read_text()
+    assert "Not drawn: the features are gone with the folder `work`." in page
+    # Some are there again, not all.
+    run(replace(given), out, ["features-lr"], sizes="30")
+    assert pd.read_csv(out / "table.csv")["failed"].isna().all()
