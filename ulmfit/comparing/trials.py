@@ -16,6 +16,8 @@ from ulmfit.comparing.judge import Judge
 from ulmfit.comparing.plan import METHODS, Job, Result, Settings
 from ulmfit.comparing.process import how_it_ended, run_process
 from ulmfit.errors import UserError
+from ulmfit.manifest import library_versions
+from ulmfit.precision import hardware
 
 
 class Trials:
@@ -76,7 +78,7 @@ class Trials:
                 continue
             self.say(f"[{number}/{len(jobs)}] {job.told}")
             result = self._failed_need(job) or self._run(job)
-            result = {"job": [job.method, job.labels, job.seed], **result}
+            result = {"job": [job.method, job.labels, job.seed], **result, **_made_with()}
             result["identity"] = self.identity(job)
             self._keep(job, result)
             self.say(f"    {_told(result)}")
@@ -154,6 +156,11 @@ class Trials:
             frame = self.judge.task(job.labels, job.seed).astype({"label": "str"})
             frame.to_parquet(file, index=False)
         return file
+
+
+def _made_with() -> dict[str, Any]:
+    """Asked here: what a trial would import for it would be in its peak of memory."""
+    return {"hardware": hardware(), "versions": library_versions()}
 
 
 def _is_of(spec_file: Path, identity: dict[str, Any]) -> bool:

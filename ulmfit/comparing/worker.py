@@ -21,8 +21,6 @@ from ulmfit.comparing.plan import EVERY, Settings
 from ulmfit.comparing.process import end_with_parent
 from ulmfit.comparing.task import Fitted, Task
 from ulmfit.errors import UserError
-from ulmfit.manifest import library_versions
-from ulmfit.precision import hardware
 
 
 def work(spec: dict[str, Any]) -> dict[str, Any]:
@@ -61,8 +59,7 @@ def work(spec: dict[str, Any]) -> dict[str, Any]:
         result["predict_seconds"] = time.monotonic() - began + fitted.predict_elsewhere
         with atomic_file(Path(spec["probabilities"])) as file:
             np.save(file, probabilities)
-    made_with = {"hardware": hardware(), "versions": library_versions()}
-    return {**result, "peak_bytes": peak_memory(), **made_with}
+    return {**result, "peak_bytes": peak_memory()}
 
 
 def peak_memory() -> int:
