@@ -100,16 +100,9 @@ def _head(trials: Trials, rows: Sequence[Row]) -> str:
 def _language_model(trials: Trials) -> str:
     settings = trials.settings
     if settings.lm:
-        read = {
-            trials.found[job]["facts"].get("texts of test", "")
-            for job in (Job("lm-fwd"), Job("lm-bwd"))
-            if trials.found.get(job, {}).get("status") == "done"
-        }
         name = _without_folders(settings.lm)
-        return (
-            f"ULMFiT's language model is `{name}`, given ready-made; the texts of test are "
-            f"{' or '.join(sorted(read))} by it.\n"
-        )
+        told = "".join(f"; the texts of test are {found} by it" for found in _of_test(trials))
+        return f"ULMFiT's language model is `{name}`, given ready-made{told}.\n"
     measured = [
         f"{name} {result['facts']['perplexity']}"
         for name in ("lm-fwd", "lm-bwd")
@@ -120,6 +113,12 @@ def _language_model(trials: Trials) -> str:
         return f"ULMFiT's language model is trained on the unlabelled text alone{told}.\n"
     name = _without_folders(settings.pretrained)
     return f"ULMFiT's language model is `{name}`, fine-tuned on the unlabelled text{told}.\n"
+
+
+def _of_test(trials: Trials) -> list[str]:
+    """Whether language models that were given have read the texts of test, each answer once."""
+    results = (trials.found.get(Job(name), {}) for name in ("lm-fwd", "lm-bwd"))
+    return sorted({r["facts"]["texts of test"] for r in results if r.get("status") == "done"})
 
 
 def _without_folders(name: str) -> str:
