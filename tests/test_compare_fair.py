@@ -6,7 +6,6 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 from tiny_comparison import failures, made, needs_extra, no_processes, run, settings  # noqa: F401
 from tiny_models import refuses
@@ -17,8 +16,10 @@ from ulmfit.comparing.identity import contents, identity
 from ulmfit.comparing.judge import Judge
 from ulmfit.comparing.plan import Job
 from ulmfit.comparing.stages import LEFT_OUT, NOT_KNOWN
+from ulmfit.comparing.trials import Trials
 from ulmfit.settings import LMSettings, recipe_table
 
+LM = Job("lm-fwd")
 SPLITS = ("train", "train", "valid", "valid", "valid", "test")  # more of valid than of train
 
 
@@ -32,24 +33,34 @@ def test_valid_has_no_more_labels_than_train_with_all_of_them_either(tmp_path):
     assert judge.task(None, None)["split"].value_counts()["valid"] == 60
 
 
+def prepared(given, out):
+    """The language model's result, made alone."""
+    every = Trials(out, given, Judge.of(given))
+    every.make([LM])
+    return every.found[LM]
+
+
 @pytest.mark.usefixtures("no_processes")
 def test_language_models_leave_test_unread_whatever_the_recipe_says(tmp_path):
     assert recipe_table(LMSettings, "imdb")["lm_text"] == "all"
     given, out = settings(tmp_path, stage2_recipe="imdb"), tmp_path / "out"
-    assert failures(made(given, out, ["ulmfit-fwd"])) == {}
+    assert prepared(given, out)["status"] == "done"
     made_there = out / "work" / "lm-fwd" / "made" / "model"
     assert read_artifact(made_there).manifest.recipe["lm_text"] == "train"
 
 
 @pytest.mark.usefixtures("no_processes")
-@pytest.mark.parametrize("test_texts", [0, 7])
 @pytest.mark.parametrize(("lm_text", "told"), [("train", LEFT_OUT), ("all", NOT_KNOWN)])
-def test_whether_a_model_that_is_given_has_read_test(tmp_path, test_texts, lm_text, told):
-    given, out = settings(tmp_path, test_texts=test_texts), tmp_path / "out"
+def test_whether_a_model_that_is_given_has_read_test(tmp_path, lm_text, told):
+    given = settings(tmp_path)
     lm = stage2(given.data, tmp_path / "wiki-fwd", tmp_path / "own-fwd", lm_text=lm_text).path
-    (row,) = run(replace(given, lm=str(lm)), out, ["ulmfit-fwd"])
+    for test_texts in (0, 7):
+        some = replace(given, lm=str(lm), test_texts=test_texts)
+        result = prepared(some, tmp_path / f"out-{test_texts}")
+        assert result["facts"]["texts of test"] == told
+    (row,) = run(some, tmp_path / "out-7", ["ulmfit-fwd"])
     assert row.failures == []
-    page = (out / "compare.md").read_text()
+    page = (tmp_path / "out-7" / "compare.md").read_text()
     assert f"given ready-made; the texts of test are {told} by it." in page
 
 
@@ -121,16 +132,17 @@ def test_a_model_of_the_hub_is_its_name(tmp_path):
 @pytest.mark.usefixtures("no_processes")
 def test_what_is_gone_with_the_folder_work_is_made_again_where_it_is_needed(tmp_path):
     given, out = settings(tmp_path), tmp_path / "out"
-    run(given, out, ["ulmfit-fwd"])
+    made(given, out, ["ulmfit-fwd"])
     before = (out / "trials" / "ulmfit-fwd-20-1.json").read_bytes()
     shutil.rmtree(out / "work")
-    run(given, out, ["ulmfit-fwd"])
+    made(given, out, ["ulmfit-fwd"])
     assert not (out / "work").exists()
-    run(given, out, ["ulmfit-fwd"], sizes="20,40")
-    assert (out / "trials" / "ulmfit-fwd-20-1.json").read_bytes() == before
+    # Both classifiers, and what they begin with: one is done, and its files are gone.
+    found = made(given, out, ["ulmfit"])
+    assert failures(found) == {}
     assert (out / "work" / "lm-fwd").exists()
-    (row,) = run(given, out, ["ulmfit"])[-1:]
-    assert row.failures == []
+    again = json.loads((out / "trials" / "ulmfit-fwd-20-1.json").read_text())
+    assert again["figures"] == json.loads(before)["figures"]
     one, other = (np.load(out / "trials" / f"ulmfit-{end}-20-1.npy") for end in ("fwd", "bwd"))
     both = np.load(out / "trials" / "ulmfit-20-1.npy")
     np.testing.assert_allclose(both, (one + other) / 2, atol=1e-6)
@@ -147,6 +159,3 @@ def test_without_the_features_there_is_a_page_without_their_map(tmp_path):
     assert row.failures == []
     page = (out / "compare.md").read_text()
     assert "Not drawn: the features are gone with the folder `work`." in page
-    # Some are there again, not all.
-    run(replace(given), out, ["features-lr"], sizes="30")
-    assert pd.read_csv(out / "table.csv")["failed"].isna().all()

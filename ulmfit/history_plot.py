@@ -4,6 +4,9 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+# Shares of the picture. A layout that matplotlib looks for takes as long as the picture itself.
+_MARGINS = {"left": 0.07, "right": 0.99, "bottom": 0.15, "top": 0.97, "wspace": 0.25}
+
 
 def measure_of(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     """The column of `rows` that a curve beside the losses shows, and what to call it."""
@@ -20,8 +23,8 @@ def history_png(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """
     from matplotlib.figure import Figure  # takes half a second
 
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
-    losses, second = figure.subplots(1, 2)
+    figure = Figure(figsize=(9, 3.5))
+    losses, second = figure.subplots(1, 2, gridspec_kw=_MARGINS)
     epochs = range(1, len(rows) + 1)
     for name, label in (("train_loss", "training"), ("valid_loss", "validation")):
         losses.plot(epochs, [row[name] for row in rows], marker=".", label=label)
