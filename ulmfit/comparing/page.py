@@ -223,14 +223,13 @@ def _plain(value: Any) -> str:
 
 def _made_with(trials: Trials) -> str:
     """Where and with what; seconds of several machines in one table are told of."""
-    made = sorted(
-        {
-            f"Hardware: {result['hardware']}. Versions: "
-            f"{', '.join(f'{name} {number}' for name, number in result['versions'].items())}.\n"
-            for result in trials.found.values()
-            if result["status"] == "done"
-        }
-    )
+    done = (result for result in trials.found.values() if result["status"] == "done")
+    made = sorted({_told_of(result["hardware"], result["versions"]) for result in done})
     if len(made) > 1:
         made.insert(0, "Not everything was measured alike; seconds may not be comparable.\n")
     return "\n".join(made)
+
+
+def _told_of(hardware: str, versions: dict[str, str]) -> str:
+    numbers = ", ".join(f"{name} {number}" for name, number in sorted(versions.items()))
+    return f"Hardware: {hardware}. Versions: {numbers}.\n"
