@@ -89,6 +89,10 @@ def test_results_of_another_machine_are_told_of(tmp_path):
     assert told in page
     assert "Hardware: a faster one." in page
     assert f"Hardware: {result['hardware']}." in page
+    del result["hardware"], result["versions"]  # as before they were kept
+    file.write_text(json.dumps(result))
+    run(given, out, ["majority"])
+    assert "Hardware: unknown. Versions: unknown." in (out / "compare.md").read_text()
 
 
 # Nothing that is stale

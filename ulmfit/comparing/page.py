@@ -224,7 +224,8 @@ def _plain(value: Any) -> str:
 def _made_with(trials: Trials) -> str:
     """Where and with what; seconds of several machines in one table are told of."""
     done = (result for result in trials.found.values() if result["status"] == "done")
-    made = sorted({_told_of(result["hardware"], result["versions"]) for result in done})
+    # Results that were kept before these were noted do not have them.
+    made = sorted({_told_of(r.get("hardware", "unknown"), r.get("versions", {})) for r in done})
     if len(made) > 1:
         made.insert(0, "Not everything was measured alike; seconds may not be comparable.\n")
     return "\n".join(made)
@@ -232,4 +233,5 @@ def _made_with(trials: Trials) -> str:
 
 def _told_of(hardware: str, versions: dict[str, str]) -> str:
     numbers = ", ".join(f"{name} {number}" for name, number in sorted(versions.items()))
+    numbers = numbers or "unknown"
     return f"Hardware: {hardware}. Versions: {numbers}.\n"
