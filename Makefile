@@ -2,18 +2,25 @@
 # make test   installs what is needed and runs the tests (under 8 minutes on two cores)
 
 PYTHON ?= python3
+# What `--precision auto` means in tests and torture: auto (by hardware), float32 or bfloat16.
+PRECISION ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-slow torture rehearsal bench bench-memory lint wheel clean
+.PHONY: demo test test-precision test-slow torture rehearsal bench bench-memory lint wheel clean
 .DEFAULT_GOAL := demo
 
 demo: $(INSTALLED)
 	$(BIN)/python -m ulmfit --recipe films --out models/demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not slow" --precision $(PRECISION) $(PARALLEL)
+
+# The tests that train a model, in the number format that `auto` is not on this processor.
+test-precision: $(INSTALLED)
+	$(BIN)/python -m pytest -m "trains and not slow" --precision other $(PARALLEL)
 
 # What takes minutes each: all of IMDb token by token (with ULMFIT_DATA), the wheel on its own.
 test-slow: $(INSTALLED)
@@ -21,7 +28,7 @@ test-slow: $(INSTALLED)
 
 # Everything that docs/trust.md promises, put to the test; under 20 minutes on two cores.
 torture: $(INSTALLED)
-	$(BIN)/python -m torture
+	ULMFIT_PRECISION=$(PRECISION) $(BIN)/python -m torture
 
 # The long run of docs/base.md in small: size base, some 50 steps a stage, minutes on two quiet cores.
 rehearsal: $(INSTALLED)

@@ -10,16 +10,58 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from ulmfit.datasets import NAMES
 from ulmfit.errors import UserError
+from ulmfit.precision import PRECISIONS, VARIABLE, has_bfloat16, resolve_precision
 
 SOME = 1500
 LONGEST = "test_tutorial.py"  # three minutes
+# A test trains if its file uses one of these.
+TRAINERS = ("tiny_stages", "tiny_learners", "tiny_comparison", "torture import kills", "tutorial")
+CPU = torch.device("cpu")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--precision",
+        choices=(*PRECISIONS, "other"),
+        help=f"what `--precision auto` means in the tests (default: ${VARIABLE}, or by hardware); "
+        "other: the format that auto is not here",
+    )
+
+
+def pytest_configure(config):
+    precision = config.getoption("--precision")
+    if hasattr(config, "workerinput"):
+        return  # of xdist: the variable is the controller's
+    if precision == "other":
+        fast = resolve_precision("auto", CPU) == torch.bfloat16
+        precision = "float32" if fast else "bfloat16"
+    if precision:
+        os.environ[VARIABLE] = precision  # child processes follow
+
+
+def _impossible():
+    return os.environ.get(VARIABLE) == "bfloat16" and not has_bfloat16(CPU)
+
+
+def pytest_report_header():
+    if _impossible():
+        return "precision: this processor has no LSTM in bfloat16; every test is skipped"
+    return f"precision: auto is {resolve_precision('auto', CPU)}"
 
 
 def pytest_collection_modifyitems(items):
-    """The longest file first: else one worker is left alone with it when the others are done."""
+    """Marks; and the longest file first, lest one worker is left alone with it at the end."""
+    sources = {path: path.read_text(encoding="utf-8") for path in {item.path for item in items}}
+    impossible = _impossible()
+    for item in items:
+        if any(name in sources[item.path] for name in TRAINERS):
+            item.add_marker("trains")
+        if impossible:
+            item.add_marker(pytest.mark.skip(reason="this processor has no LSTM in bfloat16"))
     items.sort(key=lambda item: item.path.name != LONGEST)
 
 

@@ -609,7 +609,7 @@ def test_unknown_precision(fails, main):
     fails(
         main,
         f"--clf clf-fwd --precision half {rest}",
-        "unknown precision 'half'; choose one of auto, bfloat16, float32",
+        "precision is 'half', expected one of auto, bfloat16, float32",
     )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_learners import CPU, At, ctrl_c, lm, quiet, rows_of, run_of, same, weights
+from tiny_learners import CPU, DTYPE, At, ctrl_c, lm, quiet, rows_of, run_of, same, weights
 
 from ulmfit.lm import measure_lm, measured_lm
 from ulmfit.settings import Step
@@ -35,16 +35,14 @@ def test_it_ends_after_so_many_epochs_without_a_better_one(stopped):
 
 def test_the_weights_are_those_of_the_best_epoch(stopped):
     learn, run, _ = stopped
-    measured = measure_lm(learn.model, learn.dls.valid, CPU, torch.float32)
+    measured = measure_lm(learn.model, learn.dls.valid, CPU, DTYPE)
     assert measured["loss"] == pytest.approx(min(losses(run)), abs=1e-6)
 
 
 def test_the_final_row_measured_these_weights(stopped, tmp_path):
     """So that the stages need no further pass over the validation part."""
     learn, run, _ = stopped
-    assert measured_lm(run.final_row()) == measure_lm(
-        learn.model, learn.dls.valid, CPU, torch.float32
-    )
+    assert measured_lm(run.final_row()) == measure_lm(learn.model, learn.dls.valid, CPU, DTYPE)
     assert run.final_row() is not run.history.rows[-1]
     learn = lm()
     run = run_of(learn, tmp_path / "m.checkpoint")
@@ -53,9 +51,7 @@ def test_the_final_row_measured_these_weights(stopped, tmp_path):
         run = run_of(again, tmp_path / "m.checkpoint")
         run.fit()
         assert run.final_row() is run.history.rows[-1]
-        assert measured_lm(run.final_row()) == measure_lm(
-            again.model, again.dls.valid, CPU, torch.float32
-        )
+        assert measured_lm(run.final_row()) == measure_lm(again.model, again.dls.valid, CPU, DTYPE)
 
 
 def test_without_patience_it_trains_to_the_end(stopped, tmp_path):

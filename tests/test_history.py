@@ -7,7 +7,19 @@ import numpy as np
 import pytest
 import torch
 from fastai.callback.core import Callback
-from tiny_learners import At, classifier, ctrl_c, lm, quiet, rows_of, run_of, same, weights
+from tiny_learners import (
+    CPU,
+    DTYPE,
+    At,
+    classifier,
+    ctrl_c,
+    lm,
+    quiet,
+    rows_of,
+    run_of,
+    same,
+    weights,
+)
 
 from ulmfit import history as module
 from ulmfit.errors import UserError
@@ -42,20 +54,18 @@ def test_rows_of_a_language_model(tmp_path):
     ]
     total = sum(loss * targets for loss, targets in losses.seen[10:])
     assert rows[1]["train_loss"] == pytest.approx(total / sum(n for _, n in losses.seen[10:]))
-    cpu = torch.device("cpu")
-    measured = measure_lm(learn.model, learn.dls.valid, cpu, torch.float32)
+    measured = measure_lm(learn.model, learn.dls.valid, CPU, DTYPE)
     assert rows[1]["valid_loss"] == pytest.approx(measured["loss"])
     assert rows[1]["accuracy"] == pytest.approx(measured["accuracy"])
     assert rows[1]["perplexity"] == pytest.approx(math.exp(measured["loss"]))
 
 
 def test_rows_of_a_classifier(tmp_path):
-    learn = classifier()
+    learn = classifier(torch.float32)  # which a chunk's length does not change
     rows = run_of(learn, tmp_path / "m.checkpoint", ONE).fit()
     assert "perplexity" not in rows[1]
     loader = learn.dls.valid
-    cpu = torch.device("cpu")
-    probabilities = predict_probabilities(learn.model, loader.corpus, cpu, torch.float32)
+    probabilities = predict_probabilities(learn.model, loader.corpus, CPU, torch.float32)
     right = probabilities.argmax(1) == loader.labels
     assert rows[1]["accuracy"] == pytest.approx(right.mean())
     of_truth = probabilities[np.arange(3), loader.labels]

@@ -195,12 +195,11 @@ def test_precisions_are_near(folders, classifier):
 
 
 def test_unknown_and_impossible_precisions_are_refused(folders, monkeypatch):
-    with refuses("unknown precision 'half'; choose one of auto, bfloat16, float32"):
+    with refuses("precision is 'half', expected one of auto, bfloat16, float32"):
         Classifier.load(folders[0], precision="half")
     monkeypatch.setattr("ulmfit.precision.has_bfloat16", lambda device: False)
     with refuses(
-        "precision is bfloat16, but no LSTM runs in it on this machine; use --precision auto or "
-        "float32"
+        "precision is 'bfloat16', but no LSTM runs in it on this machine; use auto or float32"
     ):
         Classifier.load(folders[0], precision="bfloat16")
 

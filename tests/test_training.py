@@ -126,6 +126,25 @@ def test_bfloat16_goes_on_alike(tmp_path):
     assert same(weights(again), weights(learn))
 
 
+@needs_bfloat16
+@pytest.mark.parametrize("before", [torch.bfloat16, torch.float32])
+def test_another_number_format_goes_on_and_says_so(tmp_path, before):
+    now = torch.float32 if before == torch.bfloat16 else torch.bfloat16
+    first, checkpoint, said = lm(before), tmp_path / "m.checkpoint", []
+    first.add_cb(At(ctrl_c, batch=13))
+    with pytest.raises(KeyboardInterrupt):
+        run_of(first, checkpoint).fit()
+    run = run_of(lm(now), checkpoint, say=said.append)
+    run.fit()
+    before, now = (str(dtype).removeprefix("torch.") for dtype in (before, now))
+    assert said[:2] == [
+        f"going on at step 2, epoch 1: found {checkpoint}; delete it to start afresh",
+        f"trained in {before} so far, from here on in {now}: the weights will differ from those of "
+        f"one format; --precision {before} goes on in it",
+    ]
+    assert run.history.rows[-1]["valid_loss"] < 5  # log(60) is 4.1
+
+
 def test_finished_training_is_not_repeated_until_its_result_is_written(whole, tmp_path):
     run_of(lm(), tmp_path / "m.checkpoint").fit()
     learn = lm()

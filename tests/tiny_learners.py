@@ -11,7 +11,7 @@ from tiny_models import random_corpus
 from ulmfit.history import History, without_timing
 from ulmfit.lm import lm_learner, lm_loaders
 from ulmfit.models import build_classifier, build_lm, encoder_config
-from ulmfit.precision import set_seed
+from ulmfit.precision import resolve_precision, set_seed
 from ulmfit.settings import ClassifierSettings, LMSettings, Step
 from ulmfit.stage import Workplace
 from ulmfit.stage3_clf import Labelled, classifier_learner
@@ -19,6 +19,7 @@ from ulmfit.training import Run
 
 VOCAB = 60
 CPU = torch.device("cpu")
+DTYPE = resolve_precision("auto", CPU)
 # What may differ from step to step does: what trains, how much is read, rates, decay.
 STEPS = [
     Step(2, 0.01, groups=1, share=0.5, weight_decay=0.1),
@@ -30,7 +31,7 @@ def quiet(line):
     """Says nothing."""
 
 
-def lm(dtype=torch.float32):
+def lm(dtype=DTYPE):
     """A learner with 10 batches an epoch."""
     set_seed(3)
     model = build_lm(encoder_config("tiny", VOCAB), 0.5, 0.5)
@@ -39,14 +40,14 @@ def lm(dtype=torch.float32):
     return lm_learner(model, lm_loaders(train, valid, settings, False), settings, CPU, dtype)
 
 
-def classifier():
+def classifier(dtype=DTYPE):
     """A learner with 10 batches an epoch."""
     set_seed(3)
     model = build_classifier(encoder_config("tiny", VOCAB), 2, 0.5, bptt=8, max_len=12, hidden=6)
     settings = ClassifierSettings(batch_size=4, steps=STEPS)
     train = Labelled(random_corpus(range(4, 44), VOCAB), np.arange(40) % 2)
     valid = Labelled(random_corpus([9, 5, 14], VOCAB, seed=1), np.array([0, 1, 1]))
-    return classifier_learner(model, train, valid, settings, Workplace(CPU, torch.float32))
+    return classifier_learner(model, train, valid, settings, Workplace(CPU, dtype))
 
 
 LEARNERS = {"lm": lm, "classifier": classifier}

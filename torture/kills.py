@@ -296,18 +296,18 @@ def check_end(row: Row, stage: Stage, folder: Path, ended: Ended, told: str) -> 
 
 def check_checkpoint(row: Row, folder: Path, told: str) -> None:
     """Count a checkpoint that cannot be read or holds what is no number."""
-    import numpy as np
+    import torch
     from safetensors import SafetensorError, safe_open
 
     if not (folder / "m.checkpoint").exists():
         return
     try:
-        with safe_open(str(folder / "m.checkpoint"), framework="numpy") as file:
+        with safe_open(str(folder / "m.checkpoint"), framework="pt") as file:
             tensors = [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         row.fail("lost", f"{told}: the checkpoint cannot be read: {error}")
         return
-    if not all(np.isfinite(tensor).all() for tensor in tensors):
+    if not all(torch.isfinite(tensor).all() for tensor in tensors):
         row.fail("lost", f"{told}: the checkpoint holds what is no number")
 
 

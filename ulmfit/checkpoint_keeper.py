@@ -17,6 +17,7 @@ from ulmfit.checkpoint import (
 )
 from ulmfit.divergence import Diverged, all_finite
 from ulmfit.errors import Stopped
+from ulmfit.learner import number_format
 from ulmfit.models import encoder_of
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class CheckpointKeeper(Callback):
             "watch": asdict(self.history.watch),
             "spent": self.run_of.spent(),
             "name": self.run_of.name,
+            "precision": number_format(learn),
         }
         write_checkpoint(self.run_of.checkpoint, tensors, facts)
         self.saved_at = time.monotonic()
@@ -112,9 +114,10 @@ def _hidden(model: Any) -> dict[str, Tensor]:
 
 
 def _restore_hidden(model: Any, tensors: Mapping[str, Tensor]) -> None:
+    """As float32, which any format can be made of: an LSTM in float32 takes no other state."""
     recurrent = encoder_of(model)
     device = recurrent.encoder.weight.device
     recurrent.hidden = [
-        (tensors[f"hidden.{i}.0"].to(device), tensors[f"hidden.{i}.1"].to(device))
+        (tensors[f"hidden.{i}.0"].float().to(device), tensors[f"hidden.{i}.1"].float().to(device))
         for i in range(len(recurrent.rnns))
     ]

@@ -103,7 +103,7 @@ def main(
         update_metrics(Path(folder), {**metrics, "evaluation": evaluation})
     if output:
         seconds = round(time.monotonic() - began, 1)
-        facts = {"data": source_name(data), "split": split, "precision": precision}
+        facts = {"data": source_name(data), "split": split, "precision": classifier.precision}
         _write(Path(output), {**facts, "figures": named, "seconds": seconds}, classifier)
     return named
 

@@ -41,6 +41,11 @@ def without_waiting(learner: Learner, device: torch.device) -> Learner:
     return learner
 
 
+def number_format(learner: Learner) -> str:
+    """The name of the format that products of the training run in: bfloat16 or float32."""
+    return str(learner.autocast.dtype).removeprefix("torch.")
+
+
 class Autocast(Callback):
     """Forward pass and loss under autocast (fastai's `MixedPrecision` knows CUDA only).
 

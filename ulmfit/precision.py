@@ -16,6 +16,13 @@ import torch
 from ulmfit.errors import UserError
 
 PRECISIONS = ("auto", "bfloat16", "float32")
+VARIABLE = "ULMFIT_PRECISION"  # overrides "auto"
+# oneDNN's instruction sets that lack a fast bfloat16 product, by ONEDNN_MAX_CPU_ISA's names.
+_NO_AMX = (
+    "SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI",
+    "AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX10_1_512",
+)  # fmt: skip
+_NO_BF16 = _NO_AMX[:7]
 
 
 def default_device() -> torch.device:
@@ -24,28 +31,44 @@ def default_device() -> torch.device:
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """The number format for products; "auto" is bfloat16 where the hardware multiplies it fast.
+    """The number format of products. Weights, sums and the optimiser stay in float32.
 
-    That is CUDA with native bfloat16 and CPUs with AMX or AVX512-BF16. Weights, sums and the
-    optimiser stay in float32.
+    "auto" is the format that the environment variable ULMFIT_PRECISION names. Without it, "auto"
+    is bfloat16 where the hardware multiplies it fast: CUDA with native bfloat16, CPUs with AMX
+    or AVX512-BF16. ONEDNN_MAX_CPU_ISA, oneDNN's own limit, counts as the CPU's.
+
+    Raises:
+        UserError: an unknown format, or bfloat16 where no LSTM runs in it.
     """
+    name = "precision"
+    if precision == "auto" and (override := os.environ.get(VARIABLE)):
+        name, precision = VARIABLE, override
+    found = f"{name} is {precision!r}"
     if precision not in PRECISIONS:
-        raise UserError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
-    if precision == "float32":
-        return torch.float32
-    if precision == "bfloat16":
-        if not has_bfloat16(device):
-            raise UserError(
-                "precision is bfloat16, but no LSTM runs in it on this machine; use --precision "
-                "auto or float32"
-            )
-        return torch.bfloat16
+        raise UserError(f"{found}, expected one of {', '.join(PRECISIONS)}")
+    if precision == "auto":
+        return torch.bfloat16 if _fast_bfloat16(device) else torch.float32
+    if precision == "bfloat16" and not has_bfloat16(device):
+        raise UserError(f"{found}, but no LSTM runs in it on this machine; use auto or float32")
+    return getattr(torch, precision)
+
+
+def _fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        capabilities = torch.cpu.get_capabilities()
-        fast = bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
-    return torch.bfloat16 if fast else torch.float32
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(bfloat16_features())
+
+
+def bfloat16_features() -> list[str]:
+    """What the CPU has for fast bfloat16 products, within oneDNN's limit: amx_bf16, avx512_bf16."""
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "")).upper()
+    capabilities = torch.cpu.get_capabilities()
+    lacking = {"amx_bf16": _NO_AMX, "avx512_bf16": _NO_BF16}
+    return [
+        feature
+        for feature, limits in lacking.items()
+        if capabilities.get(feature) and limit not in limits
+    ]
 
 
 @functools.cache
@@ -135,9 +158,10 @@ def hardware() -> str:
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         name = next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), name)
-    features = [f for f in ("amx_bf16", "avx512_bf16") if torch.cpu.get_capabilities().get(f)]
     count = cores()
-    parts = [name, f"{count} core{'s' if count != 1 else ''}", *features]
+    parts = [name, f"{count} core{'s' if count != 1 else ''}", *bfloat16_features()]
+    if override := os.environ.get(VARIABLE, "auto").replace("auto", ""):
+        parts.append(f"{VARIABLE}={override}")
     if torch.cuda.is_available():
         parts.append(torch.cuda.get_device_name())
     return ", ".join(parts)

@@ -41,6 +41,11 @@ class Classifier:
         self.labels = trained.manifest.labels
         self.multi_label = multi_label_of(trained.manifest.config, trained.path)
 
+    @property
+    def precision(self) -> str:
+        """The format that products run in: bfloat16 or float32."""
+        return str(self.models[0].dtype).removeprefix("torch.")
+
     @classmethod
     def load(cls, *folders: str | Path, precision: str = "auto") -> "Classifier":
         """The classifiers of model directories, or of a bundled one's name, as an ensemble.

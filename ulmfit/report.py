@@ -129,7 +129,7 @@ def collect(
         calibrated=calibrated,
         text_map=text_map(classifier, texts, MAP_TEXTS),
         lineages=dict(zip(_names(classifier), lines, strict=True)),
-        precision=str(classifier.models[0].dtype).removeprefix("torch."),
+        precision=classifier.precision,
         shown=shown,
         explanations={row: explain(texts[row]) for row in worst} if explain else {},
     )

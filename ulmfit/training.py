@@ -23,6 +23,7 @@ from ulmfit.divergence import Diverged, LossWatch
 from ulmfit.errors import UserError
 from ulmfit.forecast import Forecast
 from ulmfit.history import History
+from ulmfit.learner import number_format
 from ulmfit.run_log import FigureLogger, RunLog, batches_before
 from ulmfit.schedules import courses
 from ulmfit.settings import Step
@@ -154,6 +155,12 @@ class Run:
         if facts["step"] == len(self.steps):
             where = "the end of the training"
         self.say(f"going on at {where}: found {self.checkpoint}; delete it to start afresh")
+        now = number_format(self.learn)
+        if (before := facts.get("precision", now)) != now:
+            self.say(
+                f"trained in {before} so far, from here on in {now}: the weights will differ from "
+                f"those of one format; --precision {before} goes on in it"
+            )
         return facts["step"]
 
     def _fit_step(
