@@ -16,8 +16,8 @@ from typing import Any
 from benchmarks.common import WORK
 from benchmarks.trials import Figures, Trials, classifier
 from ulmfit import stage2_lm
-from ulmfit.artifacts import MANIFEST, read_artifact
-from ulmfit.settings import LMSettings, load_settings
+from ulmfit.artifacts.directory import MANIFEST, read_artifact
+from ulmfit.training.settings import LMSettings, load_settings
 
 RESULTS = Path(__file__).with_name("ablations.json")
 LABELS, SEEDS = 2000, (1, 2, 3)

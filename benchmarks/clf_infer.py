@@ -15,12 +15,13 @@ from benchmarks.common import Row, alternate, measure, rate_row, script
 from benchmarks.peak import peak, recurrent_weights
 from benchmarks.peers import classifier_learner as fastai_learner
 from benchmarks.texts import classifier, corpus, reviews
-from ulmfit.artifacts import read_artifact
-from ulmfit.corpus import Corpus, tokenize_texts
-from ulmfit.inference import LoadedModel, predict_probabilities
+from ulmfit.artifacts.directory import read_artifact
+from ulmfit.base.precision import default_device, keep_memory, resolve_precision, use_all_cores
+from ulmfit.inference.loaded import LoadedModel, predict_probabilities
 from ulmfit.interop import fastai_state
-from ulmfit.models import SIZES, EncoderConfig, build_classifier
-from ulmfit.precision import default_device, keep_memory, resolve_precision, use_all_cores
+from ulmfit.model.build import build_classifier
+from ulmfit.model.sizes import SIZES, EncoderConfig
+from ulmfit.text.corpus import Corpus, tokenize_texts
 
 REVIEWS = {"small": 2000, "base": 500}
 

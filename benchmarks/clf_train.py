@@ -13,14 +13,15 @@ from benchmarks.peak import peak, recurrent_weights
 from benchmarks.peers import StopAfter
 from benchmarks.peers import classifier_learner as fastai_learner
 from benchmarks.texts import corpus
-from ulmfit.classifier import fast_rows
-from ulmfit.corpus import Corpus
-from ulmfit.loaders import ClassifierLoader
-from ulmfit.models import SIZES, EncoderConfig, build_classifier
-from ulmfit.precision import autocast, default_device, resolve_precision
-from ulmfit.settings import ClassifierSettings
-from ulmfit.stage import set_up
+from ulmfit.base.precision import autocast, default_device, resolve_precision
+from ulmfit.model.build import build_classifier
+from ulmfit.model.pooling import fast_rows
+from ulmfit.model.sizes import SIZES, EncoderConfig
 from ulmfit.stage3_clf import Labelled, classifier_learner
+from ulmfit.text.batches import ClassifierLoader
+from ulmfit.text.corpus import Corpus
+from ulmfit.training.settings import ClassifierSettings
+from ulmfit.training.stage import set_up
 
 ROWS, WORDS, BPTT = 64, 20_000, 72
 BATCHES, WARM_UP = 8, 2

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ulmfit.precision import hardware
+from ulmfit.base.precision import hardware
 
 RESULTS = Path(__file__).with_name("results.json")
 WORK = Path(__file__).with_name("work")  # models and caches of the benchmarks, git-ignored

@@ -16,7 +16,7 @@ from benchmarks.clf_infer import agreement
 from benchmarks.common import Figures, Row, measure, median, script, single_row
 from benchmarks.texts import classifier, reviews
 from ulmfit import export
-from ulmfit.precision import cores, use_all_cores
+from ulmfit.base.precision import cores, use_all_cores
 
 REVIEWS = 500
 WEIGHTS = ("float32", "int8")
@@ -35,7 +35,7 @@ def ours(weights: str, folder: str, count: int) -> Figures:
 
 
 def _pytorch() -> Any:
-    from ulmfit.predict import Classifier
+    from ulmfit.inference.ensemble import Classifier
 
     use_all_cores()
     return Classifier.load(classifier(), precision="float32")

@@ -11,11 +11,11 @@ from typing import Any
 from benchmarks.common import Row, alternate, rate_row, script
 from benchmarks.peak import peak, recurrent_weights
 from benchmarks.texts import LM, processor
-from ulmfit.artifacts import read_artifact
-from ulmfit.generate import generate, load_lm
+from ulmfit.artifacts.directory import read_artifact
+from ulmfit.base.precision import keep_memory, use_all_cores
+from ulmfit.inference.sampling import generate, load_lm
 from ulmfit.interop import fastai_state
-from ulmfit.models import SIZES
-from ulmfit.precision import keep_memory, use_all_cores
+from ulmfit.model.sizes import SIZES
 
 PROMPT = "The plot of this film is"
 TEXTS, WORDS, TEMPERATURE = 3, 60, 0.75

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import versions
-from ulmfit import bundled, evaluate
-from ulmfit.artifacts import read_artifact, read_metrics
-from ulmfit.atomic import atomic_write
-from ulmfit.data import load_with_test_labels
-from ulmfit.precision import hardware
+from ulmfit import evaluate
+from ulmfit.artifacts import bundled
+from ulmfit.artifacts.directory import read_artifact, read_metrics
+from ulmfit.base.atomic import atomic_write
+from ulmfit.base.precision import hardware
+from ulmfit.data.load import load_with_test_labels
+from ulmfit.inference.measuring import measure_baselines
 
 RESULTS = Path(__file__).with_name("imdb.json")
 CLASSIFIER, LM, WIKI = "imdb-small", "imdb-lm-small", "wiki-en-small"
@@ -68,7 +70,7 @@ def measure(file: Path | None) -> dict[str, Any]:
     figures, about = evaluation(file)
     frame = load_with_test_labels("imdb")
     labels = sorted(set(frame.loc[frame["split"] == "train", "label"]))
-    figures |= evaluate.measure_baselines(frame, labels)
+    figures |= measure_baselines(frame, labels)
     return {
         "figures": figures,
         "models": {name: training(name) for name in (WIKI, LM, CLASSIFIER)},

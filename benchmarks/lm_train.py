@@ -12,10 +12,11 @@ from benchmarks.peak import peak, recurrent_weights
 from benchmarks.peers import StopAfter
 from benchmarks.peers import lm_learner as fastai_learner
 from benchmarks.texts import corpus
-from ulmfit.lm import lm_learner, lm_loaders
-from ulmfit.models import SIZES, EncoderConfig, build_lm
-from ulmfit.settings import LMSettings
-from ulmfit.stage import set_up
+from ulmfit.model.build import build_lm
+from ulmfit.model.sizes import SIZES, EncoderConfig
+from ulmfit.training.lm import lm_learner, lm_loaders
+from ulmfit.training.settings import LMSettings
+from ulmfit.training.stage import set_up
 
 BATCHES, WARM_UP = 10, 2
 

@@ -11,10 +11,11 @@ from fastai.callback.core import Callback, CancelFitException
 
 from benchmarks.common import Row, measure, script, single_row
 from benchmarks.texts import corpus
-from ulmfit.lm import lm_learner, lm_loaders
-from ulmfit.models import SIZES, EncoderConfig, build_lm
-from ulmfit.settings import LMSettings
-from ulmfit.stage import set_up
+from ulmfit.model.build import build_lm
+from ulmfit.model.sizes import SIZES, EncoderConfig
+from ulmfit.training.lm import lm_learner, lm_loaders
+from ulmfit.training.settings import LMSettings
+from ulmfit.training.stage import set_up
 
 STEPS, LAST, SEEDS = 300, 50, (0, 1, 2)
 REVIEWS = 2000

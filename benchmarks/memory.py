@@ -40,9 +40,9 @@ def _megabytes(of: int) -> float:
 
 def tokenising(path: str) -> dict[str, Any]:
     """Reading, tokenising and numericalising as stage 2 does it."""
-    from ulmfit.corpus import tokenize_texts
-    from ulmfit.readers import read_file
-    from ulmfit.text import TextProcessor, make_vocab
+    from ulmfit.data.readers import read_file
+    from ulmfit.text.corpus import tokenize_texts
+    from ulmfit.text.processor import TextProcessor, make_vocab
 
     with tempfile.TemporaryDirectory() as cache:
         texts = read_file(Path(path))["text"]

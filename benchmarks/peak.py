@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from benchmarks.common import Row, script, single_row
-from ulmfit.precision import default_device, resolve_precision, use_all_cores
+from ulmfit.base.precision import default_device, resolve_precision, use_all_cores
 
 SIZE = 2048
 

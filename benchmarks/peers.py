@@ -24,8 +24,8 @@ from fastai.text.all import (
     pad_input_chunk,
 )
 
-from ulmfit.corpus import Corpus
-from ulmfit.models import EncoderConfig
+from ulmfit.model.sizes import EncoderConfig
+from ulmfit.text.corpus import Corpus
 
 
 def _config(defaults: dict[str, Any], config: EncoderConfig) -> dict[str, Any]:

@@ -25,11 +25,11 @@ from fastcore.script import call_parse
 
 from benchmarks.common import WORK
 from ulmfit import evaluate, tokenize
-from ulmfit.artifacts import ENCODER, read_artifact, read_metrics
-from ulmfit.checkpoint import checkpoint_path
-from ulmfit.data import load_data
-from ulmfit.predict import Classifier
+from ulmfit.artifacts.directory import ENCODER, read_artifact, read_metrics
+from ulmfit.data.load import load_data
+from ulmfit.inference.ensemble import Classifier
 from ulmfit.stage1_pretrain import read_corpus
+from ulmfit.training.checkpoint import checkpoint_path
 
 ROWS = {"train": 64, "valid": 8, "test": 16, "unsup": 16}
 DOCUMENTS = 12  # of the corpus

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.common import WORK
 from benchmarks.trials import Figures, Trials, classifier
 from ulmfit import stage2_lm
-from ulmfit.artifacts import MANIFEST
+from ulmfit.artifacts.directory import MANIFEST
 
 RESULTS = Path(__file__).with_name("schedules.json")
 DATA, RECIPE = "emotion", "few"

@@ -26,8 +26,8 @@ SECONDS = 20.0
 
 def peer(clients: int) -> dict[str, Any]:
     """`Classifier.predict`, text by text, in one process; the same for any number of clients."""
-    from ulmfit.precision import keep_memory, use_all_cores
-    from ulmfit.predict import Classifier
+    from ulmfit.base.precision import keep_memory, use_all_cores
+    from ulmfit.inference.ensemble import Classifier
 
     keep_memory()
     use_all_cores()

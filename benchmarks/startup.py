@@ -42,8 +42,8 @@ def _learner() -> Any:
         text_classifier_learner,
     )
 
-    from ulmfit.artifacts import read_artifact
-    from ulmfit.models import EncoderConfig
+    from ulmfit.artifacts.directory import read_artifact
+    from ulmfit.model.sizes import EncoderConfig
 
     artifact = read_artifact(classifier(), "classifier")
     config = EncoderConfig.from_dict(artifact.manifest.config, classifier())
@@ -82,7 +82,7 @@ def ours(what: str) -> dict[str, Any]:
         return _seconds([sys.executable, "-m", "ulmfit.predict", "--clf", folder, "--text", TEXT])
     if what == "stage2":
         return {"value": _until_training()}
-    from ulmfit.predict import Classifier
+    from ulmfit.inference.ensemble import Classifier
 
     loaded = Classifier.load(classifier())
     return {"value": 1000 * _median(lambda: loaded.predict([TEXT]))}

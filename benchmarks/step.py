@@ -18,14 +18,15 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.peak import recurrent_weights
-from ulmfit import lm_loss
-from ulmfit.corpus import Corpus
-from ulmfit.lm import lm_learner, lm_loaders
-from ulmfit.models import SIZES, EncoderConfig, build_lm
-from ulmfit.precision import hardware
-from ulmfit.settings import LMSettings
-from ulmfit.stage import set_up
-from ulmfit.text import id_dtype
+from ulmfit.base.precision import hardware
+from ulmfit.model import lm_loss
+from ulmfit.model.build import build_lm
+from ulmfit.model.sizes import SIZES, EncoderConfig
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.processor import id_dtype
+from ulmfit.training.lm import lm_learner, lm_loaders
+from ulmfit.training.settings import LMSettings
+from ulmfit.training.stage import set_up
 
 WARM_UP, PROFILED, SHOWN = 5, 3, 8
 # Parts of the names of kernels and operators that multiply matrices.

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import WORK
-from ulmfit.artifacts import read_artifact
-from ulmfit.corpus import Corpus, tokenize_texts
-from ulmfit.data import load_data
-from ulmfit.readers import read_file
-from ulmfit.text import TextProcessor
+from ulmfit.artifacts.directory import read_artifact
+from ulmfit.data.load import load_data
+from ulmfit.data.readers import read_file
+from ulmfit.text.corpus import Corpus, tokenize_texts
+from ulmfit.text.processor import TextProcessor
 
 LM = Path("models", "wiki-en-small-fwd")
 BUNDLED_CLASSIFIER = Path("models", "imdb-small-fwd")

@@ -14,9 +14,9 @@ import pandas as pd
 
 from benchmarks.common import Row, alternate, rate_row, script
 from benchmarks.texts import reviews
-from ulmfit.corpus import tokenize_texts
-from ulmfit.precision import cores
-from ulmfit.text import TextProcessor, make_vocab
+from ulmfit.base.precision import cores
+from ulmfit.text.corpus import tokenize_texts
+from ulmfit.text.processor import TextProcessor, make_vocab
 
 REVIEWS = 20_000
 

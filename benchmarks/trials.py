@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks.common import WORK, versions
 from ulmfit import stage3_clf
-from ulmfit.atomic import atomic_write
-from ulmfit.precision import hardware
+from ulmfit.base.atomic import atomic_write
+from ulmfit.base.precision import hardware
 
 Figures = dict[str, Any]
 

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 import torch
 
-from ulmfit.datasets import NAMES
-from ulmfit.errors import UserError
-from ulmfit.precision import PRECISIONS, VARIABLE, has_bfloat16, resolve_precision
+from ulmfit.base.errors import UserError
+from ulmfit.base.precision import PRECISIONS, VARIABLE, has_bfloat16, resolve_precision
+from ulmfit.data.datasets import NAMES
 
 SOME = 1500
 LONGEST = "test_tutorial.py"  # three minutes

@@ -8,10 +8,10 @@ import pytest
 from tiny_models import write_lm
 from tiny_stages import SETTINGS_1, SETTINGS_2, SETTINGS_3, write_reviews
 
-from ulmfit.compare import compare
-from ulmfit.comparing import trials, worker
-from ulmfit.comparing.judge import Judge
-from ulmfit.comparing.plan import METHODS, Settings, jobs
+from ulmfit.compare import trials, worker
+from ulmfit.compare.judge import Judge
+from ulmfit.compare.plan import METHODS, Settings, jobs
+from ulmfit.compare.run import compare
 
 QUICK = ["majority", "tfidf-lr", "nb-lr"]
 _STEPS = {"steps": [{"epochs": 2, "lr": 0.02}]}

@@ -8,14 +8,15 @@ import torch
 from fastai.callback.core import Callback
 from tiny_models import random_corpus
 
-from ulmfit.history import History, without_timing
-from ulmfit.lm import lm_learner, lm_loaders
-from ulmfit.models import build_classifier, build_lm, encoder_config
-from ulmfit.precision import resolve_precision, set_seed
-from ulmfit.settings import ClassifierSettings, LMSettings, Step
-from ulmfit.stage import Workplace
+from ulmfit.base.precision import resolve_precision, set_seed
+from ulmfit.model.build import build_classifier, build_lm
+from ulmfit.model.sizes import encoder_config
 from ulmfit.stage3_clf import Labelled, classifier_learner
-from ulmfit.training import Run
+from ulmfit.training.history import History, without_timing
+from ulmfit.training.lm import lm_learner, lm_loaders
+from ulmfit.training.run import Run
+from ulmfit.training.settings import ClassifierSettings, LMSettings, Step
+from ulmfit.training.stage import Workplace
 
 VOCAB = 60
 CPU = torch.device("cpu")

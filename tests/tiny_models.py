@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from ulmfit.corpus import Corpus
-from ulmfit.errors import UserError
-from ulmfit.loaders import collate
-from ulmfit.models import build_classifier, build_lm, encoder_config, encoder_weights
-from ulmfit.precision import has_bfloat16
-from ulmfit.settings import ClassifierSettings, LMSettings, Step
-from ulmfit.stage import Finished, Options, save
-from ulmfit.text import TextProcessor
+from ulmfit.base.errors import UserError
+from ulmfit.base.precision import has_bfloat16
+from ulmfit.model.build import build_classifier, build_lm
+from ulmfit.model.sizes import encoder_config
+from ulmfit.model.transfer import encoder_weights
+from ulmfit.text.batches import collate
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.processor import TextProcessor
+from ulmfit.training.settings import ClassifierSettings, LMSettings, Step
+from ulmfit.training.stage import Finished, Options, save
 
 WORDS = (
     "a quiet film about the lighthouse and its keeper , who reads old letters to the sea . I "

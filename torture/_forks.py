@@ -105,7 +105,7 @@ def _text(path: str) -> str:
 
 
 def _run(command: Command, fate: Fate | None, files: str) -> None:
-    from ulmfit.cli import run_command
+    from ulmfit.base.cli import run_command
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream, name in ((1, "out"), (2, "err")):

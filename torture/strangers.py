@@ -55,10 +55,11 @@ def write_models(folder: Path) -> Path:
     from sample_texts import TEXTS as SAMPLES
     from tiny_models import WORDS, finished, widen, write_classifier, write_lm
 
-    from ulmfit.models import build_classifier, encoder_config
-    from ulmfit.settings import ClassifierSettings, Step
-    from ulmfit.stage import save
-    from ulmfit.text import TextProcessor
+    from ulmfit.model.build import build_classifier
+    from ulmfit.model.sizes import encoder_config
+    from ulmfit.text.processor import TextProcessor
+    from ulmfit.training.settings import ClassifierSettings, Step
+    from ulmfit.training.stage import save
 
     write_lm(folder / "lm")
     write_classifier(folder / "word")
@@ -170,7 +171,7 @@ def _try(attack: Attack, number: int, seed: int, base: Path, work: Path, told: A
 
 def outcome(path: Path) -> tuple[str, str]:
     """What becomes of the directory at `path`, and the error or what is wrong."""
-    from ulmfit.errors import UserError
+    from ulmfit.base.errors import UserError
 
     try:
         found = problem(path)
@@ -185,7 +186,7 @@ def outcome(path: Path) -> tuple[str, str]:
 
 def problem(path: Path) -> str:
     """Use the model at `path` as commands do; what is wrong with what comes out, if anything."""
-    from ulmfit.artifacts import read_artifact, read_metrics
+    from ulmfit.artifacts.directory import read_artifact, read_metrics
 
     artifact = read_artifact(path)
     artifact.history()
@@ -195,9 +196,9 @@ def problem(path: Path) -> str:
 
 
 def _text_problem(path: Path) -> str:
-    from ulmfit.artifacts import read_artifact
-    from ulmfit.generate import generate, load_lm
-    from ulmfit.visible import visible
+    from ulmfit.artifacts.directory import read_artifact
+    from ulmfit.base.visible import visible
+    from ulmfit.inference.sampling import generate, load_lm
 
     model, processor = load_lm(read_artifact(path, "lm"))
     texts = generate(model, processor, "A film", n=2, words=4)
@@ -207,7 +208,7 @@ def _text_problem(path: Path) -> str:
 
 
 def _prediction_problem(path: Path) -> str:
-    from ulmfit.predict import Classifier
+    from ulmfit.inference.ensemble import Classifier
 
     classifier = Classifier.load(path)
     labels = classifier.labels

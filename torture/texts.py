@@ -29,16 +29,17 @@ from hypothesis import strategies as st
 
 from torture.common import ROOT, Ended, Row
 from ulmfit import predict
-from ulmfit.errors import UserError
-from ulmfit.models import build_classifier, encoder_config
-from ulmfit.predict import Classifier
-from ulmfit.rules import apply_rules
-from ulmfit.scoring import EMPTY
-from ulmfit.settings import ClassifierSettings, Step
-from ulmfit.stage import Finished, Options, save
-from ulmfit.tables import cells, open_table
-from ulmfit.text import TextProcessor
-from ulmfit.tokenizers import WordTokenizer
+from ulmfit.base.errors import UserError
+from ulmfit.data.tables import cells, open_table
+from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.scoring import EMPTY
+from ulmfit.model.build import build_classifier
+from ulmfit.model.sizes import encoder_config
+from ulmfit.text.processor import TextProcessor
+from ulmfit.text.rules import apply_rules
+from ulmfit.text.tokenizers import WordTokenizer
+from ulmfit.training.settings import ClassifierSettings, Step
+from ulmfit.training.stage import Finished, Options, save
 
 LABELS = ("neg", "pos")
 MOST_MEMORY = 2048  # MB of a `predict --input`, torch and spaCy included, however many rows

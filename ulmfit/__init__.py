@@ -1,7 +1,25 @@
+"""ULMFiT: transfer learning for text classification that runs on a laptop.
+
+    from ulmfit import Classifier, stage2_lm, stage3_clf
+
+Names are imported on first use. Importing the package sets the environment variable
+GOMP_SPINCOUNT, unless it is set: OpenMP, which torch computes with, reads it once.
+"""
+
 import os
 
-# Before torch is imported, as its OpenMP reads this once. A thread that waits for the others gives
-# its core away after some microseconds instead of milliseconds: where another process keeps one
-# core busy, an LSTM, which waits at every time step, runs ten times as fast; alone, as fast as
-# ever.
+from ulmfit.base.lazy import exports
+
+# A thread that waits for the others gives its core away after microseconds instead of milliseconds.
+# Where another process keeps one core busy, an LSTM, which waits at every time step, runs ten times
+# as fast; alone, as fast as ever.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+__getattr__, __all__ = exports(
+    __name__,
+    {
+        "Classifier": "inference.ensemble",
+        "TextProcessor": "text.processor",
+        "UserError": "base.errors",
+    },
+)

@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ulmfit import evaluate, pipeline
-from ulmfit.artifacts import read_artifact
-from ulmfit.atomic import atomic_write
-from ulmfit.baseline import baseline_names
-from ulmfit.cli import run_command
-from ulmfit.data import source_name
-from ulmfit.errors import UserError
-from ulmfit.ids import hold_ids
-from ulmfit.manifest import library_versions
-from ulmfit.pipeline import DIRECTIONS, Plan
-from ulmfit.precision import hardware, keep_memory
-from ulmfit.settings import ClassifierSettings
-from ulmfit.stage import StageResult, direction
-from ulmfit.training import deadline_after
-from ulmfit.visible import visible
+from ulmfit.artifacts.directory import read_artifact
+from ulmfit.artifacts.manifest import direction, library_versions
+from ulmfit.base.atomic import atomic_write
+from ulmfit.base.cli import run_command
+from ulmfit.base.errors import UserError
+from ulmfit.base.precision import hardware, keep_memory
+from ulmfit.base.visible import visible
+from ulmfit.data.load import source_name
+from ulmfit.inference.baseline import baseline_names
+from ulmfit.pipeline import DIRECTIONS, Plan, baselines_of
+from ulmfit.text.ids import hold_ids
+from ulmfit.training.run import deadline_after
+from ulmfit.training.settings import ClassifierSettings
+from ulmfit.training.stage import StageResult
 
 
 def main(
@@ -108,7 +108,7 @@ def _evaluation(folders: list[str], settings: ClassifierSettings) -> dict[str, A
         names_of = " and no ".join(baseline_names(settings.multi_label))
         print(f"no {names_of} beside them: that needs the texts, and {settings.data} holds ids")
     else:
-        baselines = evaluate.baselines_of(settings, labels)
+        baselines = baselines_of(settings, labels)
     shown = ("accuracy", "f1", "f1_micro") if settings.multi_label else ("accuracy", "f1")
     return {
         **{figure: {n: f[figure] for n, f in names.items()} for figure in shown},

@@ -3,229 +3,19 @@
 How much each token counts is of `attribution`, which tokens make a word of `word_cut`.
 """
 
-import html
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-
-from ulmfit.cli import run_command
-from ulmfit.errors import UserError
-from ulmfit.predict import DEFAULT, Classifier, load_named
-from ulmfit.progress import Progress
-from ulmfit.text import reading_order
-from ulmfit.word_cut import Cut, cut_words
+from ulmfit.base.cli import run_command
+from ulmfit.base.errors import UserError
+from ulmfit.inference.ensemble import DEFAULT, load_named
+from ulmfit.inference.explanation import Explanation, check_request, explain
 
 if TYPE_CHECKING:  # and with it torch
-    from torch import Tensor
-
-    from ulmfit.inference import LoadedModel
-
-METHODS = ("integrated", "gradient")
-_LISTED = 10  # words in the plain form
-_FAINT = 0.1  # share of the strongest score below which a word has no colour
-# From faint to strong, of a terminal's 256 colours: for the class, and against it.
-_GREENS, _REDS = (194, 157, 120, 77), (224, 217, 210, 203)
-_BLUE, _ORANGE = "86,180,233", "230,159,0"  # that the colour-blind tell apart (Okabe and Ito)
-_JOINERS = "\u200c\u200d"  # not printable by themselves, but part of words and emoji
-
-Marked = Callable[[str, float, float], str]  # word, score, its share of the strongest -> marked up
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What each word added to the probability of a class.
-
-    label, probability: of the class, the predicted one as a rule, computed in float32.
-    baseline: the probability of `label` if every word were the average one.
-    words: as they stand in the text, html turned back; a word that is repeated is one.
-    scores: shape (words,); what speaks for `label` is positive. With method "integrated" they sum
-        to `total`, but for the error of so many steps; with "gradient" they need not.
-    gaps: what stands before each word: nothing, a space or a line break.
-    """
-
-    label: str
-    probability: float
-    baseline: float
-    words: list[str]
-    scores: np.ndarray
-    gaps: list[str]
-
-    @property
-    def total(self) -> float:
-        """What the scores should sum to: how far the words moved the probability."""
-        return self.probability - self.baseline
-
-    def strongest(self, count: int = _LISTED) -> list[tuple[str, float]]:
-        """The words with the largest scores of either sign, the largest first."""
-        order = np.argsort(-np.abs(self.scores), kind="stable")[:count]
-        return [(self.words[i], float(self.scores[i])) for i in order]
-
-    def to_terminal(self, colour: bool = False) -> str:
-        """Lines: the prediction, then the strongest words, or the whole text in colour.
-
-        In colour, green speaks for the class and red against it.
-        """
-        label = _visible(self.label)
-        head = (
-            f"label {label}, probability {self.probability:.3f}\n"
-            f"the words moved it by {self.total:+.3f}, from {self.baseline:.3f} with average words;"
-            f" their scores sum to {self.scores.sum():+.3f}\n"
-        )
-        if not self.words:
-            return f"{head}no words"
-        if colour:
-            return (
-                f"{head}{_shaded('for', 1, 1)} {_shaded('against', -1, -1)}\n{self._text(_shaded)}"
-            )
-        rows = [f"{score:+10.4f}  {_visible(word)}" for word, score in self.strongest()]
-        return "\n".join([f"{head}strongest of {len(self.words):,} words, + for {label}:", *rows])
-
-    def to_html(self) -> str:
-        """The text as one paragraph whose spans bring their own colours; all of it is escaped.
-
-        Blue speaks for the class, orange against it; a word's title has its score.
-        """
-        style = "white-space:pre-wrap;color:#000;background:#fff"
-        return f'<p dir="auto" style="{style}">{self._text(_span)}</p>'
-
-    def _text(self, marked: Marked) -> str:
-        strongest = float(np.abs(self.scores).max(initial=0)) or 1.0
-        rows = zip(self.gaps, self.words, self.scores.tolist(), strict=True)
-        return "".join(gap + marked(_visible(word), s, s / strongest) for gap, word, s in rows)
-
-
-def _visible(text: str) -> str:
-    """`text` without what would steer a terminal."""
-    return "".join(c if c.isprintable() or c in _JOINERS else "\ufffd" for c in text)
-
-
-def _shaded(word: str, score: float, share: float) -> str:
-    if abs(share) < _FAINT:
-        return word
-    shades = _GREENS if score > 0 else _REDS
-    shade = shades[min(int(abs(share) * len(shades)), len(shades) - 1)]
-    return f"\x1b[38;5;16;48;5;{shade}m{word}\x1b[0m"
-
-
-def _span(word: str, score: float, share: float) -> str:
-    escaped = html.escape(word)
-    if abs(share) < _FAINT:
-        return escaped
-    colour = _BLUE if score > 0 else _ORANGE
-    style = f"background:rgba({colour},{abs(share):.2f})"
-    return f'<span style="{style}" title="{score:+.4f}">{escaped}</span>'
+    pass
 
 
 # --- the explanation, and the command -------------------------------------------------------------
-
-
-def explain(
-    classifier: Classifier,
-    text: str,
-    method: str = "integrated",
-    steps: int = 32,
-    label: str | None = None,
-) -> Explanation:
-    """How much each word of `text` speaks for a class.
-
-    Args:
-        method: "integrated" gradients, or "gradient" times input, which is some ten times as fast
-            and sees only how the probability changes next to the text as it is.
-        steps: points of the path at which "integrated" takes gradients.
-        label: of the class; without it, the most probable one.
-
-    The attributions of an ensemble are the mean of its models', as its probabilities are. All is
-    computed in float32, whatever the classifier's precision.
-
-    Raises:
-        UserError: unknown method or label, no step, no single text, or an ensemble whose models
-            cut the text into different words.
-    """
-    _check(text, method, steps)
-    if label is not None and label not in classifier.labels:
-        raise UserError(f"--label is {label!r}, expected one of {', '.join(classifier.labels)}")
-    if not text.strip():  # the classifier does not read it either
-        return _of_nothing(classifier, label)
-    from ulmfit.attribution import Way, path
-
-    points = path(None if method == "gradient" else steps)
-    documents = [loaded.processor.tokenize([text])[0] for loaded in classifier.models]
-    cuts = _same_words(classifier.models, text, documents)
-    shown = Progress(sum(map(len, documents)) * len(points), "explaining", "tokens")
-    ways = [
-        Way(
-            loaded.model,
-            _ids(loaded, tokens),
-            shown.advance,
-            loaded.temperature,
-            loaded.multi_label,
-        )
-        for loaded, tokens in zip(classifier.models, documents, strict=True)
-    ]
-    baseline, found = np.mean([way.ends() for way in ways], axis=0)  # (classes,) each
-    target = _target(classifier, found, label)
-    scores = [
-        _word_scores(reading_order(way.scores(target, points), loaded.backwards), cut)
-        for loaded, way, cut in zip(classifier.models, ways, cuts, strict=True)
-    ]
-    return Explanation(
-        label=classifier.labels[target],
-        probability=float(found[target]),
-        baseline=float(baseline[target]),
-        words=cuts[0].words,
-        scores=np.mean(scores, axis=0),
-        gaps=cuts[0].gaps,
-    )
-
-
-def _check(text: object, method: str, steps: int) -> None:
-    if not isinstance(text, str):
-        raise UserError(f"found {type(text).__name__}, expected one text; explain takes a string")
-    if method not in METHODS:
-        raise UserError(f"--method is {method!r}, expected one of {', '.join(METHODS)}")
-    if steps < 1:
-        raise UserError(f"--steps is {steps}, expected 1 or more")
-
-
-def _target(classifier: Classifier, probabilities: np.ndarray, label: str | None) -> int:
-    return int(probabilities.argmax()) if label is None else classifier.labels.index(label)
-
-
-def _of_nothing(classifier: Classifier, label: str | None) -> Explanation:
-    probabilities = classifier.probabilities([""])[0]
-    target = _target(classifier, probabilities, label)
-    found = float(probabilities[target])
-    return Explanation(classifier.labels[target], found, found, [], np.zeros(0), [])
-
-
-def _same_words(
-    models: "Sequence[LoadedModel]", text: str, documents: list[list[str]]
-) -> list[Cut]:
-    cuts = [
-        cut_words(text, tokens, loaded.processor.kind)
-        for loaded, tokens in zip(models, documents, strict=True)
-    ]
-    for loaded, cut in zip(models, cuts, strict=True):
-        if cut.words != cuts[0].words:
-            raise UserError(
-                f"{models[0].artifact.path} and {loaded.artifact.path} cut the text into different "
-                "words; explain them one by one"
-            )
-    return cuts
-
-
-def _ids(loaded: "LoadedModel", tokens: list[str]) -> "Tensor":
-    import torch
-
-    ids = loaded.processor.ids(tokens).astype(np.int64)
-    return torch.from_numpy(reading_order(ids, loaded.backwards))
-
-
-def _word_scores(scores: np.ndarray, cut: Cut) -> np.ndarray:
-    return np.array([scores[tokens].sum(dtype=np.float64) for tokens in cut.tokens], np.float64)
 
 
 def main(
@@ -239,7 +29,7 @@ def main(
     """Show which words moved a prediction, and how far."""
     if text is None:
         raise UserError("no text given; --text TEXT has the words to explain")
-    _check(text, method, steps)
+    check_request(text, method, steps)
     explanation = explain(load_named(clf, "float32"), text, method, steps, label)
     print(explanation.to_terminal(colour or sys.stdout.isatty()))
     return explanation

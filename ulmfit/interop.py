@@ -12,23 +12,19 @@ from typing import Any
 from torch import Tensor
 from torch.nn import BCEWithLogitsLoss
 
-from ulmfit.artifacts import Artifact, read_artifact, write_artifact
-from ulmfit.card import model_card
-from ulmfit.errors import UserError
-from ulmfit.generate import load_lm
-from ulmfit.inference import load_classifier
-from ulmfit.manifest import FORMAT_VERSION, Manifest, library_versions
-from ulmfit.models import (
-    SIZES,
-    TiedDecoder,
-    config_numbers,
-    encoder_of,
-    trained_config,
-)
-from ulmfit.multi_label import multi_label_of
-from ulmfit.pretrained import encoder_from_fastai
-from ulmfit.stage import fingerprint
-from ulmfit.text import TextProcessor
+from ulmfit.artifacts.card import model_card
+from ulmfit.artifacts.directory import Artifact, read_artifact, write_artifact
+from ulmfit.artifacts.manifest import FORMAT_VERSION, Manifest, library_versions
+from ulmfit.artifacts.pretrained import encoder_from_fastai
+from ulmfit.artifacts.trained import trained_config
+from ulmfit.base.errors import UserError
+from ulmfit.data.fingerprints import fingerprint
+from ulmfit.data.multi_label import multi_label_of
+from ulmfit.inference.loaded import load_classifier
+from ulmfit.inference.sampling import load_lm
+from ulmfit.model.build import TiedDecoder, encoder_of
+from ulmfit.model.sizes import SIZES, config_numbers
+from ulmfit.text.processor import TextProcessor
 
 
 def fastai_state(model: Any) -> dict[str, Tensor]:

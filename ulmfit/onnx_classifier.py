@@ -14,32 +14,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ulmfit.artifacts import PROCESSOR, largest
-from ulmfit.atomic import os_errors_as
-from ulmfit.errors import UserError
-from ulmfit.multi_label import multi_label_of
-from ulmfit.scoring import plain_text, prediction_columns
-from ulmfit.strangers import parse_json, read_bounded
-from ulmfit.text import PAD_ID, TextProcessor, reading_order
+from ulmfit.artifacts.directory import PROCESSOR, largest
+from ulmfit.base.atomic import os_errors_as
+from ulmfit.base.errors import UserError
+from ulmfit.base.strangers import parse_json, read_bounded
+from ulmfit.data.multi_label import multi_label_of
+from ulmfit.inference.onnx_session import (
+    FACTS,
+    FORMAT_VERSION,
+    run,
+    start_session,
+    tokenizer_folder,
+)
+from ulmfit.inference.scoring import plain_text, prediction_columns
+from ulmfit.text.processor import TextProcessor, reading_order
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# The model's facts are JSON under this key of ONNX's own `metadata_props`, so that no file can be
-# separated from them.
-FACTS = "ulmfit"
-FORMAT_VERSION = 1
 
 _FACTS = {"files": dict, "labels": list, "direction": str, "prior": list, "config": dict}
 
 # Tokens of a batch, padding included. onnxruntime keeps every layer's features of all of them:
 # 100 MB at a time for size small. Below 8,192 the products are too small to be fast.
 _TOKENS = 16_384
-
-
-def tokenizer_folder(model: Path) -> Path:
-    """Where the text processor's files of an ONNX file lie: beside it, under its name."""
-    return model.with_name(f"{model.stem}-tokenizer")
 
 
 @dataclass(frozen=True)
@@ -105,8 +103,8 @@ class OnnxClassifier:
     def predict(self, texts: Sequence[str | None]) -> "pd.DataFrame":
         """`label`, its `probability`, and one column of probabilities a class, in order.
 
-        All as `ulmfit.predict.Classifier` has it: a missing text counts as an empty one, and what
-        has no text gets the share of each class in the training.
+        All as in `ulmfit.Classifier`: a missing text counts as an empty one. A row without text
+        gets the training class frequencies.
         """
         import pandas as pd
 
@@ -129,25 +127,6 @@ def _batches(lengths: np.ndarray) -> Iterator[np.ndarray]:
         rows = order[start : start + max(1, _TOKENS // int(lengths[order[start]]))]
         yield rows
         start += len(rows)
-
-
-def run(session: Any, documents: Sequence[np.ndarray]) -> np.ndarray:
-    """Probabilities, float32, shape (documents, classes), of one batch."""
-    lengths = np.array([len(ids) for ids in documents], np.int64)
-    padded = np.full((len(documents), lengths.max()), PAD_ID, np.int64)
-    for row, ids in zip(padded, documents, strict=True):
-        row[: len(ids)] = ids
-    return session.run(None, {"ids": padded, "lengths": lengths})[0]
-
-
-def start_session(model: str | bytes, threads: int = 0) -> Any:
-    """An onnxruntime session on the CPU; `model` is a path or the content of a file."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors: its warnings are about itself
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _session(path: Path, threads: int) -> Any:
@@ -195,7 +174,7 @@ def _processor(folder: Path, hashes: dict[str, str]) -> TextProcessor:
 
 
 def _check_pair(a: OnnxModel, b: OnnxModel) -> None:
-    """As `ulmfit.artifacts.check_pair`."""
+    """As `ulmfit.artifacts.directory.check_pair`."""
     ours, theirs = a.facts, b.facts
     if a.multi_label != b.multi_label:
         found = f"{a.path if a.multi_label else b.path} alone is multi-label"

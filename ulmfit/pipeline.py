@@ -12,20 +12,23 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ulmfit import evaluate, stage1_pretrain, stage2_lm, stage3_clf
-from ulmfit.artifacts import MANIFEST, Artifact, check_output, read_artifact, read_metrics
-from ulmfit.data import load_data
-from ulmfit.draws import keep_labels
-from ulmfit.errors import Stopped, UserError
-from ulmfit.pretrained import find_pretrained
-from ulmfit.settings import (
+from ulmfit import stage1_pretrain, stage2_lm, stage3_clf
+from ulmfit.artifacts.directory import MANIFEST, Artifact, check_output, read_artifact, read_metrics
+from ulmfit.artifacts.manifest import direction
+from ulmfit.artifacts.pretrained import find_pretrained
+from ulmfit.base.errors import Stopped, UserError
+from ulmfit.data.draws import keep_labels
+from ulmfit.data.fingerprints import labelled_fingerprint, texts_fingerprint
+from ulmfit.data.load import load_data, load_with_test_labels
+from ulmfit.inference.measuring import labelled_texts, measure_baselines
+from ulmfit.training.settings import (
     ClassifierSettings,
     LMSettings,
     PretrainSettings,
     as_recipe,
     load_settings,
 )
-from ulmfit.stage import StageResult, direction, texts_fingerprint
+from ulmfit.training.stage import StageResult
 
 DIRECTIONS = {"fwd": False, "bwd": True}
 
@@ -88,7 +91,7 @@ def check_data(settings: ClassifierSettings) -> pd.DataFrame:
             f"them, {by_themselves}"
         )
     try:
-        evaluate.check_test_labels(settings, classes)
+        check_test_labels(settings, classes)
     except UserError as error:
         raise UserError(f"{error}; correct them, {by_themselves}") from None
     return frame
@@ -135,9 +138,7 @@ def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
                     "pass --overwrite to train again, or choose another --out"
                 )
         if _stays(classifier, plan):
-            _check_kept(
-                classifier, "classifier", settings, lambda: stage3_clf.data_fingerprint(frame)
-            )
+            _check_kept(classifier, "classifier", settings, lambda: labelled_fingerprint(frame))
 
 
 def labelled(settings: ClassifierSettings) -> pd.DataFrame:
@@ -239,3 +240,26 @@ def _kept(out: Path, plan: Plan) -> StageResult | None:
         return None
     print(f"{out} is finished already and kept; --overwrite trains again")
     return StageResult(out, read_metrics(out))
+
+
+def check_test_labels(settings: ClassifierSettings, classes: list[str]) -> None:
+    """Raise, before any training, the UserError in which evaluating on test would end."""
+    frame = _data_of(settings)
+    labelled_texts(frame, settings.data, "test", classes, settings.multi_label)
+
+
+def baselines_of(settings: ClassifierSettings, labels: list[str]) -> dict[str, dict[str, Any]]:
+    """`measure_baselines` with the data and labels that stage 3 trains on by `settings`."""
+    return measure_baselines(_data_of(settings), labels, settings.multi_label)
+
+
+def _data_of(settings: ClassifierSettings) -> pd.DataFrame:
+    frame = load_with_test_labels(
+        settings.data,
+        **settings.columns(),
+        seed=settings.seed,
+        texts_required=False,
+        multi_label=settings.multi_label,
+        say=lambda line: None,
+    )
+    return keep_labels(frame, settings.labels, settings.seed, settings.multi_label)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ulmfit.cli import run_command
-from ulmfit.errors import UserError
-from ulmfit.hub import Repository, pull
+from ulmfit.artifacts.hub import Repository, pull
+from ulmfit.base.cli import run_command
+from ulmfit.base.errors import UserError
 
 
 def main(

@@ -5,10 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ulmfit.artifacts import CARD, MANIFEST, METRICS, Artifact, read_artifact, read_metrics
-from ulmfit.cli import run_command
-from ulmfit.errors import UserError
-from ulmfit.hub import HUB_CARD, Repository, client, hub_errors
+from ulmfit.artifacts.directory import (
+    CARD,
+    MANIFEST,
+    METRICS,
+    Artifact,
+    read_artifact,
+    read_metrics,
+)
+from ulmfit.artifacts.hub import HUB_CARD, Repository, client, hub_errors
+from ulmfit.base.cli import run_command
+from ulmfit.base.errors import UserError
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, EvalResult, HfApi
@@ -79,7 +86,7 @@ def evaluation_results(artifact: Artifact) -> Iterator["EvalResult"]:
     Raises:
         UserError: metrics.json does not hold what `ulmfit.evaluate` writes.
     """
-    from ulmfit.data import source_name  # and with it pandas
+    from ulmfit.data.load import source_name  # and with it pandas
 
     manifest = artifact.manifest
     measured = manifest.metrics.get("valid") or manifest.metrics.get("after") or {}

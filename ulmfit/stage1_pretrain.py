@@ -8,35 +8,27 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 
-from ulmfit.blocks import each
-from ulmfit.checkpoint import checkpoint_path
-from ulmfit.cli import run_command, settings_flags
-from ulmfit.corpus import Corpus, TokenizedTexts, cache_folder, tokenize_texts
-from ulmfit.errors import UserError
-from ulmfit.history import History
-from ulmfit.ids import TextIds, is_empty, pieces_of
-from ulmfit.ids_file import ids_files, read_ids
-from ulmfit.lm import lm_learner, lm_loaders, measured_lm, unigram_entropy
-from ulmfit.lr_finder import rate_found, show_rate
-from ulmfit.models import build_lm, encoder_config
-from ulmfit.readers import read_file, read_folder
-from ulmfit.rows import listed
-from ulmfit.run_log import run_log
-from ulmfit.schedules import steps_of
-from ulmfit.settings import PretrainSettings, load_settings
-from ulmfit.stage import (
-    Finished,
-    Options,
-    StageResult,
-    fingerprint,
-    identity,
-    save,
-    set_up,
-    texts_fingerprint,
-    writing,
-)
-from ulmfit.text import TextProcessor, make_vocab
-from ulmfit.training import CHECKPOINT_MINUTES, Run, deadline_after, parameters_of
+from ulmfit.base.cli import run_command, settings_flags
+from ulmfit.base.errors import UserError
+from ulmfit.data.fingerprints import fingerprint, texts_fingerprint
+from ulmfit.data.readers import read_file, read_folder
+from ulmfit.data.rows import listed
+from ulmfit.model.build import build_lm
+from ulmfit.model.sizes import encoder_config
+from ulmfit.text.blocks import each
+from ulmfit.text.corpus import Corpus, TokenizedTexts, cache_folder, tokenize_texts
+from ulmfit.text.ids import TextIds, is_empty, pieces_of
+from ulmfit.text.ids_file import ids_files, read_ids
+from ulmfit.text.processor import TextProcessor, make_vocab
+from ulmfit.training.checkpoint import checkpoint_path
+from ulmfit.training.history import History
+from ulmfit.training.lm import lm_learner, lm_loaders, measured_lm, unigram_entropy
+from ulmfit.training.lr_finder import rate_found, show_rate
+from ulmfit.training.run import CHECKPOINT_MINUTES, Run, deadline_after, parameters_of
+from ulmfit.training.run_log import run_log
+from ulmfit.training.schedules import steps_of
+from ulmfit.training.settings import PretrainSettings, load_settings
+from ulmfit.training.stage import Finished, Options, StageResult, identity, save, set_up, writing
 
 # A model that ends this close to the unigram entropy has learned word frequencies and no more.
 _STUCK = 0.97

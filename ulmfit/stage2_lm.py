@@ -8,44 +8,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ulmfit.checkpoint import checkpoint_path
-from ulmfit.cli import run_command, settings_flags
-from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
-from ulmfit.data import load_data
-from ulmfit.duplicates import normalised_digest
-from ulmfit.errors import UserError
-from ulmfit.generate import generate
-from ulmfit.history import History
-from ulmfit.ids import digest
-from ulmfit.lm import lm_learner, lm_loaders, measure_lm, measured_lm
-from ulmfit.lr_finder import rate_found, show_rate
-from ulmfit.models import (
-    EncoderConfig,
-    build_lm,
-    load_encoder,
-    load_head,
-    remap_vocabulary,
-    vocabulary_overlap,
-)
-from ulmfit.pretrained import Pretrained, load_pretrained
-from ulmfit.run_log import run_log
-from ulmfit.schedules import steps_of
-from ulmfit.settings import EMBEDDING_RANGE, LMSettings, load_settings
-from ulmfit.stage import (
-    Finished,
-    Options,
-    StageResult,
-    fingerprint,
-    identity,
-    save,
-    set_up,
-    suffix,
-    texts_fingerprint,
-    writing,
-)
-from ulmfit.text import TextProcessor, make_vocab
-from ulmfit.training import CHECKPOINT_MINUTES, Run, deadline_after
-from ulmfit.visible import visible
+from ulmfit.artifacts.manifest import suffix
+from ulmfit.artifacts.pretrained import Pretrained, load_pretrained
+from ulmfit.base.cli import run_command, settings_flags
+from ulmfit.base.errors import UserError
+from ulmfit.base.visible import visible
+from ulmfit.data.duplicates import normalised_digest
+from ulmfit.data.fingerprints import fingerprint, texts_fingerprint
+from ulmfit.data.load import load_data
+from ulmfit.inference.sampling import generate
+from ulmfit.model.build import build_lm
+from ulmfit.model.sizes import EMBEDDING_RANGE, EncoderConfig
+from ulmfit.model.transfer import load_encoder, load_head, remap_vocabulary, vocabulary_overlap
+from ulmfit.text.corpus import Corpus, cache_folder, tokenize_texts
+from ulmfit.text.ids import digest
+from ulmfit.text.processor import TextProcessor, make_vocab
+from ulmfit.training.checkpoint import checkpoint_path
+from ulmfit.training.history import History
+from ulmfit.training.lm import lm_learner, lm_loaders, measure_lm, measured_lm
+from ulmfit.training.lr_finder import rate_found, show_rate
+from ulmfit.training.run import CHECKPOINT_MINUTES, Run, deadline_after
+from ulmfit.training.run_log import run_log
+from ulmfit.training.schedules import steps_of
+from ulmfit.training.settings import LMSettings, load_settings
+from ulmfit.training.stage import Finished, Options, StageResult, identity, save, set_up, writing
 
 # Which splits the language model reads, by the name that `lm_text` gives.
 LM_TEXT = {"train": ("train", "unsup"), "all": ("train", "unsup", "test")}

@@ -13,39 +13,38 @@ from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import Adam
 
-from ulmfit.checkpoint import checkpoint_path
-from ulmfit.cli import run_command, settings_flags
-from ulmfit.corpus import Corpus, cache_folder, tokenize_texts
-from ulmfit.data import load_data
-from ulmfit.draws import keep_labels
-from ulmfit.errors import UserError
-from ulmfit.history import History
-from ulmfit.ids import digest
-from ulmfit.inference import predict_probabilities
-from ulmfit.learner import MOMENTUM, Autocast, HoleReturner, data_loaders, without_waiting
-from ulmfit.loaders import ClassifierLoader
-from ulmfit.lr_finder import rate_found, show_rate
-from ulmfit.metrics import classification_metrics
-from ulmfit.models import build_classifier, classifier_groups
-from ulmfit.multi_label import SEPARATOR, all_labels, true_labels
-from ulmfit.multi_label_loss import MultiLabelLoss, balanced_weights
-from ulmfit.run_log import run_log
-from ulmfit.schedules import steps_of
-from ulmfit.settings import ClassifierSettings, load_settings
-from ulmfit.stage import (
+from ulmfit.artifacts.manifest import suffix
+from ulmfit.base.cli import run_command, settings_flags
+from ulmfit.base.errors import UserError
+from ulmfit.data.draws import keep_labels
+from ulmfit.data.fingerprints import labelled_fingerprint
+from ulmfit.data.load import load_data
+from ulmfit.data.multi_label import SEPARATOR, all_labels, true_labels
+from ulmfit.inference.loaded import predict_probabilities
+from ulmfit.inference.metrics import classification_metrics
+from ulmfit.model.build import build_classifier, classifier_groups
+from ulmfit.model.multi_label_loss import MultiLabelLoss, balanced_weights
+from ulmfit.text.batches import ClassifierLoader
+from ulmfit.text.corpus import Corpus, cache_folder, tokenize_texts
+from ulmfit.training.checkpoint import checkpoint_path
+from ulmfit.training.history import History
+from ulmfit.training.learner import MOMENTUM, Autocast, HoleReturner, data_loaders, without_waiting
+from ulmfit.training.lr_finder import rate_found, show_rate
+from ulmfit.training.run import CHECKPOINT_MINUTES, Run, deadline_after
+from ulmfit.training.run_log import run_log
+from ulmfit.training.schedules import steps_of
+from ulmfit.training.settings import ClassifierSettings, load_settings
+from ulmfit.training.stage import (
     Finished,
     Options,
     StageResult,
     Workplace,
-    fingerprint,
     identity,
     save,
     set_up,
-    suffix,
     writing,
 )
-from ulmfit.start import Start, check_lm_texts, read_start
-from ulmfit.training import CHECKPOINT_MINUTES, Run, deadline_after
+from ulmfit.training.start import Start, check_lm_texts, read_start
 
 
 class Labelled(NamedTuple):
@@ -112,7 +111,7 @@ def _train(
         f"{len(valid.labels):,} held out; {cut:,} are longer than the {settings.max_len:,} tokens "
         "that are pooled"
     )
-    trained_on = data_fingerprint(frame)
+    trained_on = labelled_fingerprint(frame)
     learner = classifier_learner(model, train, valid, settings, place, classes)
     found = rate_found(learner, settings, options.find_lr)
     if found and options.find_lr:
@@ -175,13 +174,6 @@ def _prior(labels: np.ndarray) -> list[float]:
     if labels.ndim == 2:
         return labels.mean(0).tolist()
     return (np.bincount(labels) / len(labels)).tolist()
-
-
-def data_fingerprint(frame: pd.DataFrame) -> str:
-    """sha256 over the texts and labels that a classifier is trained and validated on."""
-    rows = frame[frame["split"].isin(["train", "valid"])]
-    texts = [digest(text).hex() for text in rows["text"]]
-    return fingerprint(zip(texts, rows["label"], rows["split"], strict=True))
 
 
 def classes_of(frame: pd.DataFrame, multi_label: bool = False) -> list[str]:

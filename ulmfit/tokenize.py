@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from ulmfit.atomic import atomic_write, check_parent
-from ulmfit.blocks import each
-from ulmfit.cli import run_command
-from ulmfit.columns import Columns, read_columns
-from ulmfit.corpus import cache_folder, tokenize_texts
-from ulmfit.duplicates import normalised_digest
-from ulmfit.errors import UserError
-from ulmfit.ids import digest, hold_ids, is_empty
-from ulmfit.ids_file import Contents, ids_files, part_path, parts_of, read_ids
-from ulmfit.text import TextProcessor
+from ulmfit.base.atomic import atomic_write, check_parent
+from ulmfit.base.cli import run_command
+from ulmfit.base.errors import UserError
+from ulmfit.data.columns import Columns, read_columns
+from ulmfit.data.duplicates import normalised_digest
+from ulmfit.text.blocks import each
+from ulmfit.text.corpus import cache_folder, tokenize_texts
+from ulmfit.text.ids import digest, hold_ids, is_empty
+from ulmfit.text.ids_file import Contents, ids_files, part_path, parts_of, read_ids
+from ulmfit.text.processor import TextProcessor
 
 _ENDING = ".parquet"
 
@@ -107,8 +107,8 @@ def _processor_of(path: Path) -> TextProcessor:
         source = read_ids(files[:1])["text"].iloc[0].source
         processor = TextProcessor(source.reading["tokenizer"], source.reading["lang"])
         return processor.with_pieces(source.pieces) if source.pieces else processor
-    from ulmfit import bundled
-    from ulmfit.artifacts import read_artifact
+    from ulmfit.artifacts import bundled
+    from ulmfit.artifacts.directory import read_artifact
 
     return read_artifact(Path(bundled.model_folders(path)[0])).processor()
 

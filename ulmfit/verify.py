@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from ulmfit.artifacts import Artifact, read_artifact
-from ulmfit.card import stage_of
-from ulmfit.cli import run_command
-from ulmfit.errors import UserError
-from ulmfit.lineage import lineage
-from ulmfit.visible import visible
+from ulmfit.artifacts.card import stage_of
+from ulmfit.artifacts.directory import Artifact, read_artifact
+from ulmfit.artifacts.lineage import lineage
+from ulmfit.base.cli import run_command
+from ulmfit.base.errors import UserError
+from ulmfit.base.visible import visible
 
 # Figures that are shown, of what a stage measured when it wrote the model.
 _FIGURES = ("accuracy", "f1_micro", "f1", "perplexity")

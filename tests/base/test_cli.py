@@ -1,0 +1,219 @@
+"""Commands: exit codes, one line an error, --debug, and help that explains every flag."""
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from importlib import import_module
+
+import pytest
+
+from ulmfit.base.cli import run_command, settings_flags
+from ulmfit.base.errors import UserError
+
+COMMANDS = [
+    "ulmfit.__main__",
+    *(f"ulmfit.{name}" for name in ("stage1_pretrain", "stage2_lm", "stage3_clf", "generate")),
+    *(f"ulmfit.{name}" for name in ("evaluate", "report", "calibrate", "predict", "explain")),
+    *(f"ulmfit.{name}" for name in ("text", "data", "push", "pull", "export")),
+]
+
+
+def run(capsys, monkeypatch, func, *arguments):
+    """Exit status, standard output, standard error."""
+    monkeypatch.setattr(sys, "argv", ["command", *arguments])
+    status = 0
+    try:
+        run_command(func)
+    except SystemExit as stop:
+        status = stop.code or 0
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def command(
+    name: str = "x",  # who it is
+    loud: bool = False,  # shout
+):
+    """A command."""
+    if name == "bad":
+        raise UserError("the name is bad;\nchoose another")
+    if name == "stop":
+        raise KeyboardInterrupt
+    if name == "saved":
+        raise KeyboardInterrupt("saved m.checkpoint; the same command goes on from there")
+    if name == "full":
+        raise OSError(28, "No space left on device", "m.png")
+    if name == "odd":
+        raise OSError("not\nnow")
+    print(name.upper() if loud else name)
+
+
+def test_success(capsys, monkeypatch):
+    assert run(capsys, monkeypatch, command, "--name", "ada", "--loud") == (0, "ADA\n", "")
+
+
+def test_bad_input_is_one_line(capsys, monkeypatch):
+    expected = (1, "", "error: the name is bad; choose another\n")
+    assert run(capsys, monkeypatch, command, "--name", "bad") == expected
+
+
+def test_what_the_system_refuses_is_one_line(capsys, monkeypatch):
+    full = (1, "", "error: m.png: No space left on device\n")
+    assert run(capsys, monkeypatch, command, "--name", "full") == full
+    assert run(capsys, monkeypatch, command, "--name", "odd") == (1, "", "error: not now\n")
+
+
+PRINTS = """
+from ulmfit.base.cli import run_command
+def command(
+    length: int = 5,  # letters
+):
+    "A command."
+    print("x" * length)
+run_command(command)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize("length", ["5", "100000"])
+def test_output_on_a_full_disk(length, tmp_path):
+    script = tmp_path / "prints.py"  # a file: the flags are read from the source
+    script.write_text(PRINTS)
+    told = [sys.executable, str(script), "--length", length]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(told, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
+
+
+def test_debug_shows_the_traceback(capsys, monkeypatch):
+    with pytest.raises(UserError, match="the name is bad"):
+        run(capsys, monkeypatch, command, "--name", "bad", "--debug")
+
+
+def test_interrupt(capsys, monkeypatch):
+    assert run(capsys, monkeypatch, command, "--name", "stop") == (130, "", "interrupted\n")
+    assert run(capsys, monkeypatch, command, "--name", "saved") == (
+        130,
+        "",
+        "interrupted: saved m.checkpoint; the same command goes on from there\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--nmae", "x"], "unrecognized arguments: --nmae x"),
+        (["--name"], "argument --name: expected one argument"),
+        (["--loud", "x"], "unrecognized arguments: x"),
+    ],
+)
+def test_wrong_arguments(capsys, monkeypatch, arguments, line):
+    line = f"error: {line}; python -m test_cli --help lists the arguments\n"
+    assert run(capsys, monkeypatch, command, *arguments) == (1, "", line)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_unknown_flag_of_every_command(capsys, monkeypatch, name):
+    called = name.removesuffix(".__main__")
+    line = f"unrecognized arguments: --nope; python -m {called} --help lists the arguments"
+    main = import_module(name).main
+    assert run(capsys, monkeypatch, main, "--nope") == (1, "", f"error: {line}\n")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_explains_every_flag(capsys, monkeypatch, name):
+    monkeypatch.setenv("COLUMNS", "200")
+    main = import_module(name).main
+    status, out, err = run(capsys, monkeypatch, main, "--help")
+    assert (status, err) == (0, "")
+    assert inspect.getdoc(main).splitlines()[0] in out
+    # "  --flag (type)   note": what stands behind two blanks or more, here or on the next line
+    options = dict(re.findall(r"^  (?:-h, )?(--[a-z0-9-]+|text)\b.*?(?:\s{2,}|$)(.*)$", out, re.M))
+    flags = [
+        parameter
+        for parameter in inspect.signature(main).parameters.values()
+        if parameter.kind is not parameter.VAR_KEYWORD
+    ]
+    for flag in flags:
+        positional = flag.kind is flag.VAR_POSITIONAL
+        option = flag.name if positional else f"--{flag.name.replace('_', '-')}"
+        note = options[option].strip()
+        assert len(note) > 10, (option, note)
+        assert not note.startswith(("None", "(default")), (option, note)
+    assert "--debug" in options
+
+
+def test_settings_become_flags_that_are_none_unless_given(capsys, monkeypatch):
+    @dataclass
+    class Base:
+        seed: int = 42  # where chance begins
+
+    @dataclass
+    class Settings(Base):
+        rate: float = 0.5  # how fast
+        steps: list = field(default_factory=list, metadata={"flag": False})  # not a flag
+
+    seen = {}
+
+    @settings_flags(Settings)
+    def main(
+        recipe: str = "demo",  # a table
+        **overrides,
+    ):
+        """A stage."""
+        seen.update(overrides, recipe=recipe)
+
+    assert run(capsys, monkeypatch, main, "--rate", "2")[0] == 0
+    assert seen == {"recipe": "demo", "rate": 2.0, "seed": None}
+    _, out, _ = run(capsys, monkeypatch, main, "--help")
+    assert "where chance begins (default: the recipe's)" in out
+    assert "--steps" not in out
+    line = "argument --seed: invalid int value: 'x'"
+    assert line in run(capsys, monkeypatch, main, "--seed", "x")[2]
+
+
+SLOW = {"fastai", "pandas", "pyarrow", "sklearn", "spacy", "torch"}
+
+
+@pytest.mark.parametrize(
+    ("code", "slow"),
+    [
+        ("import ulmfit.predict", []),
+        ("import ulmfit.explain", []),
+        ("import ulmfit.evaluate", ["pandas", "pyarrow"]),  # pandas brings pyarrow along
+        ("import ulmfit.text", []),
+        ("import ulmfit.push, ulmfit.pull", []),
+        ("import ulmfit.inference.loaded.loaded, ulmfit.generate", ["torch"]),
+    ],
+)
+def test_commands_do_not_import_what_they_do_not_use(code, slow):
+    asked = f"{code}; import sys; print(*({SLOW} & sys.modules.keys()))"
+    found = subprocess.run(
+        [sys.executable, "-c", asked], capture_output=True, text=True, check=True
+    )
+    assert sorted(found.stdout.split()) == slow
+
+
+def test_as_a_process():
+    """The real thing once: module, exit status and error line."""
+    found = subprocess.run(
+        [sys.executable, "-m", "ulmfit.data", "--data", "nowhere.csv"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 1
+    assert found.stdout == ""
+    assert found.stderr == (
+        "error: no file or folder nowhere.csv, and no data set of that name; "
+        "names: imdb, imdb-sample, emotion, spanish-reviews\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-m", "ulmfit.text", "--nope"], capture_output=True, text=True, check=False
+    )
+    assert found.stderr == (
+        "error: unrecognized arguments: --nope; python -m ulmfit.text --help lists the arguments\n"
+    )

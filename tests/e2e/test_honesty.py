@@ -1,0 +1,151 @@
+"""Test labels are read by evaluate, report and compare alone: nothing else depends on them."""
+
+import ast
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_models import write_lm
+from tiny_stages import SETTINGS_2, SETTINGS_3, reviews, stage2, stage3, write_csv
+
+import ulmfit
+from ulmfit import calibrate, evaluate, export, stage3_clf
+from ulmfit.artifacts.directory import file_sha256, read_artifact
+from ulmfit.base.errors import UserError
+from ulmfit.data import load as data
+from ulmfit.data.load import load_data, load_with_test_labels
+from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.explanation import explain
+from ulmfit.training.settings import ClassifierSettings
+
+PACKAGE = Path(ulmfit.__file__).parent
+READERS = {"evaluate.py", "report.py", "comparing/judge.py"}  # of test labels
+# What reads files of data: whoever uses these could find labels of test in them.
+SOURCES = {
+    "load_with_test_labels": READERS | {"data.py"},
+    # tokenize writes them down as they are, as ids.
+    "read_columns": {"columns.py", "data.py", "tokenize.py"},
+    "NAMES": {"columns.py", "data.py", "datasets.py"},
+    "read_file": {"columns.py", "datasets.py", "readers.py", "stage1_pretrain.py"},
+    "read_folder": {"columns.py", "datasets.py", "readers.py", "stage1_pretrain.py"},
+    # Texts to classify: other columns go from one file into another.
+    "open_table": {"tables.py", "predict.py", "serving/tables.py", "serving/unpack.py"},
+    "csv_rows": {"rows.py", "readers.py", "tables.py"},
+    "json_rows": {"rows.py", "readers.py", "tables.py"},
+}
+
+
+@cache
+def names_by_module():
+    """Every name that a module defines, imports, uses or asks of another module."""
+    names = {ast.Name: "id", ast.Attribute: "attr", ast.alias: "name", ast.FunctionDef: "name"}
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        nodes = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if type(n) in names]
+        used = {getattr(node, names[type(node)]) for node in nodes}
+        found[path.relative_to(PACKAGE).as_posix()] = used
+    return found
+
+
+def users(name):
+    """The modules in which `name` stands."""
+    return {module for module, names in names_by_module().items() if name in names}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_only_these_modules_can_see_test_labels(name):
+    found = users(name)
+    assert found <= SOURCES[name], f"{sorted(found - SOURCES[name])} may not use {name}"
+    assert found  # else this test has lost what it guards
+
+
+def test_no_module_reads_data_past_the_readers():
+    reads = {"read_csv", "read_parquet", "read_json", "read_excel", "read_table", "ParquetFile"}
+    found = set().union(*(users(name) for name in reads))
+    # ids_file.py is asked by data.py; the worker reads what the judge wrote, without the labels.
+    assert found <= {"readers.py", "tables.py", "ids_file.py", "comparing/worker.py"}
+
+
+def test_load_data_has_no_test_labels(tmp_path):
+    path = write_csv(tmp_path / "data.csv", ["text", "label", "split"], reviews())
+    frame, full = load_data(path), load_with_test_labels(path)
+    test = full["split"] == "test"
+    assert test.sum() > 10
+    assert frame.loc[test, "label"].isna().all()
+    assert full.loc[test, "label"].notna().all()
+    pd.testing.assert_frame_equal(frame[~test], full[~test])
+    assert frame.attrs == full.attrs
+
+
+def commands(path, folder, lm):
+    """What every command makes of the data in `path`, as hashes and figures."""
+    stage_2 = stage2(path, lm, folder / "lm", steps=SETTINGS_2["steps"][:1], samples=0)
+    stage_3 = stage3(path, stage_2.path, folder / "clf", steps=SETTINGS_3["steps"][:1])
+    made = {
+        f"{step}/{name}": file_sha256(folder / step / name)
+        for step in ("lm", "clf")
+        for name in ("encoder.safetensors", "head.safetensors", "history.csv", "vocab.txt")
+    }
+    for result in (stage_2, stage_3):
+        manifest = read_artifact(result.path).manifest
+        made[f"{manifest.kind} manifest"] = replace(manifest, parent=None, files={})
+    rate = stage3(path, stage_2.path, folder / "rate", find_lr=True, batch_size=4)
+    made["rate"] = rate.metrics
+    made["temperature"] = list(calibrate.main(clf=str(stage_3.path)).values())
+    made["valid"] = list(evaluate.main(clf=str(stage_3.path), split="valid").values())
+    made["preflight"] = data.main(path)
+    classifier = Classifier.load(stage_3.path)
+    made["explain"] = explain(classifier, "A dull film.", "gradient").scores.tolist()
+    made["predict"] = classifier.probabilities(["A dull film."]).tolist()
+    onnx = export.main(clf=str(stage_3.path), out=str(folder / "model.onnx"))
+    made["export"] = file_sha256(onnx)
+    return made
+
+
+def test_no_command_depends_on_test_labels(tmp_path, monkeypatch):
+    monkeypatch.setenv("ULMFIT_CACHE", str(tmp_path / "cache"))
+    lm = write_lm(tmp_path / "pretrained")
+    rows = reviews()
+    path = tmp_path / "data.csv"
+    # All of test gets the other label: whoever learns from it learns something else.
+    other = {"good": "bad", "bad": "good"}
+    bent = [[t, other[label] if s == "test" else label, s] for t, label, s in rows]
+    made, right, guesses = [], [], []
+    # So small a model fits no temperature: a figure of all that one would be fitted to.
+    monkeypatch.setattr(calibrate, "fit_temperature", lambda p, t: 1 + p[t == 1, 1].mean())
+    fit = evaluate.fit_baseline
+
+    def noted(*given):
+        fitted = fit(*given)
+        guesses.append(fitted.probabilities(["A dull film.", "A fine film."]))
+        return fitted
+
+    monkeypatch.setattr(evaluate, "fit_baseline", noted)
+    for name, written in (("a", rows), ("b", bent)):
+        write_csv(path, ["text", "label", "split"], written)
+        made.append(commands(str(path), tmp_path / name, lm))
+        (figures,) = evaluate.main(clf=str(tmp_path / name / "clf")).values()
+        settings = ClassifierSettings(data=str(path))
+        baselines = evaluate.baselines_of(settings, ["bad", "good"])
+        figures |= {name: found["accuracy"] for name, found in baselines.items()}
+        right.append(figures)
+    assert made[0].keys() == made[1].keys()
+    assert {key for key in made[0] if made[0][key] != made[1][key]} == set()
+    assert np.array_equal(guesses[:2], guesses[2:])
+    # The bent labels do matter, where they are read.
+    for name in ("accuracy", *baselines):
+        assert right[0][name] == pytest.approx(1 - right[1][name])
+
+
+def test_labels_of_test_that_are_none_stop_no_training(tmp_path):
+    rows = [
+        [t, f"odd {i}" if s == "test" else label, s] for i, (t, label, s) in enumerate(reviews())
+    ]
+    path = write_csv(tmp_path / "data.csv", ["text", "label", "split"], rows)
+    assert stage3_clf.classes_of(load_data(path)) == ["bad", "good"]
+    settings = ClassifierSettings(data=path)
+    with pytest.raises(UserError, match="has the label 'odd 10' in split test"):
+        evaluate.check_test_labels(settings, ["bad", "good"])

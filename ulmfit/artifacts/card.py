@@ -1,0 +1,225 @@
+"""The model card: README.md of a model directory, written from its manifest alone."""
+
+import json
+import re
+from itertools import pairwise
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+from ulmfit.artifacts.manifest import Manifest
+from ulmfit.data.multi_label import multi_label_of
+
+SHOWN_EPOCHS = 20  # the rest is in history.csv
+_STAGES = {
+    1: "Pretrained language model",
+    2: "Language model fine-tuned on in-domain text",
+    3: "Text classifier",
+}
+
+
+def model_card(
+    manifest: Manifest, history: list[dict[str, Any]], parameters: int | None = None
+) -> str:
+    """The card as Markdown with Hugging Face's front matter.
+
+    `parameters` is the number of the model's parameters; without it that of the encoder is
+    computed from `manifest.config`. The text holds no time of writing and no absolute path.
+    """
+    stage = stage_of(manifest)
+    sections = [
+        _front_matter(manifest),
+        f"# {_STAGES[stage]}: {_cell(manifest.size)}, {manifest.direction}",
+        _about(manifest, stage, parameters),
+        "## Use",
+        _use(manifest, stage),
+        "## Tokenizer",
+        _table(("setting", "value"), _flat(manifest.tokenizer)),
+        *_labels(manifest),
+        "## Training recipe",
+        _table(("setting", "value"), _flat({**manifest.recipe, "seed": manifest.seed})),
+        "## Metrics",
+        _table(("metric", "value"), _flat(manifest.metrics)),
+        *_epochs(history),
+        "## Data and lineage",
+        _lineage(manifest),
+        "## Limits",
+        _limits(manifest),
+        "## Versions",
+        _table(("library", "version"), _flat(manifest.versions)),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def stage_of(manifest: Manifest) -> int:
+    """Which stage wrote the model."""
+    if manifest.kind == "classifier":
+        return 3
+    # fast.ai's WikiText-103 weights (`pretrained = "wt103"`) have no manifest to descend from.
+    return 2 if manifest.parent or manifest.recipe.get("pretrained") else 1
+
+
+def _front_matter(manifest: Manifest) -> str:
+    task = "text-classification" if manifest.kind == "classifier" else "text-generation"
+    # No license: whose texts the model was trained on, and on which terms, is not known here.
+    lines = ["library_name: ulmfit", f"pipeline_tag: {task}"]
+    language = manifest.tokenizer.get("lang")
+    if isinstance(language, str) and re.fullmatch("[a-z]{2,3}", language):
+        lines.append(f'language: "{language}"')  # quoted: YAML reads a bare `no` as false
+    return "\n".join(["---", *lines, "tags: [ulmfit, awd-lstm, fastai]", "---"])
+
+
+def _about(manifest: Manifest, stage: int, parameters: int | None) -> str:
+    order = "first word to last" if manifest.direction == "forward" else "last word to first"
+    text = (
+        f"Written by stage {stage} of ULMFiT (Howard & Ruder 2018, arXiv:1801.06146):"
+        f" an AWD-LSTM that reads text from the {order}."
+    )
+    if parameters is not None:
+        text += f" It has {parameters:,} parameters."
+    elif encoder := _encoder_parameters(manifest.config):
+        text += f" Its encoder has {encoder:,} parameters."
+    return f"{text}\n\n{_table(('config', 'value'), _flat(manifest.config))}"
+
+
+def _encoder_parameters(config: dict[str, Any]) -> int | None:
+    """Embedding and LSTM layers; the last layer is as wide as the embedding (AWD-LSTM)."""
+    sizes = [config.get(key) for key in ("vocab_sz", "emb_sz", "n_hid", "n_layers")]
+    if not all(isinstance(size, int) for size in sizes):
+        return None
+    vocab_sz, emb_sz, n_hid, n_layers = (int(size or 0) for size in sizes)
+    widths = [emb_sz, *[n_hid] * (n_layers - 1), emb_sz]
+    # Four gates a layer, each with weights on input and state, and two biases.
+    layers = sum(4 * out * (into + out + 2) for into, out in pairwise(widths))
+    return vocab_sz * emb_sz + layers
+
+
+def _use(manifest: Manifest, stage: int) -> str:
+    backwards = " --backwards" if manifest.direction == "backward" else ""
+    if stage == 3:
+        commands = [
+            'python -m ulmfit.predict --clf DIR --text "A text to classify."',
+            "python -m ulmfit.evaluate --clf DIR --data texts.csv",
+        ]
+        python = (
+            "\n\n```python\nfrom ulmfit.predict import Classifier\n\n"
+            'Classifier.load("DIR").predict(["A text to classify."])\n```\n\n'
+            "A forward and a backward classifier of the same data are averaged when both"
+            " directories are given."
+        )
+    else:
+        command = "stage2_lm --pretrained" if stage == 1 else "stage3_clf --lm"
+        commands = [f"python -m ulmfit.{command} DIR --data texts.csv{backwards}"]
+        if not backwards:
+            commands.insert(0, 'python -m ulmfit.generate --lm DIR --prompt "The first words"')
+        python = ""
+    shell = "\n".join(commands)
+    return f"`DIR` is the directory that holds this file.\n\n```sh\n{shell}\n```{python}"
+
+
+def _labels(manifest: Manifest) -> list[str]:
+    if not manifest.labels:
+        return []
+    listed = "\n".join(f"{n}. {_cell(label)}" for n, label in enumerate(manifest.labels))
+    several = " (a text may have several of them, or none)" if _multi_label(manifest) else ""
+    return ["## Labels", f"In the order of the model's outputs{several}:", listed]
+
+
+def _multi_label(manifest: Manifest) -> bool:
+    return multi_label_of(manifest.config, "manifest")
+
+
+def _epochs(history: list[dict[str, Any]]) -> list[str]:
+    if not history:
+        return []
+    columns = list(dict.fromkeys(key for row in history for key in row))
+    rows = [tuple(row.get(column, "") for column in columns) for row in history[-SHOWN_EPOCHS:]]
+    table = _table(tuple(columns), rows)
+    if len(history) > SHOWN_EPOCHS:
+        note = f"The last {SHOWN_EPOCHS} of {len(history)} epochs; all are in `history.csv`."
+        return ["## Epochs", note, table]
+    return ["## Epochs", table]
+
+
+def _lineage(manifest: Manifest) -> str:
+    lines = [f"- {_cell(manifest.about)}"] if manifest.about else []
+    lines.append(f"- Fingerprint of the training data: `{_cell(manifest.data_fingerprint)}`")
+    if manifest.recipe.get("lm_text") == "all":
+        lines.append("- It has read the texts of the test part, too, without their labels")
+    if manifest.parent:
+        lines.append(f"- Began from the model whose `manifest.json` has sha256 `{manifest.parent}`")
+    elif (pretrained := manifest.recipe.get("pretrained", "none")) != "none":
+        lines.append(f"- Began from {_cell(pretrained)}")
+    else:
+        lines.append("- Began from random weights")
+    return "\n".join(lines)
+
+
+def _limits(manifest: Manifest) -> str:
+    lines = []
+    max_len = manifest.config.get("max_len") or manifest.recipe.get("max_len")
+    if max_len:
+        end = "last" if manifest.direction == "forward" else "first (the last in its order)"
+        lines.append(
+            f"- The decision rests on the {end} {_cell(max_len)} tokens of a text; the rest of"
+            " a longer one counts only as far as the encoder remembers it."
+        )
+    language = manifest.tokenizer.get("lang")
+    known = f" (`{_cell(language)}`)" if language else ""
+    lines.append(f"- It knows the language{known} and the kind of text that it was trained on.")
+    if manifest.kind == "lm":
+        lines.append(
+            "- It may write sentences of its training data, and statements that are false."
+        )
+    elif _multi_label(manifest):
+        lines.append(
+            "- It judges each label by itself, also of a text of a kind that it has never seen."
+        )
+    else:
+        lines.append(
+            "- It gives every text one of its labels, also a text of a kind that it has never seen."
+        )
+    lines.append("- It may reproduce the biases of its training data.")
+    return "\n".join(lines)
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Rows of a table, sorted: {"test": {"f1": 1}} becomes ("test.f1", 1)."""
+    rows: list[tuple[str, Any]] = []
+    for key, value in sorted(tree.items(), key=lambda item: str(item[0])):
+        if isinstance(value, dict) and value:
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", value))
+    return rows
+
+
+def _table(head: tuple[str, ...], rows: list[Any]) -> str:
+    if not rows:
+        return "None recorded."
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    """`value` on one line that neither ends a table's cell nor opens a tag."""
+    shown = _shown(value)
+    text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False, default=str)
+    text = " ".join(text.split()).replace("`", "'").replace("<", "&lt;")
+    return text.replace("|", "\\|")
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, list | tuple):
+        return [_shown(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _shown(item) for key, item in value.items()}
+    return _without_folders(value) if isinstance(value, str) else value
+
+
+def _without_folders(text: str) -> str:
+    # Absolute paths tell where their owner's files lie and mean nothing elsewhere.
+    if text.startswith(("/", "~")):
+        return PurePosixPath(text).name or text
+    return PureWindowsPath(text).name if re.match(r"[A-Za-z]:[\\/]|\\\\", text) else text

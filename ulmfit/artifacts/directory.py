@@ -1,0 +1,354 @@
+"""A model directory: written whole, read only after every hash was verified.
+
+The stages pass nothing else to one another. Weights are safetensors, all else is JSON or text:
+no file of a model directory can run code.
+"""
+
+import csv
+import hashlib
+import io
+import math
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ulmfit.artifacts import weights
+from ulmfit.artifacts.manifest import KINDS, Manifest, json_text, plain
+from ulmfit.artifacts.weights import Header
+from ulmfit.base.atomic import atomic_directory, atomic_write, check_parent, os_errors_as
+from ulmfit.base.errors import UserError
+from ulmfit.base.strangers import parse_json, read_bounded, sha256_bounded
+from ulmfit.data.multi_label import multi_label_of
+
+if TYPE_CHECKING:  # torch takes seconds to import; a command that only checks --out needs none
+    from torch import Tensor
+
+    from ulmfit.text.processor import TextProcessor
+
+MANIFEST, METRICS, HISTORY, CARD = "manifest.json", "metrics.json", "history.csv", "README.md"
+PLOT = "history.png"
+ENCODER, HEAD = "encoder.safetensors", "head.safetensors"
+ALWAYS = (ENCODER, HEAD, HISTORY, CARD)  # hashed files that every model directory has
+PROCESSOR = ("processor.json", "vocab.txt", "spm.model")
+_KNOWN = {*ALWAYS, PLOT, *PROCESSOR}  # hashed files that a model directory may have
+
+_LARGEST = {ENCODER: weights.LARGEST, HEAD: weights.LARGEST, MANIFEST: 8 << 20, METRICS: 8 << 20}
+_LARGEST_ELSE = 32 << 20
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model directory whose files were verified by `read_artifact`."""
+
+    path: Path
+    manifest: Manifest
+    manifest_sha256: str  # what a child names as its parent
+
+    def encoder(self) -> "dict[str, Tensor]":
+        """The encoder's tensors by name, as float32 (integers as they are), on the CPU."""
+        return weights.read_tensors(self.path / ENCODER)
+
+    def headers(self) -> "dict[str, Header]":
+        """Type and shape of every tensor of encoder and head, which are not loaded for it."""
+        parts = [weights.read_headers(self.path / name) for name in (ENCODER, HEAD)]
+        return {**parts[0], **parts[1]}
+
+    def head(self) -> "dict[str, Tensor]":
+        """The head's tensors by name, as float32 (integers as they are), on the CPU."""
+        return weights.read_tensors(self.path / HEAD)
+
+    def card(self) -> str:
+        """The model card, README.md."""
+        return _decoded(self._read(CARD), self.path / CARD)
+
+    def processor_files(self) -> dict[str, bytes]:
+        """The files that the text processor wrote, by name."""
+        return {name: self._read(name) for name in PROCESSOR if name in self.manifest.files}
+
+    def plot(self) -> bytes:
+        """The history as a PNG, or nothing."""
+        return self._read(PLOT) if PLOT in self.manifest.files else b""
+
+    def _read(self, name: str) -> bytes:
+        with os_errors_as(f"cannot read {self.path / name}"):
+            return read_bounded(self.path / name, largest(name))
+
+    def processor(self) -> "TextProcessor":
+        """The text processor, if it is the one that the weights were trained with.
+
+        Raises:
+            UserError: its files are damaged, or tokenizer or vocabulary are not the manifest's.
+        """
+        from ulmfit.text.processor import TextProcessor
+
+        try:
+            processor = TextProcessor.from_files(self.processor_files())
+        except UserError as error:
+            raise UserError(f"{self.path}: {error}") from None
+        found, expected = processor.description(), self.manifest.tokenizer
+        found |= {"vocab_sz": len(processor.vocab)}
+        expected = expected | {"vocab_sz": self.manifest.config.get("vocab_sz")}
+        differ = sorted(key for key in found | expected if found.get(key) != expected.get(key))
+        if differ:
+            key = differ[0]
+            raise UserError(
+                f"{self.path}: the text processor is not the one that the encoder was trained with:"
+                f" found {key} {found.get(key)}, {MANIFEST} has {expected.get(key)};"
+                " copy or train the model again"
+            )
+        return processor
+
+    def history(self) -> list[dict[str, Any]]:
+        """One row an epoch: numbers as numbers, empty cells as None.
+
+        Raises:
+            UserError: history.csv is no table.
+        """
+        text = _decoded(self._read(HISTORY), self.path / HISTORY)
+        try:
+            head, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+            cells = [dict(zip(head, map(_number, row), strict=True)) for row in rows]
+        except (csv.Error, ValueError) as error:
+            raise UserError(
+                f"{self.path / HISTORY} is damaged: {error}; copy or train the model again"
+            ) from None
+        return cells
+
+
+def write_artifact(
+    out: Path,
+    *,
+    manifest: Manifest,
+    encoder: "dict[str, Tensor]",
+    head: "dict[str, Tensor]",
+    processor_files: dict[str, bytes],
+    history: list[dict[str, Any]],
+    card: str,
+    plot: bytes = b"",
+    metrics: dict[str, Any] | None = None,
+    overwrite: bool = False,
+    half: bool = False,
+) -> Path:
+    """Write a model directory, complete or not at all, and return its path.
+
+    The same arguments give the same bytes. `plot` is the history as a PNG, `metrics` what
+    ``metrics.json`` holds, by default those of the manifest. `manifest.files` is
+    filled in here; `half` stores the weights as float16 (they are read back as float32). Raises
+    UserError as `check_output` does and if the system refuses to write.
+    """
+    check_output(out, overwrite)
+    if reserved := {MANIFEST, METRICS, PLOT, *ALWAYS}.intersection(processor_files):
+        raise ValueError(f"the text processor may not write {sorted(reserved)}")
+    contents = dict(processor_files)
+    contents[ENCODER] = _tensor_bytes(encoder, half)
+    contents[HEAD] = _tensor_bytes(head, half)
+    contents[HISTORY] = _csv(history).encode()
+    if plot:
+        contents[PLOT] = plot
+    contents[CARD] = card.encode()
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    text = replace(manifest, files=hashes).to_json()
+    Manifest.from_json(text, out / MANIFEST)  # what could not be read again is not written
+    contents[METRICS] = json_text(manifest.metrics if metrics is None else metrics).encode()
+    contents[MANIFEST] = text.encode()
+    with atomic_directory(out, overwrite) as directory:
+        for name, data in contents.items():
+            with os_errors_as(f"cannot write {out}"):
+                (directory / name).write_bytes(data)
+    return out
+
+
+def check_output(out: Path, overwrite: bool) -> None:
+    """Raise, before any training, the UserError that `write_artifact` would raise for `out`.
+
+    `overwrite` allows to replace a model, never to delete files that belong to none.
+    """
+    check_parent(out)
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise UserError(f"{out} is a file, --out takes a directory; choose another --out")
+    with os_errors_as(f"cannot read {out}"):
+        foreign = _foreign(out)
+        empty = not any(out.iterdir())
+    if foreign:
+        names = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
+        raise UserError(
+            f"{out} holds what is no part of a model ({names}) and is left alone;"
+            " choose another --out"
+        )
+    if not empty and not overwrite:
+        raise UserError(f"{out} already holds a model; choose another --out or pass --overwrite")
+
+
+def read_artifact(path: Path, kind: str | None = None) -> Artifact:
+    """The model in directory `path`, every file verified; `kind` is lm, classifier or either.
+
+    Raises UserError, which names the directory or the file: no such directory, incomplete,
+    another format version, another kind, altered, or a file that lies elsewhere.
+    """
+    if not path.is_dir():
+        writers = [KINDS[kind][1]] if kind else [writer for _, writer in KINDS.values()]
+        found = "is a file, a model directory was expected" if path.exists() else "does not exist"
+        raise UserError(f"{path} {found}; {'; '.join(writers)}")
+    _check_present(path, MANIFEST)
+    with os_errors_as(f"cannot read {path}"):
+        text = read_bounded(path / MANIFEST, largest(MANIFEST))
+        manifest = Manifest.from_json(text, path / MANIFEST)
+        if kind and manifest.kind != kind:
+            expected, writer = KINDS[kind]
+            raise UserError(
+                f"{path} holds {KINDS[manifest.kind][0]}, {expected} was expected; {writer}"
+            )
+        _verify(path, manifest)
+    return Artifact(path, manifest, hashlib.sha256(text).hexdigest())
+
+
+def update_metrics(path: Path, metrics: dict[str, Any]) -> None:
+    """Replace ``metrics.json`` of the model directory `path` by `metrics`, in one step.
+
+    Nothing else changes: ``metrics.json`` is not hashed. Raises UserError if `path` is no model
+    directory or cannot be written.
+    """
+    if not path.is_dir():
+        raise UserError(f"{path} does not exist")
+    _check_present(path, MANIFEST)
+    atomic_write(path / METRICS, json_text(metrics))
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """What ``metrics.json`` of the model directory `path` holds; it is hashed nowhere.
+
+    Raises:
+        UserError: it is missing, damaged, or lies elsewhere.
+    """
+    _check_present(path, METRICS)
+    with os_errors_as(f"cannot read {path / METRICS}"):
+        text = read_bounded(path / METRICS, largest(METRICS))
+    with suppress(UserError):
+        if isinstance(found := parse_json(text, METRICS), dict):
+            return found
+    raise UserError(f"{path / METRICS} is missing or damaged; copy or train the model again")
+
+
+def largest(name: str) -> int:
+    """How many bytes the file of that name may have in a model directory."""
+    return _LARGEST.get(name, _LARGEST_ELSE)
+
+
+def check_pair(artifacts: list[Artifact]) -> None:
+    """Raise UserError unless the probabilities of these classifiers may be averaged.
+
+    Labels (in their order), whether a text may have several, and data must agree, and no model may
+    count twice; tokenizers and vocabularies may differ, since each model reads the text with its
+    own.
+    """
+    for a, b in combinations(artifacts, 2):
+        ours, theirs = a.manifest, b.manifest
+        several = [x for x in (a, b) if multi_label_of(x.manifest.config, x.path)]
+        if len(several) == 1:
+            found = f"{several[0].path} alone is multi-label"
+        elif ours.labels != theirs.labels:
+            found = f"labels {', '.join(ours.labels)} against {', '.join(theirs.labels)}"
+        elif ours.data_fingerprint != theirs.data_fingerprint:
+            found = f"data {ours.data_fingerprint} against {theirs.data_fingerprint}"
+        elif (ours.direction, ours.files[ENCODER]) == (theirs.direction, theirs.files[ENCODER]):
+            found = "they are the same model twice"
+        else:
+            continue
+        raise UserError(f"{a.path} and {b.path} make no ensemble: {found}")
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _verify(path: Path, manifest: Manifest) -> None:
+    for name in ALWAYS:
+        if name not in manifest.files:
+            raise UserError(f'{path / MANIFEST}: "files" lacks {name}')
+    if unknown := sorted(manifest.files.keys() - _KNOWN):
+        raise UserError(
+            f'{path / MANIFEST}: "files" names {unknown[0]}, expected none but '
+            f"{', '.join(sorted(_KNOWN))}"
+        )
+    for name, expected in manifest.files.items():
+        _check_present(path, name)
+        if sha256_bounded(path / name, largest(name)) != expected:
+            raise UserError(
+                f"{path / name} was altered: its sha256 is not the one in {MANIFEST};"
+                " copy or train the model again"
+            )
+
+
+def _check_present(path: Path, name: str) -> None:
+    file = path / name
+    if file.is_symlink() and not _within(file, path):
+        raise UserError(f"{file} is a link that leads out of the model directory")
+    if not file.exists():
+        raise UserError(f"{path} is incomplete: {name} is missing; copy or train the model again")
+
+
+def _within(file: Path, path: Path) -> bool:
+    try:
+        return file.resolve().is_relative_to(path.resolve())
+    except RuntimeError:  # a link that leads to itself
+        return False
+
+
+def _decoded(content: bytes, file: Path) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise UserError(f"{file} is not UTF-8; copy or train the model again") from None
+
+
+def _foreign(out: Path) -> list[str]:
+    """Names in `out` that are not of a model; lenient, a model of another version is one, too."""
+    own = {MANIFEST, METRICS}
+    try:
+        found = parse_json(read_bounded(out / MANIFEST, largest(MANIFEST)), MANIFEST)
+        is_model = found["kind"] in KINDS and type(found["format_version"]) is int
+        own = own.union(found["files"]) if is_model else set()
+    except (OSError, UserError, KeyError, TypeError):
+        own = set()
+    return sorted(e.name for e in out.iterdir() if e.name not in own or not e.is_file())
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: plain(value) for key, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def _number(text: str) -> int | float | str | None:
+    with suppress(ValueError):
+        number = float(text)
+        if math.isfinite(number):
+            return int(text) if text.lstrip("+-").isdecimal() and abs(number) < 1e15 else number
+    return text or None
+
+
+def _tensor_bytes(tensors: "dict[str, Tensor]", half: bool) -> bytes:
+    from safetensors.torch import save
+
+    return save({name: _stored(tensor, half) for name, tensor in tensors.items()})
+
+
+def _stored(tensor: "Tensor", half: bool) -> "Tensor":
+    import torch
+
+    # A copy of its own: safetensors refuses tensors that share memory, as tied weights do.
+    tensor = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+    if not half or not tensor.is_floating_point():
+        return tensor
+    small = tensor.half()
+    # What float16 cannot hold (above 65,504) would come back as infinity.
+    return small if torch.equal(small.isfinite(), tensor.isfinite()) else tensor

@@ -1,0 +1,44 @@
+"""Where a model comes from: its parent, the parent's parent, back to the root.
+
+A manifest names its parent by the sha256 of the parent's manifest, which has the sha256 of every
+other file: who trusts the hash of one manifest can check all that led to it.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from ulmfit.artifacts import bundled
+from ulmfit.artifacts.directory import MANIFEST, Artifact, largest, read_artifact
+from ulmfit.base.errors import UserError
+from ulmfit.base.strangers import sha256_bounded
+
+
+def lineage(artifact: Artifact, among: Sequence[Path] = ()) -> Iterator[Artifact]:
+    """The model, its parent, the parent's and so on, as far as they are found.
+
+    Each is looked for by the hash of its manifest: beside the model, in the directories `among`,
+    and among the bundled models.
+
+    Raises:
+        UserError: a parent was found and is damaged.
+    """
+    found: Artifact | None = artifact
+    while found:
+        yield found
+        found = _parent(found, among)
+
+
+def _parent(artifact: Artifact, among: Sequence[Path]) -> Artifact | None:
+    wanted = artifact.manifest.parent
+    for folder in (artifact.path.resolve().parent, *among, bundled.folder()) if wanted else ():
+        for file in (folder / MANIFEST, *sorted(folder.glob(f"*/{MANIFEST}"))):
+            if _hash(file) == wanted:
+                return read_artifact(file.parent)
+    return None
+
+
+def _hash(manifest: Path) -> str | None:
+    with suppress(OSError, UserError):  # what cannot be read is somebody else's
+        return sha256_bounded(manifest, largest(MANIFEST))
+    return None

@@ -1,0 +1,191 @@
+"""What a model is and where it comes from: ``manifest.json``, strict in what it reads."""
+
+import json
+import math
+import platform
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import MISSING, asdict, dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ulmfit.base.errors import UserError
+from ulmfit.base.strangers import parse_json
+from ulmfit.base.visible import visible
+
+FORMAT_VERSION = 1
+LIBRARIES = ("ulmfit", "torch", "fastai", "spacy", "sentencepiece", "numpy", "safetensors")
+KINDS = {
+    "lm": ("an LM", "stage 2 writes LMs: python -m ulmfit.stage2_lm"),
+    "classifier": ("a classifier", "stage 3 writes classifiers: python -m ulmfit.stage3_clf"),
+}
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a model is and where it comes from: the content of ``manifest.json``."""
+
+    format_version: int
+    kind: str  # lm | classifier
+    direction: str  # forward | backward
+    size: str
+    config: dict[str, Any]  # emb_sz, n_hid, n_layers, vocab_sz, ...
+    tokenizer: dict[str, Any]  # kind, lang, hash of the vocabulary
+    labels: list[str]  # in the order of the head's outputs; none for an LM
+    recipe: dict[str, Any]  # the settings that were used
+    seed: int
+    metrics: dict[str, Any]  # measured when the model was written
+    versions: dict[str, str]  # of the libraries
+    data_fingerprint: str
+    parent: str | None  # sha256 of the manifest.json of the model that this one began from
+    files: dict[str, str]  # name -> sha256, every file but manifest.json and metrics.json
+    about: str = ""  # for the card: what the texts are, whose, and what the model is not good for
+
+    def to_json(self) -> str:
+        """The text of ``manifest.json``."""
+        return json_text(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes, where: Path | str) -> "Manifest":
+        """The manifest in `text`; `where` is the file's name for messages.
+
+        Raises UserError for what is no JSON object, for another format version, and for
+        unknown, missing or wrongly typed keys (all of them in one message).
+        """
+        found = parse_json(text, where)
+        if not isinstance(found, dict):
+            raise UserError(f"{where} holds {_quoted(found)}, a JSON object was expected")
+        # First of all: another version may well have other keys.
+        _check_version(found.get("format_version", FORMAT_VERSION), where)
+        if problems := _problems(found):
+            raise UserError(f"{where}: {'; '.join(problems)}")
+        return cls(**found)
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that decide what a model computes."""
+    versions = {"python": platform.python_version()}
+    for name in LIBRARIES:  # asked of the metadata: importing them takes seconds
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def _check_version(found: object, where: Path | str) -> None:
+    if type(found) is int and found != FORMAT_VERSION:
+        remedy = "update ulmfit" if found > FORMAT_VERSION else "train the model again"
+        raise UserError(
+            f"{where}: format version {found}, this program reads version {FORMAT_VERSION};"
+            f" {remedy}"
+        )
+
+
+def _all_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+# A field's annotation -> what is said to be expected, and whether a value found in JSON fits.
+_FORMS: dict[object, tuple[str, Callable[[Any], bool]]] = {
+    int: ("a whole number", lambda v: type(v) is int),  # isinstance would take true for one
+    str: ("a text", lambda v: isinstance(v, str)),
+    str | None: ("a text or null", lambda v: v is None or isinstance(v, str)),
+    list[str]: ("a list of texts", lambda v: isinstance(v, list) and _all_texts(v)),
+    dict[str, Any]: ("an object", lambda v: isinstance(v, dict)),
+    dict[str, str]: (
+        "an object of texts",
+        lambda v: isinstance(v, dict) and _all_texts(v.values()),
+    ),
+}
+_CHOICES = {"kind": list(KINDS), "direction": ["forward", "backward"]}
+# What commands read out of a recipe, if it is there.
+_RECIPE: dict[str, object] = {
+    "data": str,
+    "text_col": str | None,
+    "label_col": str | None,
+    "split_col": str | None,
+    "labels": int,
+}
+
+
+def _problems(found: dict[str, Any]) -> list[str]:
+    forms = {field.name: _FORMS[field.type] for field in fields(Manifest)}
+    needed = [field.name for field in fields(Manifest) if field.default is MISSING]
+    problems = [f'"{key}" is missing' for key in needed if key not in found]
+    problems += [f"{_quoted(key)} is unknown" for key in found if key not in forms]
+    for key in (key for key in forms if key in found):
+        expected, fits = forms[key]
+        if key in _CHOICES:
+            expected, fits = " or ".join(_CHOICES[key]), _CHOICES[key].__contains__
+        if not fits(found[key]):
+            problems.append(f'"{key}" is {_quoted(found[key])}, {expected} was expected')
+        elif key == "files":
+            # A name is joined to the directory: "../x" or "/x" would read elsewhere.
+            odd = [name for name in found[key] if not _PLAIN_NAME.fullmatch(name)]
+            problems += [f'"files" names {_quoted(n)}, a plain file name was expected' for n in odd]
+    return problems or [*_number_problems(found), *_label_problems(found["kind"], found["labels"])]
+
+
+def _number_problems(found: dict[str, Any]) -> list[str]:
+    """What is wrong with the seed and with what commands read out of the recipe."""
+    recipe = found["recipe"]
+    problems = [
+        f'the recipe\'s "{key}" is {_quoted(recipe[key])}, {_FORMS[form][0]} was expected'
+        for key, form in _RECIPE.items()
+        if key in recipe and not _FORMS[form][1](recipe[key])
+    ]
+    numbers = {'"seed"': found["seed"], 'the recipe\'s "labels"': recipe.get("labels", 0)}
+    negative = [(key, n) for key, n in numbers.items() if type(n) is int and n < 0]
+    return problems + [f"{key} is {n}, a number from 0 on was expected" for key, n in negative]
+
+
+def _label_problems(kind: str, labels: list[str]) -> list[str]:
+    if kind == "lm":
+        return [f'"labels" is {_quoted(labels)}, none were expected of an LM'] if labels else []
+    if not labels:
+        return ['"labels" is [], those of a classifier were expected']
+    # Whoever is shown a label must see what it is: tables and errors print them.
+    odd = [label for label in labels if not label.strip() or "\n" in label or "\t" in label]
+    odd += [label for label in labels if visible(label) != label]
+    if odd:
+        return [f'"labels" has {_quoted(odd[0])}, a line that can be shown was expected']
+    repeated = [label for label, n in Counter(labels).items() if n > 1]
+    return [f'"labels" has {_quoted(label)} more than once' for label in repeated[:1]]
+
+
+def _quoted(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def json_text(value: dict[str, Any]) -> str:
+    """`value` as this project writes JSON: sorted keys, two spaces, a newline at the end."""
+    text = json.dumps(plain(value), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return text + "\n"
+
+
+def plain(value: object) -> object:
+    """`value` in JSON's types: numpy and torch scalars as numbers, tuples as lists."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "item"):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON has no NaN; a diverged run must not fail on its own report
+    return str(value) if isinstance(value, Path) else value
+
+
+def direction(backwards: bool) -> str:
+    """The manifest's word for it."""
+    return "backward" if backwards else "forward"
+
+
+def suffix(backwards: bool) -> str:
+    """The end of a model directory's name."""
+    return "bwd" if backwards else "fwd"

@@ -1,0 +1,92 @@
+"""Weights in safetensors files of strangers: the header is checked before anything is allocated."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ulmfit.base.errors import UserError
+from ulmfit.base.strangers import parse_json, plain_file
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from torch import Tensor
+
+# Bytes: ten times a model of size base with 60,000 words in float32.
+LARGEST = 2 << 30
+_LARGEST_HEADER = 1 << 20  # a model's has some thousand bytes
+_DIMENSIONS = 8
+_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8}
+
+
+class Header(NamedTuple):
+    """What the header of a safetensors file says of one tensor."""
+
+    dtype: str  # safetensors' name, such as F32
+    shape: tuple[int, ...]
+
+    @property
+    def is_float(self) -> bool:
+        """Whether its numbers are floating-point ones."""
+        return self.dtype != "I64"
+
+
+def read_headers(file: Path) -> dict[str, Header]:
+    """Type and shape of each tensor in a safetensors file; together they fill it exactly.
+
+    Raises:
+        UserError: it is no such file, or of another length than its header says.
+    """
+    with plain_file(file, LARGEST) as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        if length > _LARGEST_HEADER:
+            raise _damaged(file, f"its header would have {length:,} bytes")
+        text = opened.read(length)
+        rest = opened.seek(0, 2) - 8 - length
+    found = parse_json(text, f"{file} holds no safetensors: its header")
+    if not isinstance(found, dict):
+        raise _damaged(file, "its header is no JSON object")
+    found.pop("__metadata__", None)
+    headers = {name: _header(file, name, entry) for name, entry in found.items()}
+    expected = sum(_BYTES[h.dtype] * math.prod(h.shape) for h in headers.values())
+    if rest != expected:
+        raise _damaged(file, f"{max(rest, 0):,} bytes of tensors, its header says {expected:,}")
+    return headers
+
+
+def _header(file: Path, name: str, entry: Any) -> Header:
+    entry = entry if isinstance(entry, dict) else {}
+    dtype, shape = str(entry.get("dtype")), entry.get("shape")
+    if dtype not in _BYTES:
+        raise _damaged(file, f"weight {name} has type {dtype}, expected {', '.join(_BYTES)}")
+    if not isinstance(shape, list) or len(shape) > _DIMENSIONS:
+        raise _damaged(file, f"weight {name} has no shape")
+    if not all(type(n) is int and n >= 0 for n in shape):
+        raise _damaged(file, f"weight {name} has no shape")
+    return Header(dtype, tuple(shape))
+
+
+def read_tensors(file: Path) -> "dict[str, Tensor]":
+    """The tensors by name, as float32 (integers as they are), on the CPU.
+
+    Raises:
+        UserError: as `read_headers`, or a number is not finite.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    read_headers(file)
+    try:
+        tensors = load_file(file)
+    except SafetensorError as error:
+        raise _damaged(file, str(error)) from error
+    tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    if odd := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
+        raise UserError(
+            f"{file}: weight {odd[0]} has numbers that are not finite; copy or train the model "
+            "again"
+        )
+    return tensors
+
+
+def _damaged(file: Path, reason: str) -> UserError:
+    return UserError(f"{file} holds no safetensors: {reason}; copy or train the model again")

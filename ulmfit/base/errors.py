@@ -1,0 +1,28 @@
+"""The exceptions that a user can cause, each of one line."""
+
+from ulmfit.base.visible import visible
+
+_LONGEST = 2000  # characters of a line; what a stranger's file holds may be longer
+
+
+class _OneLine(Exception):
+    def __init__(self, message: str) -> None:
+        line = " ".join(visible(message).split())
+        half = _LONGEST // 2
+        self.line = line if len(line) <= _LONGEST else f"{line[:half]} ... {line[-half:]}"
+        super().__init__(self.line)
+
+    def __str__(self) -> str:
+        # fastai puts words of its own into the arguments of what a callback raises.
+        return self.line
+
+
+class UserError(_OneLine):
+    """Bad input: one line that says what was found, what was expected and what to do.
+
+    Commands print it as ``error: ...`` and exit with status 1; Python callers catch it.
+    """
+
+
+class Stopped(_OneLine):
+    """No error: a training ended when its time was up, and the same command goes on with it."""

@@ -1,0 +1,41 @@
+"""Methods of scikit-learn: they train in seconds, and read the labelled texts alone."""
+
+import pickle
+from typing import Any
+
+import numpy as np
+from sklearn.dummy import DummyClassifier
+
+from ulmfit.compare.task import Fitted, Task
+from ulmfit.inference.baseline import fit_tfidf
+from ulmfit.inference.naive_bayes import fit_naive_bayes
+from ulmfit.inference.selection import ClassWeight
+
+
+def majority(task: Task) -> Fitted:
+    """The most frequent class of train."""
+    truth = task.truth("train")
+    model = DummyClassifier(strategy="prior").fit(np.zeros((len(truth), 1)), truth)
+    return Fitted(lambda texts: model.predict_proba(np.zeros((len(texts), 1))), _size(model))
+
+
+def tfidf(task: Task) -> Fitted:
+    """TF-IDF + logistic regression."""
+    model = fit_tfidf(task.frame, task.classes)
+    return Fitted(model.probabilities, _size(model), chosen(model.strength, model.weight))
+
+
+def naive_bayes(task: Task) -> Fitted:
+    """NB-weighted logistic regression."""
+    model = fit_naive_bayes(task.frame, task.classes)
+    return Fitted(model.probabilities, _size(model), chosen(model.strength, model.weight))
+
+
+def chosen(strength: float, weight: ClassWeight) -> dict[str, Any]:
+    """What validation chose of a regression."""
+    return {"C": strength, **({"class_weight": weight} if weight else {})}
+
+
+def _size(model: Any) -> int:
+    """Bytes that the model takes as scikit-learn's users keep one; nothing is written."""
+    return len(pickle.dumps(model))

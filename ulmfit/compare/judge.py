@@ -1,0 +1,101 @@
+"""The test part: the one module of the comparison that reads its labels, and the one judge."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ulmfit.base.errors import UserError
+from ulmfit.compare.plan import Settings
+from ulmfit.data.draws import keep_labels
+from ulmfit.data.fingerprints import fingerprint, texts_fingerprint
+from ulmfit.data.load import load_with_test_labels, without_test_labels
+from ulmfit.inference.measuring import labelled_texts
+from ulmfit.inference.metrics import classification_metrics
+from ulmfit.report.data import confusion
+
+SUBSET_SEED = 42  # of --test-texts: the same texts whatever is compared
+SPLIT_SEED = 42  # of the splits, where the data bring none
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A data set, and what is right for its test part.
+
+    frame: text, label, split; without the labels of test.
+    texts, truth: of test; class numbers, int64.
+    tests: fingerprints of the texts of test: of all, and of those that are measured on.
+    """
+
+    frame: pd.DataFrame
+    classes: list[str]
+    texts: list[str]
+    truth: np.ndarray
+    tests: tuple[str, ...]
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Judge":
+        """The data set that `settings` name.
+
+        Raises:
+            UserError: as `load_with_test_labels`; or valid or test is missing, or test unlabelled.
+        """
+        data = settings.data
+        columns: dict[str, Any] = settings.columns()
+        frame = load_with_test_labels(data, **columns, seed=SPLIT_SEED)
+        for split in ("valid", "test"):
+            if not (frame["split"] == split).any():
+                raise UserError(
+                    f"{data}: found no {split} rows, expected labelled ones to compare on; add them"
+                )
+        every, frame = frame, _some_of_test(frame, settings.test_texts)
+        tests = tuple(
+            texts_fingerprint(f.loc[f["split"] == "test", "text"]) for f in (every, frame)
+        )
+        classes = sorted(set(frame.loc[frame["split"] == "train", "label"]))
+        texts, truth = labelled_texts(frame, data, "test", classes)
+        return cls(without_test_labels(frame), classes, texts, truth, tests)
+
+    @property
+    def labelled(self) -> int:
+        """How many labels there are to train on."""
+        return int((self.frame["split"] == "train").sum())
+
+    def task(self, labels: int | None, seed: int | None) -> pd.DataFrame:
+        """The frame of a trial: `labels` labels, 0 for all, drawn by `seed`; None: no label at all.
+
+        Valid has no more labels than train.
+
+        Raises:
+            UserError: a class would get no label.
+        """
+        if labels is None or seed is None:
+            return self.frame.assign(label=None)
+        try:
+            return keep_labels(self.frame, labels or self.labelled, seed)
+        except UserError as error:
+            raise UserError(str(error).replace("--labels", "--train-sizes")) from None
+
+    def fingerprint(self) -> str:
+        """Of all that methods are given."""
+        labels = self.frame["label"].fillna("")
+        columns = zip(self.frame["text"], labels, self.frame["split"], strict=True)
+        return fingerprint(columns)[:16]
+
+    def figures(self, probabilities: np.ndarray) -> dict[str, Any]:
+        """What every method is measured by."""
+        return classification_metrics(probabilities, self.truth)
+
+    def confusion(self, probabilities: np.ndarray) -> np.ndarray:
+        """Counts, shape (true classes, predicted classes)."""
+        return confusion(probabilities, self.truth)
+
+
+def _some_of_test(frame: pd.DataFrame, count: int) -> pd.DataFrame:
+    """`frame` with `count` of its test rows, drawn whatever their labels; 0 for all."""
+    rows = np.flatnonzero(frame["split"] == "test")
+    if not 0 < count < len(rows):
+        return frame
+    left_out = np.random.default_rng(SUBSET_SEED).permutation(rows)[count:]
+    return frame.drop(index=frame.index[left_out]).reset_index(drop=True)

@@ -1,0 +1,165 @@
+"""ULMFiT's methods: the project's own stages, on the same files as the other methods read."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ulmfit import stage1_pretrain, stage2_lm, stage3_clf
+from ulmfit.artifacts.directory import Artifact, read_artifact, read_metrics
+from ulmfit.artifacts.manifest import suffix
+from ulmfit.artifacts.pretrained import find_directory
+from ulmfit.base.errors import UserError
+from ulmfit.compare.plan import OWN_TEXT
+from ulmfit.compare.task import Fitted, Task, folder_size
+from ulmfit.inference.ensemble import Classifier
+from ulmfit.training.stage import StageResult
+from ulmfit.training.start import read_lm, withheld
+
+LEFT_OUT, NOT_KNOWN = "left unread", "not known to be left unread"
+_OF_LM = ("train", "unsup", "valid")  # splits that stage 2 reads; stage 1 holds out some of them
+_TIMED = 500  # texts, about
+_WHATEVER_IS_THERE = {"overwrite": True}  # what an interruption left; its own checkpoint goes on
+
+
+def lm_forward(task: Task) -> Fitted:
+    """The language model that all forward classifiers begin with."""
+    return _language_model(task, backwards=False)
+
+
+def lm_backward(task: Task) -> Fitted:
+    """The language model that all backward classifiers begin with."""
+    return _language_model(task, backwards=True)
+
+
+def forward(task: Task) -> Fitted:
+    """ULMFiT, reading forward."""
+    return _classifier(task, _language_model_of(task, "lm-fwd"), backwards=False)
+
+
+def backward(task: Task) -> Fitted:
+    """ULMFiT, reading backward."""
+    return _classifier(task, _language_model_of(task, "lm-bwd"), backwards=True)
+
+
+def ensemble(task: Task) -> Fitted:
+    """The two classifiers that `forward` and `backward` trained, their probabilities averaged."""
+    each = [task.needs["ulmfit-fwd"], task.needs["ulmfit-bwd"]]
+    return Fitted(_loaded(task, *each), sum(map(folder_size, each)), seconds=0.0)
+
+
+def scratch(task: Task) -> Fitted:
+    """The same classifier from random weights: neither stage 1 nor stage 2."""
+    return _classifier(task, "none", backwards=False, recipe=task.settings.scratch_recipe)
+
+
+def no_lm(task: Task) -> Fitted:
+    """Stage 3 right after stage 1: the language model has not seen the texts."""
+    if task.settings.pretrained == OWN_TEXT:
+        raise UserError(
+            "there is no language model of other texts to begin with (--pretrained none)"
+        )
+    return _classifier(task, task.settings.pretrained, backwards=False)
+
+
+def _language_model(task: Task, backwards: bool) -> Fitted:
+    settings = task.settings
+    if settings.lm:
+        folder = find_directory(settings.lm, backwards)
+        if folder is None:
+            raise UserError(
+                f"no language model {settings.lm}: found neither a folder of that name nor one "
+                f"that ends in -{suffix(backwards)}, and no bundled one; correct --lm"
+            )
+        facts = {
+            "language model": f"{settings.lm}, as it was given",
+            "texts of test": _left_out(task, read_lm(folder, backwards)),
+        }
+        return Fitted(facts=facts, seconds=0.0)
+    if settings.pretrained == OWN_TEXT:
+        return _from_own_text(task, backwards)
+    # Texts of test are left unread, whatever the recipe says: no other method reads them, either.
+    given = {"data": str(task.data), "pretrained": settings.pretrained, "samples": 0}
+    given |= {"lm_text": "train"}
+    result = stage2_lm.main(
+        recipe=settings.stage2_recipe,
+        out=str(task.folder / "model"),
+        backwards=backwards,
+        **{**given, "seed": task.seed, **settings.stage2, **_WHATEVER_IS_THERE},
+    )
+    perplexity = {when: result.metrics[when]["perplexity"] for when in ("before", "after")}
+    facts = {"perplexity": f"{perplexity['before']:.1f} -> {perplexity['after']:.1f}"}
+    return _of(task, result, facts, _OF_LM)
+
+
+def _left_out(task: Task, lm: Artifact) -> str:
+    """Whether a language model that was given has left the texts of test unread."""
+    return LEFT_OUT if set(task.tests) & set(withheld(lm.manifest.config)) else NOT_KNOWN
+
+
+def _from_own_text(task: Task, backwards: bool) -> Fitted:
+    """Stage 1 on train + unsup: for a language, or a kind of text, that no other model knows."""
+    corpus = task.folder / "corpus.parquet"
+    corpus.parent.mkdir(parents=True, exist_ok=True)
+    read = task.frame["split"].isin(["train", "unsup"])
+    task.frame.loc[read, ["text"]].to_parquet(corpus, index=False)
+    settings = task.settings
+    given = {"tokenizer": settings.tokenizer, "lang": settings.lang, "seed": task.seed}
+    result = stage1_pretrain.main(
+        corpus=str(corpus),
+        out=str(task.folder / "model"),
+        recipe=settings.stage1_recipe,
+        backwards=backwards,
+        **{**given, **settings.stage1, **_WHATEVER_IS_THERE},
+    )
+    facts = {"perplexity": f"{result.metrics['valid']['perplexity']:.1f}"}
+    return _of(task, result, facts, _OF_LM[:2])
+
+
+def _language_model_of(task: Task, name: str) -> str:
+    return task.settings.lm or str(task.needs[name] / "model")
+
+
+def _classifier(task: Task, lm: str, backwards: bool, recipe: str = "") -> Fitted:
+    result = stage3_clf.main(
+        recipe=recipe or task.settings.stage3_recipe,
+        lm=lm,
+        out=str(task.folder / "model"),
+        backwards=backwards,
+        **{
+            **{"data": str(task.data), "seed": task.seed, "labels": 0},
+            **task.settings.stage3,
+            **_WHATEVER_IS_THERE,
+        },
+    )
+    facts = {"texts cut": result.metrics["texts_cut"] / len(task.rows("train"))}
+    made = _of(task, result, facts, ("train", "valid"))
+    size = folder_size(result.path)
+    return Fitted(_loaded(task, task.folder), size, made.facts, made.seconds)
+
+
+def _loaded(task: Task, *folders: Path) -> Any:
+    classifier = Classifier.load(*(folder / "model" for folder in folders))
+    if classifier.labels != task.classes:
+        raise UserError(f"{folders[0]} knows other classes; pass --overwrite")
+
+    def predict(texts: list[str]) -> np.ndarray:
+        return classifier.probabilities(texts)
+
+    return predict
+
+
+def _of(task: Task, result: StageResult, facts: dict[str, Any], splits: tuple[str, ...]) -> Fitted:
+    """A stage's own clock counts what came before an interruption, too, but no tokenising.
+
+    Its tokens may be there from another trial, and are of more texts than this trial's: what
+    those of `splits` would take is measured on some of them.
+    """
+    processor = read_artifact(result.path).processor()
+    texts = task.texts(*splits)
+    some = texts[:: max(1, len(texts) // _TIMED)]
+    began = time.perf_counter()
+    processor.encode(some)
+    seconds = (time.perf_counter() - began) * sum(map(len, texts)) / max(1, sum(map(len, some)))
+    return Fitted(facts=facts, seconds=float(read_metrics(result.path)["seconds"]) + seconds)

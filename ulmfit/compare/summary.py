@@ -1,0 +1,169 @@
+"""Results of trials -> one row a method and number of labels; the table as markdown and csv."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+from ulmfit.compare.plan import METHODS, Job, Result, Settings
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method at a number of labels, over its seeds.
+
+    labels: texts trained on; size: as it was asked for, 0 for all.
+    results: of the trials that are done, by seed; failures: why others are not, each reason once.
+    """
+
+    method: str
+    labels: int
+    size: int
+    results: Mapping[int, Result]
+    failures: Sequence[str]
+
+    def values(self, figure: str) -> list[float]:
+        """A figure of the test part by seed."""
+        return [result["figures"][figure] for result in self.results.values()]
+
+    def mean(self, name: str) -> float:
+        """The mean over seeds of what a result holds under a name."""
+        return mean(result[name] for result in self.results.values())
+
+    def peak_mb(self) -> float:
+        """The highest of the seeds, in 10^6 bytes."""
+        return max(result["peak_bytes"] for result in self.results.values()) / 1e6
+
+    def facts(self, name: str) -> list[Any]:
+        """What the trials say under a name, where they do."""
+        every = (result["facts"] for result in self.results.values())
+        return [facts[name] for facts in every if name in facts]
+
+
+def summarize(found: Mapping[Job, Result], available: int) -> list[Row]:
+    """Rows in the order of labels, then of methods; `available`: what stands for all labels."""
+    rows = []
+    sizes = {job.labels for job in found if job.labels is not None}
+    for size in sorted(sizes, key=lambda size: size or available + 1):
+        for method in METHODS:
+            trials = {
+                job.seed: result
+                for job, result in sorted(found.items(), key=lambda item: item[0].seed or 0)
+                if (job.method, job.labels) == (method, size) and job.seed is not None
+            }
+            done = {seed: r for seed, r in trials.items() if r["status"] == "done"}
+            failures = [r["why"] for r in trials.values() if r["status"] == "failed"]
+            if trials:
+                labels = size or available
+                rows.append(Row(method, labels, size, done, list(dict.fromkeys(failures))))
+    return rows
+
+
+def reads_unlabelled(method: str, settings: Settings) -> bool:
+    """Whether a method needs texts without a label; given word vectors it does not."""
+    if method == "vectors-gru" and settings.vectors:
+        return False
+    return METHODS[method].unlabelled
+
+
+_COLUMNS = {
+    "method": "---",
+    "labels": "---:",
+    "accuracy, %": "---:",
+    "weighted F1, %": "---:",
+    "macro F1, %": "---:",
+    "training, s": "---:",
+    "documents/s": "---:",
+    "model, MB": "---:",
+    "peak memory, MB": "---:",
+    "unlabelled text": "---",
+    "texts cut": "---:",
+    "seeds": "---:",
+}
+_FIGURES = {"accuracy": "accuracy", "f1_weighted": "weighted_f1", "f1": "macro_f1"}
+
+
+def markdown(rows: Sequence[Row], texts: int, settings: Settings) -> str:
+    """The table; `texts` of test. In brackets the worst and the best seed."""
+    lines = [f"| {' | '.join(_COLUMNS)} |", f"|{'|'.join(_COLUMNS.values())}|"]
+    for row in rows:
+        if row.results:
+            lines.append(f"| {' | '.join(_cells(row, texts, settings))} |")
+        for why in row.failures:
+            told = why.replace("|", "\\|")
+            empty = " | " * (len(_COLUMNS) - 3)
+            lines.append(f"| {row.method} | {row.labels:,} | failed: {told}{empty} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cells(row: Row, texts: int, settings: Settings) -> list[str]:
+    cut = row.facts("texts cut")
+    return [
+        row.method,
+        f"{row.labels:,}",
+        *(spread(row.values(figure)) for figure in _FIGURES),
+        rounded(row.mean("total_seconds")),
+        rounded(texts / max(row.mean("predict_seconds"), 1e-9)),
+        rounded(row.mean("bytes") / 1e6),
+        f"{row.peak_mb():,.0f}",
+        "yes" if reads_unlabelled(row.method, settings) else "no",
+        f"{mean(cut):.1%}" if cut else "",
+        str(len(row.results)),
+    ]
+
+
+def spread(shares: Sequence[float]) -> str:
+    """The mean in percent, and of several the lowest and the highest in brackets."""
+    shown = f"{100 * mean(shares):.1f}"
+    if len(shares) > 1:
+        shown += f" ({100 * min(shares):.1f} to {100 * max(shares):.1f})"
+    return shown
+
+
+def rounded(value: float) -> str:
+    """Two digits, or whole numbers where those are more."""
+    if value >= 10:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 0.95 else f"{value:.2g}"
+
+
+def table_csv(rows: Sequence[Row], texts: int, settings: Settings) -> str:
+    """One line a method and number of labels, figures unrounded, for other programs."""
+    file = io.StringIO()
+    names = [f"{name}{part}" for name in _FIGURES.values() for part in ("", "_min", "_max")]
+    header = [
+        *("method", "labels", "seeds", *names, "training_seconds", "documents_per_second"),
+        *("model_mb", "peak_memory_mb", "unlabelled_text", "texts_cut", "failed"),
+    ]
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        cells: list[Any] = [""] * (len(header) - 4)
+        if row.results:
+            values = (row.values(figure) for figure in _FIGURES)
+            cut = row.facts("texts cut")
+            cells = [
+                *(part for found in values for part in (mean(found), min(found), max(found))),
+                row.mean("total_seconds"),
+                texts / max(row.mean("predict_seconds"), 1e-9),
+                row.mean("bytes") / 1e6,
+                row.peak_mb(),
+                "yes" if reads_unlabelled(row.method, settings) else "no",
+                mean(cut) if cut else "",
+            ]
+        failed = "; ".join(row.failures)
+        writer.writerow([row.method, row.labels, len(row.results), *cells, failed])
+    return file.getvalue()
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Which points (seconds, accuracy) no other beats in both, in the order of their seconds."""
+    front: list[int] = []
+    highest = float("-inf")
+    for number in sorted(range(len(points)), key=lambda n: (points[n][0], -points[n][1])):
+        if points[number][1] > highest:
+            front.append(number)
+            highest = points[number][1]
+    return front

@@ -1,0 +1,178 @@
+"""Jobs made one after the other, each in a process; results are kept as soon as they are there."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ulmfit.artifacts.manifest import library_versions
+from ulmfit.base.atomic import atomic_write
+from ulmfit.base.errors import UserError
+from ulmfit.base.precision import hardware
+from ulmfit.compare.identity import differences, identity
+from ulmfit.compare.judge import Judge
+from ulmfit.compare.plan import METHODS, Job, Result, Settings
+from ulmfit.compare.process import how_it_ended, run_process
+
+
+class Trials:
+    """The results in a folder: what is there is kept, what is missing is made.
+
+    A result is of its settings and its data; one of others is refused, or with `overwrite` made
+    again. A job that failed is tried again by the next call.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        settings: Settings,
+        judge: Judge,
+        overwrite: bool = False,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self.out, self.settings, self.judge, self.say = out, settings, judge, say
+        self.kept, self.shared = out / "trials", out / "work"
+        self.data = judge.fingerprint()
+        self.found: dict[Job, Result] = {}
+        for file in sorted(self.kept.glob("*.json")):
+            self._take_up(file, overwrite)
+
+    def _take_up(self, file: Path, overwrite: bool) -> None:
+        try:
+            result = json.loads(file.read_text(encoding="utf-8"))
+            job = Job(*result["job"])
+            wanted = self.identity(job)
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{file} is damaged; delete it, and it is made again") from None
+        if result["identity"] == wanted:
+            self.found[job] = result
+            if "figures" in result:  # measured anew: a label of test may have been corrected
+                result["figures"] = self.judge.figures(self.probabilities(job))
+        elif overwrite or result["status"] == "failed":
+            file.unlink()
+        else:
+            other = differences(result["identity"], wanted)
+            raise UserError(
+                f"{file} was measured with other {' and '.join(other)}; give the same, choose "
+                "another --out, or pass --overwrite to measure again what is not of these"
+            )
+
+    def identity(self, job: Job) -> dict[str, Any]:
+        """What the result of a job depends on, beside method, labels and seed."""
+        return identity(job, self.settings, self.data)
+
+    def make(self, jobs: Sequence[Job]) -> None:
+        """Make what is missing of `jobs`, in their order.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C, when the job at hand has ended.
+        """
+        wanted = self._wanted(jobs)
+        for number, job in enumerate(jobs, 1):
+            if job not in wanted:
+                continue
+            self.say(f"[{number}/{len(jobs)}] {job.told}")
+            result = self._failed_need(job) or self._run(job)
+            result = {"job": [job.method, job.labels, job.seed], **result, **_made_with()}
+            result["identity"] = self.identity(job)
+            self._keep(job, result)
+            self.say(f"    {_told(result)}")
+
+    def _wanted(self, jobs: Sequence[Job]) -> set[Job]:
+        """Those that are not done, and what they need whose files are gone with ``work``."""
+        wanted = {job for job in jobs if self.found.get(job, {}).get("status") != "done"}
+        for job in reversed(jobs):  # what a job needs stands before it
+            if job in wanted:
+                wanted |= {need for need in job.needs() if not self._place(need).exists()}
+        return wanted
+
+    def probabilities(self, job: Job) -> np.ndarray:
+        """What a trial that is done says of the texts of test, shape (texts, classes)."""
+        return np.load(self.kept / f"{job.name}.npy")
+
+    def _keep(self, job: Job, result: Result) -> None:
+        if result["status"] == "done":
+            needs = [self.found[need] for need in job.needs()]
+            # Whoever takes a method has to make what it needs: language models, for example.
+            result["total_seconds"] = result["seconds"] + sum(n["total_seconds"] for n in needs)
+            result["peak_bytes"] = max([result["peak_bytes"], *(n["peak_bytes"] for n in needs)])
+            if job.method in METHODS:
+                result["figures"] = self.judge.figures(self.probabilities(job))
+        self.found[job] = result
+        atomic_write(self.kept / f"{job.name}.json", json.dumps(result, indent=1) + "\n")
+
+    def _failed_need(self, job: Job) -> Result | None:
+        for need in job.needs():
+            result = self.found[need]
+            if result["status"] == "failed":
+                return {"status": "failed", "why": f"{need.method}: {result['why']}"}
+        return None
+
+    def folder(self, job: Job) -> Path:
+        """What a job writes for those that need it, and for itself to go on from."""
+        return self._place(job) / "made"
+
+    def _place(self, job: Job) -> Path:
+        return self.shared / job.name
+
+    def _run(self, job: Job) -> Result:
+        place = self._place(job)
+        spec_file, answer, log = place / "spec.json", place / "answer.json", place / "log.txt"
+        identity = self.identity(job)
+        if not _is_of(spec_file, identity):
+            shutil.rmtree(place, ignore_errors=True)  # left by a job of other settings or data
+        spec = {
+            "identity": identity,
+            "method": job.method,
+            "data": str(self._data_file(job)),
+            "classes": self.judge.classes,
+            "seed": 1 if job.seed is None else job.seed,
+            "settings": asdict(self.settings),
+            "folder": str(self.folder(job)),
+            "shared": str(self.shared),
+            "tests": self.judge.tests,
+            "needs": {need.method: str(self.folder(need)) for need in job.needs()},
+            "probabilities": str(self.kept / f"{job.name}.npy"),
+            "answer": str(answer),
+        }
+        atomic_write(spec_file, json.dumps(spec, indent=1))
+        answer.unlink(missing_ok=True)
+        status = run_process([sys.executable, "-m", "ulmfit.compare.worker", str(spec_file)], log)
+        if not answer.exists():
+            return {"status": "failed", "why": how_it_ended(status, log)}
+        return json.loads(answer.read_text(encoding="utf-8"))
+
+    def _data_file(self, job: Job) -> Path:
+        """The texts of a job, and the labels that it may see."""
+        name = "texts" if job.labels is None else f"labels-{job.labels or 'all'}-{job.seed}"
+        file = self.shared / f"{name}-{self.data}.parquet"
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            frame = self.judge.task(job.labels, job.seed).astype({"label": "str"})
+            frame.to_parquet(file, index=False)
+        return file
+
+
+def _made_with() -> dict[str, Any]:
+    """Asked here: what a trial would import for it would be in its peak of memory."""
+    return {"hardware": hardware(), "versions": library_versions()}
+
+
+def _is_of(spec_file: Path, identity: dict[str, Any]) -> bool:
+    """Whether a job's folder was begun for the same settings and data."""
+    if not spec_file.exists():
+        return False
+    return json.loads(spec_file.read_text(encoding="utf-8"))["identity"] == identity
+
+
+def _told(result: Result) -> str:
+    if result["status"] == "failed":
+        return f"failed: {result['why']}"
+    if "figures" not in result:
+        return f"{result['clock']:,.1f} s"
+    return f"accuracy {result['figures']['accuracy']:.4f}, {result['total_seconds']:,.1f} s in all"

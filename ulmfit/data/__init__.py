@@ -1,0 +1,7 @@
+"""Where texts and labels come from: sources, columns, file formats, splits, duplicates, checks.
+Imports `text` and `base`.
+"""
+
+from ulmfit.base.lazy import exports
+
+__getattr__, __all__ = exports(__name__, {"load_data": "load", "load_with_test_labels": "load"})

@@ -1,0 +1,196 @@
+"""Figures of classifiers on labelled texts, the one way to the labels of test."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ulmfit.artifacts.directory import Artifact
+from ulmfit.base.errors import UserError
+from ulmfit.data.draws import keep_labels
+from ulmfit.data.fingerprints import labelled_fingerprint
+from ulmfit.data.load import load_data, load_with_test_labels, same_source, without_test_labels
+from ulmfit.data.multi_label import all_labels, multi_label_of, true_labels
+from ulmfit.data.overlap import Overlap
+from ulmfit.inference.baseline import baseline_names, fit_baseline
+from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.metrics import class_figures, classification_metrics
+from ulmfit.text.ids import Text
+
+SPLITS = ("train", "valid", "test")
+
+
+_COLUMNS = {"accuracy": "accuracy", "f1": "macro F1", "ece": "ECE", "log_loss": "log loss"}
+
+
+_MULTI_LABEL_COLUMNS = {
+    "accuracy": "all right",
+    "f1_micro": "micro F1",
+    "f1": "macro F1",
+    "f1_weighted": "weighted F1",
+    "hamming_loss": "Hamming loss",
+    "ece": "ECE",
+    "log_loss": "log loss",
+}
+
+
+_CLASS_COLUMNS = {
+    "documents": "texts",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+}
+
+
+def measure(
+    classifier: Classifier, texts: Sequence[Text], truth: np.ndarray, overlap: Overlap
+) -> list[dict[str, Any]]:
+    """Figures of each model and, of several, of their ensemble (averaged probabilities)."""
+    by_model = classifier.probabilities_by_model(texts)
+    if len(by_model) > 1:
+        by_model.append(np.mean(by_model, axis=0))
+    return [_figures(each, truth, overlap, classifier.labels) for each in by_model]
+
+
+def _figures(
+    probabilities: np.ndarray, truth: np.ndarray, overlap: Overlap, labels: list[str]
+) -> dict[str, Any]:
+    figures = classification_metrics(probabilities, truth)
+    figures["overlap"] = found = overlap.counts()
+    if truth.ndim == 2:
+        figures["classes"] = dict(zip(labels, class_figures(probabilities, truth), strict=True))
+    if found["exact"] and not overlap.exact.all():
+        kept = ~overlap.exact
+        figures["without_repeated"] = classification_metrics(probabilities[kept], truth[kept])
+    if found["near"] and not overlap.near.all():
+        kept = ~overlap.near
+        figures["without_near_duplicates"] = classification_metrics(
+            probabilities[kept], truth[kept]
+        )
+    return figures
+
+
+def measure_baselines(
+    frame: pd.DataFrame,
+    labels: list[str],
+    multi_label: bool = False,
+    names: Sequence[str] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Figures of baselines (`names`; all of `baseline_names`), trained on train, on split test."""
+    test, known = frame[frame["split"] == "test"], without_test_labels(frame)
+    truth = true_labels(test["label"], labels, multi_label)
+    overlap = Overlap.of(frame, "test")
+    found = {}
+    for name in names or baseline_names(multi_label):
+        fitted = fit_baseline(name, known, labels, multi_label)
+        probabilities = fitted.probabilities(test["text"].tolist())
+        found[name] = _figures(probabilities, truth, overlap, labels)
+    return found
+
+
+def figures_table(named: dict[str, dict[str, Any]]) -> str:
+    """Rows of accuracy, F1 and calibration, for the terminal."""
+    several = any("f1_micro" in figures for figures in named.values())
+    columns = _MULTI_LABEL_COLUMNS if several else _COLUMNS
+    return _table(columns, named)
+
+
+def classes_table(classes: dict[str, dict[str, Any]]) -> str:
+    """Rows of precision, recall and F1 of each class, for the terminal."""
+    return _table(_CLASS_COLUMNS, classes)
+
+
+def _table(columns: dict[str, str], named: dict[str, dict[str, Any]]) -> str:
+    width = max(len(name) for name in named)
+    lines = ["".join([" " * width, *(f"  {title:>6}" for title in columns.values())])]
+    for name, figures in named.items():
+        cells = [
+            f"  {figures[key]:{max(6, len(title))}{'.0f' if key == 'documents' else '.4f'}}"
+            for key, title in columns.items()
+        ]
+        lines.append("".join([f"{name:{width}}", *cells]))
+    return "\n".join(lines)
+
+
+def read_data(
+    trained: Artifact,
+    data: str | None,
+    columns: dict[str, Any],
+    split: str,
+    texts_required: bool = True,
+) -> tuple[str, pd.DataFrame]:
+    """`data`, or else what `trained` was trained on, divided as it was for the training.
+
+    `texts_required` as in `load_data`. The labels of test are there if `split` is test, and missing
+    otherwise.
+
+    Raises:
+        UserError: as `load_data`, `trained` names no data, or `split` was drawn from data that
+            have changed since.
+    """
+    manifest = trained.manifest
+    if data is None:
+        data = str(manifest.recipe.get("data") or "")
+        columns = {c: given or manifest.recipe.get(c) or None for c, given in columns.items()}
+    if not data:
+        raise UserError(f"{trained.path} does not say what data it is of; name it with --data")
+    data = str(data)
+    # The seed of the model's training: data without a split column is split as it was then.
+    load = load_with_test_labels if split == "test" else load_data
+    frame = load(
+        data,
+        **columns,
+        seed=manifest.seed,
+        labels_required=False,
+        texts_required=texts_required,
+        multi_label=multi_label_of(manifest.config, trained.path),
+    )
+    check_split(frame, data, split, trained)
+    return data, frame
+
+
+def check_split(frame: pd.DataFrame, data: str, split: str, trained: Artifact) -> None:
+    """Refuse to draw `split` from the data of the training if its rows are not those of then."""
+    manifest = trained.manifest
+    if split not in frame.attrs["drawn"] or not same_source(data, str(manifest.recipe.get("data"))):
+        return
+
+    several = multi_label_of(manifest.config, trained.path)
+    read = keep_labels(frame, manifest.recipe.get("labels", 0), manifest.seed, several)
+    if labelled_fingerprint(read) != manifest.data_fingerprint:
+        raise UserError(
+            f"{data} has changed since {trained.path} was trained on it: drawn anew, split "
+            f"{split} would hold texts of the training; train again, or give the data with a "
+            "split column"
+        )
+
+
+def labelled_texts(
+    frame: pd.DataFrame, data: str, split: str, labels: list[str], multi_label: bool = False
+) -> tuple[list[Any], np.ndarray]:
+    """The texts of `split`, or their ids, and their `true_labels`.
+
+    Raises:
+        UserError: there are none, or one has no label or one that is not in `labels`.
+    """
+    part = frame[frame["split"] == split]
+    if part.empty:
+        raise UserError(
+            f"{data} has no texts in split {split}; it has "
+            f"{', '.join(sorted(set(frame['split'])))}: choose one with --split"
+        )
+    missing = int(part["label"].isna().sum())
+    if missing:
+        raise UserError(
+            f"{missing:,} of {len(part):,} texts in split {split} of {data} have no label; "
+            "evaluation needs one for each"
+        )
+    found = all_labels(part["label"]) if multi_label else sorted(set(part["label"]))
+    unknown = [label for label in found if label not in labels]
+    if unknown:
+        raise UserError(
+            f"{data} has the label {unknown[0]!r} in split {split}; the classifier knows "
+            f"{', '.join(labels)}"
+        )
+    return part["text"].tolist(), true_labels(part["label"], labels, multi_label)

@@ -1,0 +1,124 @@
+"""Text from a language model: several samples at once, one step a word, the state carried on.
+
+fastai's `LMLearner.predict` reads the whole text again for every word."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ulmfit.artifacts.directory import Artifact
+from ulmfit.artifacts.trained import trained_config
+from ulmfit.base.errors import UserError
+from ulmfit.model.build import build_lm
+from ulmfit.model.transfer import load_encoder, load_head
+from ulmfit.text.processor import TextProcessor
+from ulmfit.text.rules import BOS, EOS, FLD, PAD, UNK
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next word is drawn.
+
+    temperature: below 1 plays safe, above 1 surprises; 0 always takes the likeliest word.
+    top_k: only the k likeliest words; 0 for all.
+    top_p: only the likeliest words that have this much probability together; 1 for all.
+    """
+
+    temperature: float = 0.75
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < math.inf:  # nan is neither
+            raise UserError(f"--temperature is {self.temperature}, expected 0 or more")
+        if self.top_k < 0:
+            raise UserError(f"--top-k is {self.top_k}, expected 0 (all words) or more")
+        if not 0 < self.top_p <= 1:
+            raise UserError(f"--top-p is {self.top_p}, expected more than 0 and at most 1")
+
+    def draw(self, logits: Tensor, generator: torch.Generator) -> Tensor:
+        """One id a row of `logits`, shape (samples, vocabulary)."""
+        if self.temperature == 0:
+            return logits.argmax(1)
+        kept = self._kept(logits)
+        # The largest is 0, so that no temperature makes it infinite.
+        probabilities = ((kept - kept.amax(1, keepdim=True)) / self.temperature).softmax(1)
+        return torch.multinomial(probabilities.cpu(), 1, generator=generator)[:, 0].to(
+            logits.device
+        )
+
+    def _kept(self, logits: Tensor) -> Tensor:
+        if 0 < self.top_k < logits.shape[1]:
+            least = logits.topk(self.top_k, dim=1).values[:, -1:]
+            logits = logits.masked_fill(logits < least, -torch.inf)
+        if self.top_p < 1:
+            sorted_logits, order = logits.sort(dim=1, descending=True)
+            before = sorted_logits.softmax(1).cumsum(1) - sorted_logits.softmax(1)
+            dropped = (before >= self.top_p).scatter(1, order, before >= self.top_p)
+            logits = logits.masked_fill(dropped, -torch.inf)
+        return logits
+
+
+@torch.no_grad()
+def generate(
+    model: Any,
+    processor: TextProcessor,
+    prompt: str = "",
+    n: int = 3,
+    words: int = 60,
+    sampling: Sampling | None = None,
+    seed: int = 42,
+    backwards: bool = False,
+) -> list[str]:
+    """`n` texts that continue `prompt` by `words` tokens each.
+
+    A backward model writes from the end: the texts end with the prompt.
+
+    Raises:
+        UserError: the model computes what is no number.
+    """
+    sampling = sampling or Sampling()
+    generator = torch.Generator().manual_seed(seed)
+    device = next(model.parameters()).device
+    # Without a prompt no tokenizer is needed: there may be none where a model is trained from ids.
+    ids = processor.encode([prompt])[0].tolist() if prompt else [processor.vocab.index(BOS)]
+    first, *rest = ids
+    start = [first, *(reversed(rest) if backwards else rest)]
+    never = torch.tensor([processor.vocab.index(t) for t in (UNK, PAD, BOS, EOS, FLD)])
+    model.eval()
+    model.reset()
+    step = torch.tensor([start] * n, device=device)
+    written: list[Tensor] = []
+    for _ in range(words):
+        read = model(step)[0]
+        # Only the last token's: those of a long prompt would fill the memory.
+        logits = replace(read, hidden=read.hidden[:, -1:]).logits()[:, 0]
+        if not logits.isfinite().all():
+            raise UserError(
+                "the language model computes nan or infinity, so that no word can be drawn; train "
+                "or copy it again"
+            )
+        logits[:, never.to(device)] = -torch.inf
+        drawn = sampling.draw(logits, generator)
+        written.append(drawn)
+        step = drawn[:, None]
+    model.reset()
+    return [
+        _text(processor, start[1:] + [int(ids[i]) for ids in written], backwards) for i in range(n)
+    ]
+
+
+def _text(processor: TextProcessor, ids: list[int], backwards: bool) -> str:
+    return processor.decode(reversed(ids) if backwards else ids)
+
+
+def load_lm(artifact: Artifact) -> tuple[Any, TextProcessor]:
+    """The language model and the text processor of a model directory."""
+    processor = artifact.processor()
+    model = build_lm(trained_config(artifact))
+    load_encoder(model, artifact.encoder(), artifact.path)
+    load_head(model, artifact.head(), artifact.path)
+    return model.eval(), processor

@@ -1,0 +1,3 @@
+"""The networks: AWD-LSTM, language model, classifier, losses, sizes, and the transfer of weights.
+Imports `text` and `base`.
+"""

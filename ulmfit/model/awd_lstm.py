@@ -1,0 +1,194 @@
+"""AWD-LSTM, the encoder of all three stages (Merity et al. 2017, arXiv:1708.02182).
+
+Layers, dropouts and results are those of fastai's `AWD_LSTM`. What differs is what a step costs:
+embeddings are looked up before they are masked, masks of words and weights are drawn once a
+batch (`draw_masks`) instead of at every chunk of a document, and faster.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from ulmfit.base.precision import cudnn_has_bfloat16
+
+State = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Dropouts:
+    """Shares that are dropped; the names are fastai's, without their ``_p``.
+
+    input: features of the embedded text; hidden: features between layers; both the same at every
+    token of a text (variational dropout). embed: whole words. weight: weights from hidden state to
+    hidden state. output: features on their way to decoder or head.
+    """
+
+    output: float
+    hidden: float
+    input: float
+    embed: float
+    weight: float
+
+    def scaled(self, drop_mult: float) -> "Dropouts":
+        """All of them times fastai's `drop_mult`."""
+        return replace(self, **{name: rate * drop_mult for name, rate in vars(self).items()})
+
+
+# fastai's `awd_lstm_lm_config` and `awd_lstm_clas_config`.
+LM_DROPOUTS = Dropouts(output=0.1, hidden=0.15, input=0.25, embed=0.02, weight=0.2)
+CLASSIFIER_DROPOUTS = Dropouts(output=0.4, hidden=0.3, input=0.4, embed=0.05, weight=0.5)
+
+
+class RNNDropout(nn.Module):
+    """Drops features of (batch, time, features), the same ones at every time step."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, features: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return features
+        batch, _, size = features.shape
+        kept = features.new_empty(batch, 1, size).bernoulli_(1 - self.rate)
+        return features * kept.div_(1 - self.rate)
+
+
+class WeightDropLSTM(nn.LSTM):
+    """A layer whose recurrent weights are dropped (DropConnect; fastai's `WeightDropout`)."""
+
+    def __init__(self, n_in: int, n_out: int, rate: float) -> None:
+        super().__init__(n_in, n_out, batch_first=True)
+        self.rate = rate
+        self._dropped: Tensor | None = None
+
+    def drop_weights(self) -> None:
+        """Draw which weights are missing from now on; in evaluation none are."""
+        self._dropped = None
+        if self.training and self.rate > 0:
+            self._dropped = _drop(self.get_parameter("weight_hh_l0"), self.rate)
+
+    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:  # type: ignore[override]
+        dropped = self._dropped if self.training else None
+        if dropped is None and not inputs.is_cuda:
+            return super().forward(inputs, state)
+        named: dict[str, Tensor] = dict(self.named_parameters())
+        if dropped is not None:
+            named["weight_hh_l0"] = dropped
+        weights = list(named.values())
+        if inputs.is_cuda:
+            return flat_lstm(inputs, state, weights, _dtype_on_gpu(inputs))
+        outputs, hidden, cell = torch.lstm(inputs, state, weights, True, 1, 0.0, True, False, True)
+        return outputs, (hidden, cell)
+
+
+def flat_lstm(
+    inputs: Tensor, state: State, weights: Sequence[Tensor], dtype: torch.dtype
+) -> tuple[Tensor, State]:
+    """An LSTM layer in `dtype`, its weights in one buffer, as cuDNN takes them without a copy.
+
+    Autocast is left out on purpose: its wrapper of cuDNN's LSTM casts to float16, whatever it is
+    told (ATen/cudnn/AutocastRNN.cpp), and there the gradients of single tokens vanish unless the
+    loss is scaled.
+
+    inputs: (batch, time, n_in); weights: in the order of nn.LSTM's parameters.
+    """
+    with torch.autocast(inputs.device.type, enabled=False):
+        flat = torch.cat([weight.to(dtype).flatten() for weight in weights])
+        parts = flat.split([weight.numel() for weight in weights])
+        views = [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
+        begin = [part.to(dtype) for part in state]
+        learns = torch.is_grad_enabled()
+        outputs, hidden, cell = torch.lstm(
+            inputs.to(dtype), begin, views, True, 1, 0.0, learns, False, True
+        )
+    return outputs, (hidden, cell)
+
+
+def _dtype_on_gpu(inputs: Tensor) -> torch.dtype:
+    """bfloat16 where autocast is on and cuDNN has it, else the inputs' own or float32."""
+    if not torch.is_autocast_enabled("cuda"):
+        return inputs.dtype
+    return torch.bfloat16 if cudnn_has_bfloat16(inputs.device) else torch.float32
+
+
+def _drop(weight: Tensor, rate: float) -> Tensor:
+    """`torch.nn.functional.dropout` with one random number for four weights, 16 bits each.
+
+    On a CPU one number a weight takes ten times as long: up to a tenth of a training step.
+    """
+    numbers = torch.empty(-(-weight.numel() // 4), dtype=torch.int64, device=weight.device)
+    bits = numbers.random_(-(2**63), None).view(torch.int16)[: weight.numel()].view_as(weight)
+    return weight * ((bits >= round(rate * 2**16) - 2**15) / (1 - rate))
+
+
+class AWDLSTM(nn.Module):
+    """Embedding and a stack of LSTM layers; the state is carried from call to call.
+
+    (batch, time) ids give (batch, time, emb_sz) features. Rows may fall away from one call to the
+    next, the last ones first; `reset` makes room for more.
+    """
+
+    def __init__(
+        self,
+        vocab_sz: int,
+        emb_sz: int,
+        n_hid: int,
+        n_layers: int,
+        pad_id: int,
+        dropouts: Dropouts,
+    ) -> None:
+        super().__init__()
+        sizes = [emb_sz, *[n_hid] * (n_layers - 1), emb_sz]
+        self.encoder = nn.Embedding(vocab_sz, emb_sz, padding_idx=pad_id)
+        layers = [WeightDropLSTM(sizes[i], sizes[i + 1], dropouts.weight) for i in range(n_layers)]
+        self.rnns: Sequence[WeightDropLSTM] = nn.ModuleList(layers)  # type: ignore[assignment]
+        self.input_dp = RNNDropout(dropouts.input)
+        self.hidden_dps = nn.ModuleList([RNNDropout(dropouts.hidden) for _ in range(n_layers - 1)])
+        self.embed_p = dropouts.embed
+        self._kept_words: Tensor | None = None
+        self.hidden: list[State] = []
+        nn.init.uniform_(self.encoder.weight, -0.1, 0.1)  # fastai's `initrange`
+
+    def reset(self) -> None:
+        """Forget the state."""
+        self.hidden = []
+
+    def forward(self, ids: Tensor) -> Tensor:
+        self.draw_masks()
+        return self.read(self.embed(ids))
+
+    def draw_masks(self) -> None:
+        """Draw which words and recurrent weights are missing from now on; none in evaluation."""
+        self._kept_words = None
+        if self.training and self.embed_p > 0:
+            kept = self.encoder.weight.new_empty(self.encoder.num_embeddings)
+            self._kept_words = kept.bernoulli_(1 - self.embed_p).div_(1 - self.embed_p)
+        for layer in self.rnns:
+            layer.drop_weights()
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """ids of any shape -> (..., emb_sz)."""
+        embedded = self.encoder(ids)
+        return embedded if self._kept_words is None else embedded * self._kept_words[ids, None]
+
+    def read(self, embedded: Tensor) -> Tensor:
+        """Run the layers over (batch, time, emb_sz), from the state of the call before."""
+        features = self.input_dp(embedded)
+        states = self._states(features)
+        self.hidden = []
+        for i, layer in enumerate(self.rnns):
+            if i:
+                features = self.hidden_dps[i - 1](features)
+            features, (hidden, cell) = layer(features, states[i])
+            self.hidden.append((hidden.detach(), cell.detach()))
+        return features
+
+    def _states(self, features: Tensor) -> Sequence[State]:
+        rows = len(features)
+        if not self.hidden:
+            sizes = [layer.hidden_size for layer in self.rnns]
+            return [(features.new_zeros(1, rows, n), features.new_zeros(1, rows, n)) for n in sizes]
+        return [(hidden[:, :rows], cell[:, :rows]) for hidden, cell in self.hidden]

@@ -1,0 +1,227 @@
+"""The parts of the classifier: documents of any length -> pooled features -> classes.
+
+fastai's `SentenceEncoder` takes the first rows of a padded batch for the non-empty ones of a
+chunk, which is wrong in the last, partial chunk: a prediction depends on its batch-mates
+(fastai#3379). Here lengths say which rows a chunk has.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from ulmfit.base.precision import row_block
+from ulmfit.model.awd_lstm import AWDLSTM
+from ulmfit.text.batches import DocumentBatch
+from ulmfit.text.processor import PAD_ID
+
+
+class Pooled(NamedTuple):
+    """What the encoder makes of a batch.
+
+    features: (documents, 3 x features): last, maximum and mean over each document.
+    activation: mean square of the outputs (AR of Merity et al. 2017), a scalar; 0 in evaluation.
+    slowness: mean square of their change from token to token (TAR), a scalar; 0 in evaluation.
+    """
+
+    features: Tensor
+    activation: Tensor
+    slowness: Tensor
+
+
+class _Chunk(NamedTuple):
+    """Tokens of a batch from `start` on, of the documents that reach so far.
+
+    tokens: ids, (rows, time), or features, (rows, time, features); rows beyond the `documents`
+    hold padding. pooled: whether any token is.
+    """
+
+    start: int
+    documents: int
+    pooled: bool
+    tokens: Tensor
+
+
+class DocumentEncoder(nn.Module):
+    """Runs a language model's encoder over whole documents and pools what it says.
+
+    Documents are read in chunks of `bptt` tokens with the state carried on, gradients within a
+    chunk (as fastai's `SentenceEncoder`, ULMFiT section 3.3). A chunk holds the documents that
+    reach into it and no others. The last `max_len` tokens of a document are pooled; chunks of
+    tokens before these are read without gradients.
+    """
+
+    def __init__(self, module: AWDLSTM, bptt: int = 72, max_len: int = 1440) -> None:
+        super().__init__()
+        self.module = module
+        self.bptt = bptt
+        self.max_len = max_len
+
+    def reset(self) -> None:
+        """Forget the state."""
+        self.module.reset()
+
+    def forward(self, batch: DocumentBatch) -> Pooled:
+        lengths = batch.lengths
+        learns = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
+        pool = _Pool(lengths, self.max_len, batch.ids.device, self.training)
+        self.module.reset()
+        self.module.draw_masks()
+        for chunk in self._embedded(self._chunks(batch), learns):
+            with torch.set_grad_enabled(learns and chunk.pooled):
+                outputs = self.module.read(chunk.tokens)  # (rows, time, features)
+            if chunk.pooled:
+                pool.add(outputs[: chunk.documents], chunk.start)
+        return pool.result()
+
+    def _chunks(self, batch: DocumentBatch) -> Iterator["_Chunk"]:
+        first_pooled = (batch.lengths - self.max_len).clamp(min=0).tolist()
+        longest = int(batch.lengths[0])
+        for start in range(0, longest, self.bptt):
+            documents = int((batch.lengths > start).sum())
+            end = min(start + self.bptt, longest)
+            ids = batch.ids[:documents, start:end]
+            missing = fast_rows(documents, ids.device) - documents
+            # The shortest document that reaches into the chunk is pooled from the earliest token.
+            pooled = first_pooled[documents - 1] < end
+            yield _Chunk(start, documents, pooled, pad(ids, (0, 0, 0, missing), value=PAD_ID))
+
+    def _embedded(self, chunks: Iterable["_Chunk"], learns: bool) -> Iterator["_Chunk"]:
+        """Features, (rows, time, features), in the place of ids."""
+        # One look-up for all that need a gradient, as each has one of the size of the vocabulary.
+        # The others one by one: the features of a very long document do not fit into memory.
+        together: Iterator[Tensor] = iter(())
+        if learns:
+            chunks = list(chunks)
+            ids = [chunk.tokens.reshape(-1) for chunk in chunks if chunk.pooled]
+            together = iter(self.module.embed(torch.cat(ids)).split([len(part) for part in ids]))
+        for chunk in chunks:
+            if learns and chunk.pooled:
+                features = next(together).view(*chunk.tokens.shape, -1)
+            else:
+                with torch.no_grad():
+                    features = self.module.embed(chunk.tokens)
+            yield chunk._replace(tokens=features)
+
+
+def fast_rows(rows: int, device: torch.device) -> int:
+    """As many rows or some more, so that low precision is fast (see `row_block`)."""
+    if not torch.is_autocast_enabled(device.type):
+        return rows
+    block = row_block(rows)
+    return -(-rows // block) * block
+
+
+class _Pool:
+    """Concat pooling (ULMFiT section 3.3), chunk by chunk."""
+
+    def __init__(
+        self, lengths: Tensor, max_len: int, device: torch.device, regularized: bool
+    ) -> None:
+        self.lengths = lengths
+        self.first = (lengths - max_len).clamp(min=0)
+        self.device = device
+        self.regularized = regularized
+        self.last: Tensor | None = None
+        self.maximum: Tensor | None = None
+        self.total: Tensor | None = None
+        self.square = torch.zeros((), device=device)
+        self.change = torch.zeros((), device=device)
+        self.changes = 0
+
+    def add(self, outputs: Tensor, start: int) -> None:
+        """Take in (rows, time, features) that begin at token `start`."""
+        rows, time, _ = outputs.shape
+        position = torch.arange(start, start + time)
+        lengths, first = self.lengths[:rows, None], self.first[:rows, None]
+        pooled = (position < lengths) & (position >= first)  # (rows, time)
+        inside, highest = outputs, outputs
+        if not pooled.all():
+            outside = self._there(~pooled)[:, :, None]
+            inside = outputs.masked_fill(outside, 0)
+            highest = outputs.masked_fill(outside, -torch.inf)
+        self._merge(
+            self._last(outputs, start), highest.amax(1).float(), inside.sum(1, dtype=torch.float32)
+        )
+        if self.regularized:
+            self._regularize(inside.float(), pooled)
+
+    def _there(self, tensor: Tensor) -> Tensor:
+        """`tensor` on the device, without a wait for what a GPU still has to do."""
+        return tensor.to(self.device, non_blocking=True)
+
+    def _last(self, outputs: Tensor, start: int) -> Tensor:
+        """The features of each document's last token, zeros where it comes later."""
+        rows, time, features = outputs.shape
+        ends = self.lengths[:rows] - 1 - start
+        at = self._there(ends.clamp(max=time - 1))[:, None, None].expand(-1, 1, features)
+        later = self._there(ends >= time)[:, None]
+        return outputs.gather(1, at)[:, 0].float().masked_fill(later, 0)
+
+    def _regularize(self, inside: Tensor, pooled: Tensor) -> None:
+        self.square = self.square + inside.square().sum()
+        both = pooled[:, 1:] & pooled[:, :-1]
+        change = inside.diff(dim=1)
+        if not both.all():
+            change = change * self._there(both)[:, :, None]
+        self.change = self.change + change.square().sum()
+        self.changes += int(both.sum())
+
+    def _merge(self, last: Tensor, highest: Tensor, total: Tensor) -> None:
+        missing = (0, 0, 0, len(self.lengths) - len(last))
+        last, total = pad(last, missing), pad(total, missing)
+        highest = pad(highest, missing, value=-torch.inf)
+        if self.last is None or self.maximum is None or self.total is None:
+            self.last, self.maximum, self.total = last, highest, total
+        else:
+            self.last = self.last + last
+            self.maximum = torch.maximum(self.maximum, highest)
+            self.total = self.total + total
+
+    def result(self) -> Pooled:
+        assert self.last is not None
+        assert self.maximum is not None
+        assert self.total is not None
+        counts = self.lengths - self.first
+        features = self.last.shape[1]
+        mean = self.total / self._there(counts)[:, None]
+        return Pooled(
+            torch.cat([self.last, self.maximum, mean], 1),
+            self.square / (int(counts.sum()) * features),
+            self.change / max(1, self.changes * features),
+        )
+
+
+def to_probabilities(logits: Tensor, temperature: float, multi_label: bool) -> Tensor:
+    """Of logits, shape (documents, classes): softmax, or sigmoids where labels are independent.
+
+    `temperature` divides the logits (see `calibration`).
+    """
+    scaled = logits / temperature
+    return scaled.sigmoid() if multi_label else scaled.softmax(1)
+
+
+class PoolingClassifier(nn.Module):
+    """Two blocks of batch norm, dropout and a linear layer (fastai's `PoolingLinearClassifier`).
+
+    forward gives (logits of shape (documents, classes), activation, slowness).
+    """
+
+    def __init__(
+        self, features: int, n_classes: int, hidden: int, dropouts: tuple[float, float]
+    ) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.BatchNorm1d(3 * features),
+            nn.Dropout(dropouts[0]),
+            nn.Linear(3 * features, hidden, bias=False),
+            nn.ReLU(inplace=True),
+            nn.BatchNorm1d(hidden),
+            nn.Dropout(dropouts[1]),
+            nn.Linear(hidden, n_classes, bias=False),
+        )
+
+    def forward(self, pooled: Pooled) -> tuple[Tensor, Tensor, Tensor]:
+        return self.layers(pooled.features), pooled.activation, pooled.slowness

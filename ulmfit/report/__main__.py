@@ -1,0 +1,71 @@
+"""Everything about trained classifiers on one page: figures, calibration, errors, training.
+
+Beside `ulmfit.evaluate` the one place that reads the labels of test.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from ulmfit.artifacts import bundled
+from ulmfit.base.atomic import atomic_write, check_parent
+from ulmfit.base.cli import run_command
+from ulmfit.base.errors import UserError
+from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.measuring import SPLITS, read_data
+from ulmfit.report.collect import collect
+
+
+def main(
+    clf: Annotated[str, {"nargs": "+"}] = "",  # classifiers' directories, or a bundled name
+    data: str | None = None,  # data set: a name or a path (default: the first classifier's)
+    split: str = "test",  # train, valid or test
+    out: str = "report.html",  # the page to write
+    text_col: str | None = None,  # column of the texts, where --data is a file
+    label_col: str | None = None,  # column of the labels, where --data is a file
+    split_col: str | None = None,  # column of the splits, where --data is a file
+    texts: int = 20,  # texts of the highest loss that are shown; 0: a page without any text
+    precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
+    overwrite: bool = False,  # replace --out if it exists
+) -> Path:
+    """Write one HTML page about classifiers on one split: figures, errors, how they were trained.
+
+    The page needs no network and runs no script. It holds texts of the data, see --texts.
+    Returns its path.
+    """
+    path = _check(clf, split, out, texts, overwrite)
+    from ulmfit.base.precision import keep_memory  # and with it torch
+    from ulmfit.inference.explanation import explain
+
+    keep_memory()
+    classifier = Classifier.load(*bundled.model_folders(clf), precision=precision)
+    columns = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
+    data, frame = read_data(classifier.models[0].artifact, data, columns, split)
+    report = collect(
+        classifier, frame, data, split, texts, lambda text: explain(classifier, text).to_html()
+    )
+    from ulmfit.report.page import page
+
+    atomic_write(path, page(report))
+    print(f"wrote {path}")
+    return path
+
+
+def _check(clf: bundled.Paths, split: str, out: str, texts: int, overwrite: bool) -> Path:
+    """The path to write; what cannot be is refused before any work."""
+    path = Path(out)
+    if not clf:
+        raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
+    if split not in SPLITS:
+        raise UserError(f"--split is {split!r}, expected one of {', '.join(SPLITS)}")
+    if texts < 0:
+        raise UserError(f"--texts is {texts}, expected 0 or more")
+    if path.suffix.lower() != ".html":
+        raise UserError(f"--out is {out}, expected a file that ends in .html")
+    if path.exists() and not overwrite:
+        raise UserError(f"{path} is there already; choose another --out or pass --overwrite")
+    check_parent(path)
+    return path
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,230 @@
+"""The figures of a report, from probabilities and true classes.
+
+Shapes throughout: `probabilities` (texts, classes), `truth` (texts,), class numbers; of a
+multi-label classifier an indicator matrix, (texts, classes).
+
+Texts are ranked by their loss, -log of the probability of the true class (of a multi-label
+classifier by the mean over its decisions): what stands first is labelled wrongly or hard. The
+library cleanlab is not used for it. It is small (termcolor is all that it would bring along), but
+its label quality score, "self-confidence", is that very probability: its ranking is this one. What
+it has beyond, a guess of which labels are wrong, is left to whoever reads the texts.
+"""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ulmfit.data.multi_label import answer_probabilities, decisions, given
+from ulmfit.inference.metrics import ECE_BINS, classification_metrics
+
+if TYPE_CHECKING:
+    from ulmfit.artifacts.directory import Artifact
+    from ulmfit.report.features import TextMap
+
+LENGTH_BINS = 8
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one model, or several together, say of the texts."""
+
+    name: str
+    probabilities: np.ndarray
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """The models with temperatures that were fitted to other texts, those of split valid."""
+
+    temperatures: dict[str, float]  # of each model by name; of several together there is none
+    after: list[Measured]  # as `Report.measured`
+    texts: int  # to which they were fitted
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the page shows."""
+
+    data: str
+    split: str
+    labels: list[str]
+    texts: list[str]
+    truth: np.ndarray
+    repeated: np.ndarray  # bool, shape (texts,): the training had the text as well
+    near: np.ndarray  # bool, shape (texts,): the same, in nearly the same words
+    lengths: np.ndarray  # tokens of each text
+    measured: list[Measured]  # each model, then, of several, their mean
+    peers: list[Measured]  # baselines that were trained on the same labels, where there are texts
+    calibrated: Calibrated | str  # or why there is no temperature
+    text_map: "TextMap"
+    lineages: "dict[str, list[Artifact]]"  # by name: the model, its parent, the parent's, ...
+    precision: str
+    shown: int  # texts of the highest loss; 0: no text at all
+    explanations: dict[int, str] = field(default_factory=dict)  # HTML by the number of the text
+
+    @property
+    def best(self) -> Measured:
+        """What the page is about first: all models together, or the only one."""
+        return self.measured[-1]
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a text may have several labels."""
+        return self.truth.ndim == 2
+
+
+class Bin(NamedTuple):
+    """Texts of a range; the interval is of 95 % for `accuracy` (Wilson 1927)."""
+
+    low: float
+    high: float
+    texts: int
+    accuracy: float
+    interval: tuple[float, float]
+    confidence: float = 0.0  # mean probability of the predicted class
+
+
+def majority_probabilities(truth: np.ndarray, classes: int) -> np.ndarray:
+    """The best that an answer can be which is the same for every text: how frequent each class is.
+
+    Its class is the most frequent one, its log loss the entropy of the classes. Of a multi-label
+    classifier it has the labels of at least half of the texts.
+    """
+    if truth.ndim == 2:
+        return np.tile(truth.mean(0), (len(truth), 1))
+    frequencies = np.bincount(truth, minlength=classes) / len(truth)
+    return np.tile(frequencies, (len(truth), 1))
+
+
+def overall_figures(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    """`classification_metrics`, and of single labels Matthews' correlation coefficient (mcc)."""
+    from sklearn.metrics import matthews_corrcoef
+
+    if truth.ndim == 2:
+        return classification_metrics(probabilities, truth)
+    predicted = probabilities.argmax(1)
+    # Of a single class scikit-learn says 0, and warns.
+    mcc = float(matthews_corrcoef(truth, predicted)) if len({*truth, *predicted}) > 1 else 0.0
+    figures = classification_metrics(probabilities, truth)
+    return {**figures, "log_loss": abs(figures["log_loss"]), "mcc": mcc}  # no minus zero
+
+
+def confusion(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Counts, int64, shape (true classes, predicted classes)."""
+    from sklearn.metrics import confusion_matrix
+
+    classes = range(probabilities.shape[1])
+    return confusion_matrix(truth, probabilities.argmax(1), labels=classes)
+
+
+def label_counts(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Of each label: texts that rightly get it, wrongly get it, and lack it; (classes, 3), int64.
+
+    Of a multi-label classifier, which has no confusion of one class with another.
+    """
+    predicted = given(probabilities)
+    parts = (predicted & truth, predicted & ~truth, ~predicted & truth)
+    return np.stack([part.sum(0) for part in parts], 1)
+
+
+def rightly(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Which texts are classified rightly, all their labels, bool, shape (texts,)."""
+    if truth.ndim == 2:
+        return (given(probabilities) == truth).all(1)
+    return probabilities.argmax(1) == truth
+
+
+def by_true_class(matrix: np.ndarray) -> np.ndarray:
+    """The shares of each row of a confusion matrix; zeros for a class without texts."""
+    return matrix / np.maximum(1, matrix.sum(1, keepdims=True))
+
+
+def commonest_confusions(matrix: np.ndarray, most: int = 10) -> list[tuple[int, int, int]]:
+    """True class, predicted class and count of what is mistaken for what, most frequent first."""
+    mistakes = matrix - np.diag(np.diag(matrix))
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:most]
+    rows, columns = np.unravel_index(order, matrix.shape)
+    counts = mistakes[rows, columns]
+    found = zip(rows.tolist(), columns.tolist(), counts.tolist(), strict=True)
+    return [(row, column, count) for row, column, count in found if count]
+
+
+def interval(right: int, count: int) -> tuple[float, float]:
+    """95 % of a share (Wilson 1927): within it lies the accuracy on all texts of this kind."""
+    from scipy.stats import binomtest
+
+    found = binomtest(right, count).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
+
+
+def reliability(probabilities: np.ndarray, truth: np.ndarray) -> list[Bin]:
+    """Accuracy and mean confidence in each of 15 bins of confidence that has texts.
+
+    The bins are those of `metrics.expected_calibration_error`. Of a multi-label classifier they
+    hold decisions, one a text and label, instead of texts.
+    """
+    if truth.ndim == 2:
+        probabilities, truth = decisions(probabilities, truth)
+    confidence = probabilities.max(1)
+    right = probabilities.argmax(1) == truth
+    numbers = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
+    return [
+        _bin(n / ECE_BINS, (n + 1) / ECE_BINS, right[numbers == n], confidence[numbers == n])
+        for n in np.unique(numbers).tolist()
+    ]
+
+
+def accuracy_by_length(
+    lengths: np.ndarray, probabilities: np.ndarray, truth: np.ndarray
+) -> list[Bin]:
+    """Accuracy of texts in bins of length that hold about as many texts each.
+
+    `low` and `high` are the shortest and the longest length in the bin.
+    """
+    right = rightly(probabilities, truth)
+    several = truth.ndim == 2
+    confidence = answer_probabilities(probabilities) if several else probabilities.max(1)
+    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, LENGTH_BINS + 1)[1:-1]))
+    numbers = np.searchsorted(edges, lengths)  # texts as long as an edge are below it
+    return [
+        _bin(lengths[inside].min(), lengths[inside].max(), right[inside], confidence[inside])
+        for inside in (numbers == n for n in np.unique(numbers))
+    ]
+
+
+def _bin(low: float, high: float, right: np.ndarray, confidence: np.ndarray) -> Bin:
+    found = interval(int(right.sum()), len(right))
+    mean, sure = float(right.mean()), float(confidence.mean())
+    return Bin(float(low), float(high), len(right), mean, found, sure)
+
+
+def losses(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """-log of the probability of the true class, shape (texts,).
+
+    Of a multi-label classifier the mean over its decisions on the text.
+    """
+    if truth.ndim == 2:
+        return losses(*decisions(probabilities, truth)).reshape(truth.shape).mean(1)
+    return -np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-12, None))
+
+
+def hardest(probabilities: np.ndarray, truth: np.ndarray, most: int) -> list[int]:
+    """The texts of the highest loss, highest first."""
+    order = np.argsort(-losses(probabilities, truth), kind="stable")
+    return order[:most].tolist()
+
+
+def surest(probabilities: np.ndarray, truth: np.ndarray, most: int) -> list[list[int]]:
+    """For each class its texts that are classified rightly, the surest first.
+
+    Of a multi-label classifier, those that rightly get the label, whatever others they get.
+    """
+    if truth.ndim == 2:
+        got = given(probabilities) & truth
+        orders = np.argsort(-probabilities, axis=0, kind="stable").T
+        return [order[got[order, n]][:most].tolist() for n, order in enumerate(orders)]
+    right = probabilities.argmax(1) == truth
+    order = np.argsort(losses(probabilities, truth), kind="stable")
+    order = order[right[order]]
+    return [order[truth[order] == n][:most].tolist() for n in range(probabilities.shape[1])]

@@ -1,0 +1,69 @@
+"""What the encoders make of texts, drawn as a map: pooled features in two dimensions."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ulmfit.inference.ensemble import Classifier
+    from ulmfit.inference.loaded import LoadedModel
+
+SEED = 0
+
+
+class TextMap(NamedTuple):
+    """Places of texts, shape (texts, 2), and by which method they were found."""
+
+    places: np.ndarray
+    method: str
+    rows: np.ndarray  # which texts, in rising order
+
+
+def text_map(classifier: "Classifier", texts: Sequence[str], most: int) -> TextMap:
+    """Where the encoders put `most` of the texts at most, drawn by a fixed seed.
+
+    The features of several models stand side by side.
+    """
+    rows = np.arange(len(texts))
+    if len(texts) > most:
+        rows = np.sort(np.random.default_rng(SEED).choice(len(texts), most, replace=False))
+    chosen = [texts[row] for row in rows.tolist()]
+    features = np.concatenate([pooled_features(model, chosen) for model in classifier.models], 1)
+    return TextMap(*in_two_dimensions(features), rows)
+
+
+def pooled_features(loaded: "LoadedModel", texts: Sequence[str]) -> np.ndarray:
+    """Last, maximum and mean of the encoder's outputs, float32, shape (texts, 3 x features)."""
+    from ulmfit.base.progress import Progress
+    from ulmfit.inference.loaded import by_document
+
+    corpus = loaded.corpus(loaded.tokenize(texts))
+    told = Progress(len(corpus), "reading for the map", "texts")
+    encoder = loaded.model[0]
+    return by_document(
+        lambda batch: encoder(batch).features, corpus, loaded.device, loaded.dtype, told.advance
+    )
+
+
+def in_two_dimensions(features: np.ndarray) -> tuple[np.ndarray, str]:
+    """Places, shape (texts, 2), by UMAP (arXiv:1802.03426) where it is installed, else by PCA.
+
+    Every feature is scaled to variance 1 first. UMAP keeps neighbours together, PCA shows the two
+    directions in which the features differ most. Both give the same places for the same features.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.preprocessing import StandardScaler
+
+    scaled = StandardScaler().fit_transform(features)
+    if find_spec("umap") and len(features) > 3:  # with fewer there is nothing to arrange
+        from umap import UMAP
+
+        # With a seed it runs on one thread, and warns of it unless one is asked for.
+        neighbours = min(15, len(features) - 1)
+        found = UMAP(n_neighbors=neighbours, random_state=SEED, n_jobs=1)
+        return np.asarray(found.fit_transform(scaled), np.float64), "UMAP"
+    if len(features) < 2:
+        return np.zeros((len(features), 2)), "PCA"
+    return PCA(2, svd_solver="full").fit_transform(scaled), "PCA"

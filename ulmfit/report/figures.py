@@ -1,0 +1,271 @@
+"""The figures of a report as inline SVG that follows the page's colours, light or dark.
+
+Text stays text, in the page's font. Colours are matplotlib's on the way and the page's variables
+in the end (`ulmfit.report.style`). The same data give the same bytes.
+"""
+
+import io
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ulmfit.report.data import Bin, by_true_class
+from ulmfit.training.history_plot import measure_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe & Ito's colours, which the colour-blind tell apart, are the page's --c0, --c1, ...
+COLOURS = {
+    "#111111": "ink",
+    "#999999": "rule",
+    "#0072b2": "c0",
+    "#d55e00": "c1",
+    "#009e73": "c2",
+    "#cc79a7": "c3",
+    "#e69f00": "c4",
+    "#56b4e9": "c5",
+    "#888888": "c6",
+}
+_HEX = {name: colour for colour, name in COLOURS.items()}
+INK, RULE = _HEX["ink"], _HEX["rule"]
+SERIES = [_HEX[f"c{n}"] for n in range(6)]
+OTHERS = _HEX["c6"]
+MARKERS = "osD^vP"  # beside colour: classes differ by shape, too
+
+MOST_CLASSES = 30  # in a confusion matrix that can be read
+_WITH_NUMBERS = 8  # classes up to which its cells have room for them
+_LONGEST_LABEL = 18
+_SHORT = 10  # label that finds room on its side
+
+PLOT_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # a label may be called $x$
+    "axes.unicode_minus": False,
+    "font.size": 10,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": RULE,
+    "grid.alpha": 0.35,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "text.color": INK,
+    "xtick.color": RULE,
+    "ytick.color": RULE,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+}
+
+
+def confusion_figure(matrix: np.ndarray, labels: Sequence[str]) -> str:
+    """Counts and shares of the true class, shape (true classes, predicted classes)."""
+    size = len(labels)
+    upright = _upright(labels)
+    font = 10 if size <= 12 else 8 if size <= 20 else 6
+
+    def draw(axes: "Axes") -> None:
+        draw_confusion(axes, matrix, labels, font)
+
+    return _single("confusion", draw, (4.6, 4.6 if upright else 3.8))
+
+
+def draw_confusion(
+    axes: "Axes", matrix: np.ndarray, labels: Sequence[str], font: float = 10
+) -> None:
+    """A confusion matrix, with numbers where there is room; `font`: size of letters, points."""
+    from matplotlib.patches import Rectangle
+
+    shares = by_true_class(matrix)
+    size = len(labels)
+    for row, column in np.argwhere(matrix > 0):
+        depth = shares[row, column] / 2  # the numbers are to be read on the deepest one, too
+        corner = (column - 0.5, row - 0.5)
+        axes.add_patch(Rectangle(corner, 1, 1, facecolor=SERIES[0], alpha=depth, linewidth=0))
+    if size <= _WITH_NUMBERS:
+        _write_cells(axes, matrix, shares, font)
+    shown = [short(label) for label in labels]
+    axes.set_xticks(range(size), shown, rotation=90 if _upright(labels) else 0, fontsize=font)
+    axes.set_yticks(range(size), shown, fontsize=font)
+    axes.set_xlim(-0.5, size - 0.5)
+    axes.set_ylim(size - 0.5, -0.5)
+    axes.set_aspect("equal")
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+
+
+def _upright(labels: Sequence[str]) -> bool:
+    """Whether labels below a figure are to stand upright."""
+    return len(labels) > 3 or max(len(short(label)) for label in labels) > _SHORT
+
+
+def _write_cells(axes: "Axes", matrix: np.ndarray, shares: np.ndarray, font: float) -> None:
+    for row, column in np.ndindex(*matrix.shape):
+        count, share = int(matrix[row, column]), shares[row, column]
+        # A line each: the browser centres a line in its own font, not a block of them.
+        for line, shift, place in ((f"{count:,}", -0.02, "bottom"), (f"{share:.0%}", 0.05, "top")):
+            axes.text(column, row + shift, line, ha="center", va=place, fontsize=font)
+
+
+def reliability_figure(bins: Sequence[Bin], name: str, what: str = "texts") -> str:
+    """Accuracy against confidence in 15 bins, and how many texts (or decisions) each has."""
+    predicted = "class" if what == "texts" else "answer"
+
+    def draw(figure: "Figure") -> None:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        places = [(b.low + b.high) / 2 for b in bins]
+        width = bins[0].high - bins[0].low
+        upper.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1, label="calibrated")
+        accuracies = [b.accuracy for b in bins]
+        upper.bar(places, accuracies, width * 0.9, color=SERIES[0], alpha=0.75, label="accuracy")
+        confidences = [b.confidence for b in bins]
+        mean = "mean confidence"
+        upper.plot(confidences, accuracies, "o", color=SERIES[1], markersize=4, label=mean)
+        upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
+        place = {"loc": "lower left", "bbox_to_anchor": (-0.15, 1), "borderaxespad": 0}
+        upper.legend(**place, ncols=3, columnspacing=1, handletextpad=0.4)
+        lower.bar(places, [b.texts for b in bins], width * 0.9, color=SERIES[0], alpha=0.75)
+        lower.set(xlabel=f"confidence: probability of the predicted {predicted}", ylabel=what)
+        lower.locator_params(axis="y", nbins=3)
+        for axes in (upper, lower):
+            axes.grid(axis="y")
+            axes.set_axisbelow(True)
+
+    return _svg(name, draw, (4.6, 4.0))
+
+
+def length_figure(bins: Sequence[Bin], unit: str, measure: str = "accuracy") -> str:
+    """`measure` with its 95 % interval in bins of length, and how many texts each has."""
+
+    def draw(axes: "Axes") -> None:
+        places = range(len(bins))
+        accuracies = np.array([b.accuracy for b in bins])
+        reach = np.array([[b.accuracy - b.interval[0], b.interval[1] - b.accuracy] for b in bins]).T
+        # Rounding may put the end of an interval on the wrong side of 0 or 1.
+        reach = np.maximum(reach, 0)
+        axes.bar(places, accuracies, 0.8, color=SERIES[0], alpha=0.75)
+        axes.errorbar(places, accuracies, yerr=reach, fmt="none", color=INK, capsize=3)
+        for place, b in zip(places, bins, strict=True):
+            axes.text(place, 1.01, f"{b.texts:,}", ha="center", va="bottom", fontsize=8)
+        names = [f"{b.low:.0f}–{b.high:.0f}" if b.low < b.high else f"{b.low:.0f}" for b in bins]
+        axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set(ylim=(0, 1), xlabel=f"length in {unit}", ylabel=f"{measure} (above: texts)")
+        axes.grid(axis="y")
+        axes.set_axisbelow(True)
+
+    return _single("lengths", draw, (4.6, 3.6))
+
+
+def history_figure(rows: Sequence[Mapping[str, Any]], name: str) -> str:
+    """Losses above, accuracy, F1 or perplexity below, over the epochs; steps are divided by lines.
+
+    rows: as `ulmfit.training.history.History` collects them; what a row lacks is left out.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    column, measure = measure_of(rows)
+
+    def draw(figure: "Figure") -> None:
+        losses, second = figure.subplots(2, 1, sharex=True)
+        _curve(losses, rows, "train_loss", "training", 0)
+        _curve(losses, rows, "valid_loss", "validation", 1)
+        losses.set_ylabel("loss")
+        losses.legend()
+        _curve(second, rows, column, measure, 1)
+        second.set(ylabel=f"{measure}, validation", xlabel="epoch (dashed: a new step)")
+        second.set_xlim(0.5, len(rows) + 0.5)
+        second.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        steps = [row.get("step") for row in rows]
+        changes = [n + 0.5 for n in range(1, len(steps)) if steps[n] != steps[n - 1]]
+        for axes in (losses, second):
+            axes.grid()
+            for change in changes:
+                axes.axvline(change, color=RULE, linestyle="--", linewidth=0.8)
+
+    return _svg(name, draw, (4.6, 4.4))
+
+
+def _curve(
+    axes: "Axes", rows: Sequence[Mapping[str, Any]], column: str, label: str, series: int
+) -> None:
+    values = [row.get(column) for row in rows]
+    known = [(n, value) for n, value in enumerate(values, 1) if isinstance(value, (int, float))]
+    epochs, heights = zip(*known, strict=True) if known else ((), ())
+    marker = MARKERS[series]
+    axes.plot(epochs, heights, marker=marker, markersize=4, color=SERIES[series], label=label)
+
+
+def map_figure(places: np.ndarray, classes: np.ndarray, labels: Sequence[str]) -> str:
+    """Texts as points, shape (texts, 2), coloured and shaped by class.
+
+    Six classes have a colour of their own, the most frequent ones; the others share grey.
+    """
+    frequent = np.argsort(-np.bincount(classes, minlength=len(labels)), kind="stable")
+    own = np.sort(frequent[: len(SERIES)]).tolist()
+    groups = [(labels[n], classes == n, SERIES[i], MARKERS[i]) for i, n in enumerate(own)]
+    rest = ~np.isin(classes, own)
+    if rest.any():
+        groups.insert(0, (f"{len(labels) - len(own):,} other classes", rest, OTHERS, "."))
+    size = 2 if len(places) > 500 else 3.5
+
+    def draw(axes: "Axes") -> None:
+        for label, inside, colour, marker in groups:
+            points = places[inside]
+            axes.plot(
+                *points.T, marker, color=colour, alpha=0.7, markersize=size, markeredgewidth=0
+            )
+            axes.plot([], [], marker, color=colour, markersize=6, label=short(label))
+        axes.set(xlabel="first dimension", ylabel="second dimension", xticks=[], yticks=[])
+        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.08), ncols=2)
+
+    return _single("map", draw, (4.6, 4.4))
+
+
+def short(label: str) -> str:
+    """A label that finds room in a figure."""
+    return label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1] + "…"
+
+
+def _single(name: str, draw: Any, size: tuple[float, float]) -> str:
+    return _svg(name, lambda figure: draw(figure.subplots()), size)
+
+
+def _svg(name: str, draw: Any, size: tuple[float, float]) -> str:
+    """What `draw` draws into a figure of `size` inches, as an <svg> element.
+
+    `name` keeps apart what refers to one another in several figures of one page.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    file = io.StringIO()
+    with rc_context({**PLOT_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+        # Letters that matplotlib's font lacks are the browser's to draw.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    return _for_page(file.getvalue())
+
+
+def _for_page(svg: str) -> str:
+    """The <svg> element alone, as wide as its place, in the page's colours and font."""
+    svg = svg[svg.index("<svg") :].strip()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # Its rule for line ends is in the page's style: here it would hold for the whole page.
+    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
+    svg = re.sub(r'<(\w+) id="[a-z0-9.]+_\d+"', r"<\1", svg)  # names that all figures share
+    return re.sub(r'style="[^"]*"', _page_style, svg)
+
+
+def _page_style(found: re.Match[str]) -> str:
+    style = re.sub(r"font-family: [^;\"]*;? ?", "", found.group())
+    for colour, name in COLOURS.items():
+        style = style.replace(colour, f"var(--{name})")
+    return style

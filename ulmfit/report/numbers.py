@@ -1,0 +1,233 @@
+"""The sections of a report that are numbers: overall, of each class, confusion, calibration.
+
+Beside every figure stands that of the best constant answer, the majority class as a rule.
+"""
+
+from typing import Any
+
+import numpy as np
+from fastcore.xml import FT, B, Code, Details, Div, P, Span, Summary
+
+from ulmfit.inference.metrics import class_figures
+from ulmfit.report.data import (
+    Calibrated,
+    Measured,
+    Report,
+    commonest_confusions,
+    confusion,
+    interval,
+    label_counts,
+    majority_probabilities,
+    overall_figures,
+    reliability,
+)
+from ulmfit.report.figures import MOST_CLASSES, confusion_figure, reliability_figure
+from ulmfit.report.parts import beside, figure, span, table
+
+BASELINE, MULTI_LABEL_BASELINE = "majority class", "same for every text"
+_FIGURES = {
+    "accuracy": "accuracy",
+    "f1": "macro F1",
+    "f1_weighted": "weighted F1",
+    "mcc": "MCC",
+    "log_loss": "log loss",
+    "ece": "ECE",
+}
+_MULTI_LABEL_FIGURES = {
+    "accuracy": "all labels right",
+    "f1_micro": "micro F1",
+    "f1": "macro F1",
+    "f1_weighted": "weighted F1",
+    "hamming_loss": "Hamming loss",
+    "log_loss": "log loss",
+    "ece": "ECE",
+}
+_NOTE = (
+    f'"{BASELINE}" is the best answer that is the same for every text: the most frequent '
+    "class of these texts, with the frequencies of the classes as probabilities (therefore its "
+    "ECE is 0). F1 is the mean over classes (macro), or that weighted by class size; MCC is "
+    "Matthews' correlation coefficient; ECE the expected calibration error over 15 bins. Of "
+    "log loss and ECE less is better."
+)
+_PEERS_NOTE = (
+    "on words and pairs of words, trained on the same labelled texts within a minute or two. What "
+    "the models above are worth is what they have beyond that."
+)
+_MULTI_LABEL_NOTE = (
+    f'"{MULTI_LABEL_BASELINE}" is an answer that has the frequencies of the labels in these texts '
+    "as probabilities, and so the labels that half of the texts have. F1 is that of all decisions, "
+    "one a text and label (micro), the mean over labels (macro), or that weighted by how frequent "
+    "they are; Hamming loss is the share of wrong decisions; log loss and ECE, the expected "
+    "calibration error over 15 bins, are over decisions as well. Of these three less is better."
+)
+
+
+def _figures(report: Report) -> dict[str, str]:
+    return _MULTI_LABEL_FIGURES if report.multi_label else _FIGURES
+
+
+def _baseline(truth: np.ndarray, report: Report) -> Measured:
+    name = MULTI_LABEL_BASELINE if report.multi_label else BASELINE
+    return Measured(name, majority_probabilities(truth, len(report.labels)))
+
+
+def tiles(report: Report) -> FT:
+    """The most important figures, large."""
+    found = overall_figures(report.best.probabilities, report.truth)
+    baseline = _baseline(report.truth, report)
+    base = overall_figures(baseline.probabilities, report.truth)
+    second = "f1_micro" if report.multi_label else "mcc"
+    made = [
+        Div(
+            Span(_figures(report)[key]),
+            B(f"{found[key]:.3f}"),
+            Span(f"{baseline.name} {base[key]:.3f}", cls="base"),
+            cls="tile",
+        )
+        for key in ("accuracy", "f1", second, "log_loss", "ece")
+    ]
+    of = "" if len(report.measured) == 1 else f"Of the {report.best.name} of all models:"
+    return Div(P(of, cls="note"), Div(*made, cls="tiles"))
+
+
+def figure_parts(report: Report) -> list[FT]:
+    """Figures of each model and of all, with and without texts that the training had."""
+    note = _MULTI_LABEL_NOTE if report.multi_label else _NOTE
+    parts = [_figures_table(report, np.ones(len(report.truth), bool)), P(note, cls="note")]
+    if report.peers:
+        peers = " and ".join(peer.name for peer in report.peers)
+        parts.append(P(f"{peers}: {_PEERS_NOTE}", cls="note"))
+    if 0 < report.repeated.sum() < len(report.truth):
+        parts += [
+            P(
+                f"Without {report.repeated.sum():,} that also stand, but for case and white space, "
+                "in the labelled texts of the training:"
+            ),
+            _figures_table(report, ~report.repeated),
+        ]
+    more = int((report.near & ~report.repeated).sum())
+    if more and not report.near.all():
+        parts += [
+            P(f"Without {more:,} more that stand there in nearly the same words:"),
+            _figures_table(report, ~report.near),
+        ]
+    return parts
+
+
+def _figures_table(report: Report, kept: np.ndarray) -> FT:
+    truth = report.truth[kept]
+    shown = [*report.measured, *report.peers]
+    systems = [Measured(m.name, m.probabilities[kept]) for m in shown]
+    systems.append(_baseline(truth, report))
+    found = [overall_figures(system.probabilities, truth) for system in systems]
+    rows: list[list[Any]] = [["texts", *[f"{len(truth):,}"] * len(systems)]]
+    for key, name in _figures(report).items():
+        rows.append([name, *(f"{figures[key]:.4f}" for figures in found)])
+        if key == "accuracy":
+            ranges = [interval(round(f["accuracy"] * len(truth)), len(truth)) for f in found]
+            rows.append(["95 % interval", *map(span, ranges)])
+    return table(["", *(system.name for system in systems)], rows)
+
+
+def class_parts(report: Report) -> list[FT]:
+    """Precision, recall and F1 of each class."""
+    constant = _baseline(report.truth, report)
+    baseline = class_figures(constant.probabilities, report.truth)
+    note = P(f"In small: {constant.name}.", cls="note")
+    tables = [_class_table(report, measured, baseline) for measured in report.measured]
+    folded = [
+        Details(Summary(measured.name), made)
+        for measured, made in zip(report.measured[:-1], tables[:-1], strict=True)
+    ]
+    return [P(f"{report.best.name}:"), tables[-1], note, *folded]
+
+
+def _class_table(report: Report, measured: Measured, baseline: list[dict[str, Any]]) -> FT:
+    found = class_figures(measured.probabilities, report.truth)
+    keys = ("precision", "recall", "f1")
+    rows = [
+        [
+            label,
+            f"{ours['documents']:,.0f}",
+            *(beside(f"{ours[key]:.4f}", f"{base[key]:.4f}") for key in keys),
+        ]
+        for label, ours, base in zip(report.labels, found, baseline, strict=True)
+    ]
+    return table(["class", "texts", "precision", "recall", "F1"], rows)
+
+
+def confusion_parts(report: Report) -> list[FT]:
+    """The confusion matrix and its largest errors; of several labels a text, counts of each."""
+    if report.multi_label:
+        return _counts_of_labels(report)
+    matrix = confusion(report.best.probabilities, report.truth)
+    labels = report.labels
+    rows = [
+        (labels[true], labels[predicted], f"{count:,}", f"{count / matrix[true].sum():.1%}")
+        for true, predicted, count in commonest_confusions(matrix)
+    ]
+    columns = ["true class", "predicted", "texts", "of the true class"]
+    commonest = [P("What is mistaken for what, most frequent first:"), table(columns, rows)]
+    found = commonest if rows else [P("No text is mistaken for one of another class.")]
+    if len(labels) > MOST_CLASSES:
+        return found
+    caption = f"{report.best.name}: texts, and their share of the true class (colour)"
+    alt = f"Confusion matrix of {len(labels)} classes; the table has its largest errors"
+    return [Div(figure(confusion_figure(matrix, labels), caption, alt), Div(*found), cls="grid")]
+
+
+def _counts_of_labels(report: Report) -> list[FT]:
+    note = (
+        "A text may have several labels, so that no class is mistaken for one other: these are the "
+        f"decisions of the {report.best.name} on each label."
+    )
+    counts = label_counts(report.best.probabilities, report.truth).tolist()
+    rows = [
+        (label, *(f"{count:,}" for count in row))
+        for label, row in zip(report.labels, counts, strict=True)
+    ]
+    return [P(note), table(["label", "rightly given", "wrongly given", "missed"], rows)]
+
+
+def calibration_parts(report: Report) -> list[FT]:
+    """Reliability diagrams before and after the temperature (Guo et al. 2017)."""
+    best, after = report.best, report.calibrated
+    before = _reliability(report, best, f"{best.name}, as it answers", "before")
+    if isinstance(after, str):
+        return [P(f"No temperature was fitted: {after}."), Div(before, cls="grid")]
+    note = P(
+        f"Temperatures (arXiv:1706.04599) were fitted to {after.texts:,} texts of split valid, "
+        "which are not among those of this page; above 1, a model was too sure of itself. ",
+        Code("python -m ulmfit.calibrate"),
+        " keeps them in the models.",
+        " They come on top of those that the models have already." if _tempered(report) else "",
+    )
+    with_it = _reliability(report, after.after[-1], f"{best.name}, with temperature", "after")
+    return [note, _calibration_table(report, after), Div(before, with_it, cls="grid")]
+
+
+def _tempered(report: Report) -> bool:
+    """Whether a model answers with a temperature of its own."""
+    return any("temperature" in line[0].manifest.config for line in report.lineages.values())
+
+
+def _calibration_table(report: Report, after: Calibrated) -> FT:
+    rows = []
+    for system, scaled in zip(report.measured, after.after, strict=True):
+        found = [overall_figures(m.probabilities, report.truth) for m in (system, scaled)]
+        temperature = after.temperatures.get(system.name)
+        shown = "each its own" if temperature is None else f"{temperature:.3f}"
+        changes = (" → ".join(f"{f[key]:.4f}" for f in found) for key in ("ece", "log_loss"))
+        rows.append([system.name, shown, *changes])
+    baseline = _baseline(report.truth, report)
+    base = overall_figures(baseline.probabilities, report.truth)
+    rows.append([baseline.name, "", f"{base['ece']:.4f}", f"{base['log_loss']:.4f}"])
+    return table(["", "temperature", "ECE", "log loss"], rows)
+
+
+def _reliability(report: Report, measured: Measured, title: str, name: str) -> FT:
+    bins = reliability(measured.probabilities, report.truth)
+    ece = overall_figures(measured.probabilities, report.truth)["ece"]
+    caption = f"{title}: ECE {ece:.4f}"
+    made = reliability_figure(bins, name, "decisions" if report.multi_label else "texts")
+    return figure(made, caption, f"Reliability diagram of {caption}")

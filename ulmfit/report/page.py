@@ -1,0 +1,143 @@
+"""The page of a report: HTML that needs nothing but itself, and no script."""
+
+from typing import Any
+
+import numpy as np
+from fastcore.xml import (
+    FT,
+    H1,
+    A,
+    Body,
+    Div,
+    Footer,
+    Head,
+    Header,
+    Html,
+    Main,
+    Meta,
+    Nav,
+    P,
+    Safe,
+    Style,
+    Title,
+    to_xml,
+)
+
+from ulmfit.artifacts.manifest import library_versions
+from ulmfit.data.multi_label import label_cells
+from ulmfit.report.data import Report, accuracy_by_length
+from ulmfit.report.figures import length_figure, map_figure
+from ulmfit.report.models import curves, model_facts, samples
+from ulmfit.report.numbers import (
+    calibration_parts,
+    class_parts,
+    confusion_parts,
+    figure_parts,
+    tiles,
+)
+from ulmfit.report.parts import figure, section, span, table
+from ulmfit.report.style import STYLE
+from ulmfit.report.texts import hardest_texts, surest_texts
+
+# Nothing is loaded, nothing is sent and nothing runs, whatever the texts may hold.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def page(report: Report) -> str:
+    """The report as one HTML page. The same report gives the same page."""
+    sections = [section(*made) for made in _sections(report) if made[2:]]
+    links = [A(part.children[0].children[0], href=f"#{part.id}") for part in sections]
+    title = f"Report on {', '.join(report.lineages)}"
+    head = Head(
+        Meta(charset="utf-8"),
+        Meta(http_equiv="Content-Security-Policy", content=_POLICY),
+        Meta(name="viewport", content="width=device-width, initial-scale=1"),
+        Title(title),
+        Style(Safe(STYLE)),
+    )
+    header = Header(H1(title), P(_about(report)), tiles(report), Nav(*links, aria_label="Sections"))
+    body = Body(header, Main(*sections), Footer(P(_made_with(report), cls="note")))
+    return to_xml(Html(head, body, lang="en"), indent=False) + "\n"
+
+
+def _sections(report: Report) -> list[tuple[Any, ...]]:
+    """Name, title and parts of each; one without parts is left out."""
+    texts = bool(report.shown)
+    return [
+        ("figures", "Figures", *figure_parts(report)),
+        ("classes", "Classes", *class_parts(report)),
+        ("confusion", "Confusion", *confusion_parts(report)),
+        ("calibration", "Calibration", *calibration_parts(report)),
+        ("lengths", "Length of the text", *_lengths(report)),
+        ("map", "Map of the texts", *_map(report)),
+        ("hardest", "Texts of the highest loss", *(_hardest(report) if texts else ())),
+        ("surest", "Surest and right", *(surest_texts(report) if texts else ())),
+        ("curves", "Learning curves", *curves(report)),
+        ("samples", "Texts that the language models wrote", *(samples(report) if texts else ())),
+        ("models", "The models", *model_facts(report)),
+    ]
+
+
+def _about(report: Report) -> str:
+    classes = ", ".join(report.labels[:10])
+    if more := report.labels[10:]:
+        classes += f" and {len(more):,} more"
+    kinds = "labels, of which a text may have several" if report.multi_label else "classes"
+    return (
+        f"{len(report.truth):,} labelled texts of {report.data}, split {report.split}; "
+        f"{len(report.labels):,} {kinds}: {classes}."
+    )
+
+
+def _made_with(report: Report) -> str:
+    versions = library_versions()
+    names = ("ulmfit", "torch", "numpy", "python")
+    listed = ", ".join(f"{name} {versions[name]}" for name in names)
+    return f"Computed in {report.precision} with {listed}."
+
+
+def _lengths(report: Report) -> list[FT]:
+    bins = accuracy_by_length(report.lengths, report.best.probabilities, report.truth)
+    measure = "all labels right" if report.multi_label else "accuracy"
+    caption = (
+        f"{report.best.name}: {measure} with its 95 % interval, about as many texts in each bar"
+    )
+    alt = f"Bars of {measure} by text length; the table has them as numbers"
+    rows = [
+        (f"{b.low:,.0f} to {b.high:,.0f}", f"{b.texts:,}", f"{b.accuracy:.4f}", span(b.interval))
+        for b in bins
+    ]
+    made = table(["tokens", "texts", measure, "95 % interval"], rows)
+    return [Div(figure(length_figure(bins, "tokens", measure), caption, alt), made, cls="grid")]
+
+
+def _map(report: Report) -> list[FT]:
+    places, method, rows = report.text_map
+    classes, labels = _colours(report)
+    caption = (
+        f"{len(rows):,} of {len(report.truth):,} texts by what the encoders make of them (last, "
+        f"maximum and mean of their outputs), in two dimensions by {method}; colour and shape: "
+        f"{'the set of true labels' if report.multi_label else 'the true class'}"
+    )
+    svg = map_figure(places, classes[rows], labels)
+    return [figure(svg, caption, f"Scatter plot of {len(rows):,} texts in the encoders' features")]
+
+
+def _colours(report: Report) -> tuple[np.ndarray, list[str]]:
+    """What the map tells apart, as numbers, shape (texts,), and their names."""
+    if not report.multi_label:
+        return report.truth, report.labels
+    cells = [cell or "(none)" for cell in label_cells(report.truth, report.labels)]
+    names, numbers = np.unique(cells, return_inverse=True)
+    return numbers, names.tolist()
+
+
+def _hardest(report: Report) -> list[FT]:
+    found = "True labels got low probabilities here, or others high ones"
+    if not report.multi_label:
+        found = "The true class got the lowest probability here"
+    note = (
+        f"{found}: labelled wrongly, hard, or not understood. Ranked by the loss of the "
+        f"{report.best.name}."
+    )
+    return [P(note, cls="note"), *hardest_texts(report)]

@@ -1,1 +1,0 @@
-"""What `ulmfit.report` puts on its page: numbers, figures, texts, models, and the page itself."""

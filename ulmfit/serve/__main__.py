@@ -1,0 +1,160 @@
+"""The command that serves classifiers: a web page and a JSON API on this machine."""
+
+import csv
+import logging
+import os
+import socket
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Annotated
+
+from ulmfit.artifacts import bundled
+from ulmfit.base.cli import run_command
+from ulmfit.base.errors import UserError
+from ulmfit.data.rows import LONGEST_FIELD
+from ulmfit.inference.ensemble import DEFAULT, Classifier, load_named
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from ulmfit.serve.limits import Limits
+
+_LOCAL = ("localhost", "127.0.0.1", "[::1]")
+_GRACE = 30  # seconds that requests have to end when the server is told to
+_CONNECTIONS = 1_000
+_OTHER_FILES = 200  # open at once, besides connections: models, libraries, what is uploaded
+
+
+def main(
+    clf: Annotated[str, {"nargs": "+"}] = DEFAULT,  # classifiers' directories, or a bundled name
+    host: str = "127.0.0.1",  # address to listen on; 0.0.0.0 lets the whole network in
+    port: int = 8000,  # 0 takes a free one
+    precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
+    max_mb: float = 10.0,  # a request's size in megabytes at most, an uploaded file included
+    max_texts: int = 256,  # texts of one request to the API at most
+    max_chars: int = 100_000,  # characters of one text at most
+    max_rows: int = 100_000,  # rows of an uploaded file at most
+    max_seconds: float = 30.0,  # for a request to arrive, and for a reply to be taken, at most
+) -> None:
+    """Serve classifiers on a web page and as a JSON API, until Ctrl-C.
+
+    There are no passwords and no encryption: what listens beyond this machine belongs behind a
+    server that has them.
+    """
+    most = {
+        "max-mb": max_mb,
+        "max-texts": max_texts,
+        "max-chars": max_chars,
+        "max-rows": max_rows,
+        "max-seconds": max_seconds,
+    }
+    limits = _limits(most)
+    # oneDNN keeps what it generates for each shape of a batch, some hundred kilobytes. Texts of
+    # many lengths would have a server grow by hundreds of megabytes until its cache is full.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    with _listen(host, port) as listener:
+        from ulmfit.serve.app import make_app
+        from ulmfit.serve.batching import worker
+
+        thread = worker()
+        classifier = thread.submit(_load, clf, precision).result()
+        app = make_app(classifier, limits, _names(host), thread)
+        _serve(app, limits, host, listener)
+
+
+def _load(clf: bundled.Paths, precision: str) -> Classifier:
+    from ulmfit.base.precision import use_all_cores
+
+    use_all_cores()
+    return load_named(clf, precision)
+
+
+def _limits(most: dict[str, float]) -> "Limits":
+    for flag, value in most.items():
+        if not 0 < value < float("inf"):
+            raise UserError(f"--{flag} is {value:g}, expected more than 0")
+    from ulmfit.serve.limits import Limits
+
+    return Limits(
+        body_bytes=int(most["max-mb"] * 1e6),
+        texts=int(most["max-texts"]),
+        characters=int(most["max-chars"]),
+        rows=int(most["max-rows"]),
+        seconds=most["max-seconds"],
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket on the address; a port in use is noticed before the models are loaded."""
+    if not 0 <= port < 1 << 16:
+        raise UserError(f"--port is {port}, expected a number from 0 to 65535")
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=1024)
+    except OSError as error:
+        # Of a name that is unknown, the number is not one of the system's.
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror
+        raise UserError(
+            f"cannot listen on {host}, port {port}: {reason}; choose another --port or --host"
+        ) from error
+
+
+def _serve(app: "Starlette", limits: "Limits", host: str, listener: socket.socket) -> None:
+    import uvicorn
+
+    from ulmfit.serve.connections import Connection
+
+    class Bounded(Connection):
+        seconds, most = limits.seconds, _room()
+
+    # Readers of csv raise the module's limit for their time, and would lower it for each other.
+    csv.field_size_limit(LONGEST_FIELD)
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it tells of bad forms
+    config = uvicorn.Config(
+        app,
+        http=Bounded,
+        ws="none",
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE,
+        access_log=False,  # who asked what is nobody's business
+        log_level="error",  # what clients do wrong they are told, and would fill the log
+        server_header=False,
+        lifespan="on",
+    )
+    shown = f"[{host}]" if ":" in host else host
+    ready = f"http://{shown}:{listener.getsockname()[1]}  (Ctrl-C ends it)"
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            print(ready, flush=True)  # not before Ctrl-C is heeded
+
+    Server(config).run(sockets=[listener])
+
+
+def _room() -> int:
+    """How many connections the system lets this process have, up to `_CONNECTIONS`."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such bound
+        return _CONNECTIONS
+    wanted = 2 * _CONNECTIONS + _OTHER_FILES  # those that are told to come back are open, too
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        now = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (now, most))
+    return _CONNECTIONS if now >= wanted or now < 0 else max(1, (now - _OTHER_FILES) // 2)
+
+
+def _names(host: str) -> tuple[str, ...]:
+    """The host names a request may use: any where others are let in on purpose."""
+    if host == "localhost":
+        return _LOCAL
+    try:
+        return _LOCAL if ip_address(host).is_loopback else ("*",)
+    except ValueError:  # a name that was given to be called by
+        return (host, *_LOCAL)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,137 @@
+"""The JSON API: classes of one text or many, what model answers, whether it does."""
+
+import json
+from typing import Any
+
+import numpy as np
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from ulmfit.data.load import source_name
+from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.loaded import LoadedModel
+from ulmfit.inference.scoring import EMPTY, plain_text, prediction_columns
+from ulmfit.serve.batching import Batcher
+from ulmfit.serve.limits import Limits
+from ulmfit.serve.presence import while_there
+
+EXPECTED = 'expected {"text": "..."} or {"texts": ["...", ...]}'
+
+
+async def predict(request: Request) -> JSONResponse:
+    """POST {"text": ...} or {"texts": [...]}: label, its probability, and each class's."""
+    limits: Limits = request.app.state.limits
+    body = _body(request, await request.body())
+    alone = "text" in body
+    texts = _texts(body)
+    limits.check_texts(len(texts))
+    for i, text in enumerate(texts):
+        limits.check_text(text, "the text" if alone else f"text {i + 1}")
+    batcher: Batcher = request.app.state.batcher
+    batcher.check_room(texts, limits)
+    found = (await while_there(request, batcher.probabilities(texts))).mean(0)
+    predictions = predictions_of(batcher.classifier, texts, found)
+    return JSONResponse(predictions[0] if alone else {"predictions": predictions})
+
+
+def _body(request: Request, raw: bytes) -> dict[str, Any]:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise HTTPException(
+            415, f"found the content type {kind[:60] or 'of nothing'!r}, expected application/json"
+        )
+    try:
+        body = json.loads(raw, object_pairs_hook=_object)
+    except (ValueError, RecursionError):  # nested deeper than Python's stack
+        raise HTTPException(400, f"the request is not valid JSON; {EXPECTED}") from None
+    if not isinstance(body, dict) or len(body) != 1 or not {"text", "texts"} & set(body):
+        raise HTTPException(400, f"found {_kind(body)}; {EXPECTED}")
+    return body
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):  # which one counts, others may see differently
+        raise HTTPException(400, f"found a name twice in an object; {EXPECTED}")
+    return made
+
+
+def _texts(body: dict[str, Any]) -> list[str]:
+    texts = [body["text"]] if "text" in body else body["texts"]
+    if not isinstance(texts, list):
+        raise HTTPException(400, f'"texts" is {_kind(texts)}; {EXPECTED}')
+    for i, text in enumerate(texts):
+        if not isinstance(text, str | None):
+            name = '"text"' if "text" in body else f"text {i + 1}"
+            raise HTTPException(400, f"{name} is {_kind(text)}, expected a string; {EXPECTED}")
+    return [plain_text(text) for text in texts]  # null is a missing text
+
+
+_KINDS = {dict: "an object", list: "a list", str: "a string", bool: "true or false"}
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        names = ", ".join(json.dumps(str(name)[:20]) for name in list(value)[:3])
+        return f"an object with {names}" if names else "an empty object"
+    return _KINDS.get(type(value), "a number")
+
+
+def predictions_of(
+    classifier: Classifier, texts: list[str], probabilities: np.ndarray
+) -> list[dict[str, Any]]:
+    """What the API says of each text; `probabilities` has shape (texts, classes)."""
+    columns = prediction_columns(
+        probabilities, classifier.labels, multi_label=classifier.multi_label
+    )
+    made = []
+    for i, text in enumerate(texts):
+        each = zip(classifier.labels, probabilities[i].tolist(), strict=True)
+        prediction = {
+            "label": columns["label"][i],
+            "probability": float(columns["probability"][i]),
+            "probabilities": dict(each),
+        }
+        made.append(prediction if text.strip() else {**prediction, "note": EMPTY})
+    return made
+
+
+async def health(request: Request) -> JSONResponse:
+    """GET: the server is up and its models are loaded."""
+    return JSONResponse({"status": "ok", "waiting": request.app.state.batcher.waiting})
+
+
+async def model(request: Request) -> JSONResponse:
+    """GET: the classes, the models whose mean is the answer, and what a request may ask for."""
+    classifier: Classifier = request.app.state.batcher.classifier
+    limits: Limits = request.app.state.limits
+    return JSONResponse(
+        {
+            "labels": classifier.labels,
+            "multi_label": classifier.multi_label,
+            "models": [_facts(loaded) for loaded in classifier.models],
+            "limits": {
+                "body_bytes": limits.body_bytes,
+                "texts": limits.texts,
+                "characters": limits.characters,
+                "rows": limits.rows,
+            },
+        }
+    )
+
+
+def _facts(loaded: LoadedModel) -> dict[str, Any]:
+    manifest = loaded.artifact.manifest
+    data = manifest.recipe.get("data")
+    return {
+        "name": loaded.artifact.path.resolve().name,
+        "direction": manifest.direction,
+        "size": manifest.size,
+        "trained_on": source_name(str(data)) if data else None,
+        "temperature": loaded.temperature,
+        "precision": str(loaded.dtype).removeprefix("torch."),
+        "manifest_sha256": loaded.artifact.manifest_sha256,
+    }

@@ -1,0 +1,147 @@
+"""Texts of concurrent requests, classified together by one thread."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+
+from ulmfit.inference.ensemble import Classifier
+from ulmfit.serve.limits import Limits, busy
+
+T = TypeVar("T")
+
+
+def worker() -> ThreadPoolExecutor:
+    """The one thread in which a server's models are loaded and compute.
+
+    Loaded elsewhere, they would leave threads of OpenMP behind, one a core. With more of them than
+    cores, OpenMP puts each to sleep whenever it waits, and an LSTM waits at every time step: it
+    takes twice as long.
+    """
+    return ThreadPoolExecutor(1, "classifier")
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """A text, and where its probabilities go, float32, shape (models, classes)."""
+
+    text: str
+    found: "asyncio.Future[np.ndarray]"
+
+
+class Batcher:
+    """Classifies what has arrived, in batches; what arrives meanwhile makes the next one.
+
+    A lone text so waits for nobody, and under load batches grow by themselves. All that touches
+    the models runs in one thread: they hold the state of one batch at a time.
+
+    Args:
+        thread: where the models compute, and best have been loaded (see `worker`).
+        most_texts, most_characters: of one batch; a single text may be longer.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        thread: ThreadPoolExecutor | None = None,
+        most_texts: int = 64,
+        most_characters: int = 200_000,
+    ) -> None:
+        self.classifier = classifier
+        self._most = (most_texts, most_characters)
+        self._waiting: deque[_Job] = deque()
+        self._characters = 0  # of those
+        self._stopped = False
+        self._arrived = asyncio.Event()
+        self._thread = thread or worker()
+        self._work: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Texts that no batch has taken yet."""
+        return len(self._waiting)
+
+    def check_room(self, texts: Sequence[str], limits: Limits) -> None:
+        """Refuse `texts`, with status 503, if too many wait already."""
+        characters = self._characters + sum(map(len, texts))
+        if self.waiting + len(texts) > limits.waiting or characters > limits.body_bytes:
+            raise busy(f"{self.waiting:,} texts are waiting already")
+
+    def start(self) -> None:
+        """Begin to classify; called in the event loop that is to serve."""
+        self._work = asyncio.create_task(self._batches())
+
+    async def stop(self) -> None:
+        """End after the batch that is being computed; texts that wait are given up."""
+        self._stopped = True
+        if self._work is not None:
+            self._work.cancel()
+            await asyncio.gather(self._work, return_exceptions=True)
+        for job in self._waiting:
+            job.found.cancel()
+        await asyncio.to_thread(self._thread.shutdown)
+
+    async def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """float32, shape (models, texts, classes), in the order given.
+
+        Raises:
+            asyncio.CancelledError: the batcher was stopped.
+        """
+        if self._stopped:
+            raise asyncio.CancelledError
+        if not texts:
+            shape = len(self.classifier.models), 0, len(self.classifier.labels)
+            return np.zeros(shape, np.float32)
+        loop = asyncio.get_running_loop()
+        jobs = [_Job(text, loop.create_future()) for text in texts]
+        self._waiting.extend(jobs)
+        self._characters += sum(map(len, texts))
+        self._arrived.set()
+        return np.stack(await asyncio.gather(*[job.found for job in jobs]), axis=1)
+
+    async def alone(self, compute: Callable[[], T]) -> T:
+        """What `compute` returns, between two batches."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, compute)
+
+    async def _batches(self) -> None:
+        while True:
+            await self._arrived.wait()
+            jobs = self._next()
+            if not jobs:
+                self._arrived.clear()
+                continue
+            await self._compute(jobs)
+
+    async def _compute(self, jobs: Sequence[_Job]) -> None:
+        try:
+            found = await self.alone(partial(self._of, [job.text for job in jobs]))
+        except Exception as error:  # those who wait have to hear of it
+            for job in jobs:
+                if not job.found.done():
+                    job.found.set_exception(error)
+            return
+        for i, job in enumerate(jobs):
+            if not job.found.done():  # its request may have been given up meanwhile
+                job.found.set_result(found[:, i])
+
+    def _next(self) -> list[_Job]:
+        """The jobs of the next batch; those whose request was given up are dropped."""
+        jobs: list[_Job] = []
+        texts, characters = self._most
+        while self._waiting and len(jobs) < texts:
+            characters -= len(self._waiting[0].text)
+            if jobs and characters < 0:
+                break
+            job = self._waiting.popleft()
+            self._characters -= len(job.text)
+            if not job.found.done():
+                jobs.append(job)
+        return jobs
+
+    def _of(self, texts: list[str]) -> np.ndarray:
+        return np.stack(self.classifier.probabilities_by_model(texts, lambda count: None))

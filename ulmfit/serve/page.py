@@ -1,0 +1,188 @@
+"""The web page: a text and what the classifier makes of it, and files. It needs no script."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from fastcore.xml import (
+    FT,
+    H1,
+    H2,
+    H3,
+    A,
+    Body,
+    Button,
+    Code,
+    Div,
+    Footer,
+    Form,
+    Head,
+    Header,
+    Html,
+    I,
+    Input,
+    Label,
+    Main,
+    Meta,
+    P,
+    Safe,
+    Section,
+    Span,
+    Style,
+    Textarea,
+    Title,
+    to_xml,
+)
+
+from ulmfit.data.load import source_name
+from ulmfit.data.table_writers import ENDINGS
+from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.explanation import Explanation
+from ulmfit.inference.scoring import EMPTY, prediction_columns
+from ulmfit.serve.style import STYLE
+
+_MOST_BARS = 20  # classes, the most probable first
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the page says of one text.
+
+    by_model: shape (models, classes).
+    words: the explanation, or a sentence on why there is none.
+    """
+
+    by_model: np.ndarray
+    words: Explanation | str
+
+
+@dataclass(frozen=True)
+class View:
+    """What the page shows besides its forms."""
+
+    text: str = ""
+    result: Result | None = None
+    error: str = ""
+    text_col: str = "text"
+
+
+def page(classifier: Classifier, view: View) -> str:
+    """The whole page as HTML; every text in it is escaped."""
+    head = Head(
+        Meta(charset="utf-8"),
+        Meta(name="viewport", content="width=device-width, initial-scale=1"),
+        Title("ulmfit"),
+        Style(Safe(STYLE)),
+    )
+    parts = [
+        Header(H1("What is this text?"), P(_about(classifier), cls="note")),
+        *([P(view.error, cls="error", role="alert")] if view.error else []),
+        _text_form(view.text),
+        *([_result(classifier, view)] if view.result else []),
+        _file_form(view.text_col),
+    ]
+    body = Body(Main(*parts), _footer())
+    return to_xml(Html(head, body, lang="en"), indent=False) + "\n"
+
+
+def _about(classifier: Classifier) -> str:
+    manifests = [loaded.artifact.manifest for loaded in classifier.models]
+    trained = sorted({source_name(str(m.recipe["data"])) for m in manifests if "data" in m.recipe})
+    several = f"{len(manifests)} models, averaged" if len(manifests) > 1 else "one model"
+    classes = classifier.labels[:10]
+    more = f" and {len(classifier.labels) - 10:,} more" if len(classifier.labels) > 10 else ""
+    on = f", trained on {', '.join(trained)}" if trained else ""
+    return f"Classes: {', '.join(classes)}{more}. {several.capitalize()}{on}."
+
+
+def _text_form(text: str) -> FT:
+    return Form(
+        Label("Text", fr="text"),
+        # The first line break after the tag is not part of the text, in HTML.
+        Textarea(f"\n{text}", id="text", name="text", required=True, dir="auto"),
+        Button("Classify", type="submit"),
+        action="/#result",
+        method="post",
+    )
+
+
+def _result(classifier: Classifier, view: View) -> FT:
+    result = view.result
+    assert result is not None
+    mean = result.by_model.mean(0)
+    order = np.argsort(-mean, kind="stable")[:_MOST_BARS]
+    columns = prediction_columns(mean[None], classifier.labels, multi_label=classifier.multi_label)
+    empty = [P(EMPTY.capitalize(), cls="note")] if not view.text.strip() else []
+    return Section(
+        H2("Prediction"),
+        P(columns["label"][0] or "none of the labels", cls="label"),
+        *empty,
+        *_bars(classifier.labels, mean, order),
+        *_by_model(classifier, result.by_model, order),
+        *_words(result.words),
+        cls="result",
+        id="result",
+    )
+
+
+def _bars(labels: list[str], probabilities: np.ndarray, order: np.ndarray) -> list[FT]:
+    return [_bar(labels[i], float(probabilities[i])) for i in order]
+
+
+def _bar(label: str, probability: float) -> FT:
+    filled = Div(I(style=f"width:{100 * probability:.1f}%"), role="presentation")
+    return Div(Span(label), filled, Span(f"{100 * probability:.1f} %"), cls="bar")
+
+
+def _by_model(classifier: Classifier, by_model: np.ndarray, order: np.ndarray) -> list[FT]:
+    if len(by_model) == 1:
+        return []
+    parts = []
+    for loaded, probabilities in zip(classifier.models, by_model, strict=True):
+        manifest = loaded.artifact.manifest
+        name = loaded.artifact.path.resolve().name
+        parts.append(H3(f"{manifest.direction.capitalize()} ({name})"))
+        parts += _bars(classifier.labels, probabilities, order)
+    return parts
+
+
+def _words(words: Explanation | str) -> list[FT]:
+    if isinstance(words, str):
+        return [P(words, cls="note")]
+    legend = P(
+        Span("for", style="background:rgb(86,180,233)"),
+        f" {words.label}, ",
+        Span("against", style="background:rgb(230,159,0)"),
+        "; stronger colours count for more",
+        cls="note legend",
+    )
+    return [H3("Words that moved it"), Div(Safe(words.to_html()), cls="words"), legend]
+
+
+def _file_form(text_col: str) -> FT:
+    return Form(
+        H2("A file of texts"),
+        Label("File", fr="file"),
+        Input(id="file", name="file", type="file", accept=",".join(ENDINGS), required=True),
+        Label("Column of the texts", fr="text_col"),
+        Input(id="text_col", name="text_col", type="text", value=text_col, required=True),
+        Button("Score the file", type="submit"),
+        P("csv, tsv, jsonl or parquet; back comes a csv of all rows with label and probabilities."),
+        action="/score",
+        method="post",
+        enctype="multipart/form-data",
+    )
+
+
+def _footer() -> FT:
+    return Footer(
+        P(
+            "Programs ask ",
+            Code("POST /predict"),
+            " with ",
+            Code('{"text": "..."}'),
+            "; see ",
+            A("the API's description", href="/openapi.json"),
+            ". Texts stay on the machine that runs this server, and it keeps none.",
+            cls="note",
+        )
+    )

@@ -1,0 +1,117 @@
+"""A file that somebody sent, as a table within limits: of rows, cells, characters, bytes."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ulmfit.base.errors import UserError
+from ulmfit.data.rows import listed
+from ulmfit.data.tables import Block, Table, cells, open_table
+from ulmfit.inference.scoring import plain_text
+from ulmfit.serve.limits import Limits
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def open_limited(source: Path, text_col: str, limits: Limits, go_on: Callable[[], object]) -> Table:
+    """The table in `source`; parquet is unpacked beside it.
+
+    Args:
+        go_on: called now and then; ends the work by what it raises.
+
+    Raises:
+        UserError: as `open_table`; there is no column `text_col`, or the table is too large.
+    """
+    if source.suffix == ".parquet":
+        source = _unpacked(source, limits, go_on)
+    table = open_table(source)
+    if text_col not in table.columns:
+        raise UserError(
+            f"{source} has no column {text_col!r}; it has {listed(table.columns) or 'none'}"
+        )
+    return _Limited(source, table, text_col, limits, go_on)
+
+
+class _Limited:
+    """A table that raises UserError where it gets larger than `limits` allow."""
+
+    def __init__(
+        self,
+        source: Path,
+        table: Table,
+        text_col: str,
+        limits: Limits,
+        go_on: Callable[[], object],
+    ) -> None:
+        self.columns = table.columns
+        self._source, self._table, self._text_col = source, table, text_col
+        self._limits, self._go_on = limits, go_on
+        if source.suffix == ".jsonl":
+            # A row may name one column of thousands and then has a cell in each: not even a block
+            # of such rows is tried.
+            self._check_cells(_lines(source))
+
+    def _check_cells(self, rows: int) -> None:
+        if rows * len(self.columns) > self._limits.cells:
+            raise UserError(
+                f"{self._source} has {rows:,} rows of {len(self.columns):,} columns, expected at "
+                f"most {self._limits.cells:,} cells; send it in parts, or without other columns"
+            )
+
+    def blocks(self) -> Iterator[Block]:
+        rows = 0
+        for block in self._table.blocks():
+            self._go_on()
+            texts = cells(block[self._text_col])
+            for i, text in enumerate(texts):
+                self._limits.check_text(plain_text(text), f"the text of row {rows + i + 1}")
+            rows += len(texts)
+            if rows > self._limits.rows:
+                raise UserError(
+                    f"{self._source} has more than {self._limits.rows:,} rows, the most that are "
+                    "taken here; send it in parts, or start the server with a higher --max-rows"
+                )
+            self._check_cells(rows)
+            yield block
+
+    def schema(self) -> "pa.Schema":
+        return self._table.schema()
+
+
+def _lines(source: Path) -> int:
+    """How many there are, at most."""
+    with source.open("rb") as file:
+        return 1 + sum(part.count(b"\n") for part in iter(lambda: file.read(1 << 20), b""))
+
+
+def _unpacked(source: Path, limits: Limits, go_on: Callable[[], object]) -> Path:
+    """A csv of the parquet file, made by a process that may be killed for what it takes.
+
+    Some hundred bytes of parquet can stand for gigabytes, and its sizes for anything.
+    """
+    target = source.with_suffix(".csv")
+    size = str(limits.unpacked_bytes)
+    command = [sys.executable, "-m", "ulmfit.serve.unpack", str(source), str(target), size]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while True:
+                try:
+                    _, errors = process.communicate(timeout=0.2)
+                    break
+                except subprocess.TimeoutExpired:
+                    go_on()
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode == 0:
+        return target
+    lines = errors.strip().splitlines()
+    if process.returncode == 1 and len(lines) == 1 and lines[0].startswith("error: "):
+        raise UserError(lines[0].removeprefix("error: "))
+    raise UserError(
+        f"{source} has more than {limits.unpacked_bytes:,} bytes when it is unpacked, or takes too "
+        "long to read; send it in parts, or as csv"
+    )

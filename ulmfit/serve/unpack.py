@@ -1,0 +1,62 @@
+"""From parquet to csv, in a process that gets only so much memory, time and disk.
+
+    python -m ulmfit.serve.unpack SOURCE TARGET BYTES
+
+What a file says of its own size is not to be trusted: some hundred bytes may stand for gigabytes.
+The exit status is 0, or 1 with one line `error: ...` if the file is malformed; anything else says
+that it takes too much.
+"""
+
+import contextlib
+import errno
+import os
+import sys
+from pathlib import Path
+
+from ulmfit.base.errors import UserError
+
+_SECONDS = 60  # of computing
+_MEMORY = 1 << 30  # bytes beyond what the libraries take
+_TOO_MUCH = 2
+
+
+def main(source: str, target: str, most: str) -> None:
+    """Write the table in `source` to `target`, a csv of at most `most` bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet  # loaded before memory is counted
+
+    from ulmfit.data.table_writers import open_writer
+    from ulmfit.data.tables import open_table
+
+    pa.set_cpu_count(1)
+    _limit(int(most))
+    try:
+        table = open_table(Path(source))
+        with open_writer(Path(target), table.columns, table.schema) as writer:
+            for block in table.blocks():
+                writer.write(block)
+    except MemoryError:
+        sys.exit(_TOO_MUCH)
+    except UserError as error:
+        reason = error.__cause__ or error.__context__
+        too_much = isinstance(reason, MemoryError) or getattr(reason, "errno", 0) == errno.EFBIG
+        if not too_much:
+            print(f"error: {error}", file=sys.stderr)
+        sys.exit(_TOO_MUCH if too_much else 1)
+
+
+def _limit(file_bytes: int) -> None:
+    """Bound what this process may take from now on, where the system can (Linux, macOS)."""
+    with contextlib.suppress(ImportError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+        resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
+        statm = Path("/proc/self/statm")
+        if statm.exists():
+            taken = int(statm.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+            resource.setrlimit(resource.RLIMIT_AS, (taken + _MEMORY, taken + _MEMORY))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,149 @@
+"""A file of texts comes in, the same rows with their predictions go out as csv."""
+
+import asyncio
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse
+from starlette.types import Receive, Scope, Send
+
+from ulmfit.base.errors import UserError
+from ulmfit.data.table_writers import ENDINGS
+from ulmfit.inference.scoring import plain_text, score_file
+from ulmfit.serve.batching import Batcher
+from ulmfit.serve.limits import Limits, busy
+from ulmfit.serve.tables import open_limited
+
+_PART = 64  # texts at a time: those of others come between
+NO_FILE = "no file chosen; choose a csv, tsv, jsonl or parquet file of texts"
+
+
+class GivenUp(Exception):
+    """Nobody waits for the file any more; it ends the thread that scores it."""
+
+
+class _Sharing:
+    """Like a `Classifier`, for a thread that has to share it with the other requests."""
+
+    def __init__(self, batcher: Batcher, loop: asyncio.AbstractEventLoop) -> None:
+        self.labels = batcher.classifier.labels
+        self.multi_label = batcher.classifier.multi_label
+        self.given_up = threading.Event()
+        self._batcher, self._loop = batcher, loop
+
+    def probabilities(
+        self, texts: Sequence[str | None], tell: Callable[[float], object] | None = None
+    ) -> np.ndarray:
+        plain = [plain_text(text) for text in texts]
+        parts = [self._part(plain[i : i + _PART]) for i in range(0, len(plain), _PART)]
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)
+
+    def _part(self, texts: list[str]) -> np.ndarray:
+        self.go_on()
+        waited = asyncio.run_coroutine_threadsafe(self._batcher.probabilities(texts), self._loop)
+        return waited.result().mean(0)
+
+    def go_on(self) -> None:
+        """End the thread's work if nobody waits for it any more."""
+        if self.given_up.is_set():
+            raise GivenUp
+
+
+class Uploads:
+    """Scores files in threads of their own, some at a time."""
+
+    def __init__(self, batcher: Batcher, limits: Limits) -> None:
+        self._batcher, self._limits = batcher, limits
+        self._threads = ThreadPoolExecutor(limits.files, "upload")
+        self._lock = threading.Lock()
+        self._running = 0  # those that were given up included, until their thread has noticed
+
+    async def scored(self, upload: UploadFile, text_col: str) -> FileResponse:
+        """A csv of every row of `upload` and its prediction; it is deleted once it was sent.
+
+        Raises:
+            UserError: no file was chosen, it cannot be read, is too large, or has no such column.
+            HTTPException: 503, as many files as may be are being scored already.
+        """
+        name = _shown(upload.filename or "")
+        if not name:
+            raise UserError(NO_FILE)
+        folder = Path(tempfile.mkdtemp(prefix="ulmfit-"))
+        try:
+            self._count_up()
+        except HTTPException:
+            folder.rmdir()
+            raise
+        sharing = _Sharing(self._batcher, asyncio.get_running_loop())
+        scoring = self._threads.submit(self._score, upload, folder, name, text_col, sharing)
+        scoring.add_done_callback(self._count_down)
+        try:
+            await asyncio.wrap_future(scoring)
+        except BaseException:  # the thread may still be writing there
+            sharing.given_up.set()
+            scoring.add_done_callback(lambda _: shutil.rmtree(folder, ignore_errors=True))
+            raise
+        return _SentOnce(folder / "scored.csv", f"{_plain(Path(name).stem)}-scored.csv")
+
+    def _count_up(self) -> None:
+        with self._lock:
+            if self._running >= self._limits.files:
+                raise busy(f"{self._running} files are being scored already")
+            self._running += 1
+
+    def _count_down(self, scoring: Future[None]) -> None:
+        with self._lock:
+            self._running -= 1
+
+    def _score(
+        self, upload: UploadFile, folder: Path, name: str, text_col: str, sharing: _Sharing
+    ) -> None:
+        """Writes scored.csv; errors call the file by its user's `name` for it."""
+        ending = Path(name).suffix.lower()
+        if ending not in ENDINGS:
+            raise UserError(
+                f"{name}: found the extension '{ending}', expected one of {', '.join(ENDINGS)}"
+            )
+        source = folder / f"input{ending}"
+        with source.open("wb") as file:
+            shutil.copyfileobj(upload.file, file)
+        try:
+            table = open_limited(source, text_col, self._limits, sharing.go_on)
+            score_file(sharing, table, text_col, folder / "scored.csv")
+        except UserError as error:
+            line = str(error)
+            for path in (source, source.with_suffix(".csv")):  # parquet becomes a csv
+                line = line.replace(str(path), name)
+            raise UserError(line) from None
+
+
+class _SentOnce(FileResponse):
+    """A csv file that is deleted, with its folder, once it was sent or will never be."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__(path, media_type="text/csv; charset=utf-8", filename=name)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            shutil.rmtree(Path(self.path).parent, ignore_errors=True)
+
+
+def _shown(given: str) -> str:
+    """The file's name as errors tell it: without folders, control characters and great length."""
+    return re.sub(r"[\x00-\x1f\x7f]", "\ufffd", re.split(r"[/\\]", given)[-1])[-100:]
+
+
+def _plain(stem: str) -> str:
+    """`stem` as every system can store it."""
+    return re.sub(r"[^\w.-]+", "_", stem).strip("._")[:80] or "texts"

@@ -1,1 +1,0 @@
-"""A classifier behind a web page and a JSON API."""

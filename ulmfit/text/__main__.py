@@ -1,0 +1,46 @@
+"""The command that shows the tokens that a model would see."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ulmfit.base.cli import run_command
+from ulmfit.base.errors import UserError
+from ulmfit.base.visible import visible
+from ulmfit.text.processor import TextProcessor
+from ulmfit.text.rules import UNK
+
+
+def main(
+    *text: str,  # the text or texts to show
+    tokenizer: str = "word",  # word or subword
+    lang: str = "en",  # language of the word tokenizer
+    lm: str | None = None,  # model directory whose tokenizer and vocabulary to use instead
+) -> list[list[str]]:
+    """Show the tokens that a model would see; with --lm also which ones it does not know."""
+    if not text:
+        raise UserError("no text given; put one or more texts in quotes behind the command")
+    processor = _command_processor(text, tokenizer, lang, lm)
+    documents = processor.tokenize(text)
+    known = set(processor.vocab)
+    for tokens in documents:
+        shown = (t if not lm or t in known else f"{t}[{UNK}]" for t in tokens)
+        print(visible(" ".join(shown).replace("\n", "\\n")))
+    return documents
+
+
+def _command_processor(
+    texts: Sequence[str], tokenizer: str, lang: str, lm: str | None
+) -> TextProcessor:
+    if lm is not None:
+        from ulmfit.artifacts.directory import read_artifact
+
+        return read_artifact(Path(lm)).processor()
+    processor = TextProcessor(tokenizer, lang)
+    if tokenizer == "subword":
+        print("(pieces trained on the text itself; --lm DIR shows those of a model)")
+        processor.fit(texts)
+    return processor
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,201 @@
+"""Batches: the contiguous LM stream and length-sorted, padded classifier batches.
+
+The order of the data is a function of seed and epoch alone, so that a run can go on in the
+middle of an epoch and an equal run sees equal batches.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ulmfit.base.precision import row_block
+from ulmfit.text.corpus import Corpus
+from ulmfit.text.prefetch import on_device
+from ulmfit.text.processor import PAD_ID
+
+# Training batches are cut from stretches of this many batches that are sorted by length, as in
+# fastai's `SortedDL`: little padding, and still another composition every epoch.
+_SORTED_STRETCH = 50
+_CPU = torch.device("cpu")
+
+
+@dataclass
+class LMLoader:
+    """Batches of a language model: fastai's `LMDataLoader`, batch by batch.
+
+    All documents in a row are cut into `batch_size` parts of equal length; row r of every batch
+    continues row r of the batch before, so that the hidden state can be carried on. Each batch
+    is (inputs, targets), int64, shape (batch_size, seq_len), the last one shorter; targets are
+    the inputs shifted by one token.
+
+    `epoch` selects the order of the documents where `shuffle` is set, `share` how much of the
+    stream a pass reads, and `start` the first batch of the next pass (it falls back to 0 then).
+    Batches come on `device`.
+    """
+
+    corpus: Corpus
+    batch_size: int = 64
+    seq_len: int = 72
+    shuffle: bool = False
+    seed: int = 0
+    epoch: int = 0
+    share: float = 1.0
+    start: int = 0
+    device: torch.device = _CPU
+
+    def __post_init__(self) -> None:
+        self.bs = self.batch_size  # fastai's name for it
+        self.dataset = self.corpus
+
+    @property
+    def row_length(self) -> int:
+        """Tokens that a row reads in a pass."""
+        return int((len(self.corpus.ids) - 1) * self.share) // self.batch_size
+
+    def __len__(self) -> int:
+        return -(-self.row_length // self.seq_len)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return on_device(self._batches(), self.device)
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        ids = self._stream()
+        inputs = self._rows(ids[:-1])
+        targets = self._rows(ids[1:])
+        first, self.start = self.start, 0
+        for position in range(first * self.seq_len, self.row_length, self.seq_len):
+            columns = slice(position, position + self.seq_len)
+            yield _int64(inputs[:, columns]), _int64(targets[:, columns])
+
+    def _rows(self, ids: np.ndarray) -> np.ndarray:
+        return ids[: self.batch_size * self.row_length].reshape(self.batch_size, -1)
+
+    def _stream(self) -> np.ndarray:
+        if not self.shuffle:
+            return self.corpus.ids
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.corpus))
+        return np.concatenate([self.corpus[document] for document in order])
+
+
+def _int64(ids: np.ndarray) -> Tensor:
+    return torch.from_numpy(ids.astype(np.int64))
+
+
+@dataclass(frozen=True)
+class DocumentBatch:
+    """Documents of a batch, longest first.
+
+    ids: int64, shape (documents, longest), padded behind.
+    lengths: int64, shape (documents,), falling.
+    """
+
+    ids: Tensor
+    lengths: Tensor
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "DocumentBatch":
+        """The batch on a device; the lengths stay where Python reads them."""
+        return DocumentBatch(self.ids.to(device, non_blocking=non_blocking), self.lengths)
+
+    def pin_memory(self) -> "DocumentBatch":
+        """The batch where a GPU can fetch it from by itself."""
+        return DocumentBatch(self.ids.pin_memory(), self.lengths)
+
+
+def collate(documents: Sequence[np.ndarray]) -> DocumentBatch:
+    """Pad `documents` (longest first) behind, to the longest of them and no wider."""
+    lengths = torch.tensor([len(document) for document in documents])
+    ids = torch.full((len(documents), int(lengths[0])), PAD_ID)
+    for row, document in zip(ids, documents, strict=True):
+        row[: len(document)] = _int64(document)
+    return DocumentBatch(ids, lengths)
+
+
+@dataclass
+class ClassifierLoader:
+    """Batches of a classifier, each (`DocumentBatch`, labels of shape (documents,), int64).
+
+    Of a multi-label classifier, labels are 0 and 1, shape (documents, classes).
+
+    With `shuffle`: batches of `batch_size` documents of about equal length in random order, the
+    longest one first so that memory runs out at once or never (as fastai's `SortedDL`). Without:
+    all documents, longest first, as many to a batch as fit into `tokens` with their padding.
+
+    `epoch`, `share` (of the documents), `start` and `device` as in `LMLoader`. `order` tells which
+    document is where in the unshuffled batches.
+    """
+
+    corpus: Corpus
+    labels: np.ndarray
+    batch_size: int = 32
+    shuffle: bool = False
+    seed: int = 0
+    tokens: int = 131_072
+    epoch: int = 0
+    share: float = 1.0
+    start: int = 0
+    device: torch.device = _CPU
+    dataset: Corpus = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bs = self.batch_size
+        self.dataset = self.corpus
+        self._lengths = self.corpus.lengths
+        self._fixed = None if self.shuffle else self._by_tokens()
+
+    def __len__(self) -> int:
+        if self._fixed is not None:
+            return len(self._fixed)
+        return len(_cut(np.arange(self._documents), self.batch_size))
+
+    def __iter__(self) -> Iterator[tuple[DocumentBatch, Tensor]]:
+        return on_device(self._batches(), self.device)
+
+    def _batches(self) -> Iterator[tuple[DocumentBatch, Tensor]]:
+        batches = self._fixed if self._fixed is not None else self._shuffled()
+        first, self.start = self.start, 0
+        for documents in batches[first:]:
+            batch = collate([self.corpus[document] for document in documents])
+            yield batch, torch.from_numpy(self.labels[documents].astype(np.int64))
+
+    @property
+    def _documents(self) -> int:
+        return max(1, int(len(self.corpus) * self.share))
+
+    @property
+    def order(self) -> np.ndarray:
+        """Documents in the order of the (unshuffled) batches, int64, shape (documents,)."""
+        assert self._fixed is not None, "the order of shuffled batches changes every epoch"
+        return np.concatenate(self._fixed)
+
+    def _by_tokens(self) -> list[np.ndarray]:
+        order = np.argsort(-self._lengths, kind="stable")
+        batches, start = [], 0
+        while start < len(order):
+            fit = max(1, self.tokens // max(1, int(self._lengths[order[start]])))
+            block = row_block(fit)
+            fit -= fit % block if fit > block else 0
+            batches.append(order[start : start + fit])
+            start += fit
+        return batches
+
+    def _shuffled(self) -> list[np.ndarray]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        order = rng.permutation(len(self.corpus))[: self._documents]
+        batches = []
+        for part in _cut(order, self.batch_size * _SORTED_STRETCH):
+            part = part[np.argsort(-self._lengths[part], kind="stable")]
+            batches += _cut(part, self.batch_size)
+        longest = max(range(len(batches)), key=lambda b: self._lengths[batches[b][0]])
+        rest = [b for b in rng.permutation(len(batches)) if b != longest]
+        return [batches[b] for b in [longest, *rest]]
+
+
+def _cut(documents: np.ndarray, size: int) -> list[np.ndarray]:
+    """Parts of `size` documents; one left over joins the last, as no batch norm takes it."""
+    batches = [documents[i : i + size] for i in range(0, len(documents), size)]
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [np.concatenate(batches[-2:])]
+    return batches

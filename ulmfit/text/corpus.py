@@ -1,0 +1,242 @@
+"""Tokenised documents: every text once, in parallel, kept on disk under a content key.
+
+Tokens are numbered in order of first occurrence, whatever the vocabulary. A vocabulary is
+chosen from the counts and applied as one table look-up, so that language model and classifier,
+forward and backward, share one tokenisation of the data.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from ulmfit.base.atomic import atomic_directory, os_errors_as
+from ulmfit.base.errors import UserError
+from ulmfit.text.blocks import Texts, each
+from ulmfit.text.ids import hold_ids, tokens_of
+from ulmfit.text.processor import UNK_ID, TextProcessor, id_dtype, read_vocab, write_vocab
+from ulmfit.text.workers import Chunk, tokenize_chunks
+
+# Documents that are counted or numericalised at a time: numpy's index and sort take 8 to 24 bytes
+# a token, which all of IMDb at once would not be worth.
+_BLOCK = 2000
+# Seconds after which nobody writes on at something unfinished any more.
+_UNFINISHED = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Documents as ids of one vocabulary.
+
+    ids: shape (tokens,); document i is ``ids[offsets[i]:offsets[i + 1]]``, ``xxbos`` first.
+    offsets: int64, shape (documents + 1,).
+    """
+
+    ids: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, document: int) -> np.ndarray:
+        return self.ids[self.offsets[document] : self.offsets[document + 1]]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each document, int64, shape (documents,)."""
+        return np.diff(self.offsets)
+
+    @classmethod
+    def from_documents(cls, documents: Sequence[np.ndarray]) -> "Corpus":
+        """A corpus of ids, each of shape (tokens,)."""
+        lengths = [len(document) for document in documents]
+        return cls(np.concatenate(documents), np.concatenate([[0], np.cumsum(lengths)]))
+
+    def reversed(self) -> "Corpus":
+        """Every document read from its end, ``xxbos`` still first.
+
+        fastai's `reverse_text` moves ``xxbos`` to the end, where it announces nothing.
+        """
+        ids = np.array(self.ids)
+        for start, end in pairwise(self.offsets.tolist()):
+            ids[start + 1 : end] = self.ids[start + 1 : end][::-1]
+        return Corpus(ids, self.offsets)
+
+
+@dataclass(frozen=True)
+class TokenizedTexts:
+    """Tokenised texts before a vocabulary is chosen.
+
+    tokens: every distinct token, in order of first occurrence.
+    ids: uint32, shape (all tokens,), rows of `tokens`; memory-mapped where it was cached.
+    offsets: int64, shape (texts + 1,).
+    """
+
+    tokens: list[str]
+    ids: np.ndarray
+    offsets: np.ndarray
+
+    def counts(self, rows: np.ndarray) -> Counter[str]:
+        """How often each token occurs in the texts `rows`, in order of first occurrence there."""
+        counts = np.zeros(len(self.tokens), np.int64)
+        order = [np.empty(0, np.uint32)]  # tokens that each block was the first to have
+        for ids in self._blocks(rows):
+            new, first = np.unique(ids[counts[ids] == 0], return_index=True)
+            order.append(new[np.argsort(first)])
+            counts += np.bincount(ids, minlength=len(counts))
+        found = np.concatenate(order)
+        pairs = zip(found.tolist(), counts[found].tolist(), strict=True)
+        return Counter({self.tokens[i]: n for i, n in pairs})
+
+    def numericalize(self, vocab: Sequence[str], rows: np.ndarray) -> Corpus:
+        """The texts `rows` as ids of `vocab`; a token it lacks becomes ``xxunk``."""
+        known = {token: i for i, token in enumerate(vocab)}
+        table = np.array([known.get(t, UNK_ID) for t in self.tokens], id_dtype(len(vocab)))
+        offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[rows])])
+        made = np.empty(offsets[-1], table.dtype)
+        done = 0
+        for ids in self._blocks(rows):
+            made[done : done + len(ids)] = table[ids]
+            done += len(ids)
+        return Corpus(made, offsets)
+
+    def _blocks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """The ids of the texts `rows`, those of `_BLOCK` texts at a time."""
+        starts, ends = self.offsets[:-1][rows], self.offsets[1:][rows]
+        for i in range(0, len(rows), _BLOCK):
+            ids = _mapped_anew(self.ids)
+            block = zip(starts[i : i + _BLOCK], ends[i : i + _BLOCK], strict=True)
+            yield np.concatenate([ids[start:end] for start, end in block])
+
+
+def _mapped_anew(ids: np.ndarray) -> np.ndarray:
+    """`ids` as a plain array, whose slices cost a fraction of a memory map's.
+
+    What was read of a memory map stays in memory as long as the map: this one goes with its user.
+    """
+    if isinstance(ids, np.memmap) and ids.filename is not None:
+        return np.asarray(np.memmap(ids.filename, ids.dtype, "r", ids.offset, ids.shape))
+    return np.asarray(ids)
+
+
+def cache_folder() -> Path:
+    """Where tokenised texts are kept: ``$ULMFIT_CACHE``, else ``data/cache``."""
+    return Path(os.environ.get("ULMFIT_CACHE") or Path("data", "cache"))
+
+
+def tokenize_texts(
+    texts: Texts,
+    processor: TextProcessor,
+    cache: Path | None = None,
+    workers: int | None = None,
+    say: Callable[[str], None] = print,
+) -> TokenizedTexts:
+    """Tokenise `texts`, or take from `cache` what an earlier call made of the same ones.
+
+    Args:
+        texts: a sequence of strings, or a column of them; or ids of texts, which `processor`
+            must have cut and which are taken as they are.
+        cache: folder of caches, to which ids go as they come; None keeps them in memory.
+        workers: processes; None takes one a core.
+    """
+    if hold_ids(texts):
+        return TokenizedTexts(*tokens_of(texts, processor))
+    if cache is None:
+        ids = BytesIO()
+        with closing(tokenize_chunks(texts, processor, workers)) as chunks:
+            tokens, offsets = _number(chunks, lambda part: ids.write(part.data))
+        return TokenizedTexts(tokens, np.frombuffer(ids.getbuffer(), np.uint32), offsets)
+    folder = cache / content_key(texts, processor)
+    if not folder.exists():
+        say(f"tokenising {len(texts):,} texts")
+        _remove_leftovers(cache)
+        with closing(tokenize_chunks(texts, processor, workers)) as chunks:
+            _keep(chunks, folder)
+    return TokenizedTexts(
+        read_vocab((folder / "tokens.txt").read_bytes()),
+        np.load(folder / "ids.npy", mmap_mode="r"),
+        np.load(folder / "offsets.npy"),
+    )
+
+
+def content_key(texts: Texts, processor: TextProcessor) -> str:
+    """Names the tokens of `texts`: the same key means the same texts, rules and tokenizer."""
+    digest = hashlib.sha256(processor.tokenizer_key().encode())
+    for text in each(texts):
+        digest.update(json.dumps(text).encode())
+    return digest.hexdigest()[:32]
+
+
+def _keep(chunks: Iterable[Chunk], folder: Path) -> None:
+    """Write tokens, ids and offsets of `chunks` into `folder`, the ids as they come."""
+    try:
+        with atomic_directory(folder, overwrite=False) as temporary:
+            tokens, offsets = _keep_ids(chunks, temporary / "ids.npy", folder)
+            with os_errors_as(f"cannot write {folder}"):
+                (temporary / "tokens.txt").write_bytes(write_vocab(tokens))
+                np.save(temporary / "offsets.npy", offsets)
+    except UserError:
+        if not folder.exists():  # else another process made the same meanwhile
+            raise
+
+
+def _keep_ids(chunks: Iterable[Chunk], path: Path, folder: Path) -> tuple[list[str], np.ndarray]:
+    """Write the ids of `chunks` to `path` as they come; returns tokens and offsets."""
+
+    def write(ids: np.ndarray) -> None:
+        with os_errors_as(f"cannot write {folder}"):
+            file.write(ids.data)
+
+    with os_errors_as(f"cannot write {folder}"):
+        file = path.open("wb")
+    try:
+        with os_errors_as(f"cannot write {folder}"):
+            _write_header(file, 0)
+        tokens, offsets = _number(chunks, write)
+        with os_errors_as(f"cannot write {folder}"):
+            file.seek(0)
+            _write_header(file, int(offsets[-1]))
+            file.flush()
+    finally:
+        with suppress(OSError):  # what a full disk did not take is tried again, and is told
+            file.close()
+    return tokens, offsets
+
+
+def _write_header(file: BinaryIO, count: int) -> None:
+    # numpy leaves room for more digits, so that the header for any count is of the same length.
+    described = {"descr": np.dtype(np.uint32).str, "fortran_order": False, "shape": (count,)}
+    np.lib.format.write_array_header_1_0(file, described)
+
+
+def _number(
+    chunks: Iterable[Chunk], keep: Callable[[np.ndarray], object]
+) -> tuple[list[str], np.ndarray]:
+    """Distinct tokens and offsets of all `chunks`; `keep` gets the ids, uint32, of one by one."""
+    numbers: dict[str, int] = {}
+    lengths = [np.zeros(1, np.int64)]
+    for tokens, ids, chunk_lengths in chunks:
+        table = np.array([numbers.setdefault(t, len(numbers)) for t in tokens], np.uint32)
+        keep(table[ids])
+        lengths.append(chunk_lengths)
+    return list(numbers), np.cumsum(np.concatenate(lengths))
+
+
+def _remove_leftovers(cache: Path) -> None:
+    """Remove what runs that were killed with no chance to clean up have left unfinished."""
+    for temporary in cache.glob(f".{'[0-9a-f]' * 32}.*.tmp"):  # as `atomic_directory` names them
+        with suppress(OSError):  # another process may be about it
+            written = max(path.stat().st_mtime for path in (temporary, *temporary.iterdir()))
+            if written < time.time() - _UNFINISHED:
+                shutil.rmtree(temporary)

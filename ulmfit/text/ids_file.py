@@ -1,0 +1,281 @@
+"""A file of ids: a data set as tokens, without its texts.
+
+Whoever has the file can read the words of every text in their order: what is missing is the
+spelling that the rules do away with, capitals and white space. Keep it like the texts.
+
+A parquet file (zstd), one row a text: `split` and `label` as the source has them, `ids` (rows of
+the token list), `digest` and `normalised` (see `ids.digest` and `duplicates.normalised_digest`)
+and `empty`. The file's metadata hold the token list, with a subword tokenizer its pieces, and what
+cut the texts. ``python -m ulmfit.tokenize`` writes it.
+"""
+
+import base64
+import json
+import re
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ulmfit.base.errors import UserError
+from ulmfit.text.ids import DIGEST_BYTES, IdsSource, TextIds
+
+if TYPE_CHECKING:  # takes a while to import, and few data sets are of ids
+    import pandas as pd
+
+_KEY = b"ulmfit.ids"  # of the file's metadata
+_FORMAT = 1
+_TOKENS_BYTES = 1 << 28  # of a token list at most
+# What a file raises that was altered, or was made by something else.
+_DAMAGES = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, zlib.error)
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def ids_files(path: Path) -> list[Path]:
+    """The file of ids `path`, or its numbered parts in order; nothing if it is neither.
+
+    Raises:
+        UserError: `path` is one part of several, or a part is missing.
+    """
+    if path.is_file():
+        about = _about(path)
+        if about is None:
+            return []
+        if about["parts"] > 1:
+            whole = re.sub(r"-\d+of\d+(\.[^-]*)$", r"\1", path.name)
+            raise UserError(
+                f"{path} is part {about['part']} of {about['parts']}; give "
+                f"{path.with_name(whole)}, which stands for all of them"
+            )
+        return [path]
+    found = parts_of(path)
+    count = max((count for _, count in found), default=0)
+    wanted = [part_path(path, number, count) for number in range(1, count + 1)]
+    if [part for part, _ in found] == wanted:
+        return wanted
+    missing = [part.name for part in wanted if not part.exists()]
+    raise UserError(
+        f"{path}: found {len(found)} numbered parts, expected {count} of one set"
+        f"{f'; missing: {missing[0]}' if missing else '; delete those of another set'}"
+    )
+
+
+def parts_of(path: Path) -> list[tuple[Path, int]]:
+    """Numbered parts beside `path`, in order, and how many there are to be by the name of each."""
+    found = []
+    for part in path.parent.glob(f"{_stem(path)}-*of*{path.suffix}") if path.name else ():
+        if match := re.fullmatch(r"-(\d+)of(\d+)", _stem(part).removeprefix(_stem(path))):
+            found.append((int(match[1]), part, int(match[2])))
+    return [(part, count) for _, part, count in sorted(found)]
+
+
+def part_path(path: Path, number: int, count: int) -> Path:
+    """Where part `number` of `count` lies: ``x.ids-1of3.parquet`` of ``x.ids.parquet``."""
+    return path if count == 1 else path.with_name(f"{_stem(path)}-{number}of{count}{path.suffix}")
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(path.suffix)
+
+
+def read_ids(files: Sequence[Path]) -> "pd.DataFrame":
+    """Rows of `text` (each a `TextIds`), and of `label` and `split` where the source had them.
+
+    Raises:
+        UserError: a file is damaged or of another format version.
+    """
+    import pandas as pd
+
+    frames = [_read_file(path) for path in files]
+    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+
+
+def _read_file(path: Path) -> "pd.DataFrame":
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        about = _about(path)
+        table = pq.read_table(path, partitioning=None).combine_chunks()
+        if about is None or table.num_rows == 0:
+            raise ValueError("no rows of ids")
+        column = table["ids"].chunk(0)
+        if column.type != pa.list_(pa.uint32()):
+            raise ValueError(f"ids of type {column.type}")
+        source = IdsSource(
+            path,
+            _unpacked(about["tokens"]),
+            column.flatten().to_numpy(),
+            column.offsets.to_numpy().astype(np.int64) - column.offsets[0].as_py(),
+            table["digest"].to_pylist(),
+            table["normalised"].to_pylist(),
+            table["empty"].to_numpy(),
+            dict(about["reading"]),
+            base64.b64decode(about["pieces"]),
+        )
+        _check_source(source)
+    except UserError:
+        raise
+    except _DAMAGES as error:
+        raise _malformed(path, (str(error).splitlines() or [type(error).__name__])[0]) from None
+    except pa.ArrowException as error:
+        raise _malformed(path, (str(error).splitlines() or ["?"])[0]) from None
+    frame = pd.DataFrame({"text": [TextIds(source, i) for i in range(len(source.empty))]})
+    for name in ("label", "split"):
+        if name in table.column_names:
+            frame[name] = table[name].to_pandas()
+    return frame
+
+
+def _check_source(source: IdsSource) -> None:
+    if any(type(source.reading[name]) is not str for name in ("tokenizer", "lang", "pieces")):
+        raise ValueError("no words on the tokenizer")
+    if len(source.ids) and int(source.ids.max()) >= len(source.tokens):
+        raise ValueError(f"an id of {int(source.ids.max())}, {len(source.tokens)} tokens")
+    digests = [*source.digests, *source.normalised]
+    if any(not isinstance(d, bytes) or len(d) != DIGEST_BYTES for d in digests):
+        raise ValueError("a digest of another length")
+
+
+def _about(path: Path) -> dict[str, Any] | None:
+    """What the metadata of a file say, None where it is no file of ids."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+    except (pa.ArrowException, OSError):
+        return None  # for `read_file` to name the trouble
+    if _KEY not in metadata:
+        return None
+    try:
+        about = dict(json.loads(metadata[_KEY]))
+        version = about["format"]
+        if version == _FORMAT:  # another one may well have other keys
+            about["part"], about["parts"] = int(about["part"]), int(about["parts"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _malformed(path, "its metadata") from None
+    if version != _FORMAT:
+        raise UserError(
+            f"{path} is a file of ids of format {version}, this program reads format "
+            f"{_FORMAT}; make it again with python -m ulmfit.tokenize"
+        )
+    return about
+
+
+def _malformed(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"{path}: found a malformed file of ids ({reason}); make it again with python -m "
+        "ulmfit.tokenize"
+    )
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file of ids is to hold; see `IdsSource`. label, split: None where there are none."""
+
+    tokens: list[str]
+    ids: np.ndarray
+    offsets: np.ndarray
+    digests: list[bytes]
+    normalised: list[bytes]
+    empty: list[bool]
+    label: list[str | None] | None
+    split: list[str] | None
+    reading: Mapping[str, Any]
+    library: str
+    pieces: bytes
+
+    def file(self, rows: slice, part: int = 1, parts: int = 1) -> bytes:
+        """The bytes of a file of some rows, which has a token list of its own."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        first, last = rows.start, rows.stop
+        start, end = self.offsets[first], self.offsets[last]
+        tokens, ids = _frequent_first(self.tokens, self.ids[start:end])
+        offsets = pa.array((self.offsets[first : last + 1] - start).astype(np.int32))
+        binary = pa.binary(DIGEST_BYTES)
+        columns = {
+            "split": self.split and pa.array(self.split[rows], pa.string()),
+            "label": self.label and pa.array(self.label[rows], pa.string()),
+            "ids": pa.ListArray.from_arrays(offsets, pa.array(ids)),
+            "digest": pa.array(self.digests[rows], binary),
+            "normalised": pa.array(self.normalised[rows], binary),
+            "empty": pa.array(self.empty[rows], pa.bool_()),
+        }
+        about = {
+            "format": _FORMAT,
+            "part": part,
+            "parts": parts,
+            "reading": dict(self.reading),
+            "library": self.library,
+            "pieces": base64.b64encode(self.pieces).decode(),
+            "tokens": _packed(tokens),
+        }
+        table = pa.table({name: column for name, column in columns.items() if column is not None})
+        content = BytesIO()
+        # The bytes of an id lie apart: of the two upper ones nearly all are 0.
+        writer = pq.ParquetWriter(
+            content,
+            table.schema,
+            compression="zstd",
+            compression_level=12,
+            use_dictionary=["split", "label"],
+            column_encoding={"ids.list.element": "BYTE_STREAM_SPLIT"},
+        )
+        with writer:
+            writer.write_table(table, row_group_size=len(self.empty))
+            # Not the schema's: that is written twice over.
+            writer.add_key_value_metadata({_KEY: json.dumps(about)})
+        return content.getvalue()
+
+    def files(self, limit: int) -> list[bytes]:
+        """One file, or as many parts of about as many tokens as have `limit` bytes each at most."""
+        count = 1
+        while True:
+            cuts = np.searchsorted(self.offsets, np.linspace(0, self.offsets[-1], count + 1))
+            cuts[-1] = len(self.empty)
+            made = [
+                self.file(slice(int(first), int(last)), number, count)
+                for number, (first, last) in enumerate(pairwise(cuts), 1)
+            ]
+            if max(map(len, made)) <= limit or count >= len(self.empty):
+                return made
+            count = max(count + 1, -(-sum(map(len, made)) // limit))
+
+
+def _frequent_first(tokens: Sequence[str], ids: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """The tokens that `ids` has, the most frequent ones first, and the ids as rows of them."""
+    counts = np.bincount(ids, minlength=len(tokens))
+    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    rows = np.zeros(len(tokens), np.uint32)
+    rows[order] = np.arange(len(order), dtype=np.uint32)
+    return [tokens[i] for i in order.tolist()], rows[ids]
+
+
+def _packed(tokens: Iterable[str]) -> str:
+    from ulmfit.text.processor import write_vocab
+
+    return base64.b64encode(zlib.compress(write_vocab(list(tokens)), 9)).decode()
+
+
+def _unpacked(content: str) -> list[str]:
+    from ulmfit.text.processor import read_vocab
+
+    reader = zlib.decompressobj()
+    tokens = reader.decompress(base64.b64decode(content), _TOKENS_BYTES)
+    if not reader.eof:
+        raise ValueError("its token list is cut off, or too long")
+    return read_vocab(tokens)

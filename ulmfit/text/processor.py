@@ -1,0 +1,289 @@
+"""The text-processing layer: text <-> tokens <-> ids, one object that saves and loads itself."""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ulmfit.base.errors import UserError
+from ulmfit.base.strangers import parse_json
+from ulmfit.text.rules import PAD, SPECIAL_TOKENS, UNK, apply_rules, restore
+from ulmfit.text.spacy_tokenizer import LONGEST_RUN
+from ulmfit.text.tokenizers import SubwordTokenizer, Tokenizer, WordTokenizer, words
+
+_LIBRARIES = {"word": "spacy", "subword": "sentencepiece"}
+TOKENIZERS = tuple(_LIBRARIES)
+UNK_ID = SPECIAL_TOKENS.index(UNK)
+PAD_ID = SPECIAL_TOKENS.index(PAD)
+
+# Control characters of ASCII, but for white space: noise in texts, and in the vocabulary of a
+# stranger a way to a terminal. (Those of Latin-1 are dashes and quotes that were decoded wrongly.)
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f]")
+LARGEST_VOCABULARY = 1 << 22  # tokens
+
+# Changes whenever the same text would give other tokens; part of every cache key.
+TEXT_FORMAT = 1
+
+
+def has_control(token: str) -> bool:
+    """Whether `token` has control characters, which no token of a vocabulary may have."""
+    return _CONTROL.search(token) is not None
+
+
+def make_vocab(counts: Counter[str], max_vocab: int = 60_000, min_freq: int = 3) -> list[str]:
+    """The special tokens, then the most frequent tokens (fastai's `make_vocab`).
+
+    Ties are broken by who came first. Unlike fastai's, the list is not filled up with
+    ``xxfake``, and tokens with control characters are left out.
+
+    Args:
+        counts: how often each token occurs, in order of first occurrence.
+        max_vocab: length of the vocabulary at most, special tokens included.
+        min_freq: how often a token has to occur.
+    """
+    frequent = [token for token, n in counts.most_common(max_vocab) if n >= min_freq]
+    words = [t for t in frequent if t not in SPECIAL_TOKENS and not has_control(t)]
+    return [*SPECIAL_TOKENS, *words][:max_vocab]
+
+
+class TextProcessor:
+    """Rules, a tokenizer and a vocabulary: text <-> tokens <-> ids.
+
+    Args:
+        tokenizer: "word" (spaCy) or "subword" (SentencePiece, trained by `fit`).
+        lang: language code of spaCy's word tokenizer, such as "en" or "es".
+        max_vocab: size of the vocabulary at most, special tokens included.
+        min_freq: how often a word has to occur to have an id.
+
+    `vocab[i]` is the token with id `i`; it is empty before `fit`.
+    """
+
+    def __init__(
+        self,
+        tokenizer: str = "word",
+        lang: str = "en",
+        max_vocab: int = 60_000,
+        min_freq: int = 3,
+    ) -> None:
+        if tokenizer not in TOKENIZERS:
+            raise UserError(f"unknown tokenizer {tokenizer!r}; choose one of {TOKENIZERS}")
+        self.kind = tokenizer
+        self.lang = lang
+        self.max_vocab = max_vocab
+        self.min_freq = min_freq
+        self.tokenizer: Tokenizer | None = WordTokenizer(lang) if tokenizer == "word" else None
+        self.vocab: list[str] = []
+        self._ids: dict[str, int] = {}
+
+    def fit(self, texts: Iterable[str]) -> "TextProcessor":
+        """Learn the vocabulary (and with "subword" the pieces) from `texts`; returns itself."""
+        if self.kind == "subword":
+            return self.train_pieces(texts)
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(self._tokens(text))
+        return self.with_vocab(make_vocab(counts, self.max_vocab, self.min_freq))
+
+    def train_pieces(self, texts: Iterable[str]) -> "TextProcessor":
+        """Learn SentencePiece's pieces from `texts`; returns itself."""
+        self.tokenizer = SubwordTokenizer.train(
+            (apply_rules(text) for text in texts), self.max_vocab, self.lang
+        )
+        return self.with_vocab(self.tokenizer.vocab)
+
+    def with_pieces(self, model: bytes) -> "TextProcessor":
+        """Take SentencePiece's pieces from a trained `model`; returns itself."""
+        self.tokenizer = SubwordTokenizer(model, self.lang)
+        return self.with_vocab(self.tokenizer.vocab)
+
+    def with_vocab(self, vocab: Sequence[str]) -> "TextProcessor":
+        """Take `vocab` as it is: token i has id i; returns itself.
+
+        Raises:
+            UserError: if it does not begin with the special tokens, names a token twice, or one
+                with control characters.
+        """
+        if tuple(vocab[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
+            raise UserError(
+                f"the vocabulary begins with {[token[:60] for token in vocab[:3]]}, expected "
+                f"fastai's special tokens {' '.join(SPECIAL_TOKENS)}"
+            )
+        ids = {token: i for i, token in enumerate(vocab)}
+        if len(ids) != len(vocab):
+            repeated = next(token for token, n in Counter(vocab).items() if n > 1)
+            raise UserError(
+                f"the vocabulary names {repeated[:60]!r} twice; every token needs one id"
+            )
+        if odd := next((token for token in vocab if has_control(token)), None):
+            raise UserError(
+                f"the vocabulary has the token {odd[:60]!r}, expected none with control characters"
+            )
+        self.vocab, self._ids = list(vocab), ids
+        return self
+
+    def tokenize(self, texts: Iterable[str]) -> list[list[str]]:
+        """Tokens of each text, ``xxbos`` first."""
+        return [self._tokens(text) for text in texts]
+
+    def encode(self, texts: Iterable[str]) -> list[np.ndarray]:
+        """Ids of each text: arrays of shape (number of tokens,), `id_dtype`; unknown -> 0."""
+        if not self.vocab:
+            raise UserError("the text processor has no vocabulary yet; call fit(texts) first")
+        return [self.ids(self._tokens(text)) for text in texts]
+
+    def ids(self, tokens: Iterable[str]) -> np.ndarray:
+        """Ids of tokens: shape (number of tokens,), `id_dtype`; unknown -> 0."""
+        found = [self._ids.get(token, UNK_ID) for token in tokens]
+        return np.array(found, id_dtype(len(self.vocab)))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of one document's ids, with the marks of the rules turned back."""
+        return " ".join(restore(words([self.vocab[int(i)] for i in ids], self.kind)))
+
+    def _tokens(self, text: str) -> list[str]:
+        if self.tokenizer is None:
+            raise UserError("the subword tokenizer is not trained yet; call fit(texts) first")
+        return self.tokenizer.tokenize(apply_rules(text))
+
+    # --- identity and storage -----------------------------------------------------------------
+
+    def description(self) -> dict[str, Any]:
+        """What a manifest says of it; two processors that agree here give the same ids."""
+        return {"kind": self.kind, "lang": self.lang, "vocab_sha256": vocab_hash(self.vocab)}
+
+    def tokenizer_key(self) -> str:
+        """Names the way from text to tokens, whatever the vocabulary (for caches)."""
+        text_format, kind, lang, pieces = self.reading().values()
+        return ":".join(map(str, (text_format, LONGEST_RUN, kind, lang, *self.library(), pieces)))
+
+    def reading(self) -> dict[str, Any]:
+        """What decides on the tokens of a text, the library's version apart."""
+        pieces = getattr(self.tokenizer, "model", b"")
+        return {
+            "text_format": TEXT_FORMAT,
+            "tokenizer": self.kind,
+            "lang": self.lang,
+            "pieces": hashlib.sha256(pieces).hexdigest(),
+        }
+
+    def library(self) -> tuple[str, str]:
+        """The library that cuts texts, and its version; ids are read without it, too."""
+        name = _LIBRARIES[self.kind]
+        try:
+            return name, version(name)
+        except PackageNotFoundError:
+            return name, "not installed"
+
+    def files(self) -> dict[str, bytes]:
+        """The processor as files of a model directory, name -> content."""
+        settings = {
+            "tokenizer": self.kind,
+            "lang": self.lang,
+            "max_vocab": self.max_vocab,
+            "min_freq": self.min_freq,
+            "text_format": TEXT_FORMAT,
+        }
+        written = {"processor.json": json.dumps(settings, indent=2, sort_keys=True).encode()}
+        if isinstance(self.tokenizer, SubwordTokenizer):
+            return written | {"spm.model": self.tokenizer.model}
+        return written | {"vocab.txt": write_vocab(self.vocab)}
+
+    @classmethod
+    def from_files(cls, files: dict[str, bytes]) -> "TextProcessor":
+        """The processor that `files` made.
+
+        Raises:
+            UserError: if a file is missing or does not hold what it should.
+        """
+        try:
+            settings = parse_json(files["processor.json"], "processor.json")
+            if settings.pop("text_format") != TEXT_FORMAT:
+                raise UserError(
+                    "processor.json was written by another version of the text rules; "
+                    "train the model again"
+                )
+            _check_settings(settings)
+            processor = cls(**settings)
+            if processor.kind == "word":
+                return processor.with_vocab(read_vocab(files["vocab.txt"]))
+            return processor.with_pieces(files["spm.model"])
+        except KeyError as missing:
+            raise UserError(f"the text processor lacks {missing}; copy the model again") from None
+        except (AttributeError, TypeError, ValueError) as error:
+            raise UserError(f"the text processor's files are damaged: {error}") from None
+
+    def save(self, folder: str | Path) -> None:
+        """Write the processor's files into `folder`, which is made if need be."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in self.files().items():
+            (folder / name).write_bytes(content)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "TextProcessor":
+        """The processor that `save` wrote into `folder`."""
+        names = ("processor.json", "vocab.txt", "spm.model")
+        found = [Path(folder, name) for name in names]
+        if not found[0].is_file():
+            raise UserError(f"no text processor in {folder}: processor.json is missing there")
+        return cls.from_files({path.name: path.read_bytes() for path in found if path.is_file()})
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    texts = [key for key in ("tokenizer", "lang") if not isinstance(settings.get(key), str)]
+    numbers = [key for key in ("max_vocab", "min_freq") if type(settings.get(key)) is not int]
+    if odd := texts + numbers:
+        raise TypeError(f"processor.json has {odd[0]} {str(settings.get(odd[0]))[:60]!r}")
+
+
+def reading_order(values: np.ndarray, backwards: bool) -> np.ndarray:
+    """One value a token of a document, as a model reads it, or back into the text's order.
+
+    A backward model reads from the end, ``xxbos`` still first.
+    """
+    return np.concatenate([values[:1], values[:0:-1]]) if backwards else values
+
+
+def id_dtype(vocab_size: int) -> type[np.unsignedinteger]:
+    """The smallest type that holds the ids of a vocabulary: 16 bit up to 65,536 tokens."""
+    return np.uint16 if vocab_size <= 1 << 16 else np.uint32
+
+
+def vocab_hash(vocab: Sequence[str]) -> str:
+    """sha256 over the tokens in order, hexadecimal."""
+    return hashlib.sha256(write_vocab(vocab)).hexdigest()
+
+
+def write_vocab(vocab: Sequence[str]) -> bytes:
+    """One token a line in UTF-8; newline and backslash within a token are escaped."""
+    lines = (
+        token.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r") for token in vocab
+    )
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
+
+
+def read_vocab(content: bytes) -> list[str]:
+    """The inverse of `write_vocab`."""
+    escapes = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
+    if content.count(b"\n") > LARGEST_VOCABULARY:
+        raise ValueError(f"the vocabulary has more than {LARGEST_VOCABULARY:,} tokens")
+    *lines, rest = content.decode("utf-8", "surrogatepass").split("\n")
+    if rest:
+        raise ValueError("the vocabulary's last line is cut off")
+    return [_unescape(line, escapes) if "\\" in line else line for line in lines]
+
+
+def _unescape(line: str, escapes: dict[str, str]) -> str:
+    characters: list[str] = []
+    position = 0
+    while position < len(line):
+        pair = line[position : position + 2]
+        characters.append(escapes.get(pair, line[position]))
+        position += 2 if pair in escapes else 1
+    return "".join(characters)

@@ -1,0 +1,147 @@
+"""spaCy's rule-based tokenizer of a language, as fastai uses it, in time linear in the text."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ulmfit.base.errors import UserError
+from ulmfit.text.rules import SPECIAL_TOKENS
+
+if TYPE_CHECKING:  # spaCy takes a second to import
+    from spacy.tokenizer import Tokenizer as SpacyTokenizer
+
+_LANGUAGE = re.compile("[a-z]{2,3}")
+
+Search = Callable[[str], re.Match[str] | None]
+
+# spaCy cuts one affix after another off a run without white space, and reads all that is left each
+# time: it takes the square of the length. So longer runs are cut; no word is so long.
+LONGEST_RUN = 1000
+_LONG_RUN = re.compile(rf"(?<!\S)\S{{{LONGEST_RUN + 1},}}+")
+# A document of spaCy's takes some hundred bytes a character: one of a long text has a part of it.
+_LONGEST_DOCUMENT = 100_000
+_WORD = re.compile(r"(?<=\s)\S")
+# Characters at a word's end where its suffix is looked for first. Spelled out, the longest of any
+# language has nine; others are repetitions ("......"), of which the end is one as well.
+_TAIL = 32
+
+
+def spacy_tokenizer(lang: str) -> "SpacyTokenizer":
+    """The tokenizer of a language code, which keeps the special tokens whole.
+
+    Raises:
+        UserError: spaCy has none for this language, or none that is made of rules.
+    """
+    try:
+        import spacy
+        from spacy.symbols import ORTH
+        from spacy.tokenizer import Tokenizer as SpacyTokenizer
+    except ImportError as error:
+        raise UserError(
+            f"spaCy, which cuts texts into words, cannot be imported ({error}); install it "
+            "(pip install spacy), or give ids, which python -m ulmfit.tokenize makes elsewhere"
+        ) from None
+    try:
+        if not _LANGUAGE.fullmatch(lang):  # spaCy would import a module of that name
+            raise ImportError("no code of a language")
+        given = spacy.blank(lang).tokenizer
+    except ImportError as error:
+        raise UserError(
+            f"spaCy has no tokenizer for language {lang!r}; give a code such as 'en', "
+            f"'es' or 'de' ({error})"
+        ) from None
+    if not isinstance(given, SpacyTokenizer):
+        raise UserError(
+            f"spaCy's tokenizer for language {lang!r} knows no special tokens; "
+            "take the subword tokenizer"
+        )
+    tokenizer = SpacyTokenizer(
+        given.vocab,
+        {**given.rules, **{token: [{ORTH: token}] for token in SPECIAL_TOKENS}},
+        _prefix_search(given.prefix_search),
+        _suffix_search(given.suffix_search),
+        given.infix_finditer,
+        given.token_match,
+        _url_match(given.url_match),
+    )
+    # spaCy computes shape, prefix and the like of every new word; nobody asks for them here.
+    tokenizer.vocab.lex_attr_getters = {}
+    return tokenizer
+
+
+def _pattern(method: Any) -> re.Pattern[str] | None:
+    found = getattr(method, "__self__", None)
+    return found if isinstance(found, re.Pattern) else None
+
+
+def _prefix_search(search: Search | None) -> Search | None:
+    """The same, but it does not look for the beginning of a word in all of it."""
+    pattern = _pattern(search)
+    anchored = pattern and all(part.startswith("^") for part in pattern.pattern.split("|"))
+    return pattern.match if pattern and anchored else search
+
+
+def _suffix_search(search: Search | None) -> Search | None:
+    """The same, but it looks at a word's end first and at all of it only where that may matter."""
+    pattern = _pattern(search)
+    if pattern is None:
+        return search
+
+    def search_tail(word: str) -> re.Match[str] | None:
+        start = max(0, len(word) - _TAIL)
+        found = pattern.search(word, start)
+        longer = start and found and found.start() < start + _TAIL // 2
+        return pattern.search(word) if longer else found
+
+    return search_tail
+
+
+def _url_match(match: Search | None) -> Search | None:
+    r"""The same: what `\S+(?::\S*)?` takes in many ways, `\S+` takes in one."""
+    pattern = _pattern(match)
+    if pattern is None:
+        return match
+    return re.compile(pattern.pattern.replace(r"\S+(?::\S*)?@", r"\S+@"), pattern.flags).match
+
+
+def without_last_pass(tokenizer: "SpacyTokenizer") -> "SpacyTokenizer":
+    """The same tokenizer, but special cases count only where affixes were cut off.
+
+    spaCy's last pass looks for the cases that had an affix when they were added; these had none.
+    """
+    from spacy.tokenizer import Tokenizer as SpacyTokenizer
+
+    added = False
+
+    def once_added(search: Callable[[str], Any] | None, nothing: object) -> Callable | None:
+        return search and (lambda text: search(text) if added else nothing)
+
+    affixes = SpacyTokenizer(
+        tokenizer.vocab,
+        {case: tokens for case, tokens in tokenizer.rules.items() if " " not in case},
+        once_added(tokenizer.prefix_search, None),
+        once_added(tokenizer.suffix_search, None),
+        once_added(tokenizer.infix_finditer, ()),
+        tokenizer.token_match,
+        tokenizer.url_match,
+    )
+    added = True
+    return affixes
+
+
+def parts(text: str) -> Iterator[str]:
+    """`text`, cut within runs that are too long, and before a word where a document would be."""
+    start = 0
+    for run in _LONG_RUN.finditer(text):
+        for end in range(run.start() + LONGEST_RUN, run.end(), LONGEST_RUN):
+            yield from _documents(text[start:end])
+            start = end
+    yield from _documents(text[start:])
+
+
+def _documents(text: str) -> Iterator[str]:
+    start = 0
+    while word := _WORD.search(text, start + _LONGEST_DOCUMENT):
+        yield text[start : word.start()]
+        start = word.start()
+    yield text[start:]

@@ -1,0 +1,237 @@
+"""Word and subword tokenizers: text to which the rules were applied -> tokens.
+
+spaCy's rule-based word tokenizer (fastai's `WordTokenizer`) and SentencePiece's unigram model
+(fastai's `SubwordTokenizer`, with its flaws mended).
+"""
+
+import io
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from itertools import chain
+from typing import TYPE_CHECKING, Protocol
+
+from ulmfit.base.errors import UserError
+from ulmfit.text.rules import SPECIAL_TOKENS
+from ulmfit.text.spacy_tokenizer import LONGEST_RUN, parts, spacy_tokenizer, without_last_pass
+
+if TYPE_CHECKING:
+    from spacy.tokenizer import Tokenizer as SpacyTokenizer
+
+WORD_BOUNDARY = "▁"  # what a space within a token is written as, by fastai and SentencePiece
+
+# Runs of white space and of anything else: spaCy tokenizes each by itself. As in spaCy, one space
+# after a word belongs to it, and the white space begins behind.
+_RUNS = re.compile(r"\S++|(?<!\S)\s++|(?! )\s++")
+_SPECIAL = re.compile(rf"\b({'|'.join(SPECIAL_TOKENS)})\b")
+# Distinct runs grow without end: those of so many characters are remembered, a quarter of a million
+# words, and of as many before them those that came again.
+_CACHED_CHARACTERS = 1 << 21
+
+
+class Tokenizer(Protocol):
+    """What a tokenizer of either kind offers; `kind` is "word" or "subword"."""
+
+    kind: str
+    lang: str
+
+    def tokenize(self, text: str) -> list[str]:
+        """Tokens of one text to which the rules were applied."""
+
+
+class _Learned(dict[str, tuple[str, ...]]):
+    """Tokens of each run; those of a new one come from `learn`, which keeps them here."""
+
+    def __init__(self, learn: Callable[[str], tuple[str, ...]]) -> None:
+        self._learn = learn
+
+    def __missing__(self, run: str) -> tuple[str, ...]:
+        return self._learn(run)
+
+
+class WordTokenizer:
+    """spaCy's tokenizer of a language, token by token what fastai's `WordTokenizer` gives.
+
+    spaCy cuts a text at white space first and then tokenizes each run by itself; here the
+    tokens of a run are remembered, so that spaCy sees every distinct run once and no document
+    is built for a text.
+
+    Its last pass looks for special cases among the tokens of the whole text, white space or
+    not: in ``foo:) )`` it finds ``:))``, drops that as no rule has a space, and with it the
+    ``:)``. So a text in which that pass may see more than it sees in the runs goes to spaCy as
+    a whole, about one review in a hundred.
+
+    A run of more than `LONGEST_RUN` characters that are no white space is cut (spaCy takes a time
+    that grows with its square); only such texts have other tokens than fastai gives.
+    """
+
+    kind = "word"
+
+    def __init__(self, lang: str = "en") -> None:
+        self.lang = lang
+        self._tokens = _Learned(self._learn)
+        self._older: dict[str, tuple[str, ...]] = {}
+        self._learned = 0  # characters since older tokens were forgotten
+
+    def __reduce__(self) -> tuple[type["WordTokenizer"], tuple[str]]:
+        # For workers that are not forked: spaCy's tokenizer is built anew rather than pickled.
+        return WordTokenizer, (self.lang,)
+
+    @cached_property
+    def _spacy(self) -> "SpacyTokenizer":
+        return spacy_tokenizer(self.lang)
+
+    @cached_property
+    def _affixes(self) -> "SpacyTokenizer":
+        return without_last_pass(self._spacy)
+
+    @cached_property
+    def _spaced_cases(self) -> tuple[str, ...]:
+        """Special cases of several runs ("и др."); English has none."""
+        return tuple(case for case in self._spacy.rules if len(case.split()) > 1)
+
+    @cached_property
+    def _last_pass(self) -> frozenset[str]:
+        """Tokens with which a result of the last pass may begin."""
+        from spacy.symbols import ORTH
+
+        spacy = self._spacy
+        return frozenset(
+            tokens[0][ORTH]
+            for case, tokens in spacy.rules.items()
+            if spacy.find_prefix(case) or spacy.find_suffix(case) or spacy.find_infix(case)
+        )
+
+    def tokenize(self, text: str) -> list[str]:
+        """Tokens of one text to which the rules were applied."""
+        if any(case in text for case in self._spaced_cases):
+            return self._whole(text)
+        found = [self._tokens[run] for run in _RUNS.findall(text)]
+        return list(chain.from_iterable(found)) if all(found) else self._whole(text)
+
+    def _whole(self, text: str) -> list[str]:
+        known: dict[str, str] = {}  # a token is kept once, however often it occurs
+        found = (token for part in parts(text) for token in _tokens(self._spacy, part))
+        return [known.setdefault(token, token) for token in found]
+
+    def _learn(self, run: str) -> tuple[str, ...]:
+        """Tokens of a run; none where its neighbours may have a say."""
+        if len(run) > LONGEST_RUN:
+            found = [self._tokens[part] for part in parts(run)]
+            return tuple(chain.from_iterable(found)) if all(found) else ()
+        if self._learned >= _CACHED_CHARACTERS:
+            self._forget()
+        self._learned += len(run)
+        tokens = self._older.get(run)
+        if tokens is None:
+            tokens = _tokens(self._spacy, run)
+            if not self._last_pass.isdisjoint(tokens) and tokens != _tokens(self._affixes, run):
+                tokens = ()
+        self._tokens[run] = tokens
+        return tokens
+
+    def _forget(self) -> None:
+        self._older = dict(self._tokens)
+        self._tokens.clear()
+        self._learned = 0
+        # spaCy's vocabulary keeps every token that it ever saw.
+        for built in ("_spacy", "_affixes"):
+            self.__dict__.pop(built, None)
+
+
+def _tokens(tokenizer: "SpacyTokenizer", text: str) -> tuple[str, ...]:
+    return tuple(token.text.replace(" ", WORD_BOUNDARY) for token in tokenizer(_valid(text)))
+
+
+class SubwordTokenizer:
+    """A SentencePiece unigram model over rule-processed text.
+
+    The special tokens are cut out before SentencePiece sees the text, so that they are never
+    split, have no doubled form (fastai's `SubwordTokenizer` has both ``xxbos`` and ``▁xxbos``)
+    and cut no word that happens to hold their letters. Every word begins with ``▁``.
+    """
+
+    kind = "subword"
+
+    def __init__(self, model: bytes, lang: str = "en") -> None:
+        from sentencepiece import SentencePieceProcessor
+
+        self.lang = lang
+        self.model = model
+        try:
+            self._pieces = SentencePieceProcessor(model_proto=model)
+        except RuntimeError:
+            raise UserError("spm.model is no SentencePiece model; train or copy it again") from None
+
+    @property
+    def vocab(self) -> list[str]:
+        """The model's pieces, row by row of the embedding; the special tokens come first."""
+        return [self._pieces.id_to_piece(i) for i in range(self._pieces.get_piece_size())]
+
+    def tokenize(self, text: str) -> list[str]:
+        """Tokens of one text to which the rules were applied."""
+        tokens: list[str] = []
+        for part in _SPECIAL.split(_line(text)):
+            tokens += [part] if part in SPECIAL_TOKENS else self._pieces.encode(part, out_type=str)
+        return tokens
+
+    @classmethod
+    def train(
+        cls, texts: Iterable[str], vocab_size: int, lang: str = "en", threads: int = 2
+    ) -> "SubwordTokenizer":
+        """A model of at most `vocab_size` pieces from `texts` (rules applied), one text a line.
+
+        Raises:
+            UserError: if there is no text, or fewer pieces than different characters.
+        """
+        from sentencepiece import SentencePieceTrainer
+
+        model = io.BytesIO()
+        unk, pad, *others = SPECIAL_TOKENS
+        try:
+            # Neither file nor path: the same texts give the same bytes.
+            SentencePieceTrainer.train(
+                sentence_iterator=(_SPECIAL.sub(" ", _line(text)) for text in texts),
+                model_writer=model,
+                vocab_size=vocab_size,
+                hard_vocab_limit=False,
+                character_coverage=0.99999,
+                model_type="unigram",
+                unk_id=0,
+                unk_piece=unk,
+                pad_id=1,
+                pad_piece=pad,
+                bos_id=-1,
+                eos_id=-1,
+                control_symbols=others,
+                max_sentence_length=1 << 20,
+                # A sample is enough to choose pieces; all of a large corpus takes hours.
+                input_sentence_size=200_000,
+                shuffle_input_sentence=False,
+                num_threads=threads,
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            raise UserError(
+                "no subword tokenizer can be trained on these texts; give more text or a larger "
+                f"vocabulary ({error})"
+            ) from None
+        return cls(model.getvalue(), lang)
+
+
+def _line(text: str) -> str:
+    """`text` as SentencePiece gets it: one line."""
+    return " ".join(_valid(text).split())
+
+
+def _valid(text: str) -> str:
+    """`text` with ? for lone surrogates (half an emoji, from JSON): they have no UTF-8 form."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def words(tokens: Sequence[str], kind: str) -> list[str]:
+    """Whole words and special tokens: subword pieces are put together, words stay as they are."""
+    if kind == "word":
+        return [token.replace(WORD_BOUNDARY, " ") for token in tokens]
+    spaced = (f" {token} " if token in SPECIAL_TOKENS else token for token in tokens)
+    return "".join(spaced).replace(WORD_BOUNDARY, " ").split()

@@ -1,0 +1,272 @@
+"""Training a fastai `Learner` through the steps of a recipe, with checkpoints and a history."""
+
+import contextlib
+import math
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from fastai.callback.core import Callback, CancelFitException
+from fastai.callback.schedule import ParamScheduler
+from fastai.learner import Learner
+from torch import Tensor
+
+from ulmfit.base.errors import UserError
+from ulmfit.training.checkpoint import (
+    Checkpoint,
+    discard_checkpoint,
+    read_checkpoint,
+    restore_optimizer,
+)
+from ulmfit.training.checkpoint_keeper import CheckpointKeeper
+from ulmfit.training.divergence import Diverged, LossWatch
+from ulmfit.training.forecast import Forecast
+from ulmfit.training.history import History
+from ulmfit.training.learner import number_format
+from ulmfit.training.run_log import FigureLogger, RunLog, batches_before
+from ulmfit.training.schedules import courses
+from ulmfit.training.settings import Step
+
+CHECKPOINT_MINUTES = 5.0  # between two checkpoints, unless a run says otherwise
+
+
+def _new_name() -> str:
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+
+
+@dataclass
+class Run:
+    """What is trained, where its checkpoint lies, and what makes it this run and no other.
+
+    identity: settings, data and parent; a checkpoint of another identity is refused.
+    minutes: between two checkpoints, 0 for one after every batch; each epoch's end has its own.
+    afresh: begin anew beside a checkpoint that is damaged or of another run.
+    patience: epochs of the last step without a smaller validation loss after which it ends, with
+        the weights of its best epoch; 0 for no such end.
+    schedule: how the learning rate moves over each step (see `courses`).
+    spent_before: seconds of training before an interruption, once `fit` found its checkpoint.
+    log: where its figures are logged while it trains, if anywhere; no part of the identity.
+    name: what its log calls it, kept in the checkpoint.
+    deadline: when to write a checkpoint and end (see `deadline_after`), a batch later at most.
+    """
+
+    learn: Learner
+    steps: Sequence[Step]
+    checkpoint: Path
+    identity: Mapping[str, Any]
+    history: History
+    say: Callable[[str], None] = print
+    minutes: float = CHECKPOINT_MINUTES
+    afresh: bool = False
+    patience: int = 0
+    schedule: str = "one-cycle"
+    spent_before: float = 0.0
+    best: dict[str, Tensor] = field(default_factory=dict)  # weights, where patience asks for them
+    log: RunLog | None = None
+    name: str = field(default_factory=_new_name)
+    deadline: float = math.inf
+
+    def fit(self) -> list[dict[str, Any]]:
+        """Train through all steps; returns the history, one row an epoch.
+
+        Goes on from the checkpoint if there is one. The checkpoint of the finished training
+        stays until the caller has written its results and calls `discard`.
+
+        Raises:
+            UserError: the checkpoint is of another run, a step does not fit the model, it cannot
+                be written, or the loss is no number any more or explodes.
+            KeyboardInterrupt: after Ctrl-C, when the checkpoint is written.
+            Stopped: the deadline has passed, the checkpoint is written.
+        """
+        resumed = read_checkpoint(self.checkpoint, self.identity, self.afresh)
+        if self.learn.opt is None:
+            self.learn.create_opt()
+        self._check_steps()
+        self._began = time.monotonic()
+        first = self._take_up(*resumed) if resumed else 0
+        try:
+            with self._logged(resumed), _interrupts_noted() as interrupted:
+                for number in range(first, len(self.steps)):
+                    self._fit_step(number, resumed if number == first else None, interrupted)
+        except Diverged as error:
+            raise UserError(f"{error}: {self._advice()}") from None
+        finally:
+            self.history.close()
+        if self.best:
+            self.learn.model.load_state_dict(self.best)
+        return self.history.rows
+
+    def final_row(self) -> dict[str, Any]:
+        """The history's row of the weights that `fit` has left, which need no further measuring."""
+        rows = self.history.rows
+        if not self.best:
+            return rows[-1]
+        of_step = [row for row in rows if row["step"] == rows[-1]["step"]]
+        return min(of_step, key=lambda row: row["valid_loss"])  # the first, as `_EarlyStopper`'s
+
+    def log_finals(self, metrics: Mapping[str, Any]) -> None:
+        """Log what was measured when the training was done."""
+        if self.log:
+            self.log.finals(metrics)
+
+    def discard(self) -> None:
+        """Remove the checkpoint, once what it is for is written."""
+        discard_checkpoint(self.checkpoint)
+
+    def spent(self) -> float:
+        """Seconds of training until now, those before an interruption included."""
+        return self.spent_before + time.monotonic() - self._began
+
+    def _advice(self) -> str:
+        if not self.checkpoint.exists():
+            return "give a lower --lr"
+        return (
+            f"give a lower --lr, and --overwrite to pass over {self.checkpoint}, which is of "
+            "before and is kept"
+        )
+
+    def _logged(self, resumed: Checkpoint | None) -> contextlib.AbstractContextManager[None]:
+        if self.log is None:
+            return contextlib.nullcontext()
+        at = resumed[1] if resumed else {"step": 0, "epoch": 0, "batch": 0}
+        before = batches_before(self.learn.dls.train, self.steps, at["step"], at["epoch"])
+        return self.log.during(self.name, self.steps, before + at["batch"])
+
+    def _check_steps(self) -> None:
+        groups = len(self.learn.opt.param_lists)
+        for i, step in enumerate(self.steps, 1):
+            if step.groups > groups:
+                raise UserError(
+                    f"step {i} of the recipe trains {step.groups} layer groups, the model has "
+                    f"{groups}; 0 stands for all of them"
+                )
+
+    def _take_up(self, tensors: Mapping[str, Tensor], facts: Any) -> int:
+        """Weights and history of a checkpoint; returns the step to go on at."""
+        self.learn.model.load_state_dict(_under("model.", tensors))
+        self.best = _under("best.", tensors)
+        self.learn.model.reset()
+        self.history.rows = facts["history"]
+        self.spent_before = facts.get("spent", 0.0)
+        self.name = facts.get("name", self.name)
+        self.history.watch = LossWatch(**facts.get("watch", {}))
+        where = f"step {facts['step'] + 1}, epoch {facts['epoch'] + 1}"
+        if facts["step"] == len(self.steps):
+            where = "the end of the training"
+        self.say(f"going on at {where}: found {self.checkpoint}; delete it to start afresh")
+        now = number_format(self.learn)
+        if (before := facts.get("precision", now)) != now:
+            self.say(
+                f"trained in {before} so far, from here on in {now}: the weights will differ from "
+                f"those of one format; --precision {before} goes on in it"
+            )
+        return facts["step"]
+
+    def _fit_step(
+        self, number: int, resumed: Checkpoint | None, interrupted: Callable[[], bool]
+    ) -> None:
+        step, learn = self.steps[number], self.learn
+        learn.dls.train.share = step.share
+        groups = len(learn.opt.param_lists)
+        learn.freeze_to(groups - (step.groups or groups))
+        # A gradient of zeros is one, too: the optimiser would decay what this step freezes.
+        learn.model.zero_grad(set_to_none=True)
+        if resumed and (resumed[1]["epoch"] or resumed[1]["batch"]):  # else the step begins anew
+            # Before the schedule is set: weight decay and rates are this step's, not the last's.
+            restore_optimizer(learn.opt, resumed[0], resumed[1]["optimizer"])
+        self.history.begin_step(number + 1)
+        keeper = CheckpointKeeper(self, number, resumed, interrupted)
+        scheduler = ParamScheduler(courses(self.schedule, self._rates(step), step, learn.moms))
+        forecast = Forecast(self.steps[number:], self.say)
+        callbacks = [scheduler, self.history, forecast, keeper]
+        if self.log:
+            before = batches_before(learn.dls.train, self.steps, number)
+            callbacks.append(FigureLogger(self.log, self.history, before))
+        if self.patience and number + 1 == len(self.steps):
+            callbacks.append(_EarlyStopper(self))
+        with learn.no_logging(), learn.no_bar():
+            learn.fit(step.epochs, wd=step.weight_decay, cbs=callbacks)
+
+    def _rates(self, step: Step) -> np.ndarray:
+        """The highest learning rate of each layer group."""
+        optimizer = self.learn.opt
+        optimizer.set_hyper("lr", slice(*step.lr) if isinstance(step.lr, list) else step.lr)
+        return np.array([hyper["lr"] for hyper in optimizer.hypers])
+
+
+def deadline_after(seconds: float) -> float:
+    """The time on the clock of `time.monotonic` that is so many `seconds` away; 0 for never.
+
+    Raises:
+        UserError: they are less than 0, or no number.
+    """
+    if not seconds >= 0:
+        raise UserError(f"--stop-after is {seconds:g}, expected seconds, or 0 for no end")
+    return time.monotonic() + seconds if seconds else math.inf
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    found = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+
+
+class _EarlyStopper(Callback):
+    """Keeps the weights of the epoch with the smallest validation loss, and ends the step."""
+
+    order = 58  # after the history's row, before the checkpoint
+
+    def __init__(self, run: Run) -> None:
+        self.run_of = run
+
+    def after_epoch(self) -> None:
+        rows = self.run_of.history.rows
+        losses = [row["valid_loss"] for row in rows if row["step"] == rows[-1]["step"]]
+        if len(losses) != self.epoch + 1:  # an epoch that was done before an interruption
+            return
+        best = losses.index(min(losses))
+        if best == self.epoch:
+            state = self.learn.model.state_dict()
+            self.run_of.best = {name: weight.clone() for name, weight in state.items()}
+        elif self.epoch - best >= self.run_of.patience:
+            self.run_of.say(
+                f"  no better epoch than {best + 1} in {self.run_of.patience}: the step ends"
+            )
+            raise CancelFitException
+
+
+@contextlib.contextmanager
+def _interrupts_noted() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C is noted and acted upon between two batches; a second one interrupts at once."""
+    noted: list[bool] = []
+
+    def note(signum: int, frame: Any) -> None:
+        if noted:
+            raise KeyboardInterrupt
+        noted.append(True)
+
+    try:
+        before = signal.signal(signal.SIGINT, note)
+    except ValueError:  # not in the main thread: no signals arrive here
+        yield lambda: False
+        return
+    try:
+        yield lambda: bool(noted)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def check_minutes(minutes: float) -> None:
+    """Raise a UserError unless `minutes` may lie between two checkpoints."""
+    if not minutes >= 0:
+        raise UserError(f"found --checkpoint-minutes {minutes}, expected 0 or more")
+
+
+def parameters_of(model: torch.nn.Module) -> int:
+    """How many numbers are trained, tied weights counted once."""
+    return sum({id(p): p.numel() for p in model.parameters()}.values())

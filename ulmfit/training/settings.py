@@ -1,0 +1,217 @@
+"""Recipes: the settings of each stage as data.
+
+One dataclass a stage: its fields are the keys of a recipe's table in ``stages/<stage>.toml``, the
+flags of the command, and their notes are the flags' help.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ulmfit.base.errors import UserError
+from ulmfit.model.sizes import EMBEDDING_RANGE
+from ulmfit.training.settings_checks import (
+    CLASSIFIER_RANGES,
+    RANGES,
+    STEP_RANGES,
+    missing_keys,
+    problems_of,
+    raise_problems,
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One cycle of the learning rate: which layer groups, how long, how fast.
+
+    lr: the top group's largest learning rate, or [lowest group's, top group's] with geometric
+    steps between (discriminative fine-tuning, ULMFiT section 3.2).
+    """
+
+    epochs: int  # passes over the training data
+    lr: float | list[float]  # learning rate, or [lowest, highest]
+    groups: int = 0  # layer groups that are trained, counted from the top; 0 for all
+    share: float = 1.0  # share of the training data that an epoch reads
+    div: float = 25.0  # the schedule starts at lr / div
+    pct_start: float = 0.25  # share of the step in which the rate rises
+    weight_decay: float = 0.01  # decoupled weight decay
+
+
+@dataclass(frozen=True)
+class _Shared:
+    seed: int = 42  # seeds data order, initialisation and dropout
+    precision: str = "auto"  # auto, bfloat16 or float32
+    batch_size: int = 64  # rows or documents of a batch
+    drop_mult: float = 0.5  # factor on fastai's dropout rates
+    schedule: str = "one-cycle"  # of the rate: one-cycle, slanted (triangular), or constant
+    epochs: int = 0  # epochs of the last step; 0 for the recipe's
+    lr: str = ""  # highest rate of the last step, the others in proportion; auto: by the finder
+    patience: int = 0  # epochs of the last step without a better one before it ends; 0: no end
+
+
+@dataclass(frozen=True)
+class PretrainSettings(_Shared):
+    """Stage 1."""
+
+    size: str = "small"  # size of the model: small or base
+    tokenizer: str = "word"  # word or subword
+    lang: str = "en"  # language of the word tokenizer
+    max_vocab: int = 20_000  # tokens of the vocabulary at most
+    min_freq: int = 3  # how often a word must occur
+    max_tokens: int = 0  # tokens of the corpus to train on; 0 for all
+    valid_documents: int = 200  # documents held out for validation
+    seq_len: int = 72  # tokens through which gradients flow
+    sampled_softmax: int = 0  # words that a training step's softmax covers; 0 for all
+    embedding_range: float = EMBEDDING_RANGE  # the embedding is drawn from uniform(-r, r)
+    alpha: float = 2.0  # activation regularisation (AR)
+    beta: float = 1.0  # temporal activation regularisation (TAR)
+    clip: float = 1.0  # largest norm of the gradient; 0 for no bound
+    steps: list[Step] = field(default_factory=list, metadata={"flag": False})  # training steps
+
+
+@dataclass(frozen=True)
+class _Data:
+    data: str = "imdb-sample"  # data set: a name or a path
+    text_col: str = ""  # column of the texts, where --data is a file; text if not given
+    label_col: str = ""  # column of the labels, where --data is a file; label if not given
+    split_col: str = ""  # column of the splits, where --data is a file; split if there is one
+    multi_label: bool = False  # a text may have several labels, separated by ;, or none
+
+    def columns(self) -> dict[str, Any]:
+        """The columns as `load_data` takes them."""
+        names = ("text_col", "label_col", "split_col")
+        return {name: getattr(self, name) or None for name in names}
+
+
+@dataclass(frozen=True)
+class LMSettings(_Shared, _Data):
+    """Stage 2."""
+
+    pretrained: str = "wiki-en-small"  # a bundled model, a directory, wt103, or none: random
+    size: str = "small"  # size of the model if --pretrained is none: small or base
+    lm_text: str = "train"  # train: train + unsup; all: the texts of test, too (the book's way)
+    withhold: str = ""  # another data set, whose test texts are left out where they occur
+    max_vocab: int = 60_000  # tokens of the vocabulary at most
+    min_freq: int = 3  # how often a word must occur
+    vocab_of: str = "texts"  # whose words: texts, or both: filled up with the pretrained model's
+    seq_len: int = 72  # tokens through which gradients flow
+    sampled_softmax: int = 0  # words that a training step's softmax covers; 0 for all
+    alpha: float = 2.0  # activation regularisation (AR)
+    beta: float = 1.0  # temporal activation regularisation (TAR)
+    clip: float = 1.0  # largest norm of the gradient; 0 for no bound
+    samples: int = 3  # reviews the model writes when it is trained
+    rates: str = "discriminative"  # or equal: every layer group learns at the highest rate
+    steps: list[Step] = field(default_factory=list, metadata={"flag": False})  # training steps
+
+
+@dataclass(frozen=True)
+class ClassifierSettings(_Shared, _Data):
+    """Stage 3."""
+
+    size: str = "small"  # size of the model if --lm is none: small or base
+    max_vocab: int = 20_000  # tokens of the vocabulary at most if --lm is none
+    min_freq: int = 3  # how often a word must occur if --lm is none
+    bptt: int = 72  # tokens through which gradients flow
+    labels: int = 0  # labelled texts to train on, drawn by the seed; 0 for all
+    max_len: int = 1440  # a text's last tokens that are pooled
+    hidden: int = 50  # units of the head's hidden layer
+    label_smoothing: float = 0.0  # share of each target that all classes divide
+    class_weights: str = "equal"  # or balanced: rare classes count as much as frequent ones
+    unfreeze: str = "gradual"  # gradual, step by step; all from the start; last: the head alone
+    rates: str = "discriminative"  # or equal: every layer group learns at the highest rate
+    alpha: float = 2.0  # activation regularisation (AR)
+    beta: float = 1.0  # temporal activation regularisation (TAR)
+    steps: list[Step] = field(default_factory=list, metadata={"flag": False})  # training steps
+
+
+S = TypeVar("S", PretrainSettings, LMSettings, ClassifierSettings)
+STAGE_FILES = {
+    PretrainSettings: "stage1_pretrain.toml",
+    LMSettings: "stage2_lm.toml",
+    ClassifierSettings: "stage3_clf.toml",
+}
+
+
+def recipe_names(settings: type) -> list[str]:
+    """The recipes that a stage has."""
+    return list(_tables(settings))
+
+
+def load_settings(settings: type[S], recipe: str, overrides: Mapping[str, Any]) -> S:
+    """The recipe's settings, with `overrides` that are not None in their place.
+
+    Raises:
+        UserError: unknown recipe, unknown key, or a value of the wrong type or out of range.
+    """
+    table = recipe_table(settings, recipe)
+    where = f"recipe [{recipe}] of {STAGE_FILES[settings]}"
+    given = _plain({k: v for k, v in overrides.items() if v is not None})
+    raise_problems(problems_of(settings, given, _ranges(settings)), "settings given")
+    return parse_settings(settings, {**table, **given}, where)
+
+
+def recipe_table(settings: type, recipe: str) -> dict[str, Any]:
+    """A recipe as it stands in its file, unchecked.
+
+    Raises:
+        UserError: unknown recipe.
+    """
+    tables = _tables(settings)
+    table = tables.get(recipe)
+    if not isinstance(table, dict):
+        raise UserError(
+            f"no recipe {recipe!r} in {STAGE_FILES[settings]}; it has {', '.join(tables)}"
+        )
+    return table
+
+
+def parse_settings(settings: type[S], table: Mapping[str, Any], where: str) -> S:
+    """`settings` from a table of keys and values; `where` names the table in errors."""
+    table = _plain(table)
+    raise_problems(problems_of(settings, table, _ranges(settings)), where)
+    steps = [_plain_step(step) for step in table.get("steps", [])]
+    if not steps:
+        raise UserError(f"{where} has no steps; add a [[<recipe>.steps]] with epochs and lr")
+    for i, step in enumerate(steps, 1):
+        raise_problems(
+            problems_of(Step, step, STEP_RANGES) or missing_keys(Step, step), f"step {i} of {where}"
+        )
+    return settings(**{**table, "steps": [Step(**step) for step in steps]})
+
+
+def _ranges(settings: type) -> Any:
+    return CLASSIFIER_RANGES if settings is ClassifierSettings else RANGES
+
+
+def _plain(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Python callers and TOML may bring a `Path` or a number where a flag has a string."""
+    plain = {k: str(v) if isinstance(v, Path) else v for k, v in table.items()}
+    if type(plain.get("lr")) in (int, float):
+        plain["lr"] = str(plain["lr"])
+    return plain
+
+
+def _plain_step(step: Any) -> Any:
+    """Python callers may bring a `Step` or a dictionary, and a tuple of learning rates."""
+    step = asdict(step) if isinstance(step, Step) else step
+    if isinstance(step, Mapping) and isinstance(step.get("lr"), tuple):
+        return {**step, "lr": list(step["lr"])}
+    return step
+
+
+def as_recipe(settings: Any) -> dict[str, Any]:
+    """Plain settings, as a manifest holds them."""
+    return asdict(settings)
+
+
+def _tables(settings: type) -> dict[str, Any]:
+    package = Path(__file__).parents[1]
+    # Installed from a wheel, the recipes are in the package; in a checkout they lie beside it.
+    folder = next(f for f in (package / "stages", package.parent / "stages") if f.is_dir())
+    file = folder / STAGE_FILES[settings]
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is not valid TOML: {error}") from None

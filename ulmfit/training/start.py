@@ -1,0 +1,122 @@
+"""What a classifier starts from: stage 2's language model, another one, or random weights."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ulmfit.artifacts.directory import Artifact, read_artifact
+from ulmfit.artifacts.manifest import direction
+from ulmfit.artifacts.pretrained import NONE, find_directory
+from ulmfit.artifacts.trained import trained_config
+from ulmfit.base.errors import UserError
+from ulmfit.data.fingerprints import texts_fingerprint
+from ulmfit.data.load import same_source
+from ulmfit.model.build import random_embedding
+from ulmfit.model.sizes import EncoderConfig, encoder_config
+from ulmfit.model.transfer import load_encoder
+from ulmfit.text.corpus import TokenizedTexts
+from ulmfit.text.processor import TextProcessor, make_vocab
+from ulmfit.training.settings import ClassifierSettings
+
+
+@dataclass(frozen=True)
+class Start:
+    """Text processor, size, and the language model with the weights; None for random ones."""
+
+    processor: TextProcessor
+    size: str
+    parent: Artifact | None
+
+    @property
+    def parent_hash(self) -> str | None:
+        """What a manifest calls its parent."""
+        return self.parent.manifest_sha256 if self.parent else None
+
+    def config(self) -> EncoderConfig:
+        """The encoder's numbers; the processor has its vocabulary by then."""
+        if self.parent is None:
+            return encoder_config(self.size, len(self.processor.vocab))
+        return trained_config(self.parent)
+
+    def choose_vocabulary(
+        self, tokenized: TokenizedTexts, rows: np.ndarray, settings: ClassifierSettings
+    ) -> None:
+        """Without a language model: the words of the texts `rows`."""
+        if self.parent is None:
+            counts = tokenized.counts(rows)
+            self.processor.with_vocab(make_vocab(counts, settings.max_vocab, settings.min_freq))
+
+    def load_into(self, model: Any) -> None:
+        """Give the classifier `model` the encoder's weights."""
+        if self.parent is None:
+            random_embedding(model)
+        else:
+            load_encoder(model, self.parent.encoder(), self.parent.path)
+
+
+def read_start(
+    lm: str | Path | None, default: Path, backwards: bool, settings: ClassifierSettings
+) -> Start:
+    """What --lm names: a directory, a bundled model, or "none"; not given, `default`.
+
+    Raises:
+        UserError: it is missing, damaged, no language model, or reads in the other direction.
+    """
+    if lm == NONE:
+        return Start(TextProcessor("word"), settings.size, None)
+    path = find_directory(str(lm), backwards) or Path(lm) if lm else default
+    parent = read_lm(path, backwards)
+    return Start(parent.processor(), parent.manifest.size, parent)
+
+
+def read_lm(path: Path, backwards: bool) -> Artifact:
+    """The language model in a directory; raises as `read_start`."""
+    if not path.is_dir():
+        raise UserError(
+            f"no language model in {path}; write one with python -m ulmfit.stage2_lm"
+            f"{' --backwards' if backwards else ''}, or name another with --lm DIR"
+        )
+    artifact = read_artifact(path, "lm")
+    if artifact.manifest.direction != direction(backwards):
+        raise UserError(
+            f"{path} is a {artifact.manifest.direction} language model, expected a "
+            f"{direction(backwards)} one; "
+            + ("leave out --backwards" if backwards else "add --backwards")
+            + " or name the other model with --lm"
+        )
+    return artifact
+
+
+def check_lm_texts(parent: Artifact, frame: pd.DataFrame, settings: ClassifierSettings) -> None:
+    """Refuse a language model that read the texts of test though it was to leave them out.
+
+    A model of other texts is welcome; whether some of them are in test is not known then.
+    """
+    test = frame.loc[frame["split"] == "test", "text"]
+    config, recipe = parent.manifest.config, parent.manifest.recipe
+    if test.empty or texts_fingerprint(test) in withheld(config):
+        return
+    same_texts = config.get("texts") == texts_fingerprint(frame["text"])
+    # The same source with other rows than then: where they were drawn, test is another one, too.
+    redrawn = (
+        "test" in frame.attrs["drawn"]
+        and same_source(settings.data, str(recipe.get("data")))
+        and settings.text_col == recipe.get("text_col")
+    )
+    if not (same_texts or redrawn):
+        print(f"{parent.path} was trained on other texts; those of test may be among them")
+    elif recipe.get("lm_text") != "all":
+        raise UserError(
+            f"{parent.path} has read texts that are in test now: the data has changed since, or "
+            "was split by another --seed, --label-col, --split-col or --multi-label; run stage 2 "
+            "again with what stage 3 is given, or with --lm-text all if test may be read"
+        )
+
+
+def withheld(config: dict[str, Any]) -> list[Any]:
+    """Fingerprints of the sets of texts that a language model has not read."""
+    found = config.get("withheld")
+    return found if isinstance(found, list) else [found]
