@@ -1,4 +1,4 @@
-"""Measure classifiers and their ensemble: here alone, and in `report`, are test labels read."""
+"""The command that measures classifiers and their ensemble on labelled texts."""
 
 import json
 import time

@@ -1,21 +1,12 @@
-"""Which words moved a prediction: `explain` for programs, and the command.
-
-How much each token counts is of `attribution`, which tokens make a word of `word_cut`.
-"""
+"""The command that shows which words moved a prediction."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
 from ulmfit.inference.ensemble import DEFAULT, load_named
 from ulmfit.inference.explanation import Explanation, check_request, explain
-
-if TYPE_CHECKING:  # and with it torch
-    pass
-
-
-# --- the explanation, and the command -------------------------------------------------------------
 
 
 def main(

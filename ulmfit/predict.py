@@ -1,8 +1,4 @@
-"""Classes and probabilities of texts, from one classifier or an ensemble.
-
-What computes is imported when a model is loaded: an error in a command's arguments, or --help, does
-not wait for torch.
-"""
+"""The command that classifies a text, or every row of a file."""
 
 import time
 from pathlib import Path

@@ -12,29 +12,34 @@ from tiny_models import write_lm
 from tiny_stages import SETTINGS_2, SETTINGS_3, reviews, stage2, stage3, write_csv
 
 import ulmfit
-from ulmfit import calibrate, evaluate, export, stage3_clf
+from ulmfit import calibrate, evaluate, export, pipeline, stage3_clf
 from ulmfit.artifacts.directory import file_sha256, read_artifact
 from ulmfit.base.errors import UserError
-from ulmfit.data import load as data
+from ulmfit.data import __main__ as look
 from ulmfit.data.load import load_data, load_with_test_labels
+from ulmfit.inference import measuring
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.explanation import explain
 from ulmfit.training.settings import ClassifierSettings
 
 PACKAGE = Path(ulmfit.__file__).parent
-READERS = {"evaluate.py", "report.py", "comparing/judge.py"}  # of test labels
+READERS = {"inference/measuring.py", "pipeline.py", "compare/judge.py"}  # of test labels
 # What reads files of data: whoever uses these could find labels of test in them.
 SOURCES = {
-    "load_with_test_labels": READERS | {"data.py"},
+    "load_with_test_labels": READERS | {"data/load.py"},
     # tokenize writes them down as they are, as ids.
-    "read_columns": {"columns.py", "data.py", "tokenize.py"},
-    "NAMES": {"columns.py", "data.py", "datasets.py"},
-    "read_file": {"columns.py", "datasets.py", "readers.py", "stage1_pretrain.py"},
-    "read_folder": {"columns.py", "datasets.py", "readers.py", "stage1_pretrain.py"},
+    "read_columns": {"data/columns.py", "data/load.py", "tokenize.py"},
+    "NAMES": {"data/columns.py", "data/load.py", "data/datasets.py"},
+    "read_file": {
+        *("data/columns.py", "data/datasets.py", "data/readers.py", "stage1_pretrain.py"),
+    },
+    "read_folder": {
+        *("data/columns.py", "data/datasets.py", "data/readers.py", "stage1_pretrain.py"),
+    },
     # Texts to classify: other columns go from one file into another.
-    "open_table": {"tables.py", "predict.py", "serving/tables.py", "serving/unpack.py"},
-    "csv_rows": {"rows.py", "readers.py", "tables.py"},
-    "json_rows": {"rows.py", "readers.py", "tables.py"},
+    "open_table": {"data/tables.py", "predict.py", "serve/tables.py", "serve/unpack.py"},
+    "csv_rows": {"data/rows.py", "data/readers.py", "data/tables.py"},
+    "json_rows": {"data/rows.py", "data/readers.py", "data/tables.py"},
 }
 
 
@@ -65,8 +70,10 @@ def test_only_these_modules_can_see_test_labels(name):
 def test_no_module_reads_data_past_the_readers():
     reads = {"read_csv", "read_parquet", "read_json", "read_excel", "read_table", "ParquetFile"}
     found = set().union(*(users(name) for name in reads))
-    # ids_file.py is asked by data.py; the worker reads what the judge wrote, without the labels.
-    assert found <= {"readers.py", "tables.py", "ids_file.py", "comparing/worker.py"}
+    # ids_file.py is asked by columns.py; the worker reads what the judge wrote, without the labels.
+    assert found <= {
+        *("data/readers.py", "data/tables.py", "text/ids_file.py", "compare/worker.py"),
+    }
 
 
 def test_load_data_has_no_test_labels(tmp_path):
@@ -96,7 +103,7 @@ def commands(path, folder, lm):
     made["rate"] = rate.metrics
     made["temperature"] = list(calibrate.main(clf=str(stage_3.path)).values())
     made["valid"] = list(evaluate.main(clf=str(stage_3.path), split="valid").values())
-    made["preflight"] = data.main(path)
+    made["preflight"] = look.main(path)
     classifier = Classifier.load(stage_3.path)
     made["explain"] = explain(classifier, "A dull film.", "gradient").scores.tolist()
     made["predict"] = classifier.probabilities(["A dull film."]).tolist()
@@ -116,20 +123,20 @@ def test_no_command_depends_on_test_labels(tmp_path, monkeypatch):
     made, right, guesses = [], [], []
     # So small a model fits no temperature: a figure of all that one would be fitted to.
     monkeypatch.setattr(calibrate, "fit_temperature", lambda p, t: 1 + p[t == 1, 1].mean())
-    fit = evaluate.fit_baseline
+    fit = measuring.fit_baseline
 
     def noted(*given):
         fitted = fit(*given)
         guesses.append(fitted.probabilities(["A dull film.", "A fine film."]))
         return fitted
 
-    monkeypatch.setattr(evaluate, "fit_baseline", noted)
+    monkeypatch.setattr(measuring, "fit_baseline", noted)
     for name, written in (("a", rows), ("b", bent)):
         write_csv(path, ["text", "label", "split"], written)
         made.append(commands(str(path), tmp_path / name, lm))
         (figures,) = evaluate.main(clf=str(tmp_path / name / "clf")).values()
         settings = ClassifierSettings(data=str(path))
-        baselines = evaluate.baselines_of(settings, ["bad", "good"])
+        baselines = pipeline.baselines_of(settings, ["bad", "good"])
         figures |= {name: found["accuracy"] for name, found in baselines.items()}
         right.append(figures)
     assert made[0].keys() == made[1].keys()
@@ -148,4 +155,4 @@ def test_labels_of_test_that_are_none_stop_no_training(tmp_path):
     assert stage3_clf.classes_of(load_data(path)) == ["bad", "good"]
     settings = ClassifierSettings(data=path)
     with pytest.raises(UserError, match="has the label 'odd 10' in split test"):
-        evaluate.check_test_labels(settings, ["bad", "good"])
+        pipeline.check_test_labels(settings, ["bad", "good"])

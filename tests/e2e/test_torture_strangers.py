@@ -5,9 +5,9 @@ import torch
 
 from torture import strangers
 from torture.hostile.attacks import ATTACKS
-from ulmfit import generate
 from ulmfit.artifacts import directory as artifacts
 from ulmfit.inference import loaded as inference
+from ulmfit.inference import sampling
 from ulmfit.model.sizes import EncoderConfig
 from ulmfit.text import processor as text
 
@@ -55,7 +55,7 @@ def test_without_a_check_of_sizes_it_fails(base, monkeypatch):
         return EncoderConfig(*(config[f] for f in ("vocab_sz", "emb_sz", "n_hid", "n_layers")))
 
     monkeypatch.setattr(inference, "trained_config", unchecked)
-    monkeypatch.setattr(generate, "trained_config", unchecked)
+    monkeypatch.setattr(sampling, "trained_config", unchecked)
     assert failed(attacked(base, "manifest.json: sizes that are not the weights'", 12))
 
 

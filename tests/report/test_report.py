@@ -23,13 +23,13 @@ from sklearn.metrics import (
 )
 from tiny_models import WORDS, refuses, write_classifier, write_lm
 
-from ulmfit import evaluate
 from ulmfit.artifacts.directory import read_artifact, write_artifact
 from ulmfit.artifacts.lineage import lineage
 from ulmfit.data.load import load_with_test_labels as load_data
 from ulmfit.inference.baseline import baseline_names
 from ulmfit.inference.calibration import apply_temperature, fit_temperature
 from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.measuring import measure_baselines
 from ulmfit.inference.metrics import class_figures, expected_calibration_error
 from ulmfit.report import data as report_data
 from ulmfit.report import features as report_features
@@ -367,7 +367,7 @@ def test_figures_of_the_page(written, place):
         assert f"{matthews_corrcoef(truth, predicted):.4f}" in shown
         assert f"{-np.log(probabilities[np.arange(len(truth)), truth]).mean():.4f}" in shown
     assert f"majority class {np.bincount(truth).max() / len(truth):.3f}" in shown
-    measured = evaluate.measure_baselines(frame, list(LABELS)).values()
+    measured = measure_baselines(frame, list(LABELS)).values()
     peers = [f"{figures['accuracy']:.4f}" for figures in measured]
     assert re.search(rf"\baccuracy (0\.\d{{4}} ){{3}}{' '.join(peers)} 0\.\d{{4}}\b", shown)
     assert f"{' and '.join(baseline_names())}: on words and pairs of words" in shown
@@ -555,7 +555,7 @@ def test_a_page_that_is_there(place, tmp_path, monkeypatch):
     with refuses(f"{out} is there already; choose another --out or pass --overwrite"):
         main(clf=folders(place), out=str(out))
     assert out.read_text() == "mine"
-    monkeypatch.setattr("ulmfit.report.collect", lambda *given: None)
+    monkeypatch.setattr("ulmfit.report.__main__.collect", lambda *given: None)
     monkeypatch.setattr("ulmfit.report.page.page", lambda report: "new")
     assert main(clf=folders(place)[0], out=str(out), overwrite=True) == out
     assert out.read_text() == "new"

@@ -240,7 +240,7 @@ def test_key_does_not_depend_on_the_vocabulary(processor):
 
 def test_key_changes_with_the_format(monkeypatch, processor):
     before = content_key(TEXTS, processor)
-    monkeypatch.setattr("ulmfit.text.TEXT_FORMAT", 0)
+    monkeypatch.setattr("ulmfit.text.processor.TEXT_FORMAT", 0)
     assert content_key(TEXTS, processor) != before
 
 
@@ -249,7 +249,7 @@ def test_key_changes_with_the_library(monkeypatch, kind):
     processor = TextProcessor(kind, max_vocab=300).fit(ALL_TEXTS)
     before = content_key(TEXTS, processor)
     libraries = {"word": "spacy", "subword": "sentencepiece"}
-    monkeypatch.setattr("ulmfit.text.version", {libraries[kind]: "0.1"}.__getitem__)
+    monkeypatch.setattr("ulmfit.text.processor.version", {libraries[kind]: "0.1"}.__getitem__)
     assert content_key(TEXTS, processor) != before
 
 

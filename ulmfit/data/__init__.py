@@ -4,4 +4,4 @@ Imports `text` and `base`.
 
 from ulmfit.base.lazy import exports
 
-__getattr__, __all__ = exports(__name__, {"load_data": "load", "load_with_test_labels": "load"})
+__getattr__, __all__ = exports(__name__, {"load_data": "load"})

@@ -1,4 +1,4 @@
-"""AWD-LSTM sizes, the language model, the classifier, and the way from one to the other.
+"""The language model and the classifier, built from their parts, and their layer groups.
 
 What fastai's `get_language_model` and `get_text_classifier` build, without importing fastai: who
 only predicts does not wait for it.
@@ -117,6 +117,3 @@ def _layers(model: Any) -> list[list[Tensor]]:
 def encoder_of(model: Any) -> AWDLSTM:
     """The AWD-LSTM of a language model or classifier."""
     return model[0] if isinstance(model[0], AWDLSTM) else model[0].module
-
-
-# --- weights under plain names: what an artifact holds ------------------------------------------
