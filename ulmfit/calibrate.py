@@ -10,7 +10,7 @@ from ulmfit.artifacts.directory import (
 )
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
-from ulmfit.inference.calibration import apply_temperature, fit_temperature
+from ulmfit.inference.calibration import fit_temperature
 from ulmfit.inference.measuring import read_data
 from ulmfit.inference.metrics import classification_metrics
 from ulmfit.inference.temperatures import store_temperature, validation_texts, without_temperature
@@ -48,13 +48,13 @@ def _fitted(artifact: Artifact, data: str | None, columns: dict[str, Any], preci
     model = without_temperature(artifact, precision)
     before = model.probabilities(model.tokenize(texts))
     try:
-        temperature = round(fit_temperature(before, truth), 4)
+        temperature = round(fit_temperature(before, truth, model.labels), 4)
     except UserError as error:
         raise UserError(f"{artifact.path}: {error}") from None
-    after = apply_temperature(before, temperature, model.multi_label)
+    after = model.labels.rescaled(before, temperature)
     print(f"{artifact.path}: temperature {temperature:.4f}, fitted to {len(texts):,} texts")
     for name, probabilities in (("before", before), ("after", after)):
-        figures = classification_metrics(probabilities, truth)
+        figures = classification_metrics(probabilities, truth, model.labels)
         print(f"  {name:6}  log loss {figures['log_loss']:.4f}  ECE {figures['ece']:.4f}")
     return temperature
 

@@ -15,6 +15,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.base.visible import visible
 from ulmfit.data.duplicates import normalised_digest
 from ulmfit.data.fingerprints import fingerprint, texts_fingerprint
+from ulmfit.data.labels import KINDS
 from ulmfit.data.load import load_data
 from ulmfit.inference.sampling import generate
 from ulmfit.model.build import build_lm
@@ -160,7 +161,7 @@ def read_frame(settings: LMSettings, say: Callable[[str], None] = print) -> pd.D
         seed=settings.seed,
         labels_required=False,
         texts_required=False,
-        multi_label=settings.multi_label,  # which decides how a split is drawn
+        kind=KINDS[settings.multi_label],  # which decides how a split is drawn
         say=say,
     )
     return _withhold(frame, settings, say) if settings.withhold else frame

@@ -10,6 +10,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.compare.plan import Settings
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.fingerprints import fingerprint, texts_fingerprint
+from ulmfit.data.labels import SINGLE
 from ulmfit.data.load import load_with_test_labels, without_test_labels
 from ulmfit.inference.measuring import labelled_texts
 from ulmfit.inference.metrics import classification_metrics
@@ -53,9 +54,9 @@ class Judge:
         tests = tuple(
             texts_fingerprint(f.loc[f["split"] == "test", "text"]) for f in (every, frame)
         )
-        classes = sorted(set(frame.loc[frame["split"] == "train", "label"]))
-        texts, truth = labelled_texts(frame, data, "test", classes)
-        return cls(without_test_labels(frame), classes, texts, truth, tests)
+        labels = SINGLE.of(frame.loc[frame["split"] == "train", "label"])
+        texts, truth = labelled_texts(frame, data, "test", labels)
+        return cls(without_test_labels(frame), list(labels.classes), texts, truth, tests)
 
     @property
     def labelled(self) -> int:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ulmfit.base.cli import run_command
+from ulmfit.data.labels import KINDS
 from ulmfit.data.load import load_data
 from ulmfit.data.preflight import examples, preflight, report
 
@@ -20,7 +21,7 @@ def main(
 
     Prints a report and returns its figures. Labels of the test split are not looked at.
     """
-
+    kind = KINDS[multi_label]
     frame = load_data(
         data,
         text_col=text_col,
@@ -28,9 +29,9 @@ def main(
         split_col=split_col,
         seed=seed,
         labels_required=False,
-        multi_label=multi_label,
+        kind=kind,
     )
-    figures = preflight(frame, multi_label)
+    figures = preflight(frame, kind)
     print(report(str(data), figures, examples(frame, rows)))
     return figures
 
