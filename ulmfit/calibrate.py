@@ -1,7 +1,7 @@
 """Give classifiers the temperature that makes their probabilities mean what they say."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import (
@@ -10,6 +10,7 @@ from ulmfit.artifacts.directory import (
 )
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.data.spec import DataSpec
 from ulmfit.inference.calibration import fit_temperature
 from ulmfit.inference.measuring import read_data
 from ulmfit.inference.metrics import classification_metrics
@@ -32,18 +33,18 @@ def main(
     """
     if not clf:
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
-    columns: dict[str, Any] = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
+    given = DataSpec(data, text_col, label_col, split_col)
     artifacts = [read_artifact(Path(path), "classifier") for path in bundled.model_folders(clf)]
     # Every temperature is known before any directory is written.
-    fitted = [_fitted(artifact, data, columns, precision) for artifact in artifacts]
+    fitted = [_fitted(artifact, given, precision) for artifact in artifacts]
     for artifact, temperature in zip(artifacts, fitted, strict=True):
         store_temperature(artifact, temperature)
     print("metrics.json has the figures from before; python -m ulmfit.evaluate measures anew")
     return {str(a.path): temperature for a, temperature in zip(artifacts, fitted, strict=True)}
 
 
-def _fitted(artifact: Artifact, data: str | None, columns: dict[str, Any], precision: str) -> float:
-    data, frame = read_data(artifact, data, columns, "valid", texts_required=False)
+def _fitted(artifact: Artifact, given: DataSpec, precision: str) -> float:
+    data, frame = read_data(artifact, given, "valid", texts_required=False)
     texts, truth = validation_texts(artifact, frame, data)
     model = without_temperature(artifact, precision)
     before = model.probabilities(model.tokenize(texts))

@@ -15,6 +15,7 @@ from ulmfit.data.load import (
     source_name,
 )
 from ulmfit.data.overlap import Overlap
+from ulmfit.data.spec import DataSpec
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.measuring import (
     SPLITS,
@@ -59,8 +60,8 @@ def main(
     began = time.monotonic()
     folders = bundled.model_folders(clf)
     classifier = Classifier.load(*folders, precision=precision)
-    columns = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
-    data, frame = read_data(classifier.models[0].artifact, data, columns, split, False)
+    given = DataSpec(data, text_col, label_col, split_col)
+    data, frame = read_data(classifier.models[0].artifact, given, split, texts_required=False)
     texts, truth = labelled_texts(frame, data, split, classifier.labelling)
     kept = [read_metrics(Path(folder)) for folder in folders]
     overlap = Overlap.of(frame, split)

@@ -19,7 +19,7 @@ from ulmfit.artifacts.pretrained import find_pretrained
 from ulmfit.base.errors import Stopped, UserError
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.fingerprints import labelled_fingerprint, texts_fingerprint
-from ulmfit.data.labels import KINDS, Labels
+from ulmfit.data.labels import Labels
 from ulmfit.data.load import load_data, load_with_test_labels
 from ulmfit.inference.measuring import labelled_texts, measure_baselines
 from ulmfit.training.settings import (
@@ -27,6 +27,7 @@ from ulmfit.training.settings import (
     LMSettings,
     PretrainSettings,
     as_recipe,
+    data_spec,
     load_settings,
 )
 from ulmfit.training.stage import StageResult
@@ -84,7 +85,7 @@ class Plan(NamedTuple):
 def check_data(settings: ClassifierSettings) -> pd.DataFrame:
     """The data of stage 3; raises before any training what the evaluation would raise."""
     frame = labelled(settings)
-    labels = stage3_clf.labels_in(frame, KINDS[settings.multi_label])
+    labels = stage3_clf.labels_in(frame, data_spec(settings).labels)
     by_themselves = "or run python -m ulmfit.stage2_lm and ulmfit.stage3_clf by themselves"
     if not (frame["split"] == "test").any():
         raise UserError(
@@ -144,15 +145,9 @@ def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
 
 def labelled(settings: ClassifierSettings) -> pd.DataFrame:
     """The data of stage 3, with the labels that are kept, and none of the test part."""
-    frame = load_data(
-        settings.data,
-        **settings.columns(),
-        seed=settings.seed,
-        texts_required=False,
-        kind=KINDS[settings.multi_label],
-        say=lambda line: None,
-    )
-    return keep_labels(frame, settings.labels, settings.seed, KINDS[settings.multi_label])
+    spec = data_spec(settings)
+    frame = load_data(spec, texts_required=False, say=lambda line: None)
+    return keep_labels(frame, settings.labels, settings.seed, spec.labels)
 
 
 def _parent(pretrained: str, backwards: bool) -> Artifact | None:
@@ -255,12 +250,6 @@ def baselines_of(settings: ClassifierSettings, labels: Labels) -> dict[str, dict
 
 
 def _data_of(settings: ClassifierSettings) -> pd.DataFrame:
-    frame = load_with_test_labels(
-        settings.data,
-        **settings.columns(),
-        seed=settings.seed,
-        texts_required=False,
-        kind=KINDS[settings.multi_label],
-        say=lambda line: None,
-    )
-    return keep_labels(frame, settings.labels, settings.seed, KINDS[settings.multi_label])
+    spec = data_spec(settings)
+    frame = load_with_test_labels(spec, texts_required=False, say=lambda line: None)
+    return keep_labels(frame, settings.labels, settings.seed, spec.labels)

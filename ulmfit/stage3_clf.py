@@ -16,7 +16,7 @@ from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.fingerprints import labelled_fingerprint
-from ulmfit.data.labels import KINDS, SEPARATOR, SINGLE, Labels
+from ulmfit.data.labels import SEPARATOR, SINGLE, Labels
 from ulmfit.data.load import load_data
 from ulmfit.inference.loaded import predict_probabilities
 from ulmfit.inference.metrics import classification_metrics
@@ -30,7 +30,7 @@ from ulmfit.training.lr_finder import rate_found, show_rate
 from ulmfit.training.run import CHECKPOINT_MINUTES, Run, deadline_after
 from ulmfit.training.run_log import run_log
 from ulmfit.training.schedules import steps_of
-from ulmfit.training.settings import ClassifierSettings, load_settings
+from ulmfit.training.settings import ClassifierSettings, data_spec, load_settings
 from ulmfit.training.stage import (
     Finished,
     Options,
@@ -82,16 +82,11 @@ def main(
 def _train(
     start: Start, settings: ClassifierSettings, target: Path, options: Options
 ) -> StageResult:
-    frame = load_data(
-        settings.data,
-        **settings.columns(),
-        seed=settings.seed,
-        texts_required=False,
-        kind=KINDS[settings.multi_label],
-    )
+    spec = data_spec(settings)
+    frame = load_data(spec, texts_required=False)
     if start.parent:
         check_lm_texts(start.parent, frame, settings)
-    frame = keep_labels(frame, settings.labels, settings.seed, KINDS[settings.multi_label])
+    frame = keep_labels(frame, settings.labels, settings.seed, spec.labels)
     labels, train, valid = prepare(frame, start, settings, options.backwards)
     place = set_up(settings)
     config = start.config()
@@ -188,7 +183,7 @@ def prepare(
     frame: pd.DataFrame, start: Start, settings: ClassifierSettings, backwards: bool
 ) -> tuple[Labels, Labelled, Labelled]:
     """The labels, and the labelled documents to train and validate on."""
-    labels, processor = labels_in(frame, KINDS[settings.multi_label]), start.processor
+    labels, processor = labels_in(frame, data_spec(settings).labels), start.processor
     tokenized = tokenize_texts(frame["text"], processor, cache_folder())
     splits, cells = frame["split"].to_numpy(), frame["label"]
     start.choose_vocabulary(tokenized, np.flatnonzero(splits == "train"), settings)

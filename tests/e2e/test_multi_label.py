@@ -29,6 +29,7 @@ from ulmfit.data.__main__ import main as look
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.labels import MULTI, MultiLabels
 from ulmfit.data.load import load_with_test_labels as load_data
+from ulmfit.data.spec import DataSpec
 from ulmfit.explain import main as explain_main
 from ulmfit.inference import baseline
 from ulmfit.inference.calibration import fit_temperature
@@ -100,7 +101,7 @@ def test_probability_of_an_answer():
 
 def test_an_empty_cell_says_that_no_label_applies(tmp_path):
     data = write_csv(tmp_path / "meals.csv", HEADER, meals())
-    frame = load_data(data, kind=MULTI)
+    frame = load_data(DataSpec(data, labels=MULTI))
     assert frame["label"].isna().sum() == 1  # of unsup
     assert set(frame["label"].dropna()) == {
         *("", "food", "price", "staff", "food;price", "food;staff", "price;staff"),
@@ -116,7 +117,7 @@ def test_an_empty_cell_says_that_no_label_applies(tmp_path):
 def test_without_a_split_column_an_empty_cell_is_not_labelled(tmp_path):
     rows = [["bread", "food"], ["bill", "price"], ["cook", "staff;food"]] * 20 + [["monday", ""]]
     data, told = write_csv(tmp_path / "meals.csv", ["text", "label"], rows), []
-    frame = load_data(data, kind=MULTI, say=told.append)
+    frame = load_data(DataSpec(data, labels=MULTI), say=told.append)
     assert told[0] == (
         "1 rows without a label are read as not labelled; where they mean that no label applies, "
         "give the data with a split column"
@@ -129,7 +130,7 @@ def test_drawn_splits_hold_the_sets_of_labels_and_train_has_every_label(tmp_path
     rows += [["rare", f"rare{n};food"] for n in range(12)]
     data = write_csv(tmp_path / "meals.csv", ["text", "label"], rows)
     told = []
-    frame = load_data(data, kind=MULTI, say=told.append)
+    frame = load_data(DataSpec(data, labels=MULTI), say=told.append)
     # One row of each label stays in train: 50 - 1 and 30 - 1 rows are divided, and no rare one.
     counts = frame.groupby(["label", "split"]).size()
     assert counts["food"].to_dict() == {"test": 5, "train": 40, "valid": 5}
@@ -139,17 +140,17 @@ def test_drawn_splits_hold_the_sets_of_labels_and_train_has_every_label(tmp_path
         "no split column: made one, stratified by set of labels, from seed 42: 76 train, 8 valid, "
         "8 test, 0 unsup"
     ]
-    pd.testing.assert_frame_equal(frame, load_data(data, kind=MULTI))
+    pd.testing.assert_frame_equal(frame, load_data(DataSpec(data, labels=MULTI)))
     # Rare sets of frequent labels are divided together.
     pairs = [f"{a};{b}" for a in "abcd" for b in "efgh"] * 5
     write_csv(tmp_path / "meals.csv", ["text", "label"], [["words", pair] for pair in pairs])
-    frame = load_data(data, kind=MULTI)
+    frame = load_data(DataSpec(data, labels=MULTI))
     assert frame["split"].value_counts().to_dict() == {"train": 66, "valid": 7, "test": 7}
 
 
 def test_few_labels(tmp_path):
     data = write_csv(tmp_path / "meals.csv", HEADER, meals())
-    frame = load_data(data, kind=MULTI)
+    frame = load_data(DataSpec(data, labels=MULTI))
     kept = keep_labels(frame, 30, 1, MULTI)
     train = kept[kept["split"] == "train"]
     assert len(train) == 30
@@ -173,7 +174,7 @@ def test_labels_that_train_lacks(tmp_path):
         "correct them or move some of their rows to train"
     )
     with refuses(line.format("odd")):
-        load_data(data, kind=MULTI)
+        load_data(DataSpec(data, labels=MULTI))
     with refuses(line.format("food;odd") + "; where ; separates labels, pass --multi-label"):
         load_data(data)
 
@@ -300,9 +301,8 @@ def test_baseline_is_one_regression_a_class(tmp_path, monkeypatch):
 
     monkeypatch.setattr(baseline, "_STRENGTHS", (3.0,))
     rows = [*meals(), ["soup", "always", "valid"]]
-    frame = load_data(
-        write_csv(tmp_path / "meals.csv", HEADER, rows), labels_required=False, kind=MULTI
-    )
+    data = DataSpec(write_csv(tmp_path / "meals.csv", HEADER, rows), labels=MULTI)
+    frame = load_data(data, labels_required=False)
     train = frame[frame["split"] == "train"]
     asked = ["rude waiter and soup", "cheap"]
     labels = MultiLabels([*TOPICS, "always"])

@@ -13,6 +13,7 @@ from ulmfit.artifacts.directory import read_artifact
 from ulmfit.data.fingerprints import labelled_fingerprint
 from ulmfit.data.labels import SingleLabels
 from ulmfit.data.load import load_data
+from ulmfit.data.spec import DataSpec
 from ulmfit.evaluate import main
 from ulmfit.inference.baseline import baseline_names
 from ulmfit.inference.ensemble import Classifier
@@ -168,7 +169,7 @@ def test_data_without_splits_is_divided_as_in_training(tmp_path, capsys):
 def trained_on(path, out, seed=1):
     """A classifier whose manifest says that it was trained on what `path` holds now."""
     recipe = {"data": str(path), "seed": seed}
-    found = labelled_fingerprint(load_data(path, seed=seed, say=lambda line: None))
+    found = labelled_fingerprint(load_data(DataSpec(path, seed=seed), say=lambda line: None))
     return str(write_classifier(out, recipe=recipe, data_fingerprint=found))
 
 

@@ -17,7 +17,6 @@ from ulmfit.inference.metrics import classification_metrics
 from ulmfit.report.data import confusion
 
 SUBSET_SEED = 42  # of --test-texts: the same texts whatever is compared
-SPLIT_SEED = 42  # of the splits, where the data bring none
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,7 @@ class Judge:
             UserError: as `load_with_test_labels`; or valid or test is missing, or test unlabelled.
         """
         data = settings.data
-        columns: dict[str, Any] = settings.columns()
-        frame = load_with_test_labels(data, **columns, seed=SPLIT_SEED)
+        frame = load_with_test_labels(settings.data_spec())
         for split in ("valid", "test"):
             if not (frame["split"] == split).any():
                 raise UserError(

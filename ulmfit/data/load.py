@@ -14,14 +14,15 @@ from ulmfit.base.errors import UserError
 from ulmfit.data.columns import SPLITS, Say, first_five, read_columns
 from ulmfit.data.datasets import NAMES
 from ulmfit.data.draws import divide
-from ulmfit.data.labels import SEPARATOR, SINGLE, Labels
+from ulmfit.data.labels import SEPARATOR, Labels
 from ulmfit.data.readers import split_name
+from ulmfit.data.spec import DataSpec
 from ulmfit.text.ids import hold_ids
 
 VALID_SHARE = TEST_SHARE = 0.1
 
 
-def load_data(data: str | Path, **how: Any) -> pd.DataFrame:
+def load_data(data: DataSpec | str | Path, **how: Any) -> pd.DataFrame:
     """The frame of `load_with_test_labels`, which takes the same, without the labels of test.
 
     What every command but evaluate, report and compare reads: what has no label cannot be learned.
@@ -30,18 +31,13 @@ def load_data(data: str | Path, **how: Any) -> pd.DataFrame:
 
 
 def load_with_test_labels(
-    data: str | Path,
+    data: DataSpec | str | Path,
     *,
-    text_col: str | None = None,
-    label_col: str | None = None,
-    split_col: str | None = None,
-    seed: int = 42,
     labels_required: bool = True,
     texts_required: bool = True,
-    kind: Labels = SINGLE,
     say: Say = print,
 ) -> pd.DataFrame:
-    """The texts of a data set by name, a file or a folder, in the order of the source.
+    """The texts of a data set in the order of the source; `data` alone is read by the defaults.
 
     Columns: `text` (str, '' where the source has none), `label` (str or missing) and `split`
     (train, valid, test, unsup). Rows of unsup have no label. Without a split column, labelled
@@ -59,10 +55,9 @@ def load_with_test_labels(
     Raises:
         UserError: one line that says what was found, what was expected and what to do.
     """
-    source = str(data)
-    columns = read_columns(
-        source, text_col, label_col, split_col, labels_required=labels_required, say=say
-    )
+    spec = data if isinstance(data, DataSpec) else DataSpec(data)
+    source, kind = spec.source, spec.labels
+    columns = read_columns(spec, labels_required=labels_required, say=say)
     if texts_required and hold_ids(columns.texts):
         raise UserError(
             f"{source} holds ids and no texts, expected texts; the stages, evaluate and calibrate "
@@ -91,7 +86,7 @@ def load_with_test_labels(
     ]
     if labels_required:
         _check_labels(labels, splits, source, kind)
-    completed = _complete(labels, splits, columns.splits is not None, seed, say, kind)
+    completed = _complete(labels, splits, columns.splits is not None, spec, say)
     frame = pd.DataFrame({"text": columns.texts, "label": labels, "split": completed})
     frame.attrs["drawn"] = sorted(set(completed) - set(splits))
     return frame
@@ -155,9 +150,8 @@ def _complete(
     labels: list[str | None],
     splits: list[str],
     given: bool,
-    seed: int,
+    spec: DataSpec,
     say: Say,
-    kind: Labels,
 ) -> list[str]:
     """`splits` with the missing parts drawn from train, and told."""
     train = {row: labels[row] or "" for row, split in enumerate(splits) if split == "train"}
@@ -167,9 +161,10 @@ def _complete(
         say(f"no split column and no labels: all {len(splits):,} rows are unsup")
         return splits
     shares = {"valid": VALID_SHARE} if given else {"valid": VALID_SHARE, "test": TEST_SHARE}
+    kind = spec.labels
     stay = {*kind.reserved(train)}
     strata = kind.strata({row: cell for row, cell in train.items() if row not in stay})
-    drawn, small = divide(strata, shares, seed)
+    drawn, small = divide(strata, shares, spec.seed)
     splits = list(splits)
     for split, rows in drawn.items():
         for row in rows:
@@ -179,5 +174,5 @@ def _complete(
     names = [f"{label.lstrip(SEPARATOR) or 'no label'} ({count})" for label, count in small.items()]
     kept = f"; left whole in train, too small to divide: {first_five(names)}" if small else ""
     by = " by set of labels" if kind.multi else ""
-    say(f"{made}, stratified{by}, from seed {seed}: {counts}{kept}")
+    say(f"{made}, stratified{by}, from seed {spec.seed}: {counts}{kept}")
     return splits

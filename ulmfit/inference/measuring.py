@@ -1,6 +1,7 @@
 """Figures of classifiers on labelled texts, the one way to the labels of test."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ulmfit.data.fingerprints import labelled_fingerprint
 from ulmfit.data.labels import Labels
 from ulmfit.data.load import load_data, load_with_test_labels, same_source, without_test_labels
 from ulmfit.data.overlap import Overlap
+from ulmfit.data.spec import DataSpec
 from ulmfit.inference.baseline import baseline_names, fit_baseline
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.metrics import class_figures, classification_metrics
@@ -114,40 +116,30 @@ def _table(columns: dict[str, str], named: dict[str, dict[str, Any]]) -> str:
 
 
 def read_data(
-    trained: Artifact,
-    data: str | None,
-    columns: dict[str, Any],
-    split: str,
-    texts_required: bool = True,
+    trained: Artifact, given: DataSpec, split: str, texts_required: bool = True
 ) -> tuple[str, pd.DataFrame]:
-    """`data`, or else what `trained` was trained on, divided as it was for the training.
+    """Name and frame of the data `given`, or else of what `trained` was trained on.
 
-    `texts_required` as in `load_data`. The labels of test are there if `split` is test, and missing
-    otherwise.
+    The data are divided as for the training. The labels of test are there if `split` is test, and
+    missing otherwise. `texts_required` as in `load_data`.
 
     Raises:
         UserError: as `load_data`, `trained` names no data, or `split` was drawn from data that
             have changed since.
     """
     manifest = trained.manifest
-    if data is None:
-        data = str(manifest.recipe.get("data") or "")
-        columns = {c: given or manifest.recipe.get(c) or None for c, given in columns.items()}
-    if not data:
-        raise UserError(f"{trained.path} does not say what data it is of; name it with --data")
-    data = str(data)
     # The seed of the model's training: data without a split column is split as it was then.
-    load = load_with_test_labels if split == "test" else load_data
-    frame = load(
-        data,
-        **columns,
+    spec = replace(
+        given.or_of(manifest.recipe),
+        labels=labels_of(manifest.config, manifest.labels, trained.path),
         seed=manifest.seed,
-        labels_required=False,
-        texts_required=texts_required,
-        kind=labels_of(manifest.config, manifest.labels, trained.path),
     )
-    check_split(frame, data, split, trained)
-    return data, frame
+    if not spec.data:
+        raise UserError(f"{trained.path} does not say what data it is of; name it with --data")
+    load = load_with_test_labels if split == "test" else load_data
+    frame = load(spec, labels_required=False, texts_required=texts_required)
+    check_split(frame, spec.source, split, trained)
+    return spec.source, frame
 
 
 def check_split(frame: pd.DataFrame, data: str, split: str, trained: Artifact) -> None:
