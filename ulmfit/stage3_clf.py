@@ -90,14 +90,8 @@ def _train(
     labels, train, valid = prepare(frame, start, settings, options.backwards)
     place = set_up(settings)
     config = start.config()
-    model = build_classifier(
-        config,
-        len(labels.classes),
-        settings.drop_mult,
-        settings.bptt,
-        settings.max_len,
-        settings.hidden,
-    )
+    head = {"max_len": settings.max_len, "hidden": settings.hidden}
+    model = build_classifier(config, len(labels.classes), settings.drop_mult, settings.bptt, **head)
     start.load_into(model)
     cut = int((train.corpus.lengths > settings.max_len).sum())
     print(
@@ -142,8 +136,7 @@ def _train(
             parent=start.parent,
             labels=list(labels.classes),
             extra_config={
-                "max_len": settings.max_len,
-                "hidden": settings.hidden,
+                **head,
                 "prior": labels.prior(train.truth).tolist(),
                 **({"multi_label": True} if labels.multi else {}),
             },

@@ -64,6 +64,11 @@ class Labels(ABC):
         """How many cells each label is in; "" stands for no label."""
         return Counter(label for cell in cells for label in self.split(cell) or [""])
 
+    def right(self, probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        """Which texts are classified rightly, all their labels, bool, shape (texts,)."""
+        equal = self.decide(probabilities) == truth
+        return equal.all(1) if self.multi else equal
+
     @abstractmethod
     def split(self, cell: str) -> list[str]:
         """The labels in a cell, each once."""
@@ -91,10 +96,6 @@ class Labels(ABC):
     @abstractmethod
     def confidence(self, probabilities: np.ndarray) -> np.ndarray:
         """The probability of each answer, shape (texts,)."""
-
-    @abstractmethod
-    def right(self, probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-        """Which texts are classified rightly, all their labels, bool, shape (texts,)."""
 
     @abstractmethod
     def decisions(
@@ -160,9 +161,6 @@ class SingleLabels(Labels):
 
     def confidence(self, probabilities: np.ndarray) -> np.ndarray:
         return probabilities.max(1)
-
-    def right(self, probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-        return self.decide(probabilities) == truth
 
     def decisions(
         self, probabilities: np.ndarray, truth: np.ndarray
@@ -243,9 +241,6 @@ class MultiLabels(Labels):
         lowest = np.where(self.decide(probabilities), probabilities, np.inf).min(1)
         found = np.where(np.isinf(lowest), 1 - probabilities.max(1), lowest)
         return found.astype(probabilities.dtype)
-
-    def right(self, probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-        return (self.decide(probabilities) == truth).all(1)
 
     def decisions(
         self, probabilities: np.ndarray, truth: np.ndarray

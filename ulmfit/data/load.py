@@ -147,11 +147,7 @@ def _labels_of(part: str, labels: list[str | None], splits: list[str], kind: Lab
 
 
 def _complete(
-    labels: list[str | None],
-    splits: list[str],
-    given: bool,
-    spec: DataSpec,
-    say: Say,
+    labels: list[str | None], splits: list[str], given: bool, spec: DataSpec, say: Say
 ) -> list[str]:
     """`splits` with the missing parts drawn from train, and told."""
     train = {row: labels[row] or "" for row, split in enumerate(splits) if split == "train"}
@@ -161,9 +157,8 @@ def _complete(
         say(f"no split column and no labels: all {len(splits):,} rows are unsup")
         return splits
     shares = {"valid": VALID_SHARE} if given else {"valid": VALID_SHARE, "test": TEST_SHARE}
-    kind = spec.labels
-    stay = {*kind.reserved(train)}
-    strata = kind.strata({row: cell for row, cell in train.items() if row not in stay})
+    stay = {*spec.labels.reserved(train)}
+    strata = spec.labels.strata({row: cell for row, cell in train.items() if row not in stay})
     drawn, small = divide(strata, shares, spec.seed)
     splits = list(splits)
     for split, rows in drawn.items():
@@ -173,6 +168,6 @@ def _complete(
     made = "no valid rows: 10% of train becomes valid" if given else "no split column: made one"
     names = [f"{label.lstrip(SEPARATOR) or 'no label'} ({count})" for label, count in small.items()]
     kept = f"; left whole in train, too small to divide: {first_five(names)}" if small else ""
-    by = " by set of labels" if kind.multi else ""
+    by = " by set of labels" if spec.labels.multi else ""
     say(f"{made}, stratified{by}, from seed {spec.seed}: {counts}{kept}")
     return splits

@@ -38,12 +38,7 @@ _MULTI_LABEL_COLUMNS = {
 }
 
 
-_CLASS_COLUMNS = {
-    "documents": "texts",
-    "precision": "precision",
-    "recall": "recall",
-    "f1": "F1",
-}
+_CLASS_COLUMNS = {"documents": "texts", "precision": "precision", "recall": "recall", "f1": "F1"}
 
 
 def measure(
@@ -75,9 +70,7 @@ def _figures(
 
 
 def measure_baselines(
-    frame: pd.DataFrame,
-    labels: Labels,
-    names: Sequence[str] | None = None,
+    frame: pd.DataFrame, labels: Labels, names: Sequence[str] | None = None
 ) -> dict[str, dict[str, Any]]:
     """Figures of baselines (`names`; all of `baseline_names`), trained on train, on split test."""
     test, known = frame[frame["split"] == "test"], without_test_labels(frame)

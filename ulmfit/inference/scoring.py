@@ -65,10 +65,7 @@ def plain_text(text: Any) -> str:
 
 
 def file_columns(
-    texts: Sequence[Any],
-    probabilities: np.ndarray,
-    labels: Labels,
-    taken: Sequence[str],
+    texts: Sequence[Any], probabilities: np.ndarray, labels: Labels, taken: Sequence[str]
 ) -> dict[str, Any]:
     """The `prediction_columns`, and a `note` on texts that there was nothing to read in."""
     columns = prediction_columns(probabilities, labels, taken)
