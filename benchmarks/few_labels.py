@@ -21,7 +21,9 @@ from typing import Any
 from benchmarks.trials import Figures, Trials, classifier
 from ulmfit import evaluate
 from ulmfit.data.draws import keep_labels
+from ulmfit.data.labels import SingleLabels
 from ulmfit.data.load import load_with_test_labels
+from ulmfit.data.spec import DataSpec
 from ulmfit.inference.baseline import NAIVE_BAYES, TFIDF, baseline_names
 from ulmfit.inference.measuring import measure_baselines
 
@@ -65,10 +67,10 @@ def _on_test(path: Path) -> Figures:
 
 
 def _baseline(name: str, count: int, seed: int) -> Figures:
-    frame = load_with_test_labels("imdb", seed=seed)
+    frame = load_with_test_labels(DataSpec("imdb", seed=seed))
     labels = sorted(set(frame.loc[frame["split"] == "train", "label"]))
     kept = keep_labels(frame, count, seed)
-    figures = measure_baselines(kept, labels, names=[name])[name]
+    figures = measure_baselines(kept, SingleLabels(labels), names=[name])[name]
     train = int((kept["split"] == "train").sum())
     shown = ("accuracy", "f1", "ece", "documents")
     return {**{key: figures[key] for key in shown}, "train_documents": train}

@@ -19,6 +19,7 @@ from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import read_artifact, read_metrics
 from ulmfit.base.atomic import atomic_write
 from ulmfit.base.precision import hardware
+from ulmfit.data.labels import SingleLabels
 from ulmfit.data.load import load_with_test_labels
 from ulmfit.inference.measuring import measure_baselines
 
@@ -70,7 +71,7 @@ def measure(file: Path | None) -> dict[str, Any]:
     figures, about = evaluation(file)
     frame = load_with_test_labels("imdb")
     labels = sorted(set(frame.loc[frame["split"] == "train", "label"]))
-    figures |= measure_baselines(frame, labels)
+    figures |= measure_baselines(frame, SingleLabels(labels))
     return {
         "figures": figures,
         "models": {name: training(name) for name in (WIKI, LM, CLASSIFIER)},

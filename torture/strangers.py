@@ -214,11 +214,11 @@ def _prediction_problem(path: Path) -> str:
     labels = classifier.labels
     frame = classifier.predict(TEXTS)
     found = classifier.probabilities(TEXTS)
-    sums = np.ones(len(TEXTS)) if classifier.multi_label else found.sum(1)
+    sums = np.ones(len(TEXTS)) if classifier.labelling.multi else found.sum(1)
     if found.shape != (len(TEXTS), len(labels)) or not np.isfinite(found).all():
         return f"probabilities {found.tolist()}"
     if (found < 0).any() or (found > 1.001).any() or not np.allclose(sums, 1, atol=1e-3):
         return f"probabilities {found.tolist()}"
-    answers = set(frame["label"]) if not classifier.multi_label else set()
+    answers = set(frame["label"]) if not classifier.labelling.multi else set()
     odd = [label for label in labels if not label.strip() or "\x1b" in label]
     return "" if not odd and answers <= set(labels) else f"labels {labels!r}, {answers!r}"

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from ulmfit import evaluate, pipeline
 from ulmfit.artifacts.directory import read_artifact
-from ulmfit.artifacts.manifest import direction, library_versions
+from ulmfit.artifacts.manifest import direction, labels_of, library_versions
 from ulmfit.base.atomic import atomic_write
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
@@ -102,14 +102,15 @@ def _evaluation(folders: list[str], settings: ClassifierSettings) -> dict[str, A
     frame = pipeline.labelled(settings)
     named = evaluate.main(clf=folders, data=settings.data, **settings.columns())  # type: ignore[arg-type]
     names = dict(zip((*DIRECTIONS, "ensemble"), named.values(), strict=True))
-    labels = read_artifact(Path(folders[0])).manifest.labels
+    manifest = read_artifact(Path(folders[0])).manifest
+    labels = labels_of(manifest.config, manifest.labels, folders[0])
     baselines: dict[str, dict[str, Any]] = {}
     if hold_ids(frame["text"]):
-        names_of = " and no ".join(baseline_names(settings.multi_label))
+        names_of = " and no ".join(baseline_names(labels))
         print(f"no {names_of} beside them: that needs the texts, and {settings.data} holds ids")
     else:
         baselines = baselines_of(settings, labels)
-    shown = ("accuracy", "f1", "f1_micro") if settings.multi_label else ("accuracy", "f1")
+    shown = [name for name in ("accuracy", "f1", "f1_micro") if name in labels.figures]
     return {
         **{figure: {n: f[figure] for n, f in names.items()} for figure in shown},
         "test_texts": int((frame["split"] == "test").sum()),

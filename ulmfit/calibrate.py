@@ -1,7 +1,7 @@
 """Give classifiers the temperature that makes their probabilities mean what they say."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import (
@@ -10,7 +10,8 @@ from ulmfit.artifacts.directory import (
 )
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
-from ulmfit.inference.calibration import apply_temperature, fit_temperature
+from ulmfit.data.spec import DataSpec
+from ulmfit.inference.calibration import fit_temperature
 from ulmfit.inference.measuring import read_data
 from ulmfit.inference.metrics import classification_metrics
 from ulmfit.inference.temperatures import store_temperature, validation_texts, without_temperature
@@ -32,29 +33,29 @@ def main(
     """
     if not clf:
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
-    columns: dict[str, Any] = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
+    given = DataSpec(data, text_col, label_col, split_col)
     artifacts = [read_artifact(Path(path), "classifier") for path in bundled.model_folders(clf)]
     # Every temperature is known before any directory is written.
-    fitted = [_fitted(artifact, data, columns, precision) for artifact in artifacts]
+    fitted = [_fitted(artifact, given, precision) for artifact in artifacts]
     for artifact, temperature in zip(artifacts, fitted, strict=True):
         store_temperature(artifact, temperature)
     print("metrics.json has the figures from before; python -m ulmfit.evaluate measures anew")
     return {str(a.path): temperature for a, temperature in zip(artifacts, fitted, strict=True)}
 
 
-def _fitted(artifact: Artifact, data: str | None, columns: dict[str, Any], precision: str) -> float:
-    data, frame = read_data(artifact, data, columns, "valid", texts_required=False)
+def _fitted(artifact: Artifact, given: DataSpec, precision: str) -> float:
+    data, frame = read_data(artifact, given, "valid", texts_required=False)
     texts, truth = validation_texts(artifact, frame, data)
     model = without_temperature(artifact, precision)
     before = model.probabilities(model.tokenize(texts))
     try:
-        temperature = round(fit_temperature(before, truth), 4)
+        temperature = round(fit_temperature(before, truth, model.labels), 4)
     except UserError as error:
         raise UserError(f"{artifact.path}: {error}") from None
-    after = apply_temperature(before, temperature, model.multi_label)
+    after = model.labels.rescaled(before, temperature)
     print(f"{artifact.path}: temperature {temperature:.4f}, fitted to {len(texts):,} texts")
     for name, probabilities in (("before", before), ("after", after)):
-        figures = classification_metrics(probabilities, truth)
+        figures = classification_metrics(probabilities, truth, model.labels)
         print(f"  {name:6}  log loss {figures['log_loss']:.4f}  ECE {figures['ece']:.4f}")
     return temperature
 

@@ -15,6 +15,7 @@ from ulmfit.data.load import (
     source_name,
 )
 from ulmfit.data.overlap import Overlap
+from ulmfit.data.spec import DataSpec
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.measuring import (
     SPLITS,
@@ -59,16 +60,16 @@ def main(
     began = time.monotonic()
     folders = bundled.model_folders(clf)
     classifier = Classifier.load(*folders, precision=precision)
-    columns = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
-    data, frame = read_data(classifier.models[0].artifact, data, columns, split, False)
-    texts, truth = labelled_texts(frame, data, split, classifier.labels, classifier.multi_label)
+    given = DataSpec(data, text_col, label_col, split_col)
+    data, frame = read_data(classifier.models[0].artifact, given, split, texts_required=False)
+    texts, truth = labelled_texts(frame, data, split, classifier.labelling)
     kept = [read_metrics(Path(folder)) for folder in folders]
     overlap = Overlap.of(frame, split)
     results = measure(classifier, texts, truth, overlap)
     named = dict(zip([*folders, "ensemble"], results, strict=False))
     print(f"{len(texts):,} texts, split {split}")
     print(figures_table(named))
-    if classifier.multi_label:
+    if classifier.labelling.multi:
         name, figures = list(named.items())[-1]
         print(f"{name}, each class\n{classes_table(figures['classes'])}")
     for part, line in overlap.lines().items():

@@ -45,7 +45,7 @@ def main(
     loaded = _on_cpu(read_artifact(folder, "classifier"))
     files = loaded.processor.files()
     facts = graph_facts(loaded, "int8" if int8 else "float32", files)
-    proto = to_onnx(loaded.model, loaded.temperature, loaded.multi_label)
+    proto = to_onnx(loaded.model, loaded.temperature, loaded.labels)
     difference = largest_difference(proto, loaded)
     if not difference <= TOLERANCE:  # nan is neither
         raise UserError(

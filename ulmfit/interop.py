@@ -14,12 +14,11 @@ from torch.nn import BCEWithLogitsLoss
 
 from ulmfit.artifacts.card import model_card
 from ulmfit.artifacts.directory import Artifact, read_artifact, write_artifact
-from ulmfit.artifacts.manifest import FORMAT_VERSION, Manifest, library_versions
+from ulmfit.artifacts.manifest import FORMAT_VERSION, Manifest, labels_of, library_versions
 from ulmfit.artifacts.pretrained import encoder_from_fastai
 from ulmfit.artifacts.trained import trained_config
 from ulmfit.base.errors import UserError
 from ulmfit.data.fingerprints import fingerprint
-from ulmfit.data.multi_label import multi_label_of
 from ulmfit.inference.loaded import load_classifier
 from ulmfit.inference.sampling import load_lm
 from ulmfit.model.build import TiedDecoder, encoder_of
@@ -102,7 +101,8 @@ def _is_multi_label(learner: Any) -> bool:
 
 
 def _check_loss(learner: Any, artifact: Artifact) -> None:
-    ours = multi_label_of(artifact.manifest.config, artifact.path)
+    manifest = artifact.manifest
+    ours = labels_of(manifest.config, manifest.labels, artifact.path).multi
     if _is_multi_label(learner) != ours:
         names = {True: "multi-label (MultiCategoryBlock)", False: "single-label (CategoryBlock)"}
         raise UserError(

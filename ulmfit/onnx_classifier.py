@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ulmfit.artifacts.directory import PROCESSOR, largest
+from ulmfit.artifacts.manifest import labels_of
 from ulmfit.base.atomic import os_errors_as
 from ulmfit.base.errors import UserError
 from ulmfit.base.strangers import parse_json, read_bounded
-from ulmfit.data.multi_label import multi_label_of
+from ulmfit.data.labels import Labels
 from ulmfit.inference.onnx_session import (
     FACTS,
     FORMAT_VERSION,
@@ -50,9 +51,9 @@ class OnnxModel:
     session: Any  # onnxruntime.InferenceSession
 
     @property
-    def multi_label(self) -> bool:
-        """Whether a text may have several labels; raises UserError as `multi_label_of`."""
-        return multi_label_of(self.facts["config"], self.path)
+    def labels(self) -> Labels:
+        """The classes, and whether a text may have several; raises UserError as `labels_of`."""
+        return labels_of(self.facts["config"], self.facts["labels"], self.path)
 
     @classmethod
     def read(cls, path: Path, threads: int) -> "OnnxModel":
@@ -84,7 +85,7 @@ class OnnxClassifier:
             _check_pair(a, b)
         self.models = list(models)
         self.labels: list[str] = self.models[0].facts["labels"]
-        self.multi_label = self.models[0].multi_label
+        self.labelling = self.models[0].labels
 
     @classmethod
     def load(cls, *files: str | Path, threads: int = 0) -> "OnnxClassifier":
@@ -109,7 +110,7 @@ class OnnxClassifier:
         import pandas as pd
 
         found = self.probabilities(texts)
-        return pd.DataFrame(prediction_columns(found, self.labels, multi_label=self.multi_label))
+        return pd.DataFrame(prediction_columns(found, self.labelling))
 
     def probabilities(self, texts: Sequence[str | None]) -> np.ndarray:
         """Those that `predict` returns, float32, shape (texts, classes)."""
@@ -176,8 +177,8 @@ def _processor(folder: Path, hashes: dict[str, str]) -> TextProcessor:
 def _check_pair(a: OnnxModel, b: OnnxModel) -> None:
     """As `ulmfit.artifacts.directory.check_pair`."""
     ours, theirs = a.facts, b.facts
-    if a.multi_label != b.multi_label:
-        found = f"{a.path if a.multi_label else b.path} alone is multi-label"
+    if a.labels.multi != b.labels.multi:
+        found = f"{a.path if a.labels.multi else b.path} alone is multi-label"
     elif ours["labels"] != theirs["labels"]:
         found = f"labels {', '.join(ours['labels'])} against {', '.join(theirs['labels'])}"
     elif ours["data_fingerprint"] != theirs["data_fingerprint"]:

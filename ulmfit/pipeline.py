@@ -19,6 +19,7 @@ from ulmfit.artifacts.pretrained import find_pretrained
 from ulmfit.base.errors import Stopped, UserError
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.fingerprints import labelled_fingerprint, texts_fingerprint
+from ulmfit.data.labels import Labels
 from ulmfit.data.load import load_data, load_with_test_labels
 from ulmfit.inference.measuring import labelled_texts, measure_baselines
 from ulmfit.training.settings import (
@@ -26,6 +27,7 @@ from ulmfit.training.settings import (
     LMSettings,
     PretrainSettings,
     as_recipe,
+    data_spec,
     load_settings,
 )
 from ulmfit.training.stage import StageResult
@@ -83,7 +85,7 @@ class Plan(NamedTuple):
 def check_data(settings: ClassifierSettings) -> pd.DataFrame:
     """The data of stage 3; raises before any training what the evaluation would raise."""
     frame = labelled(settings)
-    classes = stage3_clf.classes_of(frame, settings.multi_label)
+    labels = stage3_clf.labels_in(frame, data_spec(settings).labels)
     by_themselves = "or run python -m ulmfit.stage2_lm and ulmfit.stage3_clf by themselves"
     if not (frame["split"] == "test").any():
         raise UserError(
@@ -91,7 +93,7 @@ def check_data(settings: ClassifierSettings) -> pd.DataFrame:
             f"them, {by_themselves}"
         )
     try:
-        check_test_labels(settings, classes)
+        check_test_labels(settings, labels)
     except UserError as error:
         raise UserError(f"{error}; correct them, {by_themselves}") from None
     return frame
@@ -143,15 +145,9 @@ def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
 
 def labelled(settings: ClassifierSettings) -> pd.DataFrame:
     """The data of stage 3, with the labels that are kept, and none of the test part."""
-    frame = load_data(
-        settings.data,
-        **settings.columns(),
-        seed=settings.seed,
-        texts_required=False,
-        multi_label=settings.multi_label,
-        say=lambda line: None,
-    )
-    return keep_labels(frame, settings.labels, settings.seed, settings.multi_label)
+    spec = data_spec(settings)
+    frame = load_data(spec, texts_required=False, say=lambda line: None)
+    return keep_labels(frame, settings.labels, settings.seed, spec.labels)
 
 
 def _parent(pretrained: str, backwards: bool) -> Artifact | None:
@@ -242,24 +238,18 @@ def _kept(out: Path, plan: Plan) -> StageResult | None:
     return StageResult(out, read_metrics(out))
 
 
-def check_test_labels(settings: ClassifierSettings, classes: list[str]) -> None:
+def check_test_labels(settings: ClassifierSettings, labels: Labels) -> None:
     """Raise, before any training, the UserError in which evaluating on test would end."""
     frame = _data_of(settings)
-    labelled_texts(frame, settings.data, "test", classes, settings.multi_label)
+    labelled_texts(frame, settings.data, "test", labels)
 
 
-def baselines_of(settings: ClassifierSettings, labels: list[str]) -> dict[str, dict[str, Any]]:
+def baselines_of(settings: ClassifierSettings, labels: Labels) -> dict[str, dict[str, Any]]:
     """`measure_baselines` with the data and labels that stage 3 trains on by `settings`."""
-    return measure_baselines(_data_of(settings), labels, settings.multi_label)
+    return measure_baselines(_data_of(settings), labels)
 
 
 def _data_of(settings: ClassifierSettings) -> pd.DataFrame:
-    frame = load_with_test_labels(
-        settings.data,
-        **settings.columns(),
-        seed=settings.seed,
-        texts_required=False,
-        multi_label=settings.multi_label,
-        say=lambda line: None,
-    )
-    return keep_labels(frame, settings.labels, settings.seed, settings.multi_label)
+    spec = data_spec(settings)
+    frame = load_with_test_labels(spec, texts_required=False, say=lambda line: None)
+    return keep_labels(frame, settings.labels, settings.seed, spec.labels)

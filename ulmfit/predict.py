@@ -4,12 +4,9 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-
 from ulmfit.base.atomic import check_parent
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
-from ulmfit.data.multi_label import given, label_cells
 from ulmfit.data.rows import listed
 from ulmfit.data.table_writers import ENDINGS
 from ulmfit.data.tables import Table, open_table
@@ -45,15 +42,12 @@ def main(
 
 
 def _classify_text(classifier: Classifier, text: str) -> dict[str, float]:
-    probabilities = classifier.probabilities([text])[0].tolist()
-    found = dict(zip(classifier.labels, probabilities, strict=True))
+    probabilities, labels = classifier.probabilities([text]), classifier.labelling
+    found = dict(zip(labels.classes, probabilities[0].tolist(), strict=True))
     for label, probability in found.items():
         print(f"{label:>12} {probability:.3f}")
-    if classifier.multi_label:
-        named = label_cells(given(np.array([probabilities])), classifier.labels)[0]
-        print(f"{'labels':>12} {named or '(none)'}")
-    else:
-        print(f"{'label':>12} {max(found, key=found.__getitem__)}")
+    answer = labels.decode(labels.decide(probabilities))[0] or "(none)"
+    print(f"{'labels' if labels.multi else 'label':>12} {answer}")
     return found
 
 

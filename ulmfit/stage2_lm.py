@@ -16,6 +16,7 @@ from ulmfit.base.visible import visible
 from ulmfit.data.duplicates import normalised_digest
 from ulmfit.data.fingerprints import fingerprint, texts_fingerprint
 from ulmfit.data.load import load_data
+from ulmfit.data.spec import DataSpec
 from ulmfit.inference.sampling import generate
 from ulmfit.model.build import build_lm
 from ulmfit.model.sizes import EMBEDDING_RANGE, EncoderConfig
@@ -30,7 +31,7 @@ from ulmfit.training.lr_finder import rate_found, show_rate
 from ulmfit.training.run import CHECKPOINT_MINUTES, Run, deadline_after
 from ulmfit.training.run_log import run_log
 from ulmfit.training.schedules import steps_of
-from ulmfit.training.settings import LMSettings, load_settings
+from ulmfit.training.settings import LMSettings, data_spec, load_settings
 from ulmfit.training.stage import Finished, Options, StageResult, identity, save, set_up, writing
 
 # Which splits the language model reads, by the name that `lm_text` gives.
@@ -155,12 +156,9 @@ def _train(
 def read_frame(settings: LMSettings, say: Callable[[str], None] = print) -> pd.DataFrame:
     """The texts of `settings.data`; labels are not needed."""
     frame = load_data(
-        settings.data,
-        **settings.columns(),
-        seed=settings.seed,
+        data_spec(settings),
         labels_required=False,
         texts_required=False,
-        multi_label=settings.multi_label,  # which decides how a split is drawn
         say=say,
     )
     return _withhold(frame, settings, say) if settings.withhold else frame
@@ -171,8 +169,7 @@ def _withhold(
 ) -> pd.DataFrame:
     """`frame` with the texts of another data set's test split in a split that nobody reads."""
     others = load_data(
-        settings.withhold,
-        seed=settings.seed,
+        DataSpec(settings.withhold, seed=settings.seed),
         labels_required=False,
         texts_required=False,
         say=lambda line: None,

@@ -1,6 +1,5 @@
 """Stage 3: a classifier on the fine-tuned encoder, by gradual unfreezing (ULMFiT section 3.3)."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +9,6 @@ import pandas as pd
 import torch
 from fastai.callback.core import Callback
 from fastai.learner import Learner
-from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import Adam
 
 from ulmfit.artifacts.manifest import suffix
@@ -18,12 +16,11 @@ from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.fingerprints import labelled_fingerprint
+from ulmfit.data.labels import SEPARATOR, SINGLE, Labels
 from ulmfit.data.load import load_data
-from ulmfit.data.multi_label import SEPARATOR, all_labels, true_labels
 from ulmfit.inference.loaded import predict_probabilities
 from ulmfit.inference.metrics import classification_metrics
 from ulmfit.model.build import build_classifier, classifier_groups
-from ulmfit.model.multi_label_loss import MultiLabelLoss, balanced_weights
 from ulmfit.text.batches import ClassifierLoader
 from ulmfit.text.corpus import Corpus, cache_folder, tokenize_texts
 from ulmfit.training.checkpoint import checkpoint_path
@@ -33,7 +30,7 @@ from ulmfit.training.lr_finder import rate_found, show_rate
 from ulmfit.training.run import CHECKPOINT_MINUTES, Run, deadline_after
 from ulmfit.training.run_log import run_log
 from ulmfit.training.schedules import steps_of
-from ulmfit.training.settings import ClassifierSettings, load_settings
+from ulmfit.training.settings import ClassifierSettings, data_spec, load_settings
 from ulmfit.training.stage import (
     Finished,
     Options,
@@ -48,13 +45,10 @@ from ulmfit.training.start import Start, check_lm_texts, read_start
 
 
 class Labelled(NamedTuple):
-    """Documents with the numbers of their classes, int64, shape (documents,).
-
-    Of a multi-label classifier, which labels apply, bool, shape (documents, classes).
-    """
+    """Documents and what is true of them, as `Labels.encode` gives it."""
 
     corpus: Corpus
-    labels: np.ndarray
+    truth: np.ndarray
 
 
 @settings_flags(ClassifierSettings)
@@ -88,31 +82,25 @@ def main(
 def _train(
     start: Start, settings: ClassifierSettings, target: Path, options: Options
 ) -> StageResult:
-    frame = load_data(
-        settings.data,
-        **settings.columns(),
-        seed=settings.seed,
-        texts_required=False,
-        multi_label=settings.multi_label,
-    )
+    spec = data_spec(settings)
+    frame = load_data(spec, texts_required=False)
     if start.parent:
         check_lm_texts(start.parent, frame, settings)
-    frame = keep_labels(frame, settings.labels, settings.seed, settings.multi_label)
-    classes, train, valid = prepare(frame, start, settings, options.backwards)
+    frame = keep_labels(frame, settings.labels, settings.seed, spec.labels)
+    labels, train, valid = prepare(frame, start, settings, options.backwards)
     place = set_up(settings)
     config = start.config()
-    model = build_classifier(
-        config, len(classes), settings.drop_mult, settings.bptt, settings.max_len, settings.hidden
-    )
+    head = {"max_len": settings.max_len, "hidden": settings.hidden}
+    model = build_classifier(config, len(labels.classes), settings.drop_mult, settings.bptt, **head)
     start.load_into(model)
     cut = int((train.corpus.lengths > settings.max_len).sum())
     print(
-        f"classifier of {', '.join(classes)} from {len(train.labels):,} labelled texts, "
-        f"{len(valid.labels):,} held out; {cut:,} are longer than the {settings.max_len:,} tokens "
+        f"classifier of {', '.join(labels.classes)} from {len(train.truth):,} labelled texts, "
+        f"{len(valid.truth):,} held out; {cut:,} are longer than the {settings.max_len:,} tokens "
         "that are pooled"
     )
     trained_on = labelled_fingerprint(frame)
-    learner = classifier_learner(model, train, valid, settings, place, classes)
+    learner = classifier_learner(model, train, valid, settings, place, labels)
     found = rate_found(learner, settings, options.find_lr)
     if found and options.find_lr:
         return show_rate(found, target)
@@ -131,9 +119,9 @@ def _train(
     )
     history = run.fit()
     probabilities = predict_probabilities(
-        model, valid.corpus, place.device, place.dtype, multi_label=settings.multi_label
+        model, valid.corpus, place.device, place.dtype, labels=labels
     )
-    measured = classification_metrics(probabilities, valid.labels)
+    measured = classification_metrics(probabilities, valid.truth, labels)
     result = save(
         Finished(
             kind="classifier",
@@ -144,14 +132,13 @@ def _train(
             size=start.size,
             data_fingerprint=trained_on,
             history=history,
-            metrics={"valid": measured, "train_texts": len(train.labels), "texts_cut": cut},
+            metrics={"valid": measured, "train_texts": len(train.truth), "texts_cut": cut},
             parent=start.parent,
-            labels=classes,
+            labels=list(labels.classes),
             extra_config={
-                "max_len": settings.max_len,
-                "hidden": settings.hidden,
-                "prior": _prior(train.labels),
-                **({"multi_label": True} if settings.multi_label else {}),
+                **head,
+                "prior": labels.prior(train.truth).tolist(),
+                **({"multi_label": True} if labels.multi else {}),
             },
         ),
         target,
@@ -161,58 +148,51 @@ def _train(
     run.log_finals(result.metrics)
     run.discard()
     figures = f"accuracy {measured['accuracy']:.4f}"
-    if settings.multi_label:
+    if labels.multi:
         figures = (
             f"micro F1 {measured['f1_micro']:.4f}, all labels right {measured['accuracy']:.4f}"
         )
-    print(f"{figures} on {len(valid.labels):,} held-out; wrote {target}")
+    print(f"{figures} on {len(valid.truth):,} held-out; wrote {target}")
     return result
 
 
-def _prior(labels: np.ndarray) -> list[float]:
-    """The share of the documents that each class has."""
-    if labels.ndim == 2:
-        return labels.mean(0).tolist()
-    return (np.bincount(labels) / len(labels)).tolist()
-
-
-def classes_of(frame: pd.DataFrame, multi_label: bool = False) -> list[str]:
-    """The classes of train in alphabetical order.
+def labels_in(frame: pd.DataFrame, kind: Labels = SINGLE) -> Labels:
+    """`kind` with the classes of train, in alphabetical order.
 
     Raises:
         UserError: there is nothing to validate on.
     """
-    labels = set(frame.loc[frame["split"] == "train", "label"])
-    classes = all_labels(labels) if multi_label else sorted(labels)
+    labels = kind.of(frame.loc[frame["split"] == "train", "label"])
     if not (frame["split"] == "valid").any():
         raise UserError(
-            f"found {len(classes):,} classes, each too small to give a row to validate on; check "
-            "the column that holds the label (--label-col), or mark valid rows in a split column"
+            f"found {len(labels.classes):,} classes, each too small to give a row to validate on; "
+            "check the column that holds the label (--label-col), or mark valid rows in a split "
+            "column"
         )
-    return classes
+    return labels
 
 
 def prepare(
     frame: pd.DataFrame, start: Start, settings: ClassifierSettings, backwards: bool
-) -> tuple[list[str], Labelled, Labelled]:
-    """Classes in alphabetical order, and the labelled documents to train and validate on."""
-    classes, processor = classes_of(frame, settings.multi_label), start.processor
+) -> tuple[Labels, Labelled, Labelled]:
+    """The labels, and the labelled documents to train and validate on."""
+    labels, processor = labels_in(frame, data_spec(settings).labels), start.processor
     tokenized = tokenize_texts(frame["text"], processor, cache_folder())
-    splits, labels = frame["split"].to_numpy(), frame["label"]
+    splits, cells = frame["split"].to_numpy(), frame["label"]
     start.choose_vocabulary(tokenized, np.flatnonzero(splits == "train"), settings)
-    if not settings.multi_label and (joint := sum(SEPARATOR in label for label in classes)):
+    if joint := sum(SEPARATOR in label for label in labels.classes):
         print(
-            f"{joint:,} of {len(classes):,} classes have a {SEPARATOR} in their name; where it "
-            "separates labels of one text, pass --multi-label"
+            f"{joint:,} of {len(labels.classes):,} classes have a {SEPARATOR} in their name; where "
+            "it separates labels of one text, pass --multi-label"
         )
 
     def labelled(split: str) -> Labelled:
         rows = np.flatnonzero(splits == split)
         corpus = tokenized.numericalize(processor.vocab, rows)
-        truth = true_labels(labels.iloc[rows], classes, settings.multi_label)
+        truth = labels.encode(cells.iloc[rows])
         return Labelled(corpus.reversed() if backwards else corpus, truth)
 
-    return classes, labelled("train"), labelled("valid")
+    return labels, labelled("train"), labelled("valid")
 
 
 class ClassifierRegularizer(Callback):
@@ -235,22 +215,19 @@ def classifier_learner(
     valid: Labelled,
     settings: ClassifierSettings,
     place: Workplace,
-    classes: Sequence[str] = (),
+    labels: Labels = SINGLE,
 ) -> Learner:
-    """A fastai `Learner` (`text_classifier_learner`), ready to be fitted.
-
-    `classes`: names for messages, needed where class weights of a multi-label classifier are.
-    """
+    """A fastai `Learner` (`text_classifier_learner`), ready to be fitted."""
     loaders = (
         ClassifierLoader(
-            train.corpus, train.labels, settings.batch_size, shuffle=True, seed=settings.seed
+            train.corpus, train.truth, settings.batch_size, shuffle=True, seed=settings.seed
         ),
-        ClassifierLoader(valid.corpus, valid.labels),
+        ClassifierLoader(valid.corpus, valid.truth),
     )
     learner = Learner(
         data_loaders(*loaders, device=place.device),
         model.to(place.device),
-        loss_func=_loss(train.labels, settings, place.device, classes),
+        loss_func=_loss(labels, train.truth, settings, place.device),
         opt_func=Adam,
         splitter=classifier_groups,
         moms=MOMENTUM,
@@ -264,22 +241,12 @@ def classifier_learner(
 
 
 def _loss(
-    labels: np.ndarray, settings: ClassifierSettings, device: torch.device, classes: Sequence[str]
+    labels: Labels, truth: np.ndarray, settings: ClassifierSettings, device: torch.device
 ) -> Any:
-    """Cross-entropy; balanced weights are scikit-learn's, documents / (classes * of the class).
-
-    Of a multi-label classifier, binary cross-entropy; see `balanced_weights`.
-    """
-    weight = None
-    if settings.multi_label:
-        if settings.class_weights == "balanced":
-            weight = balanced_weights(labels, classes).to(device)
-        return MultiLabelLoss(settings.label_smoothing, weight)
+    weights = None
     if settings.class_weights == "balanced":
-        counts = np.bincount(labels)
-        weight = torch.tensor(len(labels) / (len(counts) * counts), dtype=torch.float32)
-        weight = weight.to(device)
-    return CrossEntropyLossFlat(weight=weight, label_smoothing=settings.label_smoothing)
+        weights = torch.tensor(labels.balanced_weights(truth), dtype=torch.float32).to(device)
+    return labels.loss(settings.label_smoothing, weights)
 
 
 if __name__ == "__main__":

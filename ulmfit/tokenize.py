@@ -11,6 +11,7 @@ from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
 from ulmfit.data.columns import Columns, read_columns
 from ulmfit.data.duplicates import normalised_digest
+from ulmfit.data.spec import DataSpec
 from ulmfit.text.blocks import each
 from ulmfit.text.corpus import cache_folder, tokenize_texts
 from ulmfit.text.ids import digest, hold_ids, is_empty
@@ -41,7 +42,7 @@ def main(
         raise UserError("both --data NAME|PATH and --out FILE are needed; --help explains them")
     path = Path(out)
     old = _check_output(path, part_mb, overwrite)
-    columns = read_columns(data, text_col, label_col, split_col)
+    columns = read_columns(DataSpec(data, text_col, label_col, split_col))
     if hold_ids(columns.texts):
         raise UserError(f"{data} holds ids already; give the texts that they were made of")
     processor = _processor(columns.texts, tokenizer, lang, max_vocab, tokenizer_of)

@@ -12,6 +12,7 @@ from ulmfit.data import datasets
 from ulmfit.data.datasets import NAMES, SAMPLE_ROWS, _sample
 from ulmfit.data.duplicates import near_duplicate_groups
 from ulmfit.data.load import load_with_test_labels as load_data
+from ulmfit.data.spec import DataSpec
 
 
 def refuses(line):
@@ -222,7 +223,7 @@ def test_sample_parts_share_no_text_nor_nearly_one(sample):
 
 
 def test_sample_is_the_same_whatever_the_seed(sample):
-    assert sample.equals(load_data("imdb-sample", seed=7, say=silent))
+    assert sample.equals(load_data(DataSpec("imdb-sample", seed=7), say=silent))
 
 
 def test_sample_is_drawn_once_and_every_caller_gets_its_own(sample, monkeypatch):

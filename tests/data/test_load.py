@@ -9,6 +9,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.data.draws import divide, keep_labels
 from ulmfit.data.load import load_with_test_labels as load_data
 from ulmfit.data.load import same_source, source_name, without_test_labels
+from ulmfit.data.spec import DataSpec
 
 
 def refuses(line):
@@ -46,7 +47,7 @@ def test_frame_has_three_columns_in_the_order_of_the_source(tmp_path):
 
 def test_columns_are_mapped(tmp_path):
     path = csv(tmp_path / "a.csv", SPLIT_ROWS, "review,stars,part")
-    frame = load_data(str(path), text_col="review", label_col="stars", split_col="part")
+    frame = load_data(DataSpec(str(path), "review", "stars", "part"))
     assert frame["text"].tolist() == list("abcd")
     assert frame["label"].tolist() == ["pos", "neg", "pos", "neg"]
     assert frame["split"].tolist() == ["train", "train", "valid", "test"]
@@ -57,7 +58,7 @@ def test_validation_rows_that_are_given_stay_what_they_are(tmp_path, seed):
     """Whatever the seed, and though test is missing: nothing is drawn."""
     rows = [f"text {n},{n % 2},{'dev' if n in (3, 8) else 'train'}" for n in range(40)]
     path = csv(tmp_path / "a.csv", rows, "text,label,part")
-    frame = load_data(path, split_col="part", seed=seed, say=silent)
+    frame = load_data(DataSpec(path, split_col="part", seed=seed), say=silent)
     assert frame.index[frame["split"] == "valid"].tolist() == [3, 8]
     assert set(frame["split"]) == {"train", "valid"}
     assert frame.attrs["drawn"] == []
@@ -78,7 +79,7 @@ def test_missing_column(tmp_path, header, given, expected, kind):
         f"{path}: found the columns {header.replace(',', ', ')}; expected one named '{expected}': "
         f"name the one that holds the {kind} with --{kind}-col"
     ):
-        load_data(path, **given)
+        load_data(DataSpec(path, **given))
 
 
 def test_label_column_may_be_missing_where_none_is_required(tmp_path):
@@ -97,7 +98,7 @@ def test_flags_that_map_columns_are_for_files(tmp_path):
         f"{tmp_path}: found --text-col, --split-col, which map the columns of a file, expected "
         "none for a folder or a data set by name; leave them out"
     ):
-        load_data(tmp_path, text_col="a", split_col="b")
+        load_data(DataSpec(tmp_path, text_col="a", split_col="b"))
 
 
 def test_no_such_data():
@@ -311,7 +312,7 @@ def test_split_is_made_stratified_told_and_the_same_again(tmp_path):
     }
     assert frame["split"].tolist()[-2:] == ["unsup", "unsup"]
     assert frame.equals(load_data(path, say=told.append))
-    assert not frame.equals(load_data(path, seed=1, say=told.append))
+    assert not frame.equals(load_data(DataSpec(path, seed=1), say=told.append))
 
 
 def test_small_classes_stay_in_train(tmp_path):

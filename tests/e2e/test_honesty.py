@@ -16,6 +16,7 @@ from ulmfit import calibrate, evaluate, export, pipeline, stage3_clf
 from ulmfit.artifacts.directory import file_sha256, read_artifact
 from ulmfit.base.errors import UserError
 from ulmfit.data import __main__ as look
+from ulmfit.data.labels import SingleLabels
 from ulmfit.data.load import load_data, load_with_test_labels
 from ulmfit.inference import measuring
 from ulmfit.inference.ensemble import Classifier
@@ -122,7 +123,7 @@ def test_no_command_depends_on_test_labels(tmp_path, monkeypatch):
     bent = [[t, other[label] if s == "test" else label, s] for t, label, s in rows]
     made, right, guesses = [], [], []
     # So small a model fits no temperature: a figure of all that one would be fitted to.
-    monkeypatch.setattr(calibrate, "fit_temperature", lambda p, t: 1 + p[t == 1, 1].mean())
+    monkeypatch.setattr(calibrate, "fit_temperature", lambda p, t, _: 1 + p[t == 1, 1].mean())
     fit = measuring.fit_baseline
 
     def noted(*given):
@@ -152,7 +153,7 @@ def test_labels_of_test_that_are_none_stop_no_training(tmp_path):
         [t, f"odd {i}" if s == "test" else label, s] for i, (t, label, s) in enumerate(reviews())
     ]
     path = write_csv(tmp_path / "data.csv", ["text", "label", "split"], rows)
-    assert stage3_clf.classes_of(load_data(path)) == ["bad", "good"]
+    assert stage3_clf.labels_in(load_data(path)).classes == ["bad", "good"]
     settings = ClassifierSettings(data=path)
     with pytest.raises(UserError, match="has the label 'odd 10' in split test"):
-        pipeline.check_test_labels(settings, ["bad", "good"])
+        pipeline.check_test_labels(settings, SingleLabels(["bad", "good"]))

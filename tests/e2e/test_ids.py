@@ -21,6 +21,7 @@ from ulmfit.data import __main__ as preflight
 from ulmfit.data.duplicates import exact_groups
 from ulmfit.data.fingerprints import labelled_fingerprint
 from ulmfit.data.load import load_data
+from ulmfit.data.spec import DataSpec
 from ulmfit.report import __main__ as report
 from ulmfit.stage1_pretrain import prepare, read_corpora
 from ulmfit.stage2_lm import read_frame
@@ -186,9 +187,8 @@ def test_a_drawn_split_is_that_of_the_texts(tmp_path):
     rows = [[text, label or "good"] for text, label, _ in reviews(60)]
     texts = write_csv(tmp_path / "r.csv", ["review", "stars"], rows)
     ids = as_ids(texts, tmp_path / "r.ids.parquet", text_col="review", label_col="stars")
-    given = {"seed": 7, "say": silent}
-    one = load_data(texts, text_col="review", label_col="stars", **given)
-    other = load_data(ids, texts_required=False, **given)
+    one = load_data(DataSpec(texts, "review", "stars", seed=7), say=silent)
+    other = load_data(DataSpec(ids, seed=7), texts_required=False, say=silent)
     assert one["split"].tolist() == other["split"].tolist()
     assert one["label"].tolist() == other["label"].tolist()
     assert one.attrs == other.attrs

@@ -27,22 +27,17 @@ from ulmfit.artifacts.directory import check_pair, read_artifact, read_metrics
 from ulmfit.base.cli import run_command
 from ulmfit.data.__main__ import main as look
 from ulmfit.data.draws import keep_labels
+from ulmfit.data.labels import MULTI, MultiLabels
 from ulmfit.data.load import load_with_test_labels as load_data
-from ulmfit.data.multi_label import (
-    answer_probabilities,
-    indicator,
-    label_cells,
-    one_of_each,
-    split_labels,
-)
+from ulmfit.data.spec import DataSpec
 from ulmfit.explain import main as explain_main
 from ulmfit.inference import baseline
-from ulmfit.inference.calibration import apply_temperature, fit_temperature
+from ulmfit.inference.calibration import fit_temperature
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.explanation import explain
 from ulmfit.inference.loaded import class_prior
 from ulmfit.inference.metrics import class_figures, classification_metrics
-from ulmfit.model.multi_label_loss import MultiLabelLoss, balanced_weights
+from ulmfit.model.multi_label_loss import MultiLabelLoss
 from ulmfit.onnx_classifier import OnnxClassifier
 from ulmfit.report import __main__ as report
 from ulmfit.report import data as report_data
@@ -54,6 +49,7 @@ TOPICS = {
     "price": ["costly", "cheap", "bill", "coins"],
     "staff": ["waiter", "cook", "polite", "rude"],
 }
+LABELS = MultiLabels(list(TOPICS))
 PLAIN = ["we", "came", "on", "monday", "and", "sat", "outside"]
 ASKED = ["Soup, bread and salad.", "A rude waiter, a costly bill.", "We sat outside.", " ", None]
 
@@ -87,16 +83,16 @@ def drawn(texts=300, classes=4, seed=0):
 
 
 def test_cells():
-    assert split_labels(" price;food ; ;food") == ["price", "food"]
-    assert split_labels("") == split_labels(" ; ") == []
-    matrix = indicator(["staff;food", "", "price"], list(TOPICS))
+    assert MULTI.split(" price;food ; ;food") == ["price", "food"]
+    assert MULTI.split("") == MULTI.split(" ; ") == []
+    matrix = LABELS.encode(["staff;food", "", "price"])
     assert matrix.tolist() == [[True, False, True], [False] * 3, [False, True, False]]
-    assert label_cells(matrix, list(TOPICS)) == ["food;staff", "", "price"]
+    assert LABELS.decode(matrix) == ["food;staff", "", "price"]
 
 
 def test_probability_of_an_answer():
     # Of those given the lowest; of none, that the most probable one is wrong.
-    found = answer_probabilities(np.array([[0.9, 0.6, 0.1], [0.3, 0.2, 0.4], [0.5, 0.0, 0.0]]))
+    found = MULTI.confidence(np.array([[0.9, 0.6, 0.1], [0.3, 0.2, 0.4], [0.5, 0.0, 0.0]]))
     np.testing.assert_allclose(found, [0.6, 0.6, 0.5])
 
 
@@ -105,7 +101,7 @@ def test_probability_of_an_answer():
 
 def test_an_empty_cell_says_that_no_label_applies(tmp_path):
     data = write_csv(tmp_path / "meals.csv", HEADER, meals())
-    frame = load_data(data, multi_label=True)
+    frame = load_data(DataSpec(data, labels=MULTI))
     assert frame["label"].isna().sum() == 1  # of unsup
     assert set(frame["label"].dropna()) == {
         *("", "food", "price", "staff", "food;price", "food;staff", "price;staff"),
@@ -121,7 +117,7 @@ def test_an_empty_cell_says_that_no_label_applies(tmp_path):
 def test_without_a_split_column_an_empty_cell_is_not_labelled(tmp_path):
     rows = [["bread", "food"], ["bill", "price"], ["cook", "staff;food"]] * 20 + [["monday", ""]]
     data, told = write_csv(tmp_path / "meals.csv", ["text", "label"], rows), []
-    frame = load_data(data, multi_label=True, say=told.append)
+    frame = load_data(DataSpec(data, labels=MULTI), say=told.append)
     assert told[0] == (
         "1 rows without a label are read as not labelled; where they mean that no label applies, "
         "give the data with a split column"
@@ -134,7 +130,7 @@ def test_drawn_splits_hold_the_sets_of_labels_and_train_has_every_label(tmp_path
     rows += [["rare", f"rare{n};food"] for n in range(12)]
     data = write_csv(tmp_path / "meals.csv", ["text", "label"], rows)
     told = []
-    frame = load_data(data, multi_label=True, say=told.append)
+    frame = load_data(DataSpec(data, labels=MULTI), say=told.append)
     # One row of each label stays in train: 50 - 1 and 30 - 1 rows are divided, and no rare one.
     counts = frame.groupby(["label", "split"]).size()
     assert counts["food"].to_dict() == {"test": 5, "train": 40, "valid": 5}
@@ -144,30 +140,30 @@ def test_drawn_splits_hold_the_sets_of_labels_and_train_has_every_label(tmp_path
         "no split column: made one, stratified by set of labels, from seed 42: 76 train, 8 valid, "
         "8 test, 0 unsup"
     ]
-    pd.testing.assert_frame_equal(frame, load_data(data, multi_label=True))
+    pd.testing.assert_frame_equal(frame, load_data(DataSpec(data, labels=MULTI)))
     # Rare sets of frequent labels are divided together.
     pairs = [f"{a};{b}" for a in "abcd" for b in "efgh"] * 5
     write_csv(tmp_path / "meals.csv", ["text", "label"], [["words", pair] for pair in pairs])
-    frame = load_data(data, multi_label=True)
+    frame = load_data(DataSpec(data, labels=MULTI))
     assert frame["split"].value_counts().to_dict() == {"train": 66, "valid": 7, "test": 7}
 
 
 def test_few_labels(tmp_path):
     data = write_csv(tmp_path / "meals.csv", HEADER, meals())
-    frame = load_data(data, multi_label=True)
-    kept = keep_labels(frame, 30, 1, multi_label=True)
+    frame = load_data(DataSpec(data, labels=MULTI))
+    kept = keep_labels(frame, 30, 1, MULTI)
     train = kept[kept["split"] == "train"]
     assert len(train) == 30
-    assert set(one_of_each(frame.loc[frame["split"] == "train", "label"].to_dict())) <= set(
+    assert set(MULTI.reserved(frame.loc[frame["split"] == "train", "label"].to_dict())) <= set(
         train.index
     )
     assert (kept["split"] == "valid").sum() == 30
-    again = keep_labels(frame, 30, 1, multi_label=True)
+    again = keep_labels(frame, 30, 1, MULTI)
     pd.testing.assert_frame_equal(kept, again)
     with refuses(
         "found 3 rows that it takes to have every label, expected 2 at most; raise --labels"
     ):
-        keep_labels(frame, 2, 1, multi_label=True)
+        keep_labels(frame, 2, 1, MULTI)
 
 
 def test_labels_that_train_lacks(tmp_path):
@@ -178,7 +174,7 @@ def test_labels_that_train_lacks(tmp_path):
         "correct them or move some of their rows to train"
     )
     with refuses(line.format("odd")):
-        load_data(data, multi_label=True)
+        load_data(DataSpec(data, labels=MULTI))
     with refuses(line.format("food;odd") + "; where ; separates labels, pass --multi-label"):
         load_data(data)
 
@@ -198,7 +194,7 @@ def test_counts_of_each_label(tmp_path, capsys):
 def test_figures_are_those_of_scikit_learn_and_torch():
     probabilities, truth = drawn()
     predicted = probabilities >= 0.5
-    found = classification_metrics(probabilities, truth)
+    found = classification_metrics(probabilities, truth, MULTI)
     assert found["documents"] == 300
     assert found["accuracy"] == accuracy_score(truth, predicted)
     for name, average in (("f1_micro", "micro"), ("f1", "macro"), ("f1_weighted", "weighted")):
@@ -207,7 +203,7 @@ def test_figures_are_those_of_scikit_learn_and_torch():
     loss = binary_cross_entropy(torch.tensor(probabilities), torch.tensor(truth, dtype=float))
     assert found["log_loss"] == pytest.approx(float(loss))
     expected = classification_report(truth, predicted, output_dict=True, zero_division=0)
-    for number, of_class in enumerate(class_figures(probabilities, truth)):
+    for number, of_class in enumerate(class_figures(probabilities, truth, MULTI)):
         theirs = expected[str(number)]
         assert of_class["documents"] == theirs["support"]
         assert of_class["precision"] == pytest.approx(theirs["precision"])
@@ -220,9 +216,9 @@ def test_calibration_error_is_over_decisions():
     truth = np.array([[True, False], [False, False]])
     # Confidence 0.9 twice, once right; 0.7 and 0.8, right, in bins of their own.
     expected = 0.5 * abs(0.5 - 0.9) + 0.25 * (1 - 0.7) + 0.25 * (1 - 0.8)
-    found = classification_metrics(probabilities, truth)["ece"]
+    found = classification_metrics(probabilities, truth, MULTI)["ece"]
     assert found == pytest.approx(expected)
-    bins = report_data.reliability(probabilities, truth)
+    bins = report_data.reliability(probabilities, truth, MULTI)
     assert sorted((b.texts, b.accuracy) for b in bins) == [(1, 1.0), (1, 1.0), (2, 0.5)]
 
 
@@ -231,19 +227,19 @@ def test_temperature_of_decisions():
     logits = rng.normal(0, 2, (8000, 3))
     truth = rng.random(logits.shape) < expit(logits)
     sure = expit(3 * logits)
-    temperature = fit_temperature(sure, truth)
+    temperature = fit_temperature(sure, truth, MULTI)
     assert temperature == pytest.approx(3, rel=0.05)
-    found = apply_temperature(sure.astype(np.float32), temperature, multi_label=True)
+    found = MULTI.rescaled(sure.astype(np.float32), temperature)
     assert found.dtype == np.float32
     expected = expit(logit(sure) / temperature)
     np.testing.assert_allclose(found, expected, atol=5e-3)
     far = sure < 0.9999  # next to 1, float32 has lost part of the logit
     np.testing.assert_allclose(found[far], expected[far], atol=1e-4)
-    ends = apply_temperature(np.array([[0.0, 1.0]], np.float32), 2.0, multi_label=True)
+    ends = MULTI.rescaled(np.array([[0.0, 1.0]], np.float32), 2.0)
     assert ends[0, 0] < 1e-9
     assert 0.999 < ends[0, 1] < 1
     with pytest.raises(Exception, match="12 of 12 decisions classified rightly"):
-        fit_temperature(np.where(truth[:4], 0.9, 0.1), truth[:4])
+        fit_temperature(np.where(truth[:4], 0.9, 0.1), truth[:4], MULTI)
 
 
 def test_figures_of_the_report():
@@ -252,17 +248,17 @@ def test_figures_of_the_report():
     theirs = multilabel_confusion_matrix(truth, predicted)
     expected = np.stack([theirs[:, 1, 1], theirs[:, 0, 1], theirs[:, 1, 0]], 1)
     assert (report_data.label_counts(probabilities, truth) == expected).all()
-    right = report_data.rightly(probabilities, truth)
+    right = MULTI.right(probabilities, truth)
     assert right.mean() == accuracy_score(truth, predicted)
-    losses = report_data.losses(probabilities, truth)
+    losses = report_data.losses(probabilities, truth, MULTI)
     targets = torch.tensor(truth, dtype=float)
     theirs = binary_cross_entropy(torch.tensor(probabilities), targets, reduction="none").mean(1)
     np.testing.assert_allclose(losses, theirs)
-    for number, rows in enumerate(report_data.surest(probabilities, truth, 3)):
+    for number, rows in enumerate(report_data.surest(probabilities, truth, 3, MULTI)):
         hits = np.flatnonzero(predicted[:, number] & truth[:, number])
         best = sorted(hits, key=lambda row: -probabilities[row, number])
         assert rows == best[:3]
-    constant = report_data.majority_probabilities(truth, 4)
+    constant = report_data.majority_probabilities(truth, MULTI)
     np.testing.assert_allclose(constant, np.tile(truth.mean(0), (300, 1)))
 
 
@@ -287,12 +283,13 @@ def test_loss_is_torchs():
 
 def test_balanced_weights():
     truth = np.array([[1, 1], [1, 0], [1, 0], [0, 0]], bool)
-    assert balanced_weights(truth, ["a", "b"]).tolist() == pytest.approx([1 / 3, 3])
+    labels = MultiLabels(["a", "b"])
+    assert labels.balanced_weights(truth).tolist() == pytest.approx([1 / 3, 3])
     with refuses(
         "found the label 'a' in all 3 texts of train, expected some without it for --class-weights "
         "balanced; leave the label out, or the flag"
     ):
-        balanced_weights(truth[:3], ["a", "b"])
+        labels.balanced_weights(truth[:3])
 
 
 # Baseline
@@ -304,17 +301,16 @@ def test_baseline_is_one_regression_a_class(tmp_path, monkeypatch):
 
     monkeypatch.setattr(baseline, "_STRENGTHS", (3.0,))
     rows = [*meals(), ["soup", "always", "valid"]]
-    frame = load_data(
-        write_csv(tmp_path / "meals.csv", HEADER, rows), labels_required=False, multi_label=True
-    )
+    data = DataSpec(write_csv(tmp_path / "meals.csv", HEADER, rows), labels=MULTI)
+    frame = load_data(data, labels_required=False)
     train = frame[frame["split"] == "train"]
     asked = ["rude waiter and soup", "cheap"]
-    classes = [*TOPICS, "always"]
-    found = baseline.fit_tfidf(frame, classes, multi_label=True).probabilities(asked)
+    labels = MultiLabels([*TOPICS, "always"])
+    found = baseline.fit_tfidf(frame, labels).probabilities(asked)
     features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, max_df=0.9)
     known = features.fit_transform(train["text"])
     model = OneVsRestClassifier(LogisticRegression(C=3.0, max_iter=1000))
-    model.fit(known, indicator(train["label"].tolist(), list(TOPICS)))
+    model.fit(known, LABELS.encode(train["label"]))
     np.testing.assert_allclose(found[:, :3], model.predict_proba(features.transform(asked)))
     assert (found[:, 3] == 0).all()  # a label that no text of train has
 
@@ -404,7 +400,7 @@ def paths(made):
 
 def of_split(name):
     rows = [row for row in meals() if row[2] == name]
-    return [row[0] for row in rows], indicator([row[1] for row in rows], list(TOPICS))
+    return [row[0] for row in rows], LABELS.encode([row[1] for row in rows])
 
 
 def test_training(made):
@@ -546,7 +542,7 @@ def test_report(made, paths, tmp_path):
     assert "micro F1" in page
     texts, truth = of_split("test")
     probabilities = Classifier.load(*paths, precision="float32").probabilities(texts)
-    figures = classification_metrics(probabilities, truth)
+    figures = classification_metrics(probabilities, truth, MULTI)
     for key in ("accuracy", "f1_micro", "f1", "hamming_loss", "log_loss", "ece"):
         assert f"<td>{figures[key]:.4f}</td>" in page
     # MCC, of single labels alone, is left out.
@@ -566,13 +562,13 @@ def test_calibrate(made, paths, tmp_path):
         (folder / file.name).write_bytes(file.read_bytes())
     rows = [row for row in noisy if row[2] == "valid"]
     texts = [row[0] for row in rows]
-    truth = indicator([row[1] for row in rows], list(TOPICS))
+    truth = LABELS.encode([row[1] for row in rows])
     before = Classifier.load(folder, precision="float32").probabilities(texts)
     (temperature,) = calibrate.main(clf=str(folder), data=data, precision="float32").values()
     assert temperature > 1
     after = Classifier.load(folder, precision="float32").probabilities(texts)
     np.testing.assert_allclose(after, expit(logit(before) / temperature), atol=1e-3)
-    figures = [classification_metrics(found, truth) for found in (before, after)]
+    figures = [classification_metrics(found, truth, MULTI) for found in (before, after)]
     assert figures[1]["log_loss"] < figures[0]["log_loss"]
     assert figures[1]["f1_micro"] == figures[0]["f1_micro"]
 

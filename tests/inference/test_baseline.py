@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ulmfit.data.labels import MULTI, SingleLabels
 from ulmfit.inference.baseline import NAIVE_BAYES, TFIDF, baseline_names, fit_baseline
 
 
@@ -12,7 +13,7 @@ def frame(texts, labels, splits):
 
 
 def probabilities(training, texts, classes, name=TFIDF):
-    return fit_baseline(name, training, classes).probabilities(texts)
+    return fit_baseline(name, training, SingleLabels(classes)).probabilities(texts)
 
 
 each = pytest.mark.parametrize("name", [TFIDF, NAIVE_BAYES])
@@ -20,7 +21,7 @@ each = pytest.mark.parametrize("name", [TFIDF, NAIVE_BAYES])
 
 def test_naive_bayes_has_no_several_labels():
     assert baseline_names() == (TFIDF, NAIVE_BAYES)
-    assert baseline_names(multi_label=True) == (TFIDF,)
+    assert baseline_names(MULTI) == (TFIDF,)
 
 
 def three_classes(copies=10):

@@ -15,7 +15,8 @@ from tiny_models import WORDS, refuses, write_classifier, write_lm
 
 from ulmfit.artifacts.directory import read_artifact, update_metrics, write_artifact
 from ulmfit.calibrate import main
-from ulmfit.inference.calibration import apply_temperature, fit_temperature, temperature_of
+from ulmfit.data.labels import SINGLE
+from ulmfit.inference.calibration import fit_temperature, temperature_of
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.metrics import expected_calibration_error
 from ulmfit.training.history_plot import history_png
@@ -48,7 +49,7 @@ def test_calibration_error_and_log_loss_fall_on_other_texts():
     probabilities = softmax(3 * logits, 1).astype(np.float32)
     temperature = fit_temperature(probabilities[:10_000], truth[:10_000])
     before, true = probabilities[10_000:], truth[10_000:]
-    after = apply_temperature(before, temperature)
+    after = SINGLE.rescaled(before, temperature)
     assert expected_calibration_error(before, true) > 0.1
     assert expected_calibration_error(after, true) < 0.02
     places = np.arange(len(true)), true
@@ -61,8 +62,8 @@ def test_applied_is_what_divided_logits_give():
     probabilities = softmax(logits, 1)
     for temperature in (0.3, 1.0, 7.0):
         expected = softmax(logits / temperature, 1)
-        np.testing.assert_allclose(apply_temperature(probabilities, temperature), expected)
-    small = apply_temperature(probabilities.astype(np.float32), 2.0)
+        np.testing.assert_allclose(SINGLE.rescaled(probabilities, temperature), expected)
+    small = SINGLE.rescaled(probabilities.astype(np.float32), 2.0)
     assert small.dtype == np.float32
     np.testing.assert_allclose(small.sum(1), 1, rtol=1e-6)
 
@@ -70,7 +71,7 @@ def test_applied_is_what_divided_logits_give():
 def test_probabilities_that_came_out_as_zero():
     certain = np.array([[1.0, 0.0], [0.0, 1.0]])
     for temperature in (0.1, 10.0):
-        scaled = apply_temperature(certain, temperature)
+        scaled = SINGLE.rescaled(certain, temperature)
         assert np.isfinite(scaled).all()
         assert scaled.argmax(1).tolist() == [0, 1]
     truth = np.array([0, 1, 1, 0])  # certain, and wrong once in four times
@@ -218,7 +219,7 @@ def test_probabilities_are_of_the_temperature(data, tmp_path):
     raw = Classifier.load(folder, precision="float32").probabilities(texts)
     (temperature,) = main(clf=folder, precision="float32").values()
     found = Classifier.load(folder, precision="float32").probabilities(texts)
-    expected = apply_temperature(raw, temperature)
+    expected = SINGLE.rescaled(raw, temperature)
     np.testing.assert_allclose(found[:2], expected[:2], atol=1e-6)
     np.testing.assert_array_equal(found[2], raw[2])  # the shares of the training
     assert np.abs(found - raw).max() > 0.01

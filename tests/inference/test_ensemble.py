@@ -19,6 +19,7 @@ from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import read_artifact
 from ulmfit.base.atomic import atomic_write
 from ulmfit.base.errors import UserError
+from ulmfit.data.labels import SingleLabels
 from ulmfit.data.readers import read_file
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.scoring import EMPTY, prediction_columns
@@ -180,7 +181,7 @@ def test_one_string_is_no_list_of_texts(classifier):
 def test_classes_may_be_called_anything():
     probabilities = np.array([[0.5, 0.2, 0.2, 0.1]], np.float32)
     labels = ["label", "probability", "class_label", "text"]
-    found = pd.DataFrame(prediction_columns(probabilities, labels, multi_label=False))
+    found = pd.DataFrame(prediction_columns(probabilities, SingleLabels(labels)))
     assert list(found.columns) == [
         *("label", "probability"),
         *("class_label", "class_probability", "class_class_label", "text"),

@@ -11,7 +11,9 @@ from tiny_models import WORDS, refuses, write_classifier
 
 from ulmfit.artifacts.directory import read_artifact
 from ulmfit.data.fingerprints import labelled_fingerprint
+from ulmfit.data.labels import SingleLabels
 from ulmfit.data.load import load_data
+from ulmfit.data.spec import DataSpec
 from ulmfit.evaluate import main
 from ulmfit.inference.baseline import baseline_names
 from ulmfit.inference.ensemble import Classifier
@@ -167,7 +169,7 @@ def test_data_without_splits_is_divided_as_in_training(tmp_path, capsys):
 def trained_on(path, out, seed=1):
     """A classifier whose manifest says that it was trained on what `path` holds now."""
     recipe = {"data": str(path), "seed": seed}
-    found = labelled_fingerprint(load_data(path, seed=seed, say=lambda line: None))
+    found = labelled_fingerprint(load_data(DataSpec(path, seed=seed), say=lambda line: None))
     return str(write_classifier(out, recipe=recipe, data_fingerprint=found))
 
 
@@ -271,12 +273,12 @@ def test_baseline_is_measured_on_test():
     splits = ["train"] * 24 + ["valid"] * 6 + ["test"] * 10
     texts = [words[label] for label in labels]
     frame = pd.DataFrame({"text": texts, "label": labels, "split": splits})
-    measured = measure_baselines(frame, ["neg", "pos"])
+    measured = measure_baselines(frame, SingleLabels(["neg", "pos"]))
     assert list(measured) == list(baseline_names())
     for found in measured.values():
         assert found["documents"] == 10
         assert found["accuracy"] == found["f1"] == 1.0
     swapped = frame["label"].map({"neg": "pos", "pos": "neg"})
     wrong = frame.assign(label=frame["label"].where(frame["split"] != "test", swapped))
-    for found in measure_baselines(wrong, ["neg", "pos"]).values():
+    for found in measure_baselines(wrong, SingleLabels(["neg", "pos"])).values():
         assert found["accuracy"] == 0.0

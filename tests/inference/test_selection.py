@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ulmfit.data.labels import SingleLabels
 from ulmfit.inference.baseline import NAIVE_BAYES, TFIDF, fit_baseline
 from ulmfit.inference.selection import class_weights, score
 
@@ -38,6 +39,7 @@ def test_a_rare_class_is_found_where_that_is_right_more_often(name):
     train += [(text(), "b", "train") for _ in range(60)]
     valid = [(text("rare"), "a", "valid") for _ in range(20)] + [(text(), "b", "valid")] * 5
     frame = pd.DataFrame(train + valid, columns=["text", "label", "split"])
-    assert fit_baseline(name, frame, ["a", "b"]).weight == "balanced"
+    labels = SingleLabels(["a", "b"])
+    assert fit_baseline(name, frame, labels).weight == "balanced"
     even = pd.concat([frame.iloc[:8], frame[frame["split"] == "valid"]])
-    assert fit_baseline(name, even, ["a", "b"]).weight is None
+    assert fit_baseline(name, even, labels).weight is None

@@ -25,9 +25,10 @@ from tiny_models import WORDS, refuses, write_classifier, write_lm
 
 from ulmfit.artifacts.directory import read_artifact, write_artifact
 from ulmfit.artifacts.lineage import lineage
+from ulmfit.data.labels import SINGLE, SingleLabels
 from ulmfit.data.load import load_with_test_labels as load_data
 from ulmfit.inference.baseline import baseline_names
-from ulmfit.inference.calibration import apply_temperature, fit_temperature
+from ulmfit.inference.calibration import fit_temperature
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.measuring import measure_baselines
 from ulmfit.inference.metrics import class_figures, expected_calibration_error
@@ -81,13 +82,14 @@ def test_figures_are_those_of_scikit_learn():
 def test_the_baseline_is_the_best_constant_answer():
     _, truth = drawn()
     constant = DummyClassifier(strategy="prior").fit(truth, truth).predict_proba(truth)
-    found = report_data.majority_probabilities(truth, 4)
+    found = report_data.majority_probabilities(truth, SingleLabels("abcd"))
     np.testing.assert_allclose(found, constant)
     figures = report_data.overall_figures(found, truth)
     assert figures["accuracy"] == np.bincount(truth).max() / len(truth)
     assert (figures["mcc"], round(figures["ece"], 12)) == (0, 0)
     # A class that no text has
-    assert report_data.majority_probabilities(np.array([0, 0]), 3).tolist() == [[1, 0, 0]] * 2
+    found = report_data.majority_probabilities(np.array([0, 0]), SingleLabels("abc"))
+    assert found.tolist() == [[1, 0, 0]] * 2
 
 
 def test_texts_of_one_class_alone():
@@ -455,7 +457,7 @@ def test_temperatures_are_those_of_split_valid(place, report):
     assert found.texts == len(valid)
     full = np.array([bool(text) for text in report.texts])
     for before, after, temperature in zip(report.measured, found.after, fitted, strict=False):
-        expected = apply_temperature(before.probabilities, temperature)
+        expected = SINGLE.rescaled(before.probabilities, temperature)
         np.testing.assert_array_equal(after.probabilities[full], expected[full])
         np.testing.assert_array_equal(after.probabilities[~full], before.probabilities[~full])
     mean = np.mean([after.probabilities for after in found.after[:2]], axis=0)

@@ -6,8 +6,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from ulmfit.artifacts.manifest import Manifest
-from ulmfit.data.multi_label import multi_label_of
+from ulmfit.artifacts.manifest import Manifest, labels_of
 
 SHOWN_EPOCHS = 20  # the rest is in history.csv
 _STAGES = {
@@ -125,7 +124,7 @@ def _labels(manifest: Manifest) -> list[str]:
 
 
 def _multi_label(manifest: Manifest) -> bool:
-    return multi_label_of(manifest.config, "manifest")
+    return labels_of(manifest.config, manifest.labels, "manifest").multi
 
 
 def _epochs(history: list[dict[str, Any]]) -> list[str]:

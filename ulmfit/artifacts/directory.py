@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit.artifacts import weights
-from ulmfit.artifacts.manifest import KINDS, Manifest, json_text, plain
+from ulmfit.artifacts.manifest import KINDS, Manifest, json_text, labels_of, plain
 from ulmfit.artifacts.weights import Header
 from ulmfit.base.atomic import atomic_directory, atomic_write, check_parent, os_errors_as
 from ulmfit.base.errors import UserError
 from ulmfit.base.strangers import parse_json, read_bounded, sha256_bounded
-from ulmfit.data.multi_label import multi_label_of
 
 if TYPE_CHECKING:  # torch takes seconds to import; a command that only checks --out needs none
     from torch import Tensor
@@ -247,7 +246,9 @@ def check_pair(artifacts: list[Artifact]) -> None:
     """
     for a, b in combinations(artifacts, 2):
         ours, theirs = a.manifest, b.manifest
-        several = [x for x in (a, b) if multi_label_of(x.manifest.config, x.path)]
+        several = [
+            x for x in (a, b) if labels_of(x.manifest.config, x.manifest.labels, x.path).multi
+        ]
         if len(several) == 1:
             found = f"{several[0].path} alone is multi-label"
         elif ours.labels != theirs.labels:

@@ -5,8 +5,8 @@ import math
 import platform
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from typing import Any
 from ulmfit.base.errors import UserError
 from ulmfit.base.strangers import parse_json
 from ulmfit.base.visible import visible
+from ulmfit.data.labels import KINDS as KINDS_OF_LABELS
+from ulmfit.data.labels import Labels
 
 FORMAT_VERSION = 1
 LIBRARIES = ("ulmfit", "torch", "fastai", "spacy", "sentencepiece", "numpy", "safetensors")
@@ -160,6 +162,23 @@ def _label_problems(kind: str, labels: list[str]) -> list[str]:
 def _quoted(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def labels_of(config: Mapping[str, Any], classes: Sequence[str], where: object) -> Labels:
+    """The labels of a classifier, `classes`, of the kind that its manifest's config names.
+
+    A config without the key is of single labels.
+
+    Raises:
+        UserError: the key is neither true nor false; `where` is the model directory or file.
+    """
+    found = config.get("multi_label", False)
+    if isinstance(found, bool):
+        return replace(KINDS_OF_LABELS[found], classes=classes)
+    raise UserError(
+        f"{where}: found multi_label {str(found)[:60]!r} in the config, expected true or false; "
+        "copy or train the model again"
+    )
 
 
 def json_text(value: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.dummy import DummyClassifier
 
 from ulmfit.compare.task import Fitted, Task
+from ulmfit.data.labels import SingleLabels
 from ulmfit.inference.baseline import fit_tfidf
 from ulmfit.inference.naive_bayes import fit_naive_bayes
 from ulmfit.inference.selection import ClassWeight
@@ -21,7 +22,7 @@ def majority(task: Task) -> Fitted:
 
 def tfidf(task: Task) -> Fitted:
     """TF-IDF + logistic regression."""
-    model = fit_tfidf(task.frame, task.classes)
+    model = fit_tfidf(task.frame, SingleLabels(task.classes))
     return Fitted(model.probabilities, _size(model), chosen(model.strength, model.weight))
 
 

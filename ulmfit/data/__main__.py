@@ -3,8 +3,10 @@
 from typing import Any
 
 from ulmfit.base.cli import run_command
+from ulmfit.data.labels import KINDS
 from ulmfit.data.load import load_data
 from ulmfit.data.preflight import examples, preflight, report
+from ulmfit.data.spec import DataSpec
 
 
 def main(
@@ -20,18 +22,10 @@ def main(
 
     Prints a report and returns its figures. Labels of the test split are not looked at.
     """
-
-    frame = load_data(
-        data,
-        text_col=text_col,
-        label_col=label_col,
-        split_col=split_col,
-        seed=seed,
-        labels_required=False,
-        multi_label=multi_label,
-    )
-    figures = preflight(frame, multi_label)
-    print(report(str(data), figures, examples(frame, rows)))
+    spec = DataSpec(data, text_col, label_col, split_col, KINDS[multi_label], seed)
+    frame = load_data(spec, labels_required=False)
+    figures = preflight(frame, spec.labels)
+    print(report(spec.source, figures, examples(frame, rows)))
     return figures
 
 

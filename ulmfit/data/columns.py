@@ -1,7 +1,7 @@
 """What a source says of each text: the columns of a data set by name, a file or a folder."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from ulmfit.base.visible import visible
 from ulmfit.data.datasets import NAMES
 from ulmfit.data.readers import read_file, read_folder, split_name
 from ulmfit.data.rows import listed
+from ulmfit.data.spec import DataSpec
 from ulmfit.text.blocks import each
 from ulmfit.text.ids import hold_ids, is_empty
 from ulmfit.text.ids_file import ids_files, read_ids
@@ -31,20 +32,12 @@ class Columns(NamedTuple):
     splits: list[str] | None
 
 
-def read_columns(
-    source: str,
-    text_col: str | None = None,
-    label_col: str | None = None,
-    split_col: str | None = None,
-    *,
-    labels_required: bool = False,
-    say: Say = print,
-) -> Columns:
-    """The columns of a data set by name, a file or a folder; raises as `ulmfit.data.load_data`."""
-    table = _table(source, {"text": text_col, "label": label_col, "split": split_col})
-    text = _column(table, source, "text", text_col, needed=True)
-    label = _column(table, source, "label", label_col, needed=labels_required)
-    split = _column(table, source, "split", split_col, needed=False)
+def read_columns(spec: DataSpec, *, labels_required: bool = False, say: Say = print) -> Columns:
+    """The columns of a data set; raises as `ulmfit.data.load_data`."""
+    source, table = spec.source, _table(spec)
+    text = _column(table, source, "text", spec.text_col, needed=True)
+    label = _column(table, source, "label", spec.label_col, needed=labels_required)
+    split = _column(table, source, "split", spec.split_col, needed=False)
     return Columns(
         _texts(table[text], source, say),
         _labels(table[label], source) if label else None,
@@ -52,13 +45,14 @@ def read_columns(
     )
 
 
-def _table(source: str, mapped: Mapping[str, str | None]) -> pd.DataFrame:
-    path = Path(source).expanduser()
+def _table(spec: DataSpec) -> pd.DataFrame:
+    source, path = spec.source, Path(spec.source).expanduser()
     if source not in NAMES and (files := ids_files(path)):
         return read_ids(files)
     if source not in NAMES and path.is_file():
         return read_file(path)
-    flags = [f"--{column}-col" for column, name in mapped.items() if name is not None]
+    given = {"text": spec.text_col, "label": spec.label_col, "split": spec.split_col}
+    flags = [f"--{column}-col" for column, name in given.items() if name is not None]
     if flags and (source in NAMES or path.is_dir()):
         raise UserError(
             f"{source}: found {', '.join(flags)}, which map the columns of a file, expected none "

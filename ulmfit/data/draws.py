@@ -6,28 +6,28 @@ import numpy as np
 import pandas as pd
 
 from ulmfit.base.errors import UserError
-from ulmfit.data.multi_label import one_of_each, strata
+from ulmfit.data.labels import SINGLE, Labels
 
 
 def divide(
-    labels: Mapping[int, str | None], shares: Mapping[str, float], seed: int
+    strata: Mapping[int, str], shares: Mapping[str, float], seed: int
 ) -> tuple[dict[str, list[int]], dict[str, int]]:
-    """Rows drawn for each split of `shares`, stratified by label, and the classes too small.
+    """Rows drawn for each split of `shares`, and the strata too small to divide.
 
-    `labels` maps a row to its label. Of each class, every split gets its share, rounded, and one
-    row at least; a class that could not leave a row behind as well gives none and is returned
-    with its size. The draw depends on the labels, their order and `seed` alone.
+    `strata` maps a row to its stratum. Of each stratum, every split gets its share, rounded, and
+    one row at least; a stratum that could not leave a row behind as well gives none and is returned
+    with its size. The draw depends on the strata, their order and `seed` alone.
     """
     rng = np.random.default_rng(seed)
     drawn: dict[str, list[int]] = {split: [] for split in shares}
     small: dict[str, int] = {}
-    classes: dict[str, list[int]] = {}
-    for row, label in labels.items():
-        classes.setdefault(label or "", []).append(row)
-    for label, rows in sorted(classes.items()):
+    members: dict[str, list[int]] = {}
+    for row, stratum in strata.items():
+        members.setdefault(stratum, []).append(row)
+    for stratum, rows in sorted(members.items()):
         order = [rows[place] for place in rng.permutation(len(rows))]
         if len(rows) <= len(shares):
-            small[label] = len(rows)
+            small[stratum] = len(rows)
             continue
         for split, share in shares.items():
             count = max(1, int(len(rows) * share + 0.5))
@@ -37,12 +37,12 @@ def divide(
 
 
 def keep_labels(
-    frame: pd.DataFrame, count: int, seed: int, multi_label: bool = False
+    frame: pd.DataFrame, count: int, seed: int, labels: Labels = SINGLE
 ) -> pd.DataFrame:
     """`frame` with labels in `count` rows of train alone, and in as many of valid at most.
 
-    Which ones is drawn from `seed`, stratified; the others become unsup. 0 keeps all. With
-    `multi_label`, stratified by the set of labels, and every label stays in train.
+    Which ones is drawn from `seed`, stratified by label or set of labels, and every label stays in
+    train; the others become unsup. 0 keeps all.
 
     Raises:
         UserError: train has fewer labelled rows, or a class would be left with none.
@@ -57,59 +57,44 @@ def keep_labels(
                 f"found {len(rows):,} labelled rows in train, expected the {count:,} of --labels "
                 "at least; lower it, or give 0 for all"
             )
-        draw = _proportional_sets if multi_label else _proportional
-        drawn = draw(frame.loc[rows, "label"], min(count, len(rows)), seed)
+        drawn = _proportional(frame.loc[rows, "label"], min(count, len(rows)), seed, labels)
         kept.loc[rows.difference(drawn), ["label", "split"]] = [None, "unsup"]
     return kept
 
 
-def _proportional(labels: pd.Series, count: int, seed: int) -> list[int]:
-    """`count` rows, of each class its share.
+def _proportional(cells: pd.Series, count: int, seed: int, labels: Labels) -> list[int]:
+    """`count` rows, of each stratum its share, and every label among them.
 
     Raises:
-        UserError: a class would get none.
+        UserError: so few rows cannot have every label, or a class would get none.
     """
-    drawn, empty = _shares(labels, count, seed)
-    if empty:
-        raise UserError(
-            f"of {count:,} labels drawn, the class {empty[0]!r} would get none; it has "
-            f"{(labels == empty[0]).sum():,} of {len(labels):,} rows: raise --labels"
-        )
-    return drawn
-
-
-def _proportional_sets(labels: pd.Series, count: int, seed: int) -> list[int]:
-    """`count` rows, of each label one at least, and of each frequent set of labels its share.
-
-    Raises:
-        UserError: so few rows cannot have every label.
-    """
-    cells = labels.to_dict()
-    first = one_of_each(cells)
+    first = labels.reserved(cells.to_dict())
     if count < len(first):
         raise UserError(
             f"found {len(first):,} rows that it takes to have every label, expected {count:,} at "
             "most; raise --labels"
         )
-    rest = labels.drop(first)
-    strata_of_rest = pd.Series(strata(rest.to_dict()), index=rest.index, dtype=object)
-    drawn, _ = _shares(strata_of_rest, count - len(first), seed)
-    return [*first, *drawn]
+    rest = cells.drop(first)
+    strata = pd.Series(labels.strata(rest.to_dict()), index=rest.index, dtype=object)
+    drawn = [*first, *_shares(strata, count - len(first), seed)]
+    known = labels.found_in(cells.dropna())
+    if empty := sorted({*known} - {*labels.found_in(cells.loc[drawn].dropna())}):
+        raise UserError(
+            f"of {count:,} labels drawn, the class {empty[0]!r} would get none; it has "
+            f"{(cells == empty[0]).sum():,} of {len(cells):,} rows: raise --labels"
+        )
+    return drawn
 
 
-def _shares(labels: pd.Series, count: int, seed: int) -> tuple[list[int], list[str]]:
-    """`count` rows, of each class its share, and the classes whose share is none.
-
-    Those of the largest remainders get one more.
-    """
+def _shares(strata: pd.Series, count: int, seed: int) -> list[int]:
+    """`count` rows, of each stratum its share; those of the largest remainders get one more."""
     rng = np.random.default_rng(seed)
-    shuffled = labels.iloc[rng.permutation(len(labels))]
-    sizes = labels.value_counts().sort_index()
-    quotas = sizes * count / max(1, len(labels))
+    shuffled = strata.iloc[rng.permutation(len(strata))]
+    sizes = strata.value_counts().sort_index()
+    quotas = sizes * count / max(1, len(strata))
     counts = np.floor(quotas).astype(int)
     largest = (quotas - counts).sort_values(ascending=False, kind="stable").index
     counts[largest[: count - counts.sum()]] += 1
-    drawn = [
+    return [
         row for label in counts.index for row in shuffled.index[shuffled == label][: counts[label]]
     ]
-    return drawn, counts.index[counts == 0].tolist()

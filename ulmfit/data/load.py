@@ -4,7 +4,7 @@ Also the pre-flight command, which looks at data before any compute is spent on 
 ``python -m ulmfit.data --data NAME|PATH``.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,15 @@ from ulmfit.base.errors import UserError
 from ulmfit.data.columns import SPLITS, Say, first_five, read_columns
 from ulmfit.data.datasets import NAMES
 from ulmfit.data.draws import divide
-from ulmfit.data.multi_label import SEPARATOR, all_labels, one_of_each, ordered, strata
+from ulmfit.data.labels import SEPARATOR, Labels
 from ulmfit.data.readers import split_name
+from ulmfit.data.spec import DataSpec
 from ulmfit.text.ids import hold_ids
 
 VALID_SHARE = TEST_SHARE = 0.1
 
 
-def load_data(data: str | Path, **how: Any) -> pd.DataFrame:
+def load_data(data: DataSpec | str | Path, **how: Any) -> pd.DataFrame:
     """The frame of `load_with_test_labels`, which takes the same, without the labels of test.
 
     What every command but evaluate, report and compare reads: what has no label cannot be learned.
@@ -30,18 +31,13 @@ def load_data(data: str | Path, **how: Any) -> pd.DataFrame:
 
 
 def load_with_test_labels(
-    data: str | Path,
+    data: DataSpec | str | Path,
     *,
-    text_col: str | None = None,
-    label_col: str | None = None,
-    split_col: str | None = None,
-    seed: int = 42,
     labels_required: bool = True,
     texts_required: bool = True,
-    multi_label: bool = False,
     say: Say = print,
 ) -> pd.DataFrame:
-    """The texts of a data set by name, a file or a folder, in the order of the source.
+    """The texts of a data set in the order of the source; `data` alone is read by the defaults.
 
     Columns: `text` (str, '' where the source has none), `label` (str or missing) and `split`
     (train, valid, test, unsup). Rows of unsup have no label. Without a split column, labelled
@@ -52,30 +48,28 @@ def load_with_test_labels(
     holds test rows alone is read without. Without `texts_required`, a file of ids is read, too:
     each `text` is then a `TextIds`.
 
-    With `multi_label`, a label is a cell of several (see `multi_label`), in alphabetical order; ''
-    where none applies, as an empty cell says in a labelled split of a split column. What is drawn
-    is stratified by the set of labels where it is frequent enough, and leaves every label in train.
+    Of `MultiLabels`, a label is a cell of several, in alphabetical order; '' where none applies, as
+    an empty cell says in a labelled split of a split column. What is drawn is stratified by the set
+    of labels where it is frequent enough, and leaves every label in train.
 
     Raises:
         UserError: one line that says what was found, what was expected and what to do.
     """
-    source = str(data)
-    columns = read_columns(
-        source, text_col, label_col, split_col, labels_required=labels_required, say=say
-    )
+    spec = data if isinstance(data, DataSpec) else DataSpec(data)
+    source, kind = spec.source, spec.labels
+    columns = read_columns(spec, labels_required=labels_required, say=say)
     if texts_required and hold_ids(columns.texts):
         raise UserError(
             f"{source} holds ids and no texts, expected texts; the stages, evaluate and calibrate "
             "do with ids, everything else takes the texts that they were made of"
         )
     labels = columns.labels or [None] * len(columns.texts)
-    if multi_label:
-        labels = [label and ordered(label) for label in labels]
+    labels = [label and kind.ordered(label) for label in labels]
     if columns.splits:
         splits = columns.splits
     else:
         splits = ["train" if label else "unsup" for label in labels]
-        if multi_label and "train" in splits and "unsup" in splits:
+        if kind.multi and "train" in splits and "unsup" in splits:
             say(
                 f"{splits.count('unsup'):,} rows without a label are read as not labelled; where "
                 "they mean that no label applies, give the data with a split column"
@@ -85,14 +79,14 @@ def load_with_test_labels(
         "unsup" if split_name(label or "") == "unsup" else split
         for label, split in zip(labels, splits, strict=True)
     ]
-    none = "" if multi_label and columns.labels else None
+    none = "" if kind.multi and columns.labels else None
     labels = [
         None if split == "unsup" else label or none
         for label, split in zip(labels, splits, strict=True)
     ]
     if labels_required:
-        _check_labels(labels, splits, source, multi_label)
-    completed = _complete(labels, splits, columns.splits is not None, seed, say, multi_label)
+        _check_labels(labels, splits, source, kind)
+    completed = _complete(labels, splits, columns.splits is not None, spec, say)
     frame = pd.DataFrame({"text": columns.texts, "label": labels, "split": completed})
     frame.attrs["drawn"] = sorted(set(completed) - set(splits))
     return frame
@@ -114,9 +108,7 @@ def same_source(first: str, second: str) -> bool:
     return first == second or (paths[0] == paths[1] and not {first, second} & NAMES.keys())
 
 
-def _check_labels(
-    labels: list[str | None], splits: list[str], source: str, multi_label: bool
-) -> None:
+def _check_labels(labels: list[str | None], splits: list[str], source: str, kind: Labels) -> None:
     for split in ("train", "valid"):
         rows = [row for row, name in enumerate(splits) if name == split]
         missing = [row for row in rows if labels[row] is None]
@@ -127,14 +119,14 @@ def _check_labels(
                 f"(the first is row {missing[0] + 1}), expected none; label them, or set their "
                 f"split to unsup{several}"
             )
-    trained = _labels_of("train", labels, splits, multi_label)
+    trained = _labels_of("train", labels, splits, kind)
     if len(trained) < 2:
         found = f"one class ('{trained.pop()}')" if trained else "no labelled rows"
         raise UserError(
             f"{source}: found {found} in train, expected two classes at least; check the column "
             "that holds the label (--label-col) and the one that holds the split (--split-col)"
         )
-    strange = sorted(_labels_of("valid", labels, splits, multi_label) - trained)
+    strange = sorted(_labels_of("valid", labels, splits, kind) - trained)
     if strange:
         raise UserError(
             f"{source}: found labels in valid that train lacks ({first_five(strange)}), expected "
@@ -148,36 +140,26 @@ def _hint(labels: Iterable[str]) -> str:
     return f"; where {SEPARATOR} separates labels, pass --multi-label" if joint else ""
 
 
-def _labels_of(
-    part: str, labels: list[str | None], splits: list[str], multi_label: bool
-) -> set[str]:
+def _labels_of(part: str, labels: list[str | None], splits: list[str], kind: Labels) -> set[str]:
     """The labels that occur in the split `part`."""
-    cells = {label or "" for label, split in zip(labels, splits, strict=True) if split == part}
-    return set(all_labels(cells)) if multi_label else cells
+    pairs = zip(labels, splits, strict=True)
+    return {*kind.found_in(label or "" for label, split in pairs if split == part)}
 
 
 def _complete(
-    labels: list[str | None],
-    splits: list[str],
-    given: bool,
-    seed: int,
-    say: Say,
-    multi_label: bool,
+    labels: list[str | None], splits: list[str], given: bool, spec: DataSpec, say: Say
 ) -> list[str]:
     """`splits` with the missing parts drawn from train, and told."""
-    train: Mapping[int, str | None]
-    train = {row: labels[row] for row, split in enumerate(splits) if split == "train"}
+    train = {row: labels[row] or "" for row, split in enumerate(splits) if split == "train"}
     if given and ("valid" in splits or not train):
         return splits
     if not train:
         say(f"no split column and no labels: all {len(splits):,} rows are unsup")
         return splits
     shares = {"valid": VALID_SHARE} if given else {"valid": VALID_SHARE, "test": TEST_SHARE}
-    if multi_label:
-        cells = {row: label or "" for row, label in train.items()}
-        stays = set(one_of_each(cells))
-        train = strata({row: cell for row, cell in cells.items() if row not in stays})
-    drawn, small = divide(train, shares, seed)
+    stay = {*spec.labels.reserved(train)}
+    strata = spec.labels.strata({row: cell for row, cell in train.items() if row not in stay})
+    drawn, small = divide(strata, shares, spec.seed)
     splits = list(splits)
     for split, rows in drawn.items():
         for row in rows:
@@ -186,6 +168,6 @@ def _complete(
     made = "no valid rows: 10% of train becomes valid" if given else "no split column: made one"
     names = [f"{label.lstrip(SEPARATOR) or 'no label'} ({count})" for label, count in small.items()]
     kept = f"; left whole in train, too small to divide: {first_five(names)}" if small else ""
-    by = " by set of labels" if multi_label else ""
-    say(f"{made}, stratified{by}, from seed {seed}: {counts}{kept}")
+    by = " by set of labels" if spec.labels.multi else ""
+    say(f"{made}, stratified{by}, from seed {spec.seed}: {counts}{kept}")
     return splits

@@ -1,7 +1,6 @@
 """What a data set is like, before any compute is spent on it: figures, a report, warnings."""
 
 import textwrap
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ulmfit.data.duplicates import exact_groups, near_duplicate_groups
-from ulmfit.data.multi_label import split_labels
+from ulmfit.data.labels import SINGLE, Labels
 from ulmfit.text.blocks import Texts, each
 
 SKEW = 10  # largest class : smallest class from which on a warning is due
@@ -28,11 +27,11 @@ PAIRS = (
 Figures = dict[str, Any]
 
 
-def preflight(frame: pd.DataFrame, multi_label: bool = False) -> Figures:
+def preflight(frame: pd.DataFrame, labels: Labels = SINGLE) -> Figures:
     """Figures on a frame of `load_data`; the labels of its test rows are not read.
 
     Keys: `rows`; `splits` (split -> rows); `labels` (train, valid -> label -> rows, "" for rows
-    without one; with `multi_label`, a row counts for each of its labels); `lengths` (split ->
+    without one; a row of several counts for each of its labels); `lengths` (split ->
     characters, words -> median, p90, max); `empty` (texts without a character but white space);
     `repeated` (texts equal to an earlier one); `overlap` ("train-test" and so on -> of the second
     split's rows, how many stand in the first: `exact`, and how many more are `near`-duplicates of
@@ -47,7 +46,7 @@ def preflight(frame: pd.DataFrame, multi_label: bool = False) -> Figures:
         "rows": len(frame),
         "splits": {name: int((splits == name).sum()) for name in present},
         "labels": {
-            name: _label_counts(frame["label"][splits == name], multi_label)
+            name: _label_counts(frame["label"][splits == name], labels)
             for name in ("train", "valid")
             if name in present
         },
@@ -62,7 +61,7 @@ def preflight(frame: pd.DataFrame, multi_label: bool = False) -> Figures:
             if first in present and second in present
         },
     }
-    return {**figures, "warnings": _warnings(figures, multi_label)}
+    return {**figures, "warnings": _warnings(figures, labels)}
 
 
 def examples(frame: pd.DataFrame, count: int) -> list[tuple[str, str, list[str]]]:
@@ -92,12 +91,8 @@ def report(name: str, figures: Figures, rows: Iterable[tuple[str, str, list[str]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
-def _label_counts(labels: pd.Series, multi_label: bool) -> dict[str, int]:
-    cells = ["" if pd.isna(label) else str(label) for label in labels]
-    if multi_label:
-        counts = Counter(label for cell in cells for label in split_labels(cell) or [""])
-    else:
-        counts = Counter(cells)
+def _label_counts(cells: pd.Series, labels: Labels) -> dict[str, int]:
+    counts = labels.counts("" if pd.isna(cell) else str(cell) for cell in cells)
     return dict(sorted(counts.items()))
 
 
@@ -134,9 +129,9 @@ def _overlap(
     return {"exact": int(same.sum()), "near": int((similar & ~same).sum())}
 
 
-def _warnings(figures: Figures, multi_label: bool) -> list[str]:
+def _warnings(figures: Figures, labels: Labels) -> list[str]:
     return [
-        *_label_warnings(figures["labels"].get("train", {}), multi_label),
+        *_label_warnings(figures["labels"].get("train", {}), labels),
         *(
             f"{names.replace('-', ' and ')} share texts ({same['exact']:,} equal, {same['near']:,} "
             "nearly): scores flatter the model; drop the repeated rows"
@@ -147,12 +142,12 @@ def _warnings(figures: Figures, multi_label: bool) -> list[str]:
     ]
 
 
-def _label_warnings(train: dict[str, int], multi_label: bool) -> list[str]:
+def _label_warnings(train: dict[str, int], labels: Labels) -> list[str]:
     counts = {label: count for label, count in train.items() if label}
     if not counts:
         return ["no labelled train rows: enough for a language model, not for a classifier"]
     found = []
-    if "" in train and not multi_label:
+    if "" in train and not labels.multi:
         found.append(f"{train['']:,} train rows have no label; a classifier refuses them")
     if len(counts) == 1:
         found.append(f"train has one class only ('{next(iter(counts))}'); a classifier needs two")

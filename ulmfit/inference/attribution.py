@@ -30,9 +30,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from ulmfit.data.labels import SINGLE, Labels
 from ulmfit.model.awd_lstm import AWDLSTM, State
 from ulmfit.model.build import encoder_of
-from ulmfit.model.pooling import to_probabilities
 
 # Points of the path that are read at once, and tokens of them all whose intermediate results are
 # kept: some hundred megabytes with either size of model, however long the text.
@@ -60,7 +60,7 @@ class Way:
         model: as `models.build_classifier` makes it, in evaluation mode.
         ids: int64, shape (tokens,), in the model's direction of reading, ``xxbos`` first.
         tell: called while `scores` computes; the counts sum up to tokens x points.
-        temperature, multi_label: as in `classifier.to_probabilities`.
+        temperature: as in `Labels.probabilities`.
 
     All is computed in float32.
     """
@@ -71,12 +71,12 @@ class Way:
         ids: Tensor,
         tell: Tell = lambda count: None,
         temperature: float = 1.0,
-        multi_label: bool = False,
+        labels: Labels = SINGLE,
     ) -> None:
         weight = encoder_of(model).encoder.weight.detach()
         text = weight[ids.to(weight.device)]  # (tokens, features)
         self.model, self.tell = model, tell
-        self.temperature, self.multi_label = temperature, multi_label
+        self.temperature, self.labels = temperature, labels
         self.start = weight.mean(0).expand_as(text).clone()
         self.start[0] = text[0]
         self.difference = text - self.start
@@ -104,7 +104,7 @@ class Way:
     def _probabilities(self, points: Tensor, shift: Tensor | None = None) -> Tensor:
         """float64, shape (points, classes): next to 1, float32 has no gradient."""
         logits = self._logits(points.to(self.difference.device), shift).double()
-        return to_probabilities(logits, self.temperature, self.multi_label)
+        return self.labels.probabilities(logits, self.temperature)
 
     def _logits(self, points: Tensor, shift: Tensor | None) -> Tensor:
         """What `DocumentEncoder` and the head make of the points, with gradients all the way.

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from ulmfit.data.multi_label import given, indicator
+from ulmfit.data.labels import MULTI, SINGLE, Labels
 from ulmfit.inference.selection import ClassWeight, class_weights, score
 
 TFIDF = "TF-IDF + logistic regression"
@@ -22,20 +22,18 @@ class Baseline(Protocol):
         """Probabilities of `texts`, shape (texts, classes)."""
 
 
-def baseline_names(multi_label: bool = False) -> tuple[str, ...]:
+def baseline_names(labels: Labels = SINGLE) -> tuple[str, ...]:
     """Those that there are; naive Bayes knows no texts of several labels."""
-    return (TFIDF,) if multi_label else (TFIDF, NAIVE_BAYES)
+    return (TFIDF,) if labels.multi else (TFIDF, NAIVE_BAYES)
 
 
-def fit_baseline(
-    name: str, frame: pd.DataFrame, classes: list[str], multi_label: bool = False
-) -> Baseline:
+def fit_baseline(name: str, frame: pd.DataFrame, labels: Labels) -> Baseline:
     """A baseline from the labels of split train, tuned on split valid (train, if it is empty)."""
     if name == TFIDF:
-        return fit_tfidf(frame, classes, multi_label)
+        return fit_tfidf(frame, labels)
     from ulmfit.inference.naive_bayes import fit_naive_bayes  # and with it scikit-learn
 
-    return fit_naive_bayes(frame, classes)
+    return fit_naive_bayes(frame, labels.classes)
 
 
 @dataclass(frozen=True)
@@ -61,14 +59,12 @@ class TfidfClassifier:
         return _answers(self.models, rows)
 
 
-def fit_tfidf(
-    frame: pd.DataFrame, classes: list[str], multi_label: bool = False
-) -> TfidfClassifier:
+def fit_tfidf(frame: pd.DataFrame, labels: Labels) -> TfidfClassifier:
     """A classifier from the labels of split train.
 
     Words and pairs of words; the strength of the regularisation, and whether classes of uneven
-    size are weighted, is chosen on split valid, or on train where there is none. With
-    `multi_label`, one regression a class, and micro F1 in place of accuracy on valid.
+    size are weighted, is chosen on split valid, or on train where there is none. Of several
+    labels a text, one regression a class, and micro F1 in place of accuracy on valid.
     """
     # Takes a second to import, which who only asks for the name does not wait for.
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -84,16 +80,16 @@ def fit_tfidf(
     except ValueError:  # no word is neither rare nor in nearly all texts
         known = features.set_params(min_df=1, max_df=1.0).fit_transform(train["text"])
     unseen = features.transform(valid["text"])
-    if multi_label:
-        truth, wanted = (indicator(part["label"].tolist(), classes) for part in (train, valid))
+    if labels.multi:
+        truth, wanted = (labels.encode(part["label"]) for part in (train, valid))
         strength, each = _each_class(known, truth, unseen, wanted)
         return TfidfClassifier(features, each, [], strength)
-    numbers = pd.Index(classes).get_indexer(valid["label"])
+    numbers = pd.Index(labels.classes).get_indexer(valid["label"])
     best: tuple[tuple[float, float], TfidfClassifier] | None = None
     for weight, strength in product(class_weights(train["label"].tolist()), _STRENGTHS):
         model = LogisticRegression(C=strength, class_weight=weight, max_iter=1000)
         model.fit(known, train["label"])
-        columns = [list(model.classes_).index(label) for label in classes]
+        columns = [list(model.classes_).index(label) for label in labels.classes]
         now = score(model.predict_proba(unseen)[:, columns], numbers)
         if best is None or now > best[0]:
             best = now, TfidfClassifier(features, [model], columns, strength, weight)
@@ -115,7 +111,7 @@ def _each_class(
 
     tried = [[fitted(strength, column) for column in truth.T] for strength in _STRENGTHS]
     right = [
-        f1_score(wanted, given(_answers(models, unseen)), average="micro", zero_division=0)
+        f1_score(wanted, MULTI.decide(_answers(models, unseen)), average="micro", zero_division=0)
         for models in tried
     ]
     best = int(np.argmax(right))

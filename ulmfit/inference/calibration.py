@@ -5,7 +5,7 @@ makes a model less sure of itself, below 1 surer. No label changes. The logarith
 is its logit but for a constant that softmax takes out again, so probabilities will do.
 
 A multi-label classifier has one logit a class, and its sigmoid: that is the softmax over "no" and
-"yes" (`multi_label.decisions`), and T is fitted to all decisions at once.
+"yes" (`MultiLabels.decisions`), and T is fitted to all decisions at once.
 """
 
 import math
@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 
 from ulmfit.base.errors import UserError
-from ulmfit.data.multi_label import decisions, rescaled
+from ulmfit.data.labels import SINGLE, Labels, as_logits
 
 LOWEST, HIGHEST = 0.01, 100.0  # the range in which a temperature is looked for
-_SMALLEST = float(np.finfo(np.float32).tiny)  # stands for a probability that came out as 0
 
 
-def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
+def fit_temperature(probabilities: np.ndarray, truth: np.ndarray, labels: Labels = SINGLE) -> float:
     """The temperature with the lowest log loss (Guo et al. 2017, section 4.2).
 
     Args:
@@ -35,15 +34,13 @@ def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
             worse than chance, as it is made less sure.
     """
     from scipy.optimize import minimize_scalar  # takes half a second to import
+    from scipy.special import log_softmax
 
-    what = "texts"
-    if truth.ndim == 2:
-        what = "decisions"
-        probabilities, truth = decisions(probabilities, truth)
-    logits = _logits(probabilities)
+    probabilities, truth = labels.decisions(probabilities, truth)
+    logits = as_logits(probabilities)
 
     def log_loss(log_temperature: float) -> float:
-        log_probabilities = _log_softmax(logits / math.exp(log_temperature))
+        log_probabilities = log_softmax(logits / math.exp(log_temperature), 1)
         return -float(log_probabilities[np.arange(len(truth)), truth].mean())
 
     # Convex in 1 / T, hence with one minimum over log T, on whose scale halving and doubling are
@@ -51,25 +48,13 @@ def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
     bounds = (math.log(LOWEST), math.log(HIGHEST))
     found = minimize_scalar(log_loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
     if min(map(log_loss, bounds)) < found.fun + 1e-9:  # not asked of x: there are plateaus
+        right = int((probabilities.argmax(1) == truth).sum())
         raise UserError(
-            f"no temperature from {LOWEST} to {HIGHEST:g} fits best, with "
-            f"{_rightly(probabilities, truth):,} of {len(truth):,} {what} classified rightly; it "
-            "takes wrong ones, and more right ones than chance gives: more texts, or a better model"
+            f"no temperature from {LOWEST} to {HIGHEST:g} fits best, with {right:,} of "
+            f"{len(truth):,} {labels.unit} classified rightly; it takes wrong ones, and more right "
+            "ones than chance gives: more texts, or a better model"
         )
     return math.exp(found.x)
-
-
-def apply_temperature(
-    probabilities: np.ndarray, temperature: float, multi_label: bool = False
-) -> np.ndarray:
-    """What the probabilities had been, had the logits been divided by `temperature`.
-
-    Shape (texts, classes), in the type of `probabilities`.
-    """
-    if multi_label:
-        return rescaled(probabilities, temperature)
-    scaled = np.exp(_log_softmax(_logits(probabilities) / temperature))
-    return scaled.astype(probabilities.dtype)
 
 
 def temperature_of(config: Mapping[str, Any], where: object) -> float:
@@ -85,16 +70,3 @@ def temperature_of(config: Mapping[str, Any], where: object) -> float:
         f"{where}: found temperature {found!r} in the manifest's config, expected a finite number "
         "above 0; give the model a new one: python -m ulmfit.calibrate"
     )
-
-
-def _rightly(probabilities: np.ndarray, truth: np.ndarray) -> int:
-    return int((probabilities.argmax(1) == truth).sum())
-
-
-def _logits(probabilities: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST))
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))

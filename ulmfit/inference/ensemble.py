@@ -11,9 +11,9 @@ import pandas as pd
 
 from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import check_pair, read_artifact
+from ulmfit.artifacts.manifest import labels_of
 from ulmfit.base.errors import UserError
 from ulmfit.base.precision import keep_memory
-from ulmfit.data.multi_label import multi_label_of
 from ulmfit.inference.loaded import LoadedModel
 from ulmfit.inference.scoring import plain_text, prediction_columns
 from ulmfit.text.corpus import TokenizedTexts
@@ -23,13 +23,16 @@ DEFAULT = bundled.DEFAULT_CLASSIFIER
 
 
 class Classifier:
-    """One or more classifiers; the probabilities of several are averaged."""
+    """One or more classifiers; the probabilities of several are averaged.
+
+    `labels` are the names of the classes, `labelling` is what else there is to say of them.
+    """
 
     def __init__(self, models: "Sequence[LoadedModel]") -> None:
         self.models = list(models)
         trained = self.models[0].artifact
         self.labels = trained.manifest.labels
-        self.multi_label = multi_label_of(trained.manifest.config, trained.path)
+        self.labelling = labels_of(trained.manifest.config, self.labels, trained.path)
 
     @property
     def precision(self) -> str:
@@ -69,7 +72,7 @@ class Classifier:
         if isinstance(texts, str):
             raise UserError("found one text, expected a list of texts; predict([text]) takes one")
         found = self.probabilities(texts)
-        return pd.DataFrame(prediction_columns(found, self.labels, multi_label=self.multi_label))
+        return pd.DataFrame(prediction_columns(found, self.labelling))
 
     def probabilities(
         self, texts: Sequence[str | None], tell: Callable[[float], object] | None = None

@@ -163,7 +163,7 @@ def explain(
             _ids(loaded, tokens),
             shown.advance,
             loaded.temperature,
-            loaded.multi_label,
+            loaded.labels,
         )
         for loaded, tokens in zip(classifier.models, documents, strict=True)
     ]

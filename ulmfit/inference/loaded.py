@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from ulmfit.artifacts.directory import Artifact
+from ulmfit.artifacts.manifest import labels_of
 from ulmfit.artifacts.trained import trained_config
 from ulmfit.base.errors import UserError
 from ulmfit.base.precision import autocast, default_device, resolve_precision
 from ulmfit.base.progress import Progress
-from ulmfit.data.multi_label import multi_label_of
+from ulmfit.data.labels import SINGLE, Labels
 from ulmfit.inference.calibration import temperature_of
 from ulmfit.model.build import SequentialRNN, build_classifier
-from ulmfit.model.pooling import to_probabilities
 from ulmfit.model.sizes import config_numbers
 from ulmfit.model.transfer import load_encoder, load_head
 from ulmfit.text.batches import ClassifierLoader, DocumentBatch
@@ -42,18 +42,18 @@ def predict_probabilities(
     dtype: torch.dtype,
     tell: Tell | None = None,
     temperature: float = 1.0,
-    multi_label: bool = False,
+    labels: Labels = SINGLE,
 ) -> np.ndarray:
     """float32, shape (documents, classes), in the order of `corpus`.
 
-    `temperature` and `multi_label` as in `classifier.to_probabilities`. Without `tell`, whoever
-    waits long is told how far it is.
+    `temperature` as in `Labels.probabilities`. Without `tell`, whoever waits long is told how far
+    it is.
     """
     tell = tell or Progress(len(corpus), "classifying", "texts").advance
     model.eval()
 
     def probabilities(batch: DocumentBatch) -> Tensor:
-        return to_probabilities(model(batch)[0].float(), temperature, multi_label)
+        return labels.probabilities(model(batch)[0].float(), temperature)
 
     return by_document(probabilities, corpus, device, dtype, tell)
 
@@ -101,7 +101,7 @@ def class_prior(artifact: Artifact) -> np.ndarray:
         UserError: the manifest has a prior that is none, or of a multi-label classifier none.
     """
     classes, config = len(artifact.manifest.labels), artifact.manifest.config
-    several = multi_label_of(config, artifact.path)
+    several = labels_of(config, artifact.manifest.labels, artifact.path).multi
     found = config.get("prior", [] if several else [1 / classes] * classes)
     shares = isinstance(found, list) and all(
         type(p) in (int, float) and 0 <= p <= 1 + 1e-6 for p in found
@@ -123,13 +123,13 @@ class LoadedModel:
     """
 
     def __init__(self, artifact: Artifact, precision: str = "auto") -> None:
-        self.artifact = artifact
+        self.artifact, manifest = artifact, artifact.manifest
         self.device = default_device()
         self.dtype = resolve_precision(precision, self.device)
-        self.backwards = artifact.manifest.direction == "backward"
+        self.backwards = manifest.direction == "backward"
         self.prior = class_prior(artifact)
-        self.temperature = temperature_of(artifact.manifest.config, artifact.path)
-        self.multi_label = multi_label_of(artifact.manifest.config, artifact.path)
+        self.temperature = temperature_of(manifest.config, artifact.path)
+        self.labels = labels_of(manifest.config, manifest.labels, artifact.path)
         self.processor = artifact.processor()
         self.tokenizer_key = self.processor.tokenizer_key()
         self.model = load_classifier(artifact).eval().to(self.device)
@@ -159,7 +159,7 @@ class LoadedModel:
                 self.dtype,
                 tell,
                 self.temperature,
-                self.multi_label,
+                self.labels,
             )
         if not np.isfinite(found).all():
             raise UserError(

@@ -1,18 +1,21 @@
 """Figures of classifiers on labelled texts, the one way to the labels of test."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ulmfit.artifacts.directory import Artifact
+from ulmfit.artifacts.manifest import labels_of
 from ulmfit.base.errors import UserError
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.fingerprints import labelled_fingerprint
+from ulmfit.data.labels import Labels
 from ulmfit.data.load import load_data, load_with_test_labels, same_source, without_test_labels
-from ulmfit.data.multi_label import all_labels, multi_label_of, true_labels
 from ulmfit.data.overlap import Overlap
+from ulmfit.data.spec import DataSpec
 from ulmfit.inference.baseline import baseline_names, fit_baseline
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.metrics import class_figures, classification_metrics
@@ -35,12 +38,7 @@ _MULTI_LABEL_COLUMNS = {
 }
 
 
-_CLASS_COLUMNS = {
-    "documents": "texts",
-    "precision": "precision",
-    "recall": "recall",
-    "f1": "F1",
-}
+_CLASS_COLUMNS = {"documents": "texts", "precision": "precision", "recall": "recall", "f1": "F1"}
 
 
 def measure(
@@ -50,40 +48,37 @@ def measure(
     by_model = classifier.probabilities_by_model(texts)
     if len(by_model) > 1:
         by_model.append(np.mean(by_model, axis=0))
-    return [_figures(each, truth, overlap, classifier.labels) for each in by_model]
+    return [_figures(each, truth, overlap, classifier.labelling) for each in by_model]
 
 
 def _figures(
-    probabilities: np.ndarray, truth: np.ndarray, overlap: Overlap, labels: list[str]
+    probabilities: np.ndarray, truth: np.ndarray, overlap: Overlap, labels: Labels
 ) -> dict[str, Any]:
-    figures = classification_metrics(probabilities, truth)
+    figures = classification_metrics(probabilities, truth, labels)
     figures["overlap"] = found = overlap.counts()
-    if truth.ndim == 2:
-        figures["classes"] = dict(zip(labels, class_figures(probabilities, truth), strict=True))
-    if found["exact"] and not overlap.exact.all():
-        kept = ~overlap.exact
-        figures["without_repeated"] = classification_metrics(probabilities[kept], truth[kept])
-    if found["near"] and not overlap.near.all():
-        kept = ~overlap.near
-        figures["without_near_duplicates"] = classification_metrics(
-            probabilities[kept], truth[kept]
-        )
+    if labels.multi:
+        of_classes = class_figures(probabilities, truth, labels)
+        figures["classes"] = dict(zip(labels.classes, of_classes, strict=True))
+    for name, count, inside in (
+        ("repeated", found["exact"], overlap.exact),
+        ("near_duplicates", found["near"], overlap.near),
+    ):
+        if count and not inside.all():
+            rest = classification_metrics(probabilities[~inside], truth[~inside], labels)
+            figures[f"without_{name}"] = rest
     return figures
 
 
 def measure_baselines(
-    frame: pd.DataFrame,
-    labels: list[str],
-    multi_label: bool = False,
-    names: Sequence[str] | None = None,
+    frame: pd.DataFrame, labels: Labels, names: Sequence[str] | None = None
 ) -> dict[str, dict[str, Any]]:
     """Figures of baselines (`names`; all of `baseline_names`), trained on train, on split test."""
     test, known = frame[frame["split"] == "test"], without_test_labels(frame)
-    truth = true_labels(test["label"], labels, multi_label)
+    truth = labels.encode(test["label"])
     overlap = Overlap.of(frame, "test")
     found = {}
-    for name in names or baseline_names(multi_label):
-        fitted = fit_baseline(name, known, labels, multi_label)
+    for name in names or baseline_names(labels):
+        fitted = fit_baseline(name, known, labels)
         probabilities = fitted.probabilities(test["text"].tolist())
         found[name] = _figures(probabilities, truth, overlap, labels)
     return found
@@ -114,40 +109,30 @@ def _table(columns: dict[str, str], named: dict[str, dict[str, Any]]) -> str:
 
 
 def read_data(
-    trained: Artifact,
-    data: str | None,
-    columns: dict[str, Any],
-    split: str,
-    texts_required: bool = True,
+    trained: Artifact, given: DataSpec, split: str, texts_required: bool = True
 ) -> tuple[str, pd.DataFrame]:
-    """`data`, or else what `trained` was trained on, divided as it was for the training.
+    """Name and frame of the data `given`, or else of what `trained` was trained on.
 
-    `texts_required` as in `load_data`. The labels of test are there if `split` is test, and missing
-    otherwise.
+    The data are divided as for the training. The labels of test are there if `split` is test, and
+    missing otherwise. `texts_required` as in `load_data`.
 
     Raises:
         UserError: as `load_data`, `trained` names no data, or `split` was drawn from data that
             have changed since.
     """
     manifest = trained.manifest
-    if data is None:
-        data = str(manifest.recipe.get("data") or "")
-        columns = {c: given or manifest.recipe.get(c) or None for c, given in columns.items()}
-    if not data:
-        raise UserError(f"{trained.path} does not say what data it is of; name it with --data")
-    data = str(data)
     # The seed of the model's training: data without a split column is split as it was then.
-    load = load_with_test_labels if split == "test" else load_data
-    frame = load(
-        data,
-        **columns,
+    spec = replace(
+        given.or_of(manifest.recipe),
+        labels=labels_of(manifest.config, manifest.labels, trained.path),
         seed=manifest.seed,
-        labels_required=False,
-        texts_required=texts_required,
-        multi_label=multi_label_of(manifest.config, trained.path),
     )
-    check_split(frame, data, split, trained)
-    return data, frame
+    if not spec.data:
+        raise UserError(f"{trained.path} does not say what data it is of; name it with --data")
+    load = load_with_test_labels if split == "test" else load_data
+    frame = load(spec, labels_required=False, texts_required=texts_required)
+    check_split(frame, spec.source, split, trained)
+    return spec.source, frame
 
 
 def check_split(frame: pd.DataFrame, data: str, split: str, trained: Artifact) -> None:
@@ -155,9 +140,8 @@ def check_split(frame: pd.DataFrame, data: str, split: str, trained: Artifact) -
     manifest = trained.manifest
     if split not in frame.attrs["drawn"] or not same_source(data, str(manifest.recipe.get("data"))):
         return
-
-    several = multi_label_of(manifest.config, trained.path)
-    read = keep_labels(frame, manifest.recipe.get("labels", 0), manifest.seed, several)
+    kind = labels_of(manifest.config, manifest.labels, trained.path)
+    read = keep_labels(frame, manifest.recipe.get("labels", 0), manifest.seed, kind)
     if labelled_fingerprint(read) != manifest.data_fingerprint:
         raise UserError(
             f"{data} has changed since {trained.path} was trained on it: drawn anew, split "
@@ -167,12 +151,12 @@ def check_split(frame: pd.DataFrame, data: str, split: str, trained: Artifact) -
 
 
 def labelled_texts(
-    frame: pd.DataFrame, data: str, split: str, labels: list[str], multi_label: bool = False
+    frame: pd.DataFrame, data: str, split: str, labels: Labels
 ) -> tuple[list[Any], np.ndarray]:
-    """The texts of `split`, or their ids, and their `true_labels`.
+    """The texts of `split`, or their ids, and what is true of them.
 
     Raises:
-        UserError: there are none, or one has no label or one that is not in `labels`.
+        UserError: there are none, or one has no label or one that is no class of `labels`.
     """
     part = frame[frame["split"] == split]
     if part.empty:
@@ -186,11 +170,10 @@ def labelled_texts(
             f"{missing:,} of {len(part):,} texts in split {split} of {data} have no label; "
             "evaluation needs one for each"
         )
-    found = all_labels(part["label"]) if multi_label else sorted(set(part["label"]))
-    unknown = [label for label in found if label not in labels]
+    unknown = [x for x in labels.found_in(part["label"]) if x not in labels.classes]
     if unknown:
         raise UserError(
             f"{data} has the label {unknown[0]!r} in split {split}; the classifier knows "
-            f"{', '.join(labels)}"
+            f"{', '.join(labels.classes)}"
         )
-    return part["text"].tolist(), true_labels(part["label"], labels, multi_label)
+    return part["text"].tolist(), labels.encode(part["label"])

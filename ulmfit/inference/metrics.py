@@ -1,19 +1,22 @@
 """Figures of a classification, from probabilities and true classes.
 
-`truth` is class numbers, shape (documents,), or of a multi-label classification an indicator
-matrix, shape (documents, classes) (see `multi_label`).
+`truth` is what `Labels.encode` gives: class numbers, shape (documents,), or of several labels a
+document an indicator matrix, shape (documents, classes).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ulmfit.data.multi_label import decisions, given
+from ulmfit.data.labels import SINGLE, Labels
 
 ECE_BINS = 15
 
 
-def classification_metrics(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+def classification_metrics(
+    probabilities: np.ndarray, truth: np.ndarray, labels: Labels = SINGLE
+) -> dict[str, Any]:
     """Accuracy, F1 (macro: the mean over classes; and weighted by class size), ECE, log loss.
 
     Of a multi-label classification, accuracy is the share of documents whose labels are all right
@@ -24,40 +27,24 @@ def classification_metrics(probabilities: np.ndarray, truth: np.ndarray) -> dict
         probabilities: shape (documents, classes).
         truth: class numbers or an indicator matrix.
     """
-    if truth.ndim == 2:
-        return _multi_label_metrics(probabilities, truth)
-    from sklearn.metrics import accuracy_score, f1_score  # takes a second to import
+    from sklearn.metrics import accuracy_score, f1_score, hamming_loss  # takes a second to import
 
-    predicted = probabilities.argmax(1)
-    return {
-        "documents": len(truth),
-        "accuracy": float(accuracy_score(truth, predicted)),
-        "f1": float(f1_score(truth, predicted, average="macro", zero_division=0)),
-        "f1_weighted": float(f1_score(truth, predicted, average="weighted", zero_division=0)),
-        "ece": expected_calibration_error(probabilities, truth),
-        "log_loss": _log_loss(probabilities, truth),
+    predicted = labels.decide(probabilities)
+    decided = labels.decisions(probabilities, truth)
+
+    def f1(average: str) -> float:
+        return f1_score(truth, predicted, average=average, zero_division=0)
+
+    figures: dict[str, Callable[[], float]] = {
+        "accuracy": lambda: accuracy_score(truth, predicted),
+        "f1_micro": lambda: f1("micro"),
+        "f1": lambda: f1("macro"),
+        "f1_weighted": lambda: f1("weighted"),
+        "hamming_loss": lambda: hamming_loss(truth, predicted),
+        "ece": lambda: expected_calibration_error(*decided),
+        "log_loss": lambda: _log_loss(*decided),
     }
-
-
-def _multi_label_metrics(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    from sklearn.metrics import accuracy_score, f1_score, hamming_loss
-
-    predicted = given(probabilities)
-    f1 = {
-        average: float(f1_score(truth, predicted, average=average, zero_division=0))
-        for average in ("micro", "macro", "weighted")
-    }
-    decided = decisions(probabilities, truth)
-    return {
-        "documents": len(truth),
-        "accuracy": float(accuracy_score(truth, predicted)),
-        "f1_micro": f1["micro"],
-        "f1": f1["macro"],
-        "f1_weighted": f1["weighted"],
-        "hamming_loss": float(hamming_loss(truth, predicted)),
-        "ece": expected_calibration_error(*decided),
-        "log_loss": _log_loss(*decided),
-    }
+    return {"documents": len(truth), **{name: float(figures[name]()) for name in labels.figures}}
 
 
 def _log_loss(probabilities: np.ndarray, truth: np.ndarray) -> float:
@@ -65,15 +52,14 @@ def _log_loss(probabilities: np.ndarray, truth: np.ndarray) -> float:
     return float(-np.log(np.clip(of_truth, 1e-12, None)).mean())
 
 
-def class_figures(probabilities: np.ndarray, truth: np.ndarray) -> list[dict[str, Any]]:
+def class_figures(
+    probabilities: np.ndarray, truth: np.ndarray, labels: Labels = SINGLE
+) -> list[dict[str, Any]]:
     """precision, recall, f1 and the number of documents of each class; 0 where there is none."""
     from sklearn.metrics import precision_recall_fscore_support
 
-    several = truth.ndim == 2
-    predicted = given(probabilities) if several else probabilities.argmax(1)
-    columns = precision_recall_fscore_support(
-        truth, predicted, labels=range(probabilities.shape[1]), zero_division=0
-    )
+    predicted, classes = labels.decide(probabilities), range(probabilities.shape[1])
+    columns = precision_recall_fscore_support(truth, predicted, labels=classes, zero_division=0)
     names = ("precision", "recall", "f1", "documents")
     return [dict(zip(names, map(float, row), strict=True)) for row in zip(*columns, strict=True)]
 
@@ -81,7 +67,7 @@ def class_figures(probabilities: np.ndarray, truth: np.ndarray) -> list[dict[str
 def expected_calibration_error(probabilities: np.ndarray, truth: np.ndarray) -> float:
     """Mean distance of confidence and accuracy over 15 equal bins (Guo et al. 2017).
 
-    Of a multi-label classification, `truth` and `probabilities` are those of its `decisions`.
+    Of a multi-label classification, both are those of its `decisions`.
     """
     confidence = probabilities.max(1)
     right = probabilities.argmax(1) == truth

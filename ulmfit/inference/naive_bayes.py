@@ -5,6 +5,7 @@ and pairs of words, present or absent, each weighted by the log ratio of how oft
 often the others have it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -41,7 +42,7 @@ class NaiveBayesClassifier:
         return _probabilities(self.features.transform(texts), self.weights, self.biases)
 
 
-def fit_naive_bayes(frame: pd.DataFrame, classes: list[str]) -> NaiveBayesClassifier:
+def fit_naive_bayes(frame: pd.DataFrame, classes: Sequence[str]) -> NaiveBayesClassifier:
     """A classifier from the labels of split train; C and class_weight are chosen on split valid.
 
     Where there is no valid, train takes its place.

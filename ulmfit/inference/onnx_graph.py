@@ -19,11 +19,11 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
 
 from ulmfit.artifacts.manifest import library_versions
+from ulmfit.data.labels import SINGLE, Labels
 from ulmfit.inference.loaded import LoadedModel
 from ulmfit.inference.onnx_session import FACTS, FORMAT_VERSION, run, start_session
 from ulmfit.model.awd_lstm import WeightDropLSTM
 from ulmfit.model.build import encoder_of
-from ulmfit.model.pooling import to_probabilities
 from ulmfit.text.corpus import TokenizedTexts
 from ulmfit.text.processor import reading_order
 
@@ -89,14 +89,14 @@ class _WholeDocuments(nn.Module):
     probabilities (float32, (batch, classes)).
     """
 
-    def __init__(self, model: Any, temperature: float, multi_label: bool) -> None:
+    def __init__(self, model: Any, temperature: float, labels: Labels) -> None:
         super().__init__()
         encoder = encoder_of(model)
         self.embedding = encoder.encoder
         self.rnns = nn.ModuleList([_OnnxLSTM(layer) for layer in encoder.rnns])
         self.max_len: int = model[0].max_len
         self.head: nn.Sequential = model[1].layers
-        self.temperature, self.multi_label = temperature, multi_label
+        self.temperature, self.labels = temperature, labels
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         features = self.embedding(ids.t())  # (time, batch, features)
@@ -111,19 +111,18 @@ class _WholeDocuments(nn.Module):
         highest = features.masked_fill(outside, -torch.inf).amax(0)
         mean = features.masked_fill(outside, 0).sum(0) / (lengths - first)[:, None]
         logits = self.head(torch.cat([last, highest, mean], 1))
-        return to_probabilities(logits, self.temperature, self.multi_label)
+        return self.labels.probabilities(logits, self.temperature)
 
 
-def to_onnx(model: Any, temperature: float = 1.0, multi_label: bool = False) -> "ModelProto":
+def to_onnx(model: Any, temperature: float = 1.0, labels: Labels = SINGLE) -> "ModelProto":
     """The classifier's graph; batch and time may be of any size.
 
-    Args:
-        temperature, multi_label: as in `classifier.to_probabilities`.
+    `temperature` as in `Labels.probabilities`.
     """
     batch, time = torch.export.Dim("batch"), torch.export.Dim("time")
     with _quiet():
         program = torch.onnx.export(
-            _WholeDocuments(model, temperature, multi_label).eval(),
+            _WholeDocuments(model, temperature, labels).eval(),
             (torch.full((3, 7), 2), torch.tensor([7, 5, 2])),
             dynamo=True,
             verbose=False,

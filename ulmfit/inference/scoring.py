@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ulmfit.base.progress import Progress
-from ulmfit.data.multi_label import answer_probabilities, given, label_cells
+from ulmfit.data.labels import Labels
 from ulmfit.data.table_writers import Writer, open_writer
 from ulmfit.data.tables import Table, cells
 
@@ -21,7 +21,7 @@ class Scorer(Protocol):
     """What gives texts their probabilities: a `Classifier`."""
 
     labels: list[str]
-    multi_label: bool
+    labelling: Labels
 
     def probabilities(
         self, texts: Sequence[str | None], tell: Callable[[float], object] | None = None
@@ -30,11 +30,7 @@ class Scorer(Protocol):
 
 
 def prediction_columns(
-    probabilities: np.ndarray,
-    labels: Sequence[str],
-    taken: Sequence[str] = (),
-    *,
-    multi_label: bool,
+    probabilities: np.ndarray, labels: Labels, taken: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Probabilities of shape (texts, classes) as columns: label, its probability, each class's.
 
@@ -43,25 +39,18 @@ def prediction_columns(
     highest of all. None is called as one of `taken`, the columns of a table that they come to
     stand beside.
     """
-    columns = _answers(probabilities, labels, multi_label)
-    for i, label in enumerate(labels):  # a class called "label" gets the column "class_label"
+    columns: dict[str, Any] = {
+        "label": labels.decode(labels.decide(probabilities)),
+        "probability": labels.confidence(probabilities),
+    }
+    # A class called "label" gets the column "class_label".
+    for i, label in enumerate(labels.classes):
         columns[_free_name(label, columns, "class_")] = probabilities[:, i]
     # A table may bring labels of its own, or of an earlier prediction; they keep their name.
     beside: dict[str, Any] = dict.fromkeys(taken)
     for name, column in columns.items():
         beside[_free_name(name, beside, "predicted_")] = column
     return {name: beside[name] for name in beside if name not in taken}
-
-
-def _answers(probabilities: np.ndarray, labels: Sequence[str], multi_label: bool) -> dict[str, Any]:
-    if multi_label:
-        cells = label_cells(given(probabilities), labels)
-        return {"label": cells, "probability": answer_probabilities(probabilities)}
-    best = probabilities.argmax(1)
-    return {
-        "label": [labels[i] for i in best],
-        "probability": probabilities[np.arange(len(best)), best],
-    }
 
 
 def plain_text(text: Any) -> str:
@@ -76,14 +65,10 @@ def plain_text(text: Any) -> str:
 
 
 def file_columns(
-    texts: Sequence[Any],
-    probabilities: np.ndarray,
-    labels: Sequence[str],
-    taken: Sequence[str],
-    multi_label: bool = False,
+    texts: Sequence[Any], probabilities: np.ndarray, labels: Labels, taken: Sequence[str]
 ) -> dict[str, Any]:
     """The `prediction_columns`, and a `note` on texts that there was nothing to read in."""
-    columns = prediction_columns(probabilities, labels, taken, multi_label=multi_label)
+    columns = prediction_columns(probabilities, labels, taken)
     notes = ["" if plain_text(text).strip() else EMPTY for text in texts]
     return {**columns, _free_name("note", {**dict.fromkeys(taken), **columns}, "predicted_"): notes}
 
@@ -100,15 +85,15 @@ def score_file(classifier: Scorer, table: Table, text_col: str, output: Path) ->
     Raises:
         UserError: the input turns bad, or a column has no form in the output; nothing is written.
     """
-    labels, own = classifier.labels, table.columns
-    added = list(file_columns([], np.zeros((0, len(labels))), labels, own))
+    labels, own = classifier.labelling, table.columns
+    added = list(file_columns([], np.zeros((0, len(labels.classes))), labels, own))
     with open_writer(output, [*own, *added], lambda: _schema(table, added)) as writer:
         rows = _rehearse(table, writer)
         shown = Progress(rows, "classifying", "texts")
         for block in table.blocks():
             texts = cells(block[text_col])
             probabilities = classifier.probabilities(texts, shown.advance)
-            made = file_columns(texts, probabilities, labels, own, classifier.multi_label)
+            made = file_columns(texts, probabilities, labels, own)
             writer.write({**block, **made})
     return rows
 

@@ -14,10 +14,10 @@ from ulmfit.artifacts.directory import (
     read_metrics,
     write_artifact,
 )
+from ulmfit.artifacts.manifest import labels_of
 from ulmfit.base.errors import UserError
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.load import same_source
-from ulmfit.data.multi_label import multi_label_of
 from ulmfit.inference.loaded import LoadedModel
 from ulmfit.inference.measuring import labelled_texts
 from ulmfit.text.ids import is_empty
@@ -26,7 +26,7 @@ from ulmfit.text.ids import is_empty
 def validation_texts(
     trained: Artifact, frame: pd.DataFrame, data: str
 ) -> tuple[list[Any], np.ndarray]:
-    """The texts of split valid that `trained` was validated on, and the numbers of their labels.
+    """The texts of split valid that `trained` was validated on, and what is true of them.
 
     Without empty texts, whose probabilities do not come from the model.
 
@@ -34,7 +34,7 @@ def validation_texts(
         UserError: there are none, or one has no label or one that the classifier does not know.
     """
     manifest = trained.manifest
-    several = multi_label_of(manifest.config, trained.path)
+    labels = labels_of(manifest.config, manifest.labels, trained.path)
     frame = frame[frame["text"].map(lambda text: not is_empty(text))]
     if not (frame["split"] == "valid").any():
         raise UserError(
@@ -42,8 +42,8 @@ def validation_texts(
             "rows as valid that have a label and that the model was not trained on"
         )
     if same_source(data, str(manifest.recipe.get("data"))):
-        frame = keep_labels(frame, manifest.recipe.get("labels", 0), manifest.seed, several)
-    return labelled_texts(frame, data, "valid", manifest.labels, several)
+        frame = keep_labels(frame, manifest.recipe.get("labels", 0), manifest.seed, labels)
+    return labelled_texts(frame, data, "valid", labels)
 
 
 def store_temperature(artifact: Artifact, temperature: float) -> None:

@@ -1,14 +1,9 @@
 """The loss of a multi-label classifier, and the decisions that it has seen."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
-
-from ulmfit.base.errors import UserError
 
 
 @dataclass
@@ -33,21 +28,3 @@ class MultiLabelLoss:
         self.named = int(given.sum() + true.sum())
         targets = truth.float() * (1 - self.smoothing) + self.smoothing / 2
         return binary_cross_entropy_with_logits(logits.float(), targets, pos_weight=self.pos_weight)
-
-
-def balanced_weights(truth: np.ndarray, classes: Sequence[str]) -> Tensor:
-    """Documents without the label by those with it, float32, shape (classes,).
-
-    So both sides of each decision count as much.
-
-    Raises:
-        UserError: a label applies to every document, which leaves nothing to balance.
-    """
-    with_it = truth.sum(0)
-    for label, count in zip(classes, with_it.tolist(), strict=True):
-        if count == len(truth):
-            raise UserError(
-                f"found the label {label!r} in all {len(truth):,} texts of train, expected some "
-                "without it for --class-weights balanced; leave the label out, or the flag"
-            )
-    return torch.tensor((len(truth) - with_it) / with_it, dtype=torch.float32)

@@ -194,15 +194,6 @@ class _Pool:
         )
 
 
-def to_probabilities(logits: Tensor, temperature: float, multi_label: bool) -> Tensor:
-    """Of logits, shape (documents, classes): softmax, or sigmoids where labels are independent.
-
-    `temperature` divides the logits (see `calibration`).
-    """
-    scaled = logits / temperature
-    return scaled.sigmoid() if multi_label else scaled.softmax(1)
-
-
 class PoolingClassifier(nn.Module):
     """Two blocks of batch norm, dropout and a linear layer (fastai's `PoolingLinearClassifier`).
 

@@ -10,6 +10,7 @@ from ulmfit.artifacts import bundled
 from ulmfit.base.atomic import atomic_write, check_parent
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.data.spec import DataSpec
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.measuring import SPLITS, read_data
 from ulmfit.report.collect import collect
@@ -38,8 +39,8 @@ def main(
 
     keep_memory()
     classifier = Classifier.load(*bundled.model_folders(clf), precision=precision)
-    columns = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
-    data, frame = read_data(classifier.models[0].artifact, data, columns, split)
+    given = DataSpec(data, text_col, label_col, split_col)
+    data, frame = read_data(classifier.models[0].artifact, given, split)
     report = collect(
         classifier, frame, data, split, texts, lambda text: explain(classifier, text).to_html()
     )

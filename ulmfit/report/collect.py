@@ -8,10 +8,11 @@ import pandas as pd
 from ulmfit.artifacts.lineage import lineage
 from ulmfit.base.errors import UserError
 from ulmfit.data.draws import keep_labels
+from ulmfit.data.labels import Labels
 from ulmfit.data.load import same_source, source_name, without_test_labels
 from ulmfit.data.overlap import Overlap
 from ulmfit.inference.baseline import baseline_names, fit_baseline
-from ulmfit.inference.calibration import apply_temperature, fit_temperature
+from ulmfit.inference.calibration import fit_temperature
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.measuring import check_split, figures_table, labelled_texts
 from ulmfit.inference.temperatures import validation_texts
@@ -43,19 +44,19 @@ def collect(
         explain: gives HTML for the first of those. It goes into the page unescaped; scripts in
             it do not run.
     """
-
-    texts, truth = labelled_texts(frame, data, split, classifier.labels, classifier.multi_label)
+    labels = classifier.labelling
+    texts, truth = labelled_texts(frame, data, split, labels)
     measured = _measured(classifier, classifier.probabilities_by_model(texts))
     peers = _peers(classifier, frame, data, split, texts)
-    _tell([*measured, *peers], truth, split)
+    _tell([*measured, *peers], truth, labels, split)
     calibrated = _calibrated(classifier, frame, data, split, measured)
     lines = [list(lineage(model.artifact)) for model in classifier.models]
-    worst = hardest(measured[-1].probabilities, truth, min(shown, EXPLAINED))
+    worst = hardest(measured[-1].probabilities, truth, min(shown, EXPLAINED), labels)
     overlap = Overlap.of(frame, split)
     return Report(
         data=source_name(data),
         split=split,
-        labels=classifier.labels,
+        labels=labels,
         texts=texts,
         truth=truth,
         repeated=overlap.exact,
@@ -97,20 +98,16 @@ def _peers(
     manifest = classifier.models[0].artifact.manifest
     if split != "test" or not same_source(data, str(manifest.recipe.get("data"))):
         return []
-    several = classifier.multi_label
-    labels = manifest.recipe.get("labels", 0)
-    known = keep_labels(without_test_labels(frame), labels, manifest.seed, several)
-    fitted = {
-        name: fit_baseline(name, known, classifier.labels, several)
-        for name in baseline_names(several)
-    }
+    labels, count = classifier.labelling, manifest.recipe.get("labels", 0)
+    known = keep_labels(without_test_labels(frame), count, manifest.seed, labels)
+    fitted = {name: fit_baseline(name, known, labels) for name in baseline_names(labels)}
     return [Measured(name, baseline.probabilities(texts)) for name, baseline in fitted.items()]
 
 
-def _tell(measured: list[Measured], truth: np.ndarray, split: str) -> None:
-
+def _tell(measured: list[Measured], truth: np.ndarray, labels: Labels, split: str) -> None:
     print(f"{len(truth):,} texts, split {split}")
-    print(figures_table({m.name: overall_figures(m.probabilities, truth) for m in measured}))
+    named = {m.name: overall_figures(m.probabilities, truth, labels) for m in measured}
+    print(figures_table(named))
 
 
 def _calibrated(
@@ -122,24 +119,21 @@ def _calibrated(
     """
     if split == "valid":
         return "split valid, to which it would be fitted, is the one that is reported"
-    trained = classifier.models[0].artifact
+    trained, labels = classifier.models[0].artifact, classifier.labelling
     try:
         check_split(frame, data, "valid", trained)
         texts, truth = validation_texts(trained, frame, data)
         fitted = [
-            fit_temperature(probabilities, truth)
+            fit_temperature(probabilities, truth, labels)
             for probabilities in classifier.probabilities_by_model(texts)
         ]
     except UserError as error:  # a page without is still a page, and says why
         # Where data and models lie is their owner's, and the page may be passed on.
         name = trained.path.resolve().name
         return str(error).replace(data, source_name(data)).replace(str(trained.path), name)
-    several = classifier.multi_label
     empty = np.array([[not text.strip()] for text in frame.loc[frame["split"] == split, "text"]])
     scaled = [
-        np.where(
-            empty, raw.probabilities, apply_temperature(raw.probabilities, temperature, several)
-        )
+        np.where(empty, raw.probabilities, labels.rescaled(raw.probabilities, temperature))
         for raw, temperature in zip(measured, fitted, strict=False)
     ]
     temperatures = dict(zip(_names(classifier), fitted, strict=True))

@@ -1,7 +1,7 @@
 """The figures of a report, from probabilities and true classes.
 
-Shapes throughout: `probabilities` (texts, classes), `truth` (texts,), class numbers; of a
-multi-label classifier an indicator matrix, (texts, classes).
+Shapes throughout: `probabilities` (texts, classes), `truth` (texts,), class numbers; of several
+labels a text an indicator matrix, (texts, classes). `labels` are those of the classifier.
 
 Texts are ranked by their loss, -log of the probability of the true class (of a multi-label
 classifier by the mean over its decisions): what stands first is labelled wrongly or hard. The
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ulmfit.data.multi_label import answer_probabilities, decisions, given
+from ulmfit.data.labels import MULTI, SINGLE, Labels
 from ulmfit.inference.metrics import ECE_BINS, classification_metrics
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Report:
 
     data: str
     split: str
-    labels: list[str]
+    labels: Labels
     texts: list[str]
     truth: np.ndarray
     repeated: np.ndarray  # bool, shape (texts,): the training had the text as well
@@ -68,11 +68,6 @@ class Report:
         """What the page is about first: all models together, or the only one."""
         return self.measured[-1]
 
-    @property
-    def multi_label(self) -> bool:
-        """Whether a text may have several labels."""
-        return self.truth.ndim == 2
-
 
 class Bin(NamedTuple):
     """Texts of a range; the interval is of 95 % for `accuracy` (Wilson 1927)."""
@@ -85,28 +80,27 @@ class Bin(NamedTuple):
     confidence: float = 0.0  # mean probability of the predicted class
 
 
-def majority_probabilities(truth: np.ndarray, classes: int) -> np.ndarray:
+def majority_probabilities(truth: np.ndarray, labels: Labels) -> np.ndarray:
     """The best that an answer can be which is the same for every text: how frequent each class is.
 
     Its class is the most frequent one, its log loss the entropy of the classes. Of a multi-label
     classifier it has the labels of at least half of the texts.
     """
-    if truth.ndim == 2:
-        return np.tile(truth.mean(0), (len(truth), 1))
-    frequencies = np.bincount(truth, minlength=classes) / len(truth)
-    return np.tile(frequencies, (len(truth), 1))
+    return np.tile(labels.prior(truth), (len(truth), 1))
 
 
-def overall_figures(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+def overall_figures(
+    probabilities: np.ndarray, truth: np.ndarray, labels: Labels = SINGLE
+) -> dict[str, Any]:
     """`classification_metrics`, and of single labels Matthews' correlation coefficient (mcc)."""
     from sklearn.metrics import matthews_corrcoef
 
-    if truth.ndim == 2:
-        return classification_metrics(probabilities, truth)
-    predicted = probabilities.argmax(1)
+    figures = classification_metrics(probabilities, truth, labels)
+    if labels.multi:
+        return figures
+    predicted = labels.decide(probabilities)
     # Of a single class scikit-learn says 0, and warns.
     mcc = float(matthews_corrcoef(truth, predicted)) if len({*truth, *predicted}) > 1 else 0.0
-    figures = classification_metrics(probabilities, truth)
     return {**figures, "log_loss": abs(figures["log_loss"]), "mcc": mcc}  # no minus zero
 
 
@@ -123,16 +117,9 @@ def label_counts(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
     Of a multi-label classifier, which has no confusion of one class with another.
     """
-    predicted = given(probabilities)
+    predicted = MULTI.decide(probabilities)
     parts = (predicted & truth, predicted & ~truth, ~predicted & truth)
     return np.stack([part.sum(0) for part in parts], 1)
-
-
-def rightly(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Which texts are classified rightly, all their labels, bool, shape (texts,)."""
-    if truth.ndim == 2:
-        return (given(probabilities) == truth).all(1)
-    return probabilities.argmax(1) == truth
 
 
 def by_true_class(matrix: np.ndarray) -> np.ndarray:
@@ -158,14 +145,13 @@ def interval(right: int, count: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def reliability(probabilities: np.ndarray, truth: np.ndarray) -> list[Bin]:
+def reliability(probabilities: np.ndarray, truth: np.ndarray, labels: Labels = SINGLE) -> list[Bin]:
     """Accuracy and mean confidence in each of 15 bins of confidence that has texts.
 
     The bins are those of `metrics.expected_calibration_error`. Of a multi-label classifier they
     hold decisions, one a text and label, instead of texts.
     """
-    if truth.ndim == 2:
-        probabilities, truth = decisions(probabilities, truth)
+    probabilities, truth = labels.decisions(probabilities, truth)
     confidence = probabilities.max(1)
     right = probabilities.argmax(1) == truth
     numbers = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
@@ -176,15 +162,13 @@ def reliability(probabilities: np.ndarray, truth: np.ndarray) -> list[Bin]:
 
 
 def accuracy_by_length(
-    lengths: np.ndarray, probabilities: np.ndarray, truth: np.ndarray
+    lengths: np.ndarray, probabilities: np.ndarray, truth: np.ndarray, labels: Labels = SINGLE
 ) -> list[Bin]:
     """Accuracy of texts in bins of length that hold about as many texts each.
 
     `low` and `high` are the shortest and the longest length in the bin.
     """
-    right = rightly(probabilities, truth)
-    several = truth.ndim == 2
-    confidence = answer_probabilities(probabilities) if several else probabilities.max(1)
+    right, confidence = labels.right(probabilities, truth), labels.confidence(probabilities)
     edges = np.unique(np.quantile(lengths, np.linspace(0, 1, LENGTH_BINS + 1)[1:-1]))
     numbers = np.searchsorted(edges, lengths)  # texts as long as an edge are below it
     return [
@@ -199,32 +183,35 @@ def _bin(low: float, high: float, right: np.ndarray, confidence: np.ndarray) -> 
     return Bin(float(low), float(high), len(right), mean, found, sure)
 
 
-def losses(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def losses(probabilities: np.ndarray, truth: np.ndarray, labels: Labels = SINGLE) -> np.ndarray:
     """-log of the probability of the true class, shape (texts,).
 
     Of a multi-label classifier the mean over its decisions on the text.
     """
-    if truth.ndim == 2:
-        return losses(*decisions(probabilities, truth)).reshape(truth.shape).mean(1)
-    return -np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-12, None))
+    answers, true = labels.decisions(probabilities, truth)
+    found = -np.log(np.clip(answers[np.arange(len(true)), true], 1e-12, None))
+    return found.reshape(len(truth), -1).mean(1)
 
 
-def hardest(probabilities: np.ndarray, truth: np.ndarray, most: int) -> list[int]:
+def hardest(
+    probabilities: np.ndarray, truth: np.ndarray, most: int, labels: Labels = SINGLE
+) -> list[int]:
     """The texts of the highest loss, highest first."""
-    order = np.argsort(-losses(probabilities, truth), kind="stable")
+    order = np.argsort(-losses(probabilities, truth, labels), kind="stable")
     return order[:most].tolist()
 
 
-def surest(probabilities: np.ndarray, truth: np.ndarray, most: int) -> list[list[int]]:
+def surest(
+    probabilities: np.ndarray, truth: np.ndarray, most: int, labels: Labels = SINGLE
+) -> list[list[int]]:
     """For each class its texts that are classified rightly, the surest first.
 
     Of a multi-label classifier, those that rightly get the label, whatever others they get.
     """
-    if truth.ndim == 2:
-        got = given(probabilities) & truth
+    if labels.multi:
+        got = labels.decide(probabilities) & truth
         orders = np.argsort(-probabilities, axis=0, kind="stable").T
         return [order[got[order, n]][:most].tolist() for n, order in enumerate(orders)]
-    right = probabilities.argmax(1) == truth
     order = np.argsort(losses(probabilities, truth), kind="stable")
-    order = order[right[order]]
+    order = order[labels.right(probabilities, truth)[order]]
     return [order[truth[order] == n][:most].tolist() for n in range(probabilities.shape[1])]

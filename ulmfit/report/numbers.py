@@ -63,20 +63,20 @@ _MULTI_LABEL_NOTE = (
 
 
 def _figures(report: Report) -> dict[str, str]:
-    return _MULTI_LABEL_FIGURES if report.multi_label else _FIGURES
+    return _MULTI_LABEL_FIGURES if report.labels.multi else _FIGURES
 
 
 def _baseline(truth: np.ndarray, report: Report) -> Measured:
-    name = MULTI_LABEL_BASELINE if report.multi_label else BASELINE
-    return Measured(name, majority_probabilities(truth, len(report.labels)))
+    name = MULTI_LABEL_BASELINE if report.labels.multi else BASELINE
+    return Measured(name, majority_probabilities(truth, report.labels))
 
 
 def tiles(report: Report) -> FT:
     """The most important figures, large."""
-    found = overall_figures(report.best.probabilities, report.truth)
+    found = overall_figures(report.best.probabilities, report.truth, report.labels)
     baseline = _baseline(report.truth, report)
-    base = overall_figures(baseline.probabilities, report.truth)
-    second = "f1_micro" if report.multi_label else "mcc"
+    base = overall_figures(baseline.probabilities, report.truth, report.labels)
+    second = "f1_micro" if report.labels.multi else "mcc"
     made = [
         Div(
             Span(_figures(report)[key]),
@@ -92,7 +92,7 @@ def tiles(report: Report) -> FT:
 
 def figure_parts(report: Report) -> list[FT]:
     """Figures of each model and of all, with and without texts that the training had."""
-    note = _MULTI_LABEL_NOTE if report.multi_label else _NOTE
+    note = _MULTI_LABEL_NOTE if report.labels.multi else _NOTE
     parts = [_figures_table(report, np.ones(len(report.truth), bool)), P(note, cls="note")]
     if report.peers:
         peers = " and ".join(peer.name for peer in report.peers)
@@ -119,7 +119,7 @@ def _figures_table(report: Report, kept: np.ndarray) -> FT:
     shown = [*report.measured, *report.peers]
     systems = [Measured(m.name, m.probabilities[kept]) for m in shown]
     systems.append(_baseline(truth, report))
-    found = [overall_figures(system.probabilities, truth) for system in systems]
+    found = [overall_figures(system.probabilities, truth, report.labels) for system in systems]
     rows: list[list[Any]] = [["texts", *[f"{len(truth):,}"] * len(systems)]]
     for key, name in _figures(report).items():
         rows.append([name, *(f"{figures[key]:.4f}" for figures in found)])
@@ -132,7 +132,7 @@ def _figures_table(report: Report, kept: np.ndarray) -> FT:
 def class_parts(report: Report) -> list[FT]:
     """Precision, recall and F1 of each class."""
     constant = _baseline(report.truth, report)
-    baseline = class_figures(constant.probabilities, report.truth)
+    baseline = class_figures(constant.probabilities, report.truth, report.labels)
     note = P(f"In small: {constant.name}.", cls="note")
     tables = [_class_table(report, measured, baseline) for measured in report.measured]
     folded = [
@@ -143,7 +143,7 @@ def class_parts(report: Report) -> list[FT]:
 
 
 def _class_table(report: Report, measured: Measured, baseline: list[dict[str, Any]]) -> FT:
-    found = class_figures(measured.probabilities, report.truth)
+    found = class_figures(measured.probabilities, report.truth, report.labels)
     keys = ("precision", "recall", "f1")
     rows = [
         [
@@ -151,17 +151,17 @@ def _class_table(report: Report, measured: Measured, baseline: list[dict[str, An
             f"{ours['documents']:,.0f}",
             *(beside(f"{ours[key]:.4f}", f"{base[key]:.4f}") for key in keys),
         ]
-        for label, ours, base in zip(report.labels, found, baseline, strict=True)
+        for label, ours, base in zip(report.labels.classes, found, baseline, strict=True)
     ]
     return table(["class", "texts", "precision", "recall", "F1"], rows)
 
 
 def confusion_parts(report: Report) -> list[FT]:
     """The confusion matrix and its largest errors; of several labels a text, counts of each."""
-    if report.multi_label:
+    if report.labels.multi:
         return _counts_of_labels(report)
     matrix = confusion(report.best.probabilities, report.truth)
-    labels = report.labels
+    labels = report.labels.classes
     rows = [
         (labels[true], labels[predicted], f"{count:,}", f"{count / matrix[true].sum():.1%}")
         for true, predicted, count in commonest_confusions(matrix)
@@ -184,7 +184,7 @@ def _counts_of_labels(report: Report) -> list[FT]:
     counts = label_counts(report.best.probabilities, report.truth).tolist()
     rows = [
         (label, *(f"{count:,}" for count in row))
-        for label, row in zip(report.labels, counts, strict=True)
+        for label, row in zip(report.labels.classes, counts, strict=True)
     ]
     return [P(note), table(["label", "rightly given", "wrongly given", "missed"], rows)]
 
@@ -214,20 +214,22 @@ def _tempered(report: Report) -> bool:
 def _calibration_table(report: Report, after: Calibrated) -> FT:
     rows = []
     for system, scaled in zip(report.measured, after.after, strict=True):
-        found = [overall_figures(m.probabilities, report.truth) for m in (system, scaled)]
+        found = [
+            overall_figures(m.probabilities, report.truth, report.labels) for m in (system, scaled)
+        ]
         temperature = after.temperatures.get(system.name)
         shown = "each its own" if temperature is None else f"{temperature:.3f}"
         changes = (" → ".join(f"{f[key]:.4f}" for f in found) for key in ("ece", "log_loss"))
         rows.append([system.name, shown, *changes])
     baseline = _baseline(report.truth, report)
-    base = overall_figures(baseline.probabilities, report.truth)
+    base = overall_figures(baseline.probabilities, report.truth, report.labels)
     rows.append([baseline.name, "", f"{base['ece']:.4f}", f"{base['log_loss']:.4f}"])
     return table(["", "temperature", "ECE", "log loss"], rows)
 
 
 def _reliability(report: Report, measured: Measured, title: str, name: str) -> FT:
-    bins = reliability(measured.probabilities, report.truth)
-    ece = overall_figures(measured.probabilities, report.truth)["ece"]
+    bins = reliability(measured.probabilities, report.truth, report.labels)
+    ece = overall_figures(measured.probabilities, report.truth, report.labels)["ece"]
     caption = f"{title}: ECE {ece:.4f}"
-    made = reliability_figure(bins, name, "decisions" if report.multi_label else "texts")
+    made = reliability_figure(bins, name, report.labels.unit)
     return figure(made, caption, f"Reliability diagram of {caption}")

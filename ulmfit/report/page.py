@@ -1,5 +1,6 @@
 """The page of a report: HTML that needs nothing but itself, and no script."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,6 @@ from fastcore.xml import (
 )
 
 from ulmfit.artifacts.manifest import library_versions
-from ulmfit.data.multi_label import label_cells
 from ulmfit.report.data import Report, accuracy_by_length
 from ulmfit.report.figures import length_figure, map_figure
 from ulmfit.report.models import curves, model_facts, samples
@@ -79,13 +79,14 @@ def _sections(report: Report) -> list[tuple[Any, ...]]:
 
 
 def _about(report: Report) -> str:
-    classes = ", ".join(report.labels[:10])
-    if more := report.labels[10:]:
+    labels = report.labels.classes
+    classes = ", ".join(labels[:10])
+    if more := labels[10:]:
         classes += f" and {len(more):,} more"
-    kinds = "labels, of which a text may have several" if report.multi_label else "classes"
+    kinds = "labels, of which a text may have several" if report.labels.multi else "classes"
     return (
         f"{len(report.truth):,} labelled texts of {report.data}, split {report.split}; "
-        f"{len(report.labels):,} {kinds}: {classes}."
+        f"{len(labels):,} {kinds}: {classes}."
     )
 
 
@@ -97,8 +98,10 @@ def _made_with(report: Report) -> str:
 
 
 def _lengths(report: Report) -> list[FT]:
-    bins = accuracy_by_length(report.lengths, report.best.probabilities, report.truth)
-    measure = "all labels right" if report.multi_label else "accuracy"
+    bins = accuracy_by_length(
+        report.lengths, report.best.probabilities, report.truth, report.labels
+    )
+    measure = "all labels right" if report.labels.multi else "accuracy"
     caption = (
         f"{report.best.name}: {measure} with its 95 % interval, about as many texts in each bar"
     )
@@ -117,24 +120,25 @@ def _map(report: Report) -> list[FT]:
     caption = (
         f"{len(rows):,} of {len(report.truth):,} texts by what the encoders make of them (last, "
         f"maximum and mean of their outputs), in two dimensions by {method}; colour and shape: "
-        f"{'the set of true labels' if report.multi_label else 'the true class'}"
+        f"{'the set of true labels' if report.labels.multi else 'the true class'}"
     )
     svg = map_figure(places, classes[rows], labels)
     return [figure(svg, caption, f"Scatter plot of {len(rows):,} texts in the encoders' features")]
 
 
-def _colours(report: Report) -> tuple[np.ndarray, list[str]]:
+def _colours(report: Report) -> tuple[np.ndarray, Sequence[str]]:
     """What the map tells apart, as numbers, shape (texts,), and their names."""
-    if not report.multi_label:
-        return report.truth, report.labels
-    cells = [cell or "(none)" for cell in label_cells(report.truth, report.labels)]
+    labels = report.labels
+    if not labels.multi:
+        return report.truth, labels.classes
+    cells = [cell or "(none)" for cell in labels.decode(report.truth)]
     names, numbers = np.unique(cells, return_inverse=True)
     return numbers, names.tolist()
 
 
 def _hardest(report: Report) -> list[FT]:
     found = "True labels got low probabilities here, or others high ones"
-    if not report.multi_label:
+    if not report.labels.multi:
         found = "The true class got the lowest probability here"
     note = (
         f"{found}: labelled wrongly, hard, or not understood. Ranked by the loss of the "

@@ -3,7 +3,6 @@
 import numpy as np
 from fastcore.xml import FT, H3, Article, B, Details, Div, P, Safe, Span, Summary
 
-from ulmfit.data.multi_label import given, label_cells
 from ulmfit.report.data import Report, hardest, losses, surest
 
 LONGEST = 400  # characters that are shown at once
@@ -12,24 +11,25 @@ SURE_ONES = 3  # of each class
 
 def hardest_texts(report: Report) -> list[FT]:
     """The texts with the highest loss, ranked, with what explains the first of them."""
-    rows = hardest(report.best.probabilities, report.truth, report.shown)
+    rows = hardest(report.best.probabilities, report.truth, report.shown, report.labels)
     return [_card(report, row, rank) for rank, row in enumerate(rows, 1)]
 
 
 def surest_texts(report: Report) -> list[FT]:
     """The texts of each class that are classified rightly with the highest probability."""
     parts: list[FT] = []
-    found = surest(report.best.probabilities, report.truth, min(SURE_ONES, report.shown))
-    for label, rows in zip(report.labels, found, strict=True):
+    most = min(SURE_ONES, report.shown)
+    found = surest(report.best.probabilities, report.truth, most, report.labels)
+    for label, rows in zip(report.labels.classes, found, strict=True):
         parts.append(H3(label))
-        none = "None rightly gets it." if report.multi_label else "None is classified rightly."
+        none = "None rightly gets it." if report.labels.multi else "None is classified rightly."
         parts += [_card(report, row) for row in rows] or [P(none)]
     return parts
 
 
 def _card(report: Report, row: int, rank: int | None = None) -> FT:
-    loss = losses(report.best.probabilities[[row]], report.truth[[row]])[0]
-    facts = _several(report, row) if report.multi_label else _one(report, row)
+    loss = losses(report.best.probabilities[[row]], report.truth[[row]], report.labels)[0]
+    facts = _several(report, row) if report.labels.multi else _one(report, row)
     facts.append(Span(f"loss {loss:.2f}"))
     if report.near[row]:
         nearly = "" if report.repeated[row] else ", in nearly the same words"
@@ -45,12 +45,13 @@ def _card(report: Report, row: int, rank: int | None = None) -> FT:
 
 def _one(report: Report, row: int) -> list[FT]:
     probabilities, true = report.best.probabilities[row], int(report.truth[row])
+    classes = report.labels.classes
     predicted = int(probabilities.argmax())
     return [
-        Span("labelled ", B(report.labels[true])),
+        Span("labelled ", B(classes[true])),
         Span(
             "predicted ",
-            B(report.labels[predicted], cls="right" if predicted == true else "wrong"),
+            B(classes[predicted], cls="right" if predicted == true else "wrong"),
             f" ({_percent(probabilities[predicted])})",
         ),
         Span(f"probability of the label {_percent(probabilities[true])}"),
@@ -60,14 +61,14 @@ def _one(report: Report, row: int) -> list[FT]:
 def _several(report: Report, row: int) -> list[FT]:
     """Labels and predicted ones, and how probable each is that is one of them."""
     probabilities, true = report.best.probabilities[row], report.truth[row]
-    predicted = given(probabilities)
-    labelled, found = label_cells(np.stack([true, predicted]), report.labels)
+    predicted = report.labels.decide(probabilities)
+    labelled, found = report.labels.decode(np.stack([true, predicted]))
     facts = [
         Span("labelled ", B(labelled or "(none)")),
         Span("predicted ", B(found or "(none)", cls="right" if labelled == found else "wrong")),
     ]
     shown = [
-        f"{report.labels[n]} {_percent(probabilities[n])}"
+        f"{report.labels.classes[n]} {_percent(probabilities[n])}"
         for n in np.flatnonzero(true | predicted).tolist()
     ]
     return [*facts, Span(f"probabilities: {', '.join(shown)}")] if shown else facts
@@ -75,7 +76,7 @@ def _several(report: Report, row: int) -> list[FT]:
 
 def _explanation(report: Report, row: int) -> list[FT]:
     meaning = "Blue speaks for the class that was predicted, orange against it."
-    if report.multi_label:
+    if report.labels.multi:
         meaning = "Blue speaks for the most probable label, orange against it."
     summary = Summary("words that moved the prediction")
     return [Details(summary, P(meaning, cls="note"), Div(Safe(report.explanations[row])))]

@@ -84,9 +84,7 @@ def predictions_of(
     classifier: Classifier, texts: list[str], probabilities: np.ndarray
 ) -> list[dict[str, Any]]:
     """What the API says of each text; `probabilities` has shape (texts, classes)."""
-    columns = prediction_columns(
-        probabilities, classifier.labels, multi_label=classifier.multi_label
-    )
+    columns = prediction_columns(probabilities, classifier.labelling)
     made = []
     for i, text in enumerate(texts):
         each = zip(classifier.labels, probabilities[i].tolist(), strict=True)
@@ -111,7 +109,7 @@ async def model(request: Request) -> JSONResponse:
     return JSONResponse(
         {
             "labels": classifier.labels,
-            "multi_label": classifier.multi_label,
+            "multi_label": classifier.labelling.multi,
             "models": [_facts(loaded) for loaded in classifier.models],
             "limits": {
                 "body_bytes": limits.body_bytes,

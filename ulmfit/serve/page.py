@@ -110,7 +110,7 @@ def _result(classifier: Classifier, view: View) -> FT:
     assert result is not None
     mean = result.by_model.mean(0)
     order = np.argsort(-mean, kind="stable")[:_MOST_BARS]
-    columns = prediction_columns(mean[None], classifier.labels, multi_label=classifier.multi_label)
+    columns = prediction_columns(mean[None], classifier.labelling)
     empty = [P(EMPTY.capitalize(), cls="note")] if not view.text.strip() else []
     return Section(
         H2("Prediction"),

@@ -35,7 +35,7 @@ class _Sharing:
 
     def __init__(self, batcher: Batcher, loop: asyncio.AbstractEventLoop) -> None:
         self.labels = batcher.classifier.labels
-        self.multi_label = batcher.classifier.multi_label
+        self.labelling = batcher.classifier.labelling
         self.given_up = threading.Event()
         self._batcher, self._loop = batcher, loop
 

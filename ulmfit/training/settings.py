@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ulmfit.base.errors import UserError
+from ulmfit.data.labels import KINDS
+from ulmfit.data.spec import DataSpec
 from ulmfit.model.sizes import EMBEDDING_RANGE
 from ulmfit.training.settings_checks import (
     CLASSIFIER_RANGES,
@@ -79,8 +81,8 @@ class _Data:
     split_col: str = ""  # column of the splits, where --data is a file; split if there is one
     multi_label: bool = False  # a text may have several labels, separated by ;, or none
 
-    def columns(self) -> dict[str, Any]:
-        """The columns as `load_data` takes them."""
+    def columns(self) -> dict[str, str | None]:
+        """The columns as a command takes them."""
         names = ("text_col", "label_col", "split_col")
         return {name: getattr(self, name) or None for name in names}
 
@@ -124,6 +126,12 @@ class ClassifierSettings(_Shared, _Data):
     alpha: float = 2.0  # activation regularisation (AR)
     beta: float = 1.0  # temporal activation regularisation (TAR)
     steps: list[Step] = field(default_factory=list, metadata={"flag": False})  # training steps
+
+
+def data_spec(settings: LMSettings | ClassifierSettings) -> DataSpec:
+    """The data set that the settings describe."""
+    kind = KINDS[settings.multi_label]
+    return DataSpec(settings.data, **settings.columns(), labels=kind, seed=settings.seed)
 
 
 S = TypeVar("S", PretrainSettings, LMSettings, ClassifierSettings)
