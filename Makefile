@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 # What `--precision auto` means in tests and torture: auto (by hardware), float32 or bfloat16.
-PRECISION ?= auto
+PRECISION ?= $(or $(ULMFIT_PRECISION),auto)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -18,9 +18,9 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow" --precision $(PRECISION) $(PARALLEL)
 
-# The tests that train a model, in the number format that `auto` is not on this processor.
+# The tests that train or use a model, in the number format that `auto` is not on this processor.
 test-precision: $(INSTALLED)
-	$(BIN)/python -m pytest -m "trains and not slow" --precision other $(PARALLEL)
+	$(BIN)/python -m pytest -m "computes and not slow" --precision other $(PARALLEL)
 
 # What takes minutes each: all of IMDb token by token (with ULMFIT_DATA), the wheel on its own.
 test-slow: $(INSTALLED)

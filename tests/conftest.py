@@ -1,10 +1,11 @@
 """Real reviews for the tests that want them: read where they lie, never copied into the project."""
 
 import os
+import re
 
 # Before torch is imported: tiny models gain nothing from threads, which wait for each other for
 # ever where another process keeps a core busy.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"
 
 from pathlib import Path
 
@@ -18,8 +19,11 @@ from ulmfit.data.datasets import NAMES
 
 SOME = 1500
 LONGEST = "test_tutorial.py"  # three minutes
-# A test trains if its file uses one of these.
-TRAINERS = ("tiny_stages", "tiny_learners", "tiny_comparison", "torture import kills", "tutorial")
+# A file computes in the number format that auto is if one of these stands in it.
+COMPUTES = re.compile(
+    r"\bstage[123]\(|\bClassifier\.load\(|\btiny_(learners|comparison|server)\b"
+    r"|\btorture (import (kills|strangers)|serving\b)|\bTUTORIAL\b"
+)
 CPU = torch.device("cpu")
 
 
@@ -30,17 +34,25 @@ def pytest_addoption(parser):
         help=f"what `--precision auto` means in the tests (default: ${VARIABLE}, or by hardware); "
         "other: the format that auto is not here",
     )
+    parser.addoption("--gpu", action="store_true", help="let the tests see the GPU: test_gpu.py")
 
 
 def pytest_configure(config):
     precision = config.getoption("--precision")
     if hasattr(config, "workerinput"):
-        return  # of xdist: the variable is the controller's
-    if precision == "other":
-        fast = resolve_precision("auto", CPU) == torch.bfloat16
-        precision = "float32" if fast else "bfloat16"
-    if precision:
-        os.environ[VARIABLE] = precision  # child processes follow
+        return  # of xdist: the variables are the controller's
+    if not config.getoption("--gpu"):  # all else is computed on the CPU, in child processes, too
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    try:
+        if precision == "other":
+            fast = resolve_precision("auto", CPU) == torch.bfloat16
+            precision = "float32" if fast else "bfloat16"
+        if precision:
+            os.environ[VARIABLE] = precision  # child processes follow
+        if not _impossible():
+            resolve_precision("auto", CPU)  # a name that the variable may have
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def _impossible():
@@ -58,8 +70,8 @@ def pytest_collection_modifyitems(items):
     sources = {path: path.read_text(encoding="utf-8") for path in {item.path for item in items}}
     impossible = _impossible()
     for item in items:
-        if any(name in sources[item.path] for name in TRAINERS):
-            item.add_marker("trains")
+        if COMPUTES.search(sources[item.path]):
+            item.add_marker("computes")
         if impossible:
             item.add_marker(pytest.mark.skip(reason="this processor has no LSTM in bfloat16"))
     items.sort(key=lambda item: item.path.name != LONGEST)

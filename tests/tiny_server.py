@@ -16,9 +16,10 @@ def classifiers(folder):
 
 @contextmanager
 def serving(folders):
-    """The process of `python -m ulmfit.serve`, and the address that it printed."""
+    """The process of `python -m ulmfit.serve`, in float32, and the address that it printed."""
+    command = [sys.executable, "-m", "ulmfit.serve", "--port", "0", "--precision", "float32"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "ulmfit.serve", "--clf", *folders, "--port", "0"],
+        [*command, "--clf", *folders],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -357,7 +357,7 @@ def test_two_comparisons_in_one_folder(tmp_path):
 
 def test_a_job_in_a_process_of_its_own(tmp_path):
     result = made(settings(tmp_path), tmp_path / "out", ["majority"])["majority-20-1"]
-    assert 50e6 < result["peak_bytes"] < 600e6
+    assert 50e6 < result["peak_bytes"] < 2e9
     assert result["figures"]["accuracy"] > 0.3
 
 
@@ -399,7 +399,7 @@ def test_ctrl_c_is_handed_on_once(tmp_path):
         [sys.executable, str(outer)],
         stderr=subprocess.PIPE,
         start_new_session=True,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     try:
         _wait_for(log, "there")

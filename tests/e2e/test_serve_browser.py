@@ -73,7 +73,7 @@ def classify(browser, address, text):
 
 def test_a_text_is_typed_and_its_label_read(browser, address, folders):
     classify(browser, address, TEXTS[1])
-    expected = Classifier.load(*folders).predict([TEXTS[1]]).iloc[0]
+    expected = Classifier.load(*folders, precision="float32").predict([TEXTS[1]]).iloc[0]
     assert one(browser, "#result .label").text == expected["label"]
     bars = [bar.text.split() for bar in browser.find_elements("css selector", ".bar")]
     assert [bar[0] for bar in bars[:2]] == sorted(["neg", "pos"], key=lambda c: -expected[c])
@@ -113,7 +113,7 @@ def test_a_file_goes_up_and_comes_down_scored(browser, address, downloads, tmp_p
     with target.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["text"] for row in rows] == TEXTS
-    expected = Classifier.load(*folders).predict(TEXTS)["label"].tolist()
+    expected = Classifier.load(*folders, precision="float32").predict(TEXTS)["label"].tolist()
     assert [row["label"] for row in rows] == expected
 
 

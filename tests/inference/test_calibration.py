@@ -258,7 +258,8 @@ def test_no_valid_split(data, tmp_path):
 def test_a_fit_without_end_names_the_model(data, tmp_path):
     folder = tmp_path / "fwd"
     frame = pd.read_csv(data)
-    frame["label"] = Classifier.load(folder).predict(frame["text"].tolist())["label"]
+    classifier = Classifier.load(folder, precision="float32")
+    frame["label"] = classifier.predict(frame["text"].tolist())["label"]
     path = tmp_path / "right.csv"
     frame.to_csv(path, index=False)
     with refuses(
@@ -266,7 +267,7 @@ def test_a_fit_without_end_names_the_model(data, tmp_path):
         "rightly; it takes wrong ones, and more right ones than chance gives: more texts, or a "
         "better model"
     ):
-        main(clf=folder, data=str(path))
+        main(clf=folder, data=str(path), precision="float32")
 
 
 def test_a_language_model(tmp_path):

@@ -367,11 +367,11 @@ def test_a_file_of_many_blocks(folders, tmp_path, monkeypatch, ending):
     table = pd.DataFrame({"text": texts, "n": [f"0{i}" for i in range(60)]})
     source = write_file(tmp_path / f"in{ending}", table)
     target = tmp_path / f"out{ending}"
-    main(clf=folders, input=source, output=target)
+    main(clf=folders, input=source, output=target, precision="float32")
     found = read_file(target)
     assert found["text"].tolist() == texts
     assert found["n"].tolist() == table["n"].tolist()
-    expected = Classifier.load(*folders).predict(texts)
+    expected = Classifier.load(*folders, precision="float32").predict(texts)
     assert found["label"].tolist() == expected["label"].tolist()
     np.testing.assert_allclose(found["pos"].astype(float), expected["pos"], atol=1e-5)
 
@@ -380,9 +380,9 @@ def test_missing_texts_of_every_kind_are_rows(folders, tmp_path):
     source = tmp_path / "in.jsonl"
     lines = ['{"text": null}', '{"id": 1}', '{"text": 7}', '{"text": ["a", "b"]}', '{"text": NaN}']
     source.write_text("\n".join(lines))
-    main(clf=folders[0], input=source, output=tmp_path / "out.jsonl")
+    main(clf=folders[0], input=source, output=tmp_path / "out.jsonl", precision="float32")
     found = read_file(tmp_path / "out.jsonl")
-    expected = Classifier.load(folders[0]).predict([None, None, 7, ["a", "b"], None])
+    expected = Classifier.load(folders[0], precision="float32").predict([None, None, 7, ["a", "b"], None])
     np.testing.assert_allclose(found["pos"], expected["pos"], atol=1e-4)
 
 

@@ -92,12 +92,13 @@ def test_texts_that_the_training_had_nearly_are_left_out_as_well(folders, tmp_pa
     frame.loc[[train, *rows], "text"] = [long, f"{long} more", long.upper(), f"But {long}!"]
     frame.to_csv(tmp_path / "near.csv", index=False)
     target = tmp_path / "figures.json"
-    (figures,) = main(clf=folders[0], data=str(tmp_path / "near.csv"), output=str(target)).values()
+    given = {"data": str(tmp_path / "near.csv"), "precision": "float32"}
+    (figures,) = main(clf=folders[0], output=str(target), **given).values()
     assert figures["overlap"] == {"exact": 1, "near": 2}
     assert figures["without_repeated"]["documents"] == 19
     assert figures["without_near_duplicates"]["documents"] == 17
     rest = frame[frame["split"] == "test"].drop(rows)
-    scores = Classifier.load(folders[0]).predict(rest["text"].tolist())
+    scores = Classifier.load(folders[0], precision="float32").predict(rest["text"].tolist())
     accuracy = accuracy_score(rest["label"], scores["label"])
     assert figures["without_near_duplicates"]["accuracy"] == accuracy
     (written,) = json.loads(target.read_text())["figures"].values()

@@ -64,10 +64,13 @@ def test_without_patience_it_trains_to_the_end(stopped, tmp_path):
     assert not same(weights(learn), weights(stopped[0]))
 
 
-@pytest.mark.parametrize("batch", [45, 55, 78])
-def test_an_interrupted_run_ends_with_the_same_weights(stopped, tmp_path, batch):
+@pytest.mark.parametrize("when", ["before the best", "after the best", "in the last"])
+def test_an_interrupted_run_ends_with_the_same_weights(stopped, tmp_path, when):
+    found = losses(stopped[1])
+    best = found.index(min(found)) + 1  # epochs of step 2
+    epochs = {"before the best": best - 1, "after the best": best, "in the last": len(found) - 1}
     learn = lm()
-    learn.add_cb(At(ctrl_c, batch=batch))
+    learn.add_cb(At(ctrl_c, batch=10 * (3 + epochs[when]) + 5))  # 10 batches an epoch, 3 in step 1
     with pytest.raises(KeyboardInterrupt):
         run_of(learn, tmp_path / "m.checkpoint", STEPS, quiet, patience=2).fit()
     again = lm()

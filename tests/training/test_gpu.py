@@ -12,7 +12,7 @@ from ulmfit.model.sizes import encoder_config
 from ulmfit.training.lm import lm_learner, lm_loaders, measure_lm
 from ulmfit.training.settings import LMSettings
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here, or no --gpu")
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
 
 

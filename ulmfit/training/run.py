@@ -223,12 +223,19 @@ class _EarlyStopper(Callback):
 
     def __init__(self, run: Run) -> None:
         self.run_of = run
+        self.measured = False
+
+    def before_epoch(self) -> None:
+        self.measured = False
+
+    def after_validate(self) -> None:
+        self.measured = True
 
     def after_epoch(self) -> None:
+        if not self.measured:  # an epoch that was done before an interruption
+            return
         rows = self.run_of.history.rows
         losses = [row["valid_loss"] for row in rows if row["step"] == rows[-1]["step"]]
-        if len(losses) != self.epoch + 1:  # an epoch that was done before an interruption
-            return
         best = losses.index(min(losses))
         if best == self.epoch:
             state = self.learn.model.state_dict()
