@@ -11,9 +11,10 @@ from ulmfit.artifacts.directory import (
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
 from ulmfit.inference.calibration import apply_temperature, fit_temperature
+from ulmfit.inference.loaded import LoadedModel
 from ulmfit.inference.measuring import read_data
 from ulmfit.inference.metrics import classification_metrics
-from ulmfit.inference.temperatures import store_temperature, validation_texts, without_temperature
+from ulmfit.inference.temperatures import store_temperature, validation_texts
 
 
 def main(
@@ -33,7 +34,11 @@ def main(
     if not clf:
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
     columns: dict[str, Any] = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
-    artifacts = [read_artifact(Path(path), "classifier") for path in bundled.model_folders(clf)]
+    # Without the temperature that is there, even if it is none.
+    artifacts = [
+        read_artifact(Path(path), "classifier", ignored="temperature")
+        for path in bundled.model_folders(clf)
+    ]
     # Every temperature is known before any directory is written.
     fitted = [_fitted(artifact, data, columns, precision) for artifact in artifacts]
     for artifact, temperature in zip(artifacts, fitted, strict=True):
@@ -45,7 +50,7 @@ def main(
 def _fitted(artifact: Artifact, data: str | None, columns: dict[str, Any], precision: str) -> float:
     data, frame = read_data(artifact, data, columns, "valid", texts_required=False)
     texts, truth = validation_texts(artifact, frame, data)
-    model = without_temperature(artifact, precision)
+    model = LoadedModel(artifact, precision)
     before = model.probabilities(model.tokenize(texts))
     try:
         temperature = round(fit_temperature(before, truth), 4)

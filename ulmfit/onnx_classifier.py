@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ulmfit.artifacts.directory import PROCESSOR, largest
+from ulmfit.artifacts.config import multi_label_of
+from ulmfit.artifacts.directory import PROCESSOR
+from ulmfit.artifacts.limits import largest
 from ulmfit.base.atomic import os_errors_as
 from ulmfit.base.errors import UserError
 from ulmfit.base.strangers import parse_json, read_bounded
-from ulmfit.data.multi_label import multi_label_of
 from ulmfit.inference.onnx_session import (
     FACTS,
     FORMAT_VERSION,

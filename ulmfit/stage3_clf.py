@@ -13,6 +13,7 @@ from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import Adam
 
+from ulmfit.artifacts.config import ClassifierConfig
 from ulmfit.artifacts.manifest import suffix
 from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
@@ -136,9 +137,14 @@ def _train(
     measured = classification_metrics(probabilities, valid.labels)
     result = save(
         Finished(
-            kind="classifier",
             model=model,
-            config=config,
+            config=ClassifierConfig(
+                config,
+                max_len=settings.max_len,
+                hidden=settings.hidden,
+                prior=_prior(train.labels),
+                multi_label=settings.multi_label,
+            ),
             processor=start.processor,
             settings=settings,
             size=start.size,
@@ -147,12 +153,6 @@ def _train(
             metrics={"valid": measured, "train_texts": len(train.labels), "texts_cut": cut},
             parent=start.parent,
             labels=classes,
-            extra_config={
-                "max_len": settings.max_len,
-                "hidden": settings.hidden,
-                "prior": _prior(train.labels),
-                **({"multi_label": True} if settings.multi_label else {}),
-            },
         ),
         target,
         round(place.seconds() + run.spent_before, 1),

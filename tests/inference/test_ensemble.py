@@ -97,8 +97,8 @@ def test_missing_texts_count_as_empty(classifier):
 def write_with_prior(folder, prior):
     """A classifier whose training had classes of other sizes."""
     write_classifier(folder)
-    artifact = read_artifact(folder)
-    manifest = replace(artifact.manifest, config={**artifact.manifest.config, "prior": prior})
+    manifest = read_artifact(folder).manifest
+    manifest = replace(manifest, config=replace(manifest.config, prior=prior))
     (folder / "manifest.json").write_text(manifest.to_json())
     return folder
 

@@ -6,11 +6,12 @@ import platform
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ulmfit.artifacts.config import ClassifierConfig, LMConfig
 from ulmfit.base.errors import UserError
 from ulmfit.base.strangers import parse_json
 from ulmfit.base.visible import visible
@@ -32,7 +33,7 @@ class Manifest:
     kind: str  # lm | classifier
     direction: str  # forward | backward
     size: str
-    config: dict[str, Any]  # emb_sz, n_hid, n_layers, vocab_sz, ...
+    config: LMConfig | ClassifierConfig
     tokenizer: dict[str, Any]  # kind, lang, hash of the vocabulary
     labels: list[str]  # in the order of the head's outputs; none for an LM
     recipe: dict[str, Any]  # the settings that were used
@@ -46,14 +47,38 @@ class Manifest:
 
     def to_json(self) -> str:
         """The text of ``manifest.json``."""
-        return json_text(asdict(self))
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return json_text({**found, "config": self.config.as_dict()})
+
+    @property
+    def lm_config(self) -> LMConfig:
+        """`config`, of a language model."""
+        assert isinstance(self.config, LMConfig)
+        return self.config
+
+    @property
+    def classifier_config(self) -> ClassifierConfig:
+        """`config`, of a classifier."""
+        assert isinstance(self.config, ClassifierConfig)
+        return self.config
 
     @classmethod
-    def from_json(cls, text: str | bytes, where: Path | str) -> "Manifest":
-        """The manifest in `text`; `where` is the file's name for messages.
+    def from_json(
+        cls,
+        text: str | bytes,
+        where: Path | str,
+        model: Path | str | None = None,
+        ignored: str | None = None,
+    ) -> "Manifest":
+        """The manifest in `text`.
 
-        Raises UserError for what is no JSON object, for another format version, and for
-        unknown, missing or wrongly typed keys (all of them in one message).
+        Args:
+            where: the file's name, for messages.
+            model: the model directory's name, for messages about the config; default `where`.
+            ignored: a key of the config that is neither checked nor kept.
+
+        Raises UserError for what is no JSON object, for another format version, for unknown,
+        missing or wrongly typed keys (all of them in one message), and for a config of no model.
         """
         found = parse_json(text, where)
         if not isinstance(found, dict):
@@ -62,7 +87,14 @@ class Manifest:
         _check_version(found.get("format_version", FORMAT_VERSION), where)
         if problems := _problems(found):
             raise UserError(f"{where}: {'; '.join(problems)}")
-        return cls(**found)
+        found["config"].pop(ignored, None)
+        return cls(**{**found, "config": _config(found, model or where)})
+
+
+def _config(found: dict[str, Any], where: Path | str) -> LMConfig | ClassifierConfig:
+    if found["kind"] == LMConfig.kind:
+        return LMConfig.from_dict(found["config"], where)
+    return ClassifierConfig.from_dict(found["config"], len(found["labels"]), where)
 
 
 def library_versions() -> dict[str, str]:
@@ -96,6 +128,7 @@ _FORMS: dict[object, tuple[str, Callable[[Any], bool]]] = {
     str | None: ("a text or null", lambda v: v is None or isinstance(v, str)),
     list[str]: ("a list of texts", lambda v: isinstance(v, list) and _all_texts(v)),
     dict[str, Any]: ("an object", lambda v: isinstance(v, dict)),
+    LMConfig | ClassifierConfig: ("an object", lambda v: isinstance(v, dict)),
     dict[str, str]: (
         "an object of texts",
         lambda v: isinstance(v, dict) and _all_texts(v.values()),

@@ -8,11 +8,8 @@ in scikit-learn; where each text has one class, it is class numbers, shape (text
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-
-from ulmfit.base.errors import UserError
 
 SEPARATOR = ";"
 THRESHOLD = 0.5
@@ -137,18 +134,3 @@ def one_of_each(cells: Mapping[int, str]) -> list[int]:
             seen |= new
             rows.append(row)
     return rows
-
-
-def multi_label_of(config: Mapping[str, Any], where: object) -> bool:
-    """Whether a manifest's config is of a multi-label classifier; one without the key is not.
-
-    Raises:
-        UserError: it is neither true nor false; `where` is the model directory or file.
-    """
-    found = config.get("multi_label", False)
-    if isinstance(found, bool):
-        return found
-    raise UserError(
-        f"{where}: found multi_label {str(found)[:60]!r} in the config, expected true or false; "
-        "copy or train the model again"
-    )

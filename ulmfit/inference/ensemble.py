@@ -13,7 +13,6 @@ from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import check_pair, read_artifact
 from ulmfit.base.errors import UserError
 from ulmfit.base.precision import keep_memory
-from ulmfit.data.multi_label import multi_label_of
 from ulmfit.inference.loaded import LoadedModel
 from ulmfit.inference.scoring import plain_text, prediction_columns
 from ulmfit.text.corpus import TokenizedTexts
@@ -27,9 +26,8 @@ class Classifier:
 
     def __init__(self, models: "Sequence[LoadedModel]") -> None:
         self.models = list(models)
-        trained = self.models[0].artifact
-        self.labels = trained.manifest.labels
-        self.multi_label = multi_label_of(trained.manifest.config, trained.path)
+        self.labels = self.models[0].artifact.manifest.labels
+        self.multi_label = self.models[0].multi_label
 
     @property
     def precision(self) -> str:

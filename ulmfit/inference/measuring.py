@@ -11,7 +11,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.fingerprints import labelled_fingerprint
 from ulmfit.data.load import load_data, load_with_test_labels, same_source, without_test_labels
-from ulmfit.data.multi_label import all_labels, multi_label_of, true_labels
+from ulmfit.data.multi_label import all_labels, true_labels
 from ulmfit.data.overlap import Overlap
 from ulmfit.inference.baseline import baseline_names, fit_baseline
 from ulmfit.inference.ensemble import Classifier
@@ -144,7 +144,7 @@ def read_data(
         seed=manifest.seed,
         labels_required=False,
         texts_required=texts_required,
-        multi_label=multi_label_of(manifest.config, trained.path),
+        multi_label=manifest.classifier_config.multi_label,
     )
     check_split(frame, data, split, trained)
     return data, frame
@@ -156,7 +156,7 @@ def check_split(frame: pd.DataFrame, data: str, split: str, trained: Artifact) -
     if split not in frame.attrs["drawn"] or not same_source(data, str(manifest.recipe.get("data"))):
         return
 
-    several = multi_label_of(manifest.config, trained.path)
+    several = manifest.classifier_config.multi_label
     read = keep_labels(frame, manifest.recipe.get("labels", 0), manifest.seed, several)
     if labelled_fingerprint(read) != manifest.data_fingerprint:
         raise UserError(
