@@ -34,7 +34,7 @@ def main(
     if not clf:
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
     columns: dict[str, Any] = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
-    # Without the temperature that is there, even if it is none.
+    # A temperature that is there is not looked at; it may be damaged.
     artifacts = [
         read_artifact(Path(path), "classifier", ignored="temperature")
         for path in bundled.model_folders(clf)

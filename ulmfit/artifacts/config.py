@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from ulmfit.base.errors import UserError
 from ulmfit.model.sizes import EncoderConfig
 
-# The highest numbers that a config may hold, before the files of the weights are read.
+# The highest numbers that a config may hold; the files of the weights are read only after that.
 _HIGHEST = {"n_layers": 64, "max_len": 2**31 - 1}
 _HIGHEST_ELSE = 2**24
 _ENCODER = [number.name for number in fields(EncoderConfig)]
@@ -42,9 +42,7 @@ class _Config:
 
 @dataclass(frozen=True)
 class LMConfig(_Config):
-    """The config of a language model: its encoder, and fingerprints of texts by which later stages
-    know what it has read.
-    """
+    """The config of a language model; fingerprints tell later stages which texts it has read."""
 
     kind: ClassVar[str] = "lm"
     texts: str | None = None  # stage 2: of all texts of the data

@@ -103,7 +103,7 @@ class LoadedModel:
         self.dtype = resolve_precision(precision, self.device)
         self.backwards = artifact.manifest.direction == "backward"
         config, classes = artifact.manifest.classifier_config, len(artifact.manifest.labels)
-        # How often each class occurred in training, shape (classes,); even if that is unknown.
+        # The share of the training texts that each class has; equal shares if that is unknown.
         self.prior = np.array(config.prior or [1 / classes] * classes, np.float32)
         self.temperature = float(config.temperature or 1)
         self.multi_label = config.multi_label
