@@ -34,7 +34,7 @@ def _model(size: str, count: int) -> tuple[Any, EncoderConfig, Corpus]:
     loaded = LoadedModel(read_artifact(classifier(), "classifier"))
     vocab = loaded.processor.vocab
     tokenized = tokenize_texts(reviews(count), loaded.processor)
-    config = EncoderConfig.from_dict(loaded.artifact.manifest.config, classifier())
+    config = loaded.artifact.manifest.config.encoder
     return loaded.model, config, tokenized.numericalize(vocab, np.arange(count))
 
 

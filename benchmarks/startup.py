@@ -43,10 +43,9 @@ def _learner() -> Any:
     )
 
     from ulmfit.artifacts.directory import read_artifact
-    from ulmfit.model.sizes import EncoderConfig
 
     artifact = read_artifact(classifier(), "classifier")
-    config = EncoderConfig.from_dict(artifact.manifest.config, classifier())
+    config = artifact.manifest.config.encoder
     sizes = {"emb_sz": config.emb_sz, "n_hid": config.n_hid, "n_layers": config.n_layers}
     frame = pd.DataFrame({"text": [TEXT] * 8, "label": ["neg", "pos"] * 4})
     loaders = TextDataLoaders.from_df(

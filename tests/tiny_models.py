@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from ulmfit.artifacts.config import ClassifierConfig, LMConfig
 from ulmfit.base.errors import UserError
 from ulmfit.base.precision import has_bfloat16
 from ulmfit.model.build import build_classifier, build_lm
@@ -67,11 +68,10 @@ def widen(model, seed=0):
     return model.eval()
 
 
-def finished(kind, model, processor, settings, **more):
+def finished(config, model, processor, settings, **more):
     return Finished(
-        kind=kind,
         model=model,
-        config=encoder_config("tiny", len(processor.vocab)),
+        config=config,
         processor=processor,
         settings=settings,
         size="tiny",
@@ -83,9 +83,11 @@ def finished(kind, model, processor, settings, **more):
 def write_lm(out, backwards=False, seed=0):
     """A language model's directory."""
     processor = word_processor()
-    model = widen(build_lm(encoder_config("tiny", len(processor.vocab))), seed)
+    encoder = encoder_config("tiny", len(processor.vocab))
+    model = widen(build_lm(encoder), seed)
     settings = LMSettings(steps=[Step(1, 0.01)])
-    return save(finished("lm", model, processor, settings), out, 0.1, Options(backwards)).path
+    made = finished(LMConfig(encoder), model, processor, settings)
+    return save(made, out, 0.1, Options(backwards)).path
 
 
 def write_classifier(
@@ -101,14 +103,13 @@ def write_classifier(
 ):
     """A classifier's directory; `recipe` are fields of `ClassifierSettings`."""
     processor = word_processor()
-    config = encoder_config("tiny", len(processor.vocab))
-    model = build_classifier(config, len(labels), drop_mult=0, max_len=max_len, hidden=10)
+    encoder = encoder_config("tiny", len(processor.vocab))
+    model = build_classifier(encoder, len(labels), drop_mult=0, max_len=max_len, hidden=10)
     settings = ClassifierSettings(steps=[Step(1, 0.01)], **(recipe or {}))
-    config_more = {"max_len": max_len, "hidden": 10}
-    if multi_label:
-        config_more |= {"multi_label": True, "prior": [0.5] * len(labels)}
-    extra = {"labels": list(labels), "extra_config": config_more}
-    made = finished("classifier", widen(model, seed), processor, settings, **extra, **more)
+    prior = [0.5] * len(labels) if multi_label else None
+    config = ClassifierConfig(encoder, max_len, 10, prior=prior, multi_label=multi_label)
+    more |= {"labels": list(labels)}
+    made = finished(config, widen(model, seed), processor, settings, **more)
     return save(made, out, 0.1, Options(backwards, about=about)).path
 
 

@@ -55,6 +55,7 @@ def write_models(folder: Path) -> Path:
     from sample_texts import TEXTS as SAMPLES
     from tiny_models import WORDS, finished, widen, write_classifier, write_lm
 
+    from ulmfit.artifacts.config import ClassifierConfig
     from ulmfit.model.build import build_classifier
     from ulmfit.model.sizes import encoder_config
     from ulmfit.text.processor import TextProcessor
@@ -64,11 +65,12 @@ def write_models(folder: Path) -> Path:
     write_lm(folder / "lm")
     write_classifier(folder / "word")
     processor = TextProcessor("subword", max_vocab=300).fit([*SAMPLES, WORDS] * 3)
-    config = encoder_config("tiny", len(processor.vocab))
-    model = widen(build_classifier(config, 2, drop_mult=0, hidden=10))
+    encoder = encoder_config("tiny", len(processor.vocab))
+    model = widen(build_classifier(encoder, 2, drop_mult=0, hidden=10))
+    config = ClassifierConfig(encoder, max_len=1440, hidden=10)
     settings = ClassifierSettings(steps=[Step(1, 0.01)])
-    more = {"labels": ["neg", "pos"], "extra_config": {"max_len": 1440, "hidden": 10}}
-    save(finished("classifier", model, processor, settings, **more), folder / "subword", 0.1)
+    made = finished(config, model, processor, settings, labels=["neg", "pos"])
+    save(made, folder / "subword", 0.1)
     return folder
 
 

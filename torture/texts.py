@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 
 from torture.common import ROOT, Ended, Row
 from ulmfit import predict
+from ulmfit.artifacts.config import ClassifierConfig
 from ulmfit.base.errors import UserError
 from ulmfit.data.tables import cells, open_table
 from ulmfit.inference.ensemble import Classifier
@@ -122,17 +123,16 @@ def write_models(folder: Path) -> dict[str, list[Path]]:
 
 def write_model(out: Path, processor: TextProcessor, backwards: bool) -> Path:
     """A classifier of random weights that tells texts apart."""
-    config = encoder_config("tiny", len(processor.vocab))
+    encoder = encoder_config("tiny", len(processor.vocab))
     torch.manual_seed(int(backwards))
-    model = build_classifier(config, len(LABELS), drop_mult=0, max_len=100, hidden=10)
+    model = build_classifier(encoder, len(LABELS), drop_mult=0, max_len=100, hidden=10)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "layers.0" not in name and "layers.4" not in name:  # batch norm
                 weight.uniform_(-1, 1)
     finished = Finished(
-        kind="classifier",
         model=model,
-        config=config,
+        config=ClassifierConfig(encoder, max_len=100, hidden=10),
         processor=processor,
         settings=ClassifierSettings(steps=[Step(1, 0.01)]),
         size="tiny",
@@ -140,7 +140,6 @@ def write_model(out: Path, processor: TextProcessor, backwards: bool) -> Path:
         metrics={},
         data_fingerprint="torture",
         labels=list(LABELS),
-        extra_config={"max_len": 100, "hidden": 10},
     )
     return save(finished, out, 0.1, Options(backwards)).path
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from ulmfit import evaluate, pipeline
 from ulmfit.artifacts.directory import read_artifact
-from ulmfit.artifacts.manifest import direction, labels_of, library_versions
+from ulmfit.artifacts.manifest import direction, library_versions
 from ulmfit.base.atomic import atomic_write
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
@@ -103,7 +103,7 @@ def _evaluation(folders: list[str], settings: ClassifierSettings) -> dict[str, A
     named = evaluate.main(clf=folders, data=settings.data, **settings.columns())  # type: ignore[arg-type]
     names = dict(zip((*DIRECTIONS, "ensemble"), named.values(), strict=True))
     manifest = read_artifact(Path(folders[0])).manifest
-    labels = labels_of(manifest.config, manifest.labels, folders[0])
+    labels = manifest.labelling
     baselines: dict[str, dict[str, Any]] = {}
     if hold_ids(frame["text"]):
         names_of = " and no ".join(baseline_names(labels))

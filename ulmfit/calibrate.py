@@ -12,9 +12,10 @@ from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
 from ulmfit.data.spec import DataSpec
 from ulmfit.inference.calibration import fit_temperature
+from ulmfit.inference.loaded import LoadedModel
 from ulmfit.inference.measuring import read_data
 from ulmfit.inference.metrics import classification_metrics
-from ulmfit.inference.temperatures import store_temperature, validation_texts, without_temperature
+from ulmfit.inference.temperatures import store_temperature, validation_texts
 
 
 def main(
@@ -34,7 +35,11 @@ def main(
     if not clf:
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
     given = DataSpec(data, text_col, label_col, split_col)
-    artifacts = [read_artifact(Path(path), "classifier") for path in bundled.model_folders(clf)]
+    # A temperature that is there is not looked at; it may be damaged.
+    artifacts = [
+        read_artifact(Path(path), "classifier", ignored="temperature")
+        for path in bundled.model_folders(clf)
+    ]
     # Every temperature is known before any directory is written.
     fitted = [_fitted(artifact, given, precision) for artifact in artifacts]
     for artifact, temperature in zip(artifacts, fitted, strict=True):
@@ -46,7 +51,7 @@ def main(
 def _fitted(artifact: Artifact, given: DataSpec, precision: str) -> float:
     data, frame = read_data(artifact, given, "valid", texts_required=False)
     texts, truth = validation_texts(artifact, frame, data)
-    model = without_temperature(artifact, precision)
+    model = LoadedModel(artifact, precision)
     before = model.probabilities(model.tokenize(texts))
     try:
         temperature = round(fit_temperature(before, truth, model.labels), 4)

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ulmfit.artifacts import bundled
-from ulmfit.artifacts.directory import read_metrics, update_metrics
+from ulmfit.artifacts.directory import read_metrics
 from ulmfit.artifacts.manifest import library_versions
+from ulmfit.artifacts.writing import update_metrics
 from ulmfit.base.atomic import atomic_write, check_parent
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError

@@ -13,16 +13,18 @@ from torch import Tensor
 from torch.nn import BCEWithLogitsLoss
 
 from ulmfit.artifacts.card import model_card
-from ulmfit.artifacts.directory import Artifact, read_artifact, write_artifact
-from ulmfit.artifacts.manifest import FORMAT_VERSION, Manifest, labels_of, library_versions
+from ulmfit.artifacts.config import ClassifierConfig, LMConfig
+from ulmfit.artifacts.directory import Artifact, read_artifact
+from ulmfit.artifacts.manifest import FORMAT_VERSION, Manifest, library_versions
 from ulmfit.artifacts.pretrained import encoder_from_fastai
 from ulmfit.artifacts.trained import trained_config
+from ulmfit.artifacts.writing import write_artifact
 from ulmfit.base.errors import UserError
 from ulmfit.data.fingerprints import fingerprint
 from ulmfit.inference.loaded import load_classifier
 from ulmfit.inference.sampling import load_lm
 from ulmfit.model.build import TiedDecoder, encoder_of
-from ulmfit.model.sizes import SIZES, config_numbers
+from ulmfit.model.sizes import SIZES
 from ulmfit.text.processor import TextProcessor
 
 
@@ -85,8 +87,8 @@ def to_learner(folder: str | Path, dls: Any, **more: Any) -> Any:
         make, config = language_model_learner, awd_lstm_lm_config
     else:
         make, config = text_classifier_learner, awd_lstm_clas_config
-        numbers = config_numbers(artifact.manifest.config, ["max_len", "hidden"], artifact.path)
-        more = {"max_len": numbers["max_len"], "lin_ftrs": [numbers["hidden"]], **more}
+        trained = artifact.manifest.classifier_config
+        more = {"max_len": trained.max_len, "lin_ftrs": [trained.hidden], **more}
     learner = make(dls, AWD_LSTM, config={**config, **own}, pretrained=False, **more)
     if not is_lm:
         _check_loss(learner, artifact)
@@ -101,8 +103,7 @@ def _is_multi_label(learner: Any) -> bool:
 
 
 def _check_loss(learner: Any, artifact: Artifact) -> None:
-    manifest = artifact.manifest
-    ours = labels_of(manifest.config, manifest.labels, artifact.path).multi
+    ours = artifact.manifest.labelling.multi
     if _is_multi_label(learner) != ours:
         names = {True: "multi-label (MultiCategoryBlock)", False: "single-label (CategoryBlock)"}
         raise UserError(
@@ -167,20 +168,22 @@ def from_learner(
     state = _plain_names(state)
     if "0.rnns.0.weight_hh_l0_raw" not in state:
         raise UserError("the Learner's model is no AWD_LSTM of fastai's; make it with AWD_LSTM")
-    config, encoder, kept = encoder_from_fastai(state, words)
+    numbers, encoder, kept = encoder_from_fastai(state, words)
+    config: LMConfig | ClassifierConfig
     if labels:
-        head, extra = _head(state), {"max_len": _whole(learner.model[0].max_len)}
-        extra["hidden"] = len(head["layers.2.weight"])
+        head = _head(state)
+        hidden = len(head["layers.2.weight"])
+        config = ClassifierConfig(numbers, _whole(learner.model[0].max_len), hidden)
     else:
-        head, extra = {"decoder.bias": state["1.decoder.bias"][kept]}, {}
+        head, config = {"decoder.bias": state["1.decoder.bias"][kept]}, LMConfig(numbers)
     processor = TextProcessor("word", lang).with_vocab([words[i] for i in kept])
-    sizes = {numbers: name for name, numbers in SIZES.items()}
+    sizes = {size: name for name, size in SIZES.items()}
     manifest = Manifest(
         format_version=FORMAT_VERSION,
-        kind="classifier" if labels else "lm",
+        kind=config.kind,
         direction="forward",
-        size=sizes.get((config.emb_sz, config.n_hid, config.n_layers), "custom"),
-        config=config.as_dict() | extra,
+        size=sizes.get((numbers.emb_sz, numbers.n_hid, numbers.n_layers), "custom"),
+        config=config,
         tokenizer=processor.description(),
         labels=labels,
         recipe={"made_by": f"fastai {version('fastai')}", "data": data},

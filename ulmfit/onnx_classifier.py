@@ -7,19 +7,20 @@ Needs onnxruntime, numpy, pandas, fastcore and the tokenizer's library (spaCy or
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ulmfit.artifacts.directory import PROCESSOR, largest
-from ulmfit.artifacts.manifest import labels_of
+from ulmfit.artifacts.config import multi_label_of
+from ulmfit.artifacts.directory import PROCESSOR
+from ulmfit.artifacts.limits import largest
 from ulmfit.base.atomic import os_errors_as
 from ulmfit.base.errors import UserError
 from ulmfit.base.strangers import parse_json, read_bounded
-from ulmfit.data.labels import Labels
+from ulmfit.data.labels import KINDS, Labels
 from ulmfit.inference.onnx_session import (
     FACTS,
     FORMAT_VERSION,
@@ -52,8 +53,9 @@ class OnnxModel:
 
     @property
     def labels(self) -> Labels:
-        """The classes, and whether a text may have several; raises UserError as `labels_of`."""
-        return labels_of(self.facts["config"], self.facts["labels"], self.path)
+        """The classes, and whether a text may have several; raises UserError as `multi_label_of`."""
+        several = multi_label_of(self.facts["config"], self.path)
+        return replace(KINDS[several], classes=self.facts["labels"])
 
     @classmethod
     def read(cls, path: Path, threads: int) -> "OnnxModel":

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ulmfit import stage1_pretrain, stage2_lm, stage3_clf
-from ulmfit.artifacts.directory import MANIFEST, Artifact, check_output, read_artifact, read_metrics
+from ulmfit.artifacts.directory import MANIFEST, Artifact, read_artifact, read_metrics
 from ulmfit.artifacts.manifest import direction
 from ulmfit.artifacts.pretrained import find_pretrained
+from ulmfit.artifacts.writing import check_output
 from ulmfit.base.errors import Stopped, UserError
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.fingerprints import labelled_fingerprint, texts_fingerprint
@@ -111,7 +112,7 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
         if _stays(one, plan):
             manifest = read_artifact(one, "lm").manifest
             texts = texts_fingerprint(stage1_pretrain.read_corpora(paths, "text"))
-            _check_same(one, settings, manifest.config.get("corpus") == texts, "--corpus")
+            _check_same(one, settings, manifest.lm_config.corpus == texts, "--corpus")
         results[name] = _kept(one, plan) or plan.after(
             stage1_pretrain.main(
                 corpus=corpus,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 
+from ulmfit.artifacts.config import LMConfig
 from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
 from ulmfit.data.fingerprints import fingerprint, texts_fingerprint
@@ -112,16 +113,14 @@ def _train(
     }
     result = save(
         Finished(
-            kind="lm",
             model=model,
-            config=config,
+            config=LMConfig(config, corpus=texts_fingerprint(texts)),
             processor=processor,
             settings=settings,
             size=settings.size,
             data_fingerprint=data,
             history=history,
             metrics=metrics,
-            extra_config={"corpus": texts_fingerprint(texts)},
         ),
         target,
         round(place.seconds() + run.spent_before, 1),

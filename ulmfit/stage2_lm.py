@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ulmfit.artifacts.config import LMConfig
 from ulmfit.artifacts.manifest import suffix
 from ulmfit.artifacts.pretrained import Pretrained, load_pretrained
 from ulmfit.base.cli import run_command, settings_flags
@@ -120,9 +121,13 @@ def _train(
         _show(samples, print)
     result = save(
         Finished(
-            kind="lm",
             model=model,
-            config=config,
+            # Stage 3 asks whether the texts of its test split were read.
+            config=LMConfig(
+                config,
+                texts=texts_fingerprint(frame["text"]),
+                withheld=_fingerprints_of_unread(frame, settings),
+            ),
             processor=processor,
             settings=settings,
             size=pretrained.size,
@@ -137,11 +142,6 @@ def _train(
                 "samples": samples,
             },
             parent=parent,
-            # Stage 3 asks whether the texts of its test split were read.
-            extra_config={
-                "texts": texts_fingerprint(frame["text"]),
-                "withheld": _fingerprints_of_unread(frame, settings),
-            },
         ),
         target,
         round(place.seconds() + run.spent_before, 1),

@@ -11,6 +11,7 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastai.optimizer import Adam
 
+from ulmfit.artifacts.config import ClassifierConfig
 from ulmfit.artifacts.manifest import suffix
 from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
@@ -124,9 +125,14 @@ def _train(
     measured = classification_metrics(probabilities, valid.truth, labels)
     result = save(
         Finished(
-            kind="classifier",
             model=model,
-            config=config,
+            config=ClassifierConfig(
+                config,
+                max_len=settings.max_len,
+                hidden=settings.hidden,
+                prior=labels.prior(train.truth).tolist(),
+                multi_label=settings.multi_label,
+            ),
             processor=start.processor,
             settings=settings,
             size=start.size,
@@ -135,11 +141,6 @@ def _train(
             metrics={"valid": measured, "train_texts": len(train.truth), "texts_cut": cut},
             parent=start.parent,
             labels=list(labels.classes),
-            extra_config={
-                **head,
-                "prior": labels.prior(train.truth).tolist(),
-                **({"multi_label": True} if labels.multi else {}),
-            },
         ),
         target,
         round(place.seconds() + run.spent_before, 1),

@@ -13,17 +13,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ulmfit.artifacts.config import ClassifierConfig
 from ulmfit.artifacts.directory import (
-    check_output,
     check_pair,
     file_sha256,
     read_artifact,
     read_metrics,
-    update_metrics,
-    write_artifact,
 )
 from ulmfit.artifacts.manifest import FORMAT_VERSION, Manifest
+from ulmfit.artifacts.writing import check_output, update_metrics, write_artifact
 from ulmfit.base.errors import UserError
+from ulmfit.model.sizes import EncoderConfig
 
 FILES = [
     "README.md",
@@ -45,7 +45,7 @@ MANIFEST = Manifest(
     kind="classifier",
     direction="forward",
     size="small",
-    config={"emb_sz": 4, "n_hid": 6, "n_layers": 3, "vocab_sz": 9},
+    config=ClassifierConfig(EncoderConfig(9, 4, 6), max_len=1440, hidden=5),
     tokenizer={"kind": "word", "lang": "en", "vocab_sha256": "12ab"},
     labels=["neg", "pos"],
     recipe={"lr": 0.004, "epochs": 2},
@@ -468,7 +468,7 @@ def test_every_two_of_three_are_compared(tmp_path):
 
 
 def test_checking_the_output_does_not_import_torch():
-    modules = "ulmfit.artifacts.directory, ulmfit.artifacts.card"
+    modules = "ulmfit.artifacts.writing, ulmfit.artifacts.card"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0

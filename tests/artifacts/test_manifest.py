@@ -2,20 +2,22 @@
 
 import json
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
 
+from ulmfit.artifacts.config import ClassifierConfig
 from ulmfit.artifacts.manifest import FORMAT_VERSION, Manifest, library_versions
 from ulmfit.base.errors import UserError
+from ulmfit.model.sizes import EncoderConfig
 
 MANIFEST = Manifest(
     format_version=FORMAT_VERSION,
     kind="classifier",
     direction="forward",
     size="small",
-    config={"emb_sz": 4, "n_hid": 6, "n_layers": 3, "vocab_sz": 9},
+    config=ClassifierConfig(EncoderConfig(9, 4, 6), max_len=1440, hidden=5),
     tokenizer={"kind": "word", "lang": "en", "vocab_sha256": "12ab"},
     labels=["neg", "pos"],
     recipe={"lr": 0.004, "epochs": 2},
@@ -26,6 +28,7 @@ MANIFEST = Manifest(
     parent=None,
     files={},
 )
+AS_JSON = json.loads(MANIFEST.to_json())
 
 
 def error_of(function, *arguments, **keywords):
@@ -36,7 +39,7 @@ def error_of(function, *arguments, **keywords):
 
 
 def manifest_error(**changes):
-    found = {key: value for key, value in (asdict(MANIFEST) | changes).items() if value != "drop"}
+    found = {key: value for key, value in (AS_JSON | changes).items() if value != "drop"}
     return error_of(Manifest.from_json, json.dumps(found), "m.json")
 
 

@@ -217,7 +217,7 @@ def test_weights_with_code_are_refused_and_do_not_run(tmp_path):
         ([*SPECIAL_TOKENS, 7], "; download it again"),
         (("the", "sea"), "; download it again"),
         ({"the", "sea"}, "; download it again"),
-        (EncoderConfig(1, 1, 1), ": ulmfit.model.build.EncoderConfig is not admitted"),
+        (EncoderConfig(1, 1, 1), ": ulmfit.model.sizes.EncoderConfig is not admitted"),
     ],
 )
 def test_no_list_of_strings(value, reason):

@@ -99,10 +99,11 @@ def changed(path, **config):
     before = dict(manifest["config"])
     manifest["config"] |= config
     (path / "manifest.json").write_text(json.dumps(manifest))
-    artifact = read_artifact(path)
-    manifest["config"] = before
-    (path / "manifest.json").write_text(json.dumps(manifest))
-    return artifact
+    try:
+        return read_artifact(path)
+    finally:
+        manifest["config"] = before
+        (path / "manifest.json").write_text(json.dumps(manifest))
 
 
 def test_sizes_that_are_not_the_weights(written):

@@ -413,7 +413,7 @@ SIZE_COMMANDS = [name for name in MODEL_COMMANDS if name != "text"]
 def test_size_that_does_not_fit(fails, here, command):
     """The manifest says 16 hidden units, the weights have 32."""
     main, arguments, model = MODEL_COMMANDS[command]
-    config = read_artifact(here / model).manifest.config
+    config = read_artifact(here / model).manifest.config.as_dict()
     rewrite(here / model, config=config | {"n_hid": 16})
     fails(
         main,
@@ -426,7 +426,7 @@ def test_size_that_does_not_fit(fails, here, command):
 @pytest.mark.parametrize("command", SIZE_COMMANDS)
 def test_size_that_is_none(fails, here, command):
     main, arguments, model = MODEL_COMMANDS[command]
-    config = read_artifact(here / model).manifest.config
+    config = read_artifact(here / model).manifest.config.as_dict()
     rewrite(here / model, config={k: v for k, v in config.items() if k != "n_layers"})
     fails(
         main,

@@ -416,7 +416,7 @@ def test_a_calibrated_model_is_explained_as_it_predicts(folders, tmp_path):
     folder = tmp_path / "calibrated"
     shutil.copytree(folders[0], folder)
     manifest = read_artifact(folder).manifest
-    warm = replace(manifest, config={**manifest.config, "temperature": 3.0})
+    warm = replace(manifest, config=replace(manifest.config, temperature=3.0))
     (folder / "manifest.json").write_text(warm.to_json())
     classifier = Classifier.load(folder, precision="float32")
     text = "The film was great and the plot superb."

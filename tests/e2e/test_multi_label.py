@@ -23,6 +23,7 @@ from tiny_stages import SETTINGS_2, SETTINGS_3, stage3, write_csv, write_reviews
 from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
 
 from ulmfit import __main__, calibrate, evaluate, export, predict, stage3_clf
+from ulmfit.artifacts.config import ClassifierConfig
 from ulmfit.artifacts.directory import check_pair, read_artifact, read_metrics
 from ulmfit.base.cli import run_command
 from ulmfit.data.__main__ import main as look
@@ -35,7 +36,7 @@ from ulmfit.inference import baseline
 from ulmfit.inference.calibration import fit_temperature
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.explanation import explain
-from ulmfit.inference.loaded import class_prior
+from ulmfit.inference.loaded import LoadedModel
 from ulmfit.inference.metrics import class_figures, classification_metrics
 from ulmfit.model.multi_label_loss import MultiLabelLoss
 from ulmfit.onnx_classifier import OnnxClassifier
@@ -338,8 +339,11 @@ def test_a_flag_that_is_not_given_does_not_outdo_the_recipe(monkeypatch):
 def altered(folder, **config):
     """The artifact with another config; nothing is written."""
     artifact = read_artifact(folder)
-    artifact.manifest.config.update(config)
-    return artifact
+    manifest = artifact.manifest
+    found = ClassifierConfig.from_dict(
+        manifest.config.as_dict() | config, len(manifest.labels), folder
+    )
+    return replace(artifact, manifest=replace(manifest, config=found))
 
 
 def test_config_is_checked(tmp_path):
@@ -348,21 +352,21 @@ def test_config_is_checked(tmp_path):
         f"{folder}: found multi_label 'yes' in the config, expected true or false; copy or train "
         "the model again"
     ):
-        class_prior(altered(folder, multi_label="yes"))
+        altered(folder, multi_label="yes")
     line = (
         f"{folder}: found the prior {{}} in the manifest's config, expected 2 shares from 0 to 1; "
         "copy or train the model again"
     )
     for prior in ([], [0.5, 1.5], [0.1, 0.1, 0.1]):
         with refuses(line.format(prior)):
-            class_prior(altered(folder, multi_label=True, prior=prior))
-    found = class_prior(altered(folder, multi_label=True, prior=[0.9, 0.6]))
+            altered(folder, multi_label=True, prior=prior)
+    found = LoadedModel(altered(folder, multi_label=True, prior=[0.9, 0.6])).prior
     assert found.tolist() == pytest.approx([0.9, 0.6])
 
 
 def test_no_ensemble_of_both_kinds(tmp_path):
     one = altered(write_classifier(tmp_path / "one"))
-    two = altered(write_classifier(tmp_path / "two", seed=1), multi_label=True)
+    two = altered(write_classifier(tmp_path / "two", seed=1), multi_label=True, prior=[0.5, 0.5])
     with refuses(f"{one.path} and {two.path} make no ensemble: {two.path} alone is multi-label"):
         check_pair([one, two])
 
@@ -409,9 +413,9 @@ def test_training(made):
         artifact = read_artifact(made[name].path)
         manifest = artifact.manifest
         assert manifest.labels == list(TOPICS)
-        assert manifest.config["multi_label"] is True
+        assert manifest.config.multi_label is True
         assert manifest.recipe["multi_label"] is True
-        assert manifest.config["prior"] == pytest.approx(of_split("train")[1].mean(0).tolist())
+        assert manifest.config.prior == pytest.approx(of_split("train")[1].mean(0).tolist())
         rows = artifact.history()
         assert {"train_loss", "valid_loss", "f1_micro"} < rows[0].keys()
         assert "accuracy" not in rows[0]
@@ -586,7 +590,7 @@ def test_a_hint_where_labels_look_joined(made, tmp_path, capsys):
         "--multi-label"
     ) in capsys.readouterr().out
     assert read_artifact(tmp_path / "x").manifest.labels == ["food;price", "staff"]
-    assert "multi_label" not in read_artifact(tmp_path / "x").manifest.config
+    assert "multi_label" not in read_artifact(tmp_path / "x").manifest.config.as_dict()
 
 
 def test_single_labels_may_be_trained_so_too(made, tmp_path):

@@ -581,7 +581,7 @@ def test_without_stage_1(made, tmp_path):
     manifest = read_artifact(made_lm.path).manifest
     assert manifest.parent is None
     assert manifest.metrics["known_words"] == 0
-    assert manifest.config["emb_sz"] == SIZES["tiny"][0]
+    assert manifest.config.encoder.emb_sz == SIZES["tiny"][0]
     assert made_lm.metrics["after"]["perplexity"] < 0.5 * made_lm.metrics["before"]["perplexity"]
     assert "Began from none" not in (made_lm.path / "README.md").read_text()
 

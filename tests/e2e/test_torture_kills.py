@@ -16,9 +16,9 @@ def forget_random_state():
 
 
 def lock_nothing():
-    from ulmfit.base import lock
+    import fcntl
 
-    lock._lock = lambda descriptor: True
+    fcntl.flock = lambda descriptor, how: None
 
 
 @pytest.fixture(scope="module")

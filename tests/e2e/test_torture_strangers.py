@@ -5,10 +5,10 @@ import torch
 
 from torture import strangers
 from torture.hostile.attacks import ATTACKS
+from ulmfit.artifacts import config
 from ulmfit.artifacts import directory as artifacts
 from ulmfit.inference import loaded as inference
 from ulmfit.inference import sampling
-from ulmfit.model.sizes import EncoderConfig
 from ulmfit.text import processor as text
 
 BY_NAME = {attack.what: attack for attack in ATTACKS}
@@ -45,17 +45,19 @@ def test_without_the_hashes_it_fails(base, monkeypatch):
 
 
 def test_without_a_check_of_links_it_fails(base, monkeypatch):
-    monkeypatch.setattr(artifacts, "_check_present", lambda path, name: None)
+    monkeypatch.setattr(artifacts, "check_present", lambda path, name: None)
     assert failed(attacked(base, "links, pipes, devices, endless files", 12))
 
 
 def test_without_a_check_of_sizes_it_fails(base, monkeypatch):
     def unchecked(artifact):
-        config = artifact.manifest.config
-        return EncoderConfig(*(config[f] for f in ("vocab_sz", "emb_sz", "n_hid", "n_layers")))
+        return artifact.manifest.config.encoder
 
     monkeypatch.setattr(inference, "trained_config", unchecked)
     monkeypatch.setattr(sampling, "trained_config", unchecked)
+    monkeypatch.setattr(
+        config, "_numbers", lambda found, names, where: {n: found[n] for n in names}
+    )
     assert failed(attacked(base, "manifest.json: sizes that are not the weights'", 12))
 
 

@@ -13,10 +13,11 @@ from scipy.special import softmax
 from sklearn.metrics import log_loss
 from tiny_models import WORDS, refuses, write_classifier, write_lm
 
-from ulmfit.artifacts.directory import read_artifact, update_metrics, write_artifact
+from ulmfit.artifacts.directory import read_artifact
+from ulmfit.artifacts.writing import update_metrics, write_artifact
 from ulmfit.calibrate import main
 from ulmfit.data.labels import SINGLE
-from ulmfit.inference.calibration import fit_temperature, temperature_of
+from ulmfit.inference.calibration import fit_temperature
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.metrics import expected_calibration_error
 from ulmfit.training.history_plot import history_png
@@ -92,21 +93,6 @@ def test_texts_that_no_temperature_fits_best():
         fit_temperature(probabilities, np.array([1, 0, 1]))
 
 
-def test_the_temperature_of_a_manifest():
-    assert temperature_of({}, "m") == 1.0
-    assert temperature_of({"temperature": 2}, "m") == 2.0
-    assert temperature_of({"temperature": 0.25}, "m") == 0.25
-
-
-@pytest.mark.parametrize("bad", [0, -1.5, math.nan, math.inf, 10**400, "2", None, True, [1.0]])
-def test_a_temperature_that_is_none(bad):
-    with refuses(
-        f"m: found temperature {bad!r} in the manifest's config, expected a finite number above "
-        "0; give the model a new one: python -m ulmfit.calibrate"
-    ):
-        temperature_of({"temperature": bad}, "m")
-
-
 # The command
 
 
@@ -143,7 +129,7 @@ def test_the_manifest_alone_changes(data, tmp_path, capsys):
     kept = read_artifact(folder).manifest  # every hash holds
     (temperature,) = found.values()
     assert replace(kept, config=manifest.config) == manifest
-    assert kept.config == {**manifest.config, "temperature": temperature}
+    assert kept.config == replace(manifest.config, temperature=temperature)
     assert temperature > 1
     printed = capsys.readouterr().out.splitlines()
     assert f"{folder}: temperature {temperature:.4f}, fitted to 300 texts" in printed

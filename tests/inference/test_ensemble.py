@@ -98,8 +98,8 @@ def test_missing_texts_count_as_empty(classifier):
 def write_with_prior(folder, prior):
     """A classifier whose training had classes of other sizes."""
     write_classifier(folder)
-    artifact = read_artifact(folder)
-    manifest = replace(artifact.manifest, config={**artifact.manifest.config, "prior": prior})
+    manifest = read_artifact(folder).manifest
+    manifest = replace(manifest, config=replace(manifest.config, prior=prior))
     (folder / "manifest.json").write_text(manifest.to_json())
     return folder
 
@@ -382,7 +382,9 @@ def test_missing_texts_of_every_kind_are_rows(folders, tmp_path):
     source.write_text("\n".join(lines))
     main(clf=folders[0], input=source, output=tmp_path / "out.jsonl", precision="float32")
     found = read_file(tmp_path / "out.jsonl")
-    expected = Classifier.load(folders[0], precision="float32").predict([None, None, 7, ["a", "b"], None])
+    expected = Classifier.load(folders[0], precision="float32").predict(
+        [None, None, 7, ["a", "b"], None]
+    )
     np.testing.assert_allclose(found["pos"], expected["pos"], atol=1e-4)
 
 

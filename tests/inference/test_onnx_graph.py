@@ -24,6 +24,7 @@ from tiny_models import (
 
 from ulmfit import export
 from ulmfit.artifacts import bundled
+from ulmfit.artifacts.config import ClassifierConfig
 from ulmfit.artifacts.directory import read_artifact
 from ulmfit.base.atomic import atomic_write
 from ulmfit.base.errors import UserError
@@ -96,12 +97,11 @@ def int8(forward, folder):
 def subword(folder):
     """Written by the command; with what it said."""
     processor = TextProcessor("subword", max_vocab=80).fit([WORDS, *TEXTS])
-    config = encoder_config("tiny", len(processor.vocab))
-    model = widen(build_classifier(config, 2, drop_mult=0, hidden=10))
+    encoder = encoder_config("tiny", len(processor.vocab))
+    model = widen(build_classifier(encoder, 2, drop_mult=0, hidden=10))
     settings = ClassifierSettings(steps=[Step(1, 0.01)])
-    sizes = {"max_len": 1440, "hidden": 10, "prior": PRIOR}
-    more = {"labels": ["neg", "pos"], "extra_config": sizes}
-    made = finished("classifier", model, processor, settings, **more)
+    config = ClassifierConfig(encoder, max_len=1440, hidden=10, prior=PRIOR)
+    made = finished(config, model, processor, settings, labels=["neg", "pos"])
     path = save(made, folder / "subword", 0.1).path
     out = folder / "subword.onnx"
     return path, out, python("-m", "ulmfit.export", "--clf", str(path), "--out", str(out))

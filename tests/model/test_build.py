@@ -223,19 +223,6 @@ def test_wrong_shape():
         )
 
 
-def test_config_goes_through_a_manifest():
-    assert EncoderConfig.from_dict({**CONFIG.as_dict(), "max_len": 7}, "models/a") == CONFIG
-
-
-@pytest.mark.parametrize("value", [None, 0, -1, "24", 2.0, True])
-def test_config_of_no_model(value):
-    with refuses(
-        f"models/a: found emb_sz {value!r} in the manifest's config, expected a whole number "
-        "above 0; copy or train the model again"
-    ):
-        EncoderConfig.from_dict({**CONFIG.as_dict(), "emb_sz": value}, "models/a")
-
-
 # Another vocabulary
 
 

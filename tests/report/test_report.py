@@ -23,8 +23,9 @@ from sklearn.metrics import (
 )
 from tiny_models import WORDS, refuses, write_classifier, write_lm
 
-from ulmfit.artifacts.directory import read_artifact, write_artifact
+from ulmfit.artifacts.directory import read_artifact
 from ulmfit.artifacts.lineage import lineage
+from ulmfit.artifacts.writing import write_artifact
 from ulmfit.data.labels import SINGLE, SingleLabels
 from ulmfit.data.load import load_with_test_labels as load_data
 from ulmfit.inference.baseline import baseline_names

@@ -12,10 +12,12 @@ from fastai.text.data import Numericalize
 from fastai.text.data import make_vocab as fastai_make_vocab
 from sample_texts import TEXTS, random_texts
 
-from ulmfit.artifacts.directory import write_artifact
+from ulmfit.artifacts.config import LMConfig
 from ulmfit.artifacts.manifest import FORMAT_VERSION, Manifest
+from ulmfit.artifacts.writing import write_artifact
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.model.sizes import EncoderConfig
 from ulmfit.text.__main__ import main
 from ulmfit.text.processor import (
     PAD_ID,
@@ -333,7 +335,7 @@ def test_command_shows_what_a_model_does_not_know(processor, tmp_path, capsys):
         kind="lm",
         direction="forward",
         size="small",
-        config={"vocab_sz": len(processor.vocab)},
+        config=LMConfig(EncoderConfig(len(processor.vocab), 4, 6)),
         tokenizer=processor.description(),
         labels=[],
         recipe={},

@@ -6,7 +6,9 @@ from itertools import pairwise
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from ulmfit.artifacts.manifest import Manifest, labels_of
+from ulmfit.artifacts.config import ClassifierConfig
+from ulmfit.artifacts.manifest import Manifest
+from ulmfit.model.sizes import EncoderConfig
 
 SHOWN_EPOCHS = 20  # the rest is in history.csv
 _STAGES = {
@@ -22,7 +24,7 @@ def model_card(
     """The card as Markdown with Hugging Face's front matter.
 
     `parameters` is the number of the model's parameters; without it that of the encoder is
-    computed from `manifest.config`. The text holds no time of writing and no absolute path.
+    computed from its config. The text holds no time of writing and no absolute path.
     """
     stage = stage_of(manifest)
     sections = [
@@ -75,21 +77,17 @@ def _about(manifest: Manifest, stage: int, parameters: int | None) -> str:
     )
     if parameters is not None:
         text += f" It has {parameters:,} parameters."
-    elif encoder := _encoder_parameters(manifest.config):
-        text += f" Its encoder has {encoder:,} parameters."
-    return f"{text}\n\n{_table(('config', 'value'), _flat(manifest.config))}"
+    else:
+        text += f" Its encoder has {_encoder_parameters(manifest.config.encoder):,} parameters."
+    return f"{text}\n\n{_table(('config', 'value'), _flat(manifest.config.as_dict()))}"
 
 
-def _encoder_parameters(config: dict[str, Any]) -> int | None:
+def _encoder_parameters(config: EncoderConfig) -> int:
     """Embedding and LSTM layers; the last layer is as wide as the embedding (AWD-LSTM)."""
-    sizes = [config.get(key) for key in ("vocab_sz", "emb_sz", "n_hid", "n_layers")]
-    if not all(isinstance(size, int) for size in sizes):
-        return None
-    vocab_sz, emb_sz, n_hid, n_layers = (int(size or 0) for size in sizes)
-    widths = [emb_sz, *[n_hid] * (n_layers - 1), emb_sz]
+    widths = [config.emb_sz, *[config.n_hid] * (config.n_layers - 1), config.emb_sz]
     # Four gates a layer, each with weights on input and state, and two biases.
     layers = sum(4 * out * (into + out + 2) for into, out in pairwise(widths))
-    return vocab_sz * emb_sz + layers
+    return config.vocab_sz * config.emb_sz + layers
 
 
 def _use(manifest: Manifest, stage: int) -> str:
@@ -119,12 +117,9 @@ def _labels(manifest: Manifest) -> list[str]:
     if not manifest.labels:
         return []
     listed = "\n".join(f"{n}. {_cell(label)}" for n, label in enumerate(manifest.labels))
-    several = " (a text may have several of them, or none)" if _multi_label(manifest) else ""
+    multi_label = manifest.classifier_config.multi_label
+    several = " (a text may have several of them, or none)" if multi_label else ""
     return ["## Labels", f"In the order of the model's outputs{several}:", listed]
-
-
-def _multi_label(manifest: Manifest) -> bool:
-    return labels_of(manifest.config, manifest.labels, "manifest").multi
 
 
 def _epochs(history: list[dict[str, Any]]) -> list[str]:
@@ -154,22 +149,21 @@ def _lineage(manifest: Manifest) -> str:
 
 
 def _limits(manifest: Manifest) -> str:
-    lines = []
-    max_len = manifest.config.get("max_len") or manifest.recipe.get("max_len")
-    if max_len:
+    lines, config = [], manifest.config
+    if isinstance(config, ClassifierConfig):
         end = "last" if manifest.direction == "forward" else "first (the last in its order)"
         lines.append(
-            f"- The decision rests on the {end} {_cell(max_len)} tokens of a text; the rest of"
+            f"- The decision rests on the {end} {config.max_len} tokens of a text; the rest of"
             " a longer one counts only as far as the encoder remembers it."
         )
     language = manifest.tokenizer.get("lang")
     known = f" (`{_cell(language)}`)" if language else ""
     lines.append(f"- It knows the language{known} and the kind of text that it was trained on.")
-    if manifest.kind == "lm":
+    if not isinstance(config, ClassifierConfig):
         lines.append(
             "- It may write sentences of its training data, and statements that are false."
         )
-    elif _multi_label(manifest):
+    elif config.multi_label:
         lines.append(
             "- It judges each label by itself, also of a text of a kind that it has never seen."
         )

@@ -1,4 +1,4 @@
-"""A model directory: written whole, read only after every hash was verified.
+"""A model directory: read only after every hash was verified.
 
 The stages pass nothing else to one another. Weights are safetensors, all else is JSON or text:
 no file of a model directory can run code.
@@ -9,15 +9,16 @@ import hashlib
 import io
 import math
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit.artifacts import weights
-from ulmfit.artifacts.manifest import KINDS, Manifest, json_text, labels_of, plain
+from ulmfit.artifacts.limits import largest
+from ulmfit.artifacts.manifest import KINDS, Manifest
 from ulmfit.artifacts.weights import Header
-from ulmfit.base.atomic import atomic_directory, atomic_write, check_parent, os_errors_as
+from ulmfit.base.atomic import os_errors_as
 from ulmfit.base.errors import UserError
 from ulmfit.base.strangers import parse_json, read_bounded, sha256_bounded
 
@@ -32,9 +33,6 @@ ENCODER, HEAD = "encoder.safetensors", "head.safetensors"
 ALWAYS = (ENCODER, HEAD, HISTORY, CARD)  # hashed files that every model directory has
 PROCESSOR = ("processor.json", "vocab.txt", "spm.model")
 _KNOWN = {*ALWAYS, PLOT, *PROCESSOR}  # hashed files that a model directory may have
-
-_LARGEST = {ENCODER: weights.LARGEST, HEAD: weights.LARGEST, MANIFEST: 8 << 20, METRICS: 8 << 20}
-_LARGEST_ELSE = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class Artifact:
             raise UserError(f"{self.path}: {error}") from None
         found, expected = processor.description(), self.manifest.tokenizer
         found |= {"vocab_sz": len(processor.vocab)}
-        expected = expected | {"vocab_sz": self.manifest.config.get("vocab_sz")}
+        expected = expected | {"vocab_sz": self.manifest.config.encoder.vocab_sz}
         differ = sorted(key for key in found | expected if found.get(key) != expected.get(key))
         if differ:
             key = differ[0]
@@ -116,75 +114,10 @@ class Artifact:
         return cells
 
 
-def write_artifact(
-    out: Path,
-    *,
-    manifest: Manifest,
-    encoder: "dict[str, Tensor]",
-    head: "dict[str, Tensor]",
-    processor_files: dict[str, bytes],
-    history: list[dict[str, Any]],
-    card: str,
-    plot: bytes = b"",
-    metrics: dict[str, Any] | None = None,
-    overwrite: bool = False,
-    half: bool = False,
-) -> Path:
-    """Write a model directory, complete or not at all, and return its path.
-
-    The same arguments give the same bytes. `plot` is the history as a PNG, `metrics` what
-    ``metrics.json`` holds, by default those of the manifest. `manifest.files` is
-    filled in here; `half` stores the weights as float16 (they are read back as float32). Raises
-    UserError as `check_output` does and if the system refuses to write.
-    """
-    check_output(out, overwrite)
-    if reserved := {MANIFEST, METRICS, PLOT, *ALWAYS}.intersection(processor_files):
-        raise ValueError(f"the text processor may not write {sorted(reserved)}")
-    contents = dict(processor_files)
-    contents[ENCODER] = _tensor_bytes(encoder, half)
-    contents[HEAD] = _tensor_bytes(head, half)
-    contents[HISTORY] = _csv(history).encode()
-    if plot:
-        contents[PLOT] = plot
-    contents[CARD] = card.encode()
-    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
-    text = replace(manifest, files=hashes).to_json()
-    Manifest.from_json(text, out / MANIFEST)  # what could not be read again is not written
-    contents[METRICS] = json_text(manifest.metrics if metrics is None else metrics).encode()
-    contents[MANIFEST] = text.encode()
-    with atomic_directory(out, overwrite) as directory:
-        for name, data in contents.items():
-            with os_errors_as(f"cannot write {out}"):
-                (directory / name).write_bytes(data)
-    return out
-
-
-def check_output(out: Path, overwrite: bool) -> None:
-    """Raise, before any training, the UserError that `write_artifact` would raise for `out`.
-
-    `overwrite` allows to replace a model, never to delete files that belong to none.
-    """
-    check_parent(out)
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise UserError(f"{out} is a file, --out takes a directory; choose another --out")
-    with os_errors_as(f"cannot read {out}"):
-        foreign = _foreign(out)
-        empty = not any(out.iterdir())
-    if foreign:
-        names = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
-        raise UserError(
-            f"{out} holds what is no part of a model ({names}) and is left alone;"
-            " choose another --out"
-        )
-    if not empty and not overwrite:
-        raise UserError(f"{out} already holds a model; choose another --out or pass --overwrite")
-
-
-def read_artifact(path: Path, kind: str | None = None) -> Artifact:
+def read_artifact(path: Path, kind: str | None = None, ignored: str | None = None) -> Artifact:
     """The model in directory `path`, every file verified; `kind` is lm, classifier or either.
 
+    `ignored` is a key of the manifest's config that is neither checked nor kept.
     Raises UserError, which names the directory or the file: no such directory, incomplete,
     another format version, another kind, altered, or a file that lies elsewhere.
     """
@@ -192,10 +125,10 @@ def read_artifact(path: Path, kind: str | None = None) -> Artifact:
         writers = [KINDS[kind][1]] if kind else [writer for _, writer in KINDS.values()]
         found = "is a file, a model directory was expected" if path.exists() else "does not exist"
         raise UserError(f"{path} {found}; {'; '.join(writers)}")
-    _check_present(path, MANIFEST)
+    check_present(path, MANIFEST)
     with os_errors_as(f"cannot read {path}"):
         text = read_bounded(path / MANIFEST, largest(MANIFEST))
-        manifest = Manifest.from_json(text, path / MANIFEST)
+        manifest = Manifest.from_json(text, path / MANIFEST, path, ignored)
         if kind and manifest.kind != kind:
             expected, writer = KINDS[kind]
             raise UserError(
@@ -205,36 +138,19 @@ def read_artifact(path: Path, kind: str | None = None) -> Artifact:
     return Artifact(path, manifest, hashlib.sha256(text).hexdigest())
 
 
-def update_metrics(path: Path, metrics: dict[str, Any]) -> None:
-    """Replace ``metrics.json`` of the model directory `path` by `metrics`, in one step.
-
-    Nothing else changes: ``metrics.json`` is not hashed. Raises UserError if `path` is no model
-    directory or cannot be written.
-    """
-    if not path.is_dir():
-        raise UserError(f"{path} does not exist")
-    _check_present(path, MANIFEST)
-    atomic_write(path / METRICS, json_text(metrics))
-
-
 def read_metrics(path: Path) -> dict[str, Any]:
     """What ``metrics.json`` of the model directory `path` holds; it is hashed nowhere.
 
     Raises:
         UserError: it is missing, damaged, or lies elsewhere.
     """
-    _check_present(path, METRICS)
+    check_present(path, METRICS)
     with os_errors_as(f"cannot read {path / METRICS}"):
         text = read_bounded(path / METRICS, largest(METRICS))
     with suppress(UserError):
         if isinstance(found := parse_json(text, METRICS), dict):
             return found
     raise UserError(f"{path / METRICS} is missing or damaged; copy or train the model again")
-
-
-def largest(name: str) -> int:
-    """How many bytes the file of that name may have in a model directory."""
-    return _LARGEST.get(name, _LARGEST_ELSE)
 
 
 def check_pair(artifacts: list[Artifact]) -> None:
@@ -246,9 +162,7 @@ def check_pair(artifacts: list[Artifact]) -> None:
     """
     for a, b in combinations(artifacts, 2):
         ours, theirs = a.manifest, b.manifest
-        several = [
-            x for x in (a, b) if labels_of(x.manifest.config, x.manifest.labels, x.path).multi
-        ]
+        several = [x for x in (a, b) if x.manifest.classifier_config.multi_label]
         if len(several) == 1:
             found = f"{several[0].path} alone is multi-label"
         elif ours.labels != theirs.labels:
@@ -278,7 +192,7 @@ def _verify(path: Path, manifest: Manifest) -> None:
             f"{', '.join(sorted(_KNOWN))}"
         )
     for name, expected in manifest.files.items():
-        _check_present(path, name)
+        check_present(path, name)
         if sha256_bounded(path / name, largest(name)) != expected:
             raise UserError(
                 f"{path / name} was altered: its sha256 is not the one in {MANIFEST};"
@@ -286,7 +200,8 @@ def _verify(path: Path, manifest: Manifest) -> None:
             )
 
 
-def _check_present(path: Path, name: str) -> None:
+def check_present(path: Path, name: str) -> None:
+    """Raise UserError unless the model directory `path` has that file, and within itself."""
     file = path / name
     if file.is_symlink() and not _within(file, path):
         raise UserError(f"{file} is a link that leads out of the model directory")
@@ -308,48 +223,9 @@ def _decoded(content: bytes, file: Path) -> str:
         raise UserError(f"{file} is not UTF-8; copy or train the model again") from None
 
 
-def _foreign(out: Path) -> list[str]:
-    """Names in `out` that are not of a model; lenient, a model of another version is one, too."""
-    own = {MANIFEST, METRICS}
-    try:
-        found = parse_json(read_bounded(out / MANIFEST, largest(MANIFEST)), MANIFEST)
-        is_model = found["kind"] in KINDS and type(found["format_version"]) is int
-        own = own.union(found["files"]) if is_model else set()
-    except (OSError, UserError, KeyError, TypeError):
-        own = set()
-    return sorted(e.name for e in out.iterdir() if e.name not in own or not e.is_file())
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: plain(value) for key, value in row.items()} for row in rows)
-    return text.getvalue()
-
-
 def _number(text: str) -> int | float | str | None:
     with suppress(ValueError):
         number = float(text)
         if math.isfinite(number):
             return int(text) if text.lstrip("+-").isdecimal() and abs(number) < 1e15 else number
     return text or None
-
-
-def _tensor_bytes(tensors: "dict[str, Tensor]", half: bool) -> bytes:
-    from safetensors.torch import save
-
-    return save({name: _stored(tensor, half) for name, tensor in tensors.items()})
-
-
-def _stored(tensor: "Tensor", half: bool) -> "Tensor":
-    import torch
-
-    # A copy of its own: safetensors refuses tensors that share memory, as tied weights do.
-    tensor = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-    if not half or not tensor.is_floating_point():
-        return tensor
-    small = tensor.half()
-    # What float16 cannot hold (above 65,504) would come back as infinity.
-    return small if torch.equal(small.isfinite(), tensor.isfinite()) else tensor

@@ -30,11 +30,12 @@ from ulmfit.artifacts.directory import (
     CARD,
     MANIFEST,
     METRICS,
-    check_output,
     read_artifact,
     read_metrics,
 )
+from ulmfit.artifacts.limits import largest
 from ulmfit.artifacts.manifest import Manifest, library_versions
+from ulmfit.artifacts.writing import check_output
 from ulmfit.base.atomic import atomic_directory, os_errors_as
 from ulmfit.base.errors import UserError
 
@@ -46,9 +47,6 @@ INSTALL = 'pip install "huggingface_hub>=2.4,<3"'
 
 # What a model is made of: data, nothing that is ever run.
 _ENDINGS = {".csv", ".json", ".md", ".model", ".png", ".safetensors", ".txt"}
-# Bytes: ten times a model of size base with 60,000 words in float32, and 100 times its vocabulary.
-_LARGEST = {".safetensors": 2 * 2**30}
-_LARGEST_ELSE = 64 * 2**20
 _OF_THE_HUB = {".gitattributes", CARD}  # part of a repository, but of no model
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _TIMEOUT = 30.0  # seconds
@@ -227,7 +225,7 @@ def resolve(name: str) -> Path:
 
 def _manifest(repository: Repository, file: Path) -> Manifest:
     with os_errors_as(f"cannot read {file}"):
-        return Manifest.from_json(file.read_bytes(), f"{repository}/{MANIFEST}")
+        return Manifest.from_json(file.read_bytes(), f"{repository}/{MANIFEST}", str(repository))
 
 
 def _files_of(manifest: Manifest) -> list[str]:
@@ -247,11 +245,11 @@ def _check_sizes(repository: Repository, sizes: dict[str, int | None], names: li
     for name in names:
         if name not in sizes:
             raise UserError(f"{repository} holds no model of ulmfit: {name} is missing there")
-        size, largest = sizes[name], _LARGEST.get(Path(name).suffix, _LARGEST_ELSE)
-        if size is None or size > largest:
+        size, most = sizes[name], largest(name)
+        if size is None or size > most:
             found = "of unknown size" if size is None else f"of {size / 1e6:,.1f} MB"
             raise UserError(
-                f"found {name} {found} in {repository}, expected {largest / 1e6:,.1f} MB at most; "
+                f"found {name} {found} in {repository}, expected {most / 1e6:,.1f} MB at most; "
                 "nothing was written"
             )
 

@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ulmfit.artifacts import bundled
-from ulmfit.artifacts.directory import MANIFEST, Artifact, largest, read_artifact
+from ulmfit.artifacts.directory import MANIFEST, Artifact, read_artifact
+from ulmfit.artifacts.limits import largest
 from ulmfit.base.errors import UserError
 from ulmfit.base.strangers import sha256_bounded
 

@@ -5,12 +5,13 @@ import math
 import platform
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable
+from dataclasses import MISSING, dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ulmfit.artifacts.config import ClassifierConfig, LMConfig
 from ulmfit.base.errors import UserError
 from ulmfit.base.strangers import parse_json
 from ulmfit.base.visible import visible
@@ -34,7 +35,7 @@ class Manifest:
     kind: str  # lm | classifier
     direction: str  # forward | backward
     size: str
-    config: dict[str, Any]  # emb_sz, n_hid, n_layers, vocab_sz, ...
+    config: LMConfig | ClassifierConfig
     tokenizer: dict[str, Any]  # kind, lang, hash of the vocabulary
     labels: list[str]  # in the order of the head's outputs; none for an LM
     recipe: dict[str, Any]  # the settings that were used
@@ -48,14 +49,43 @@ class Manifest:
 
     def to_json(self) -> str:
         """The text of ``manifest.json``."""
-        return json_text(asdict(self))
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return json_text({**found, "config": self.config.as_dict()})
+
+    @property
+    def lm_config(self) -> LMConfig:
+        """`config`, of a language model."""
+        assert isinstance(self.config, LMConfig)
+        return self.config
+
+    @property
+    def classifier_config(self) -> ClassifierConfig:
+        """`config`, of a classifier."""
+        assert isinstance(self.config, ClassifierConfig)
+        return self.config
+
+    @property
+    def labelling(self) -> Labels:
+        """The classes of a classifier, and whether a text may have several of them."""
+        return replace(KINDS_OF_LABELS[self.classifier_config.multi_label], classes=self.labels)
 
     @classmethod
-    def from_json(cls, text: str | bytes, where: Path | str) -> "Manifest":
-        """The manifest in `text`; `where` is the file's name for messages.
+    def from_json(
+        cls,
+        text: str | bytes,
+        where: Path | str,
+        model: Path | str | None = None,
+        ignored: str | None = None,
+    ) -> "Manifest":
+        """The manifest in `text`.
 
-        Raises UserError for what is no JSON object, for another format version, and for
-        unknown, missing or wrongly typed keys (all of them in one message).
+        Args:
+            where: the file's name, for messages.
+            model: the model directory's name, for messages about the config; default `where`.
+            ignored: a key of the config that is neither checked nor kept.
+
+        Raises UserError for what is no JSON object, for another format version, for unknown,
+        missing or wrongly typed keys (all of them in one message), and for a config of no model.
         """
         found = parse_json(text, where)
         if not isinstance(found, dict):
@@ -64,7 +94,14 @@ class Manifest:
         _check_version(found.get("format_version", FORMAT_VERSION), where)
         if problems := _problems(found):
             raise UserError(f"{where}: {'; '.join(problems)}")
-        return cls(**found)
+        found["config"].pop(ignored, None)
+        return cls(**{**found, "config": _config(found, model or where)})
+
+
+def _config(found: dict[str, Any], where: Path | str) -> LMConfig | ClassifierConfig:
+    if found["kind"] == LMConfig.kind:
+        return LMConfig.from_dict(found["config"], where)
+    return ClassifierConfig.from_dict(found["config"], len(found["labels"]), where)
 
 
 def library_versions() -> dict[str, str]:
@@ -98,6 +135,7 @@ _FORMS: dict[object, tuple[str, Callable[[Any], bool]]] = {
     str | None: ("a text or null", lambda v: v is None or isinstance(v, str)),
     list[str]: ("a list of texts", lambda v: isinstance(v, list) and _all_texts(v)),
     dict[str, Any]: ("an object", lambda v: isinstance(v, dict)),
+    LMConfig | ClassifierConfig: ("an object", lambda v: isinstance(v, dict)),
     dict[str, str]: (
         "an object of texts",
         lambda v: isinstance(v, dict) and _all_texts(v.values()),
@@ -162,23 +200,6 @@ def _label_problems(kind: str, labels: list[str]) -> list[str]:
 def _quoted(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def labels_of(config: Mapping[str, Any], classes: Sequence[str], where: object) -> Labels:
-    """The labels of a classifier, `classes`, of the kind that its manifest's config names.
-
-    A config without the key is of single labels.
-
-    Raises:
-        UserError: the key is neither true nor false; `where` is the model directory or file.
-    """
-    found = config.get("multi_label", False)
-    if isinstance(found, bool):
-        return replace(KINDS_OF_LABELS[found], classes=classes)
-    raise UserError(
-        f"{where}: found multi_label {str(found)[:60]!r} in the config, expected true or false; "
-        "copy or train the model again"
-    )
 
 
 def json_text(value: dict[str, Any]) -> str:

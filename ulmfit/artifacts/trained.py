@@ -2,10 +2,11 @@
 
 import torch
 
+from ulmfit.artifacts.config import ClassifierConfig
 from ulmfit.artifacts.directory import Artifact
 from ulmfit.base.errors import UserError
 from ulmfit.model.build import build_classifier, build_lm
-from ulmfit.model.sizes import EncoderConfig, config_numbers
+from ulmfit.model.sizes import EncoderConfig
 from ulmfit.model.transfer import encoder_weights, head_weights, misfit
 
 
@@ -15,16 +16,15 @@ def trained_config(artifact: Artifact) -> EncoderConfig:
     Nothing is allocated for it: a model is built only after its files were found to hold it.
 
     Raises:
-        UserError: the config has no such numbers, or the files of the weights others.
+        UserError: the files of the weights have other sizes.
     """
-    manifest, path = artifact.manifest, artifact.path
-    config = EncoderConfig.from_dict(manifest.config, path)
+    config, path = artifact.manifest.config, artifact.path
     with torch.device("meta"):
-        if manifest.kind == "lm":
-            model = build_lm(config)
+        if isinstance(config, ClassifierConfig):
+            classes = len(artifact.manifest.labels)
+            model = build_classifier(config.encoder, classes, hidden=config.hidden)
         else:
-            hidden = config_numbers(manifest.config, ["hidden"], path)["hidden"]
-            model = build_classifier(config, len(manifest.labels), hidden=hidden)
+            model = build_lm(config.encoder)
     own, found = {**encoder_weights(model), **head_weights(model)}, artifact.headers()
     problem = misfit(own, found)
     if not problem:
@@ -32,4 +32,4 @@ def trained_config(artifact: Artifact) -> EncoderConfig:
         problem = f"weight {other[0]} has type {found[other[0]].dtype}" if other else ""
     if problem:
         raise UserError(f"{path}: {problem}; copy or train the model again")
-    return config
+    return config.encoder

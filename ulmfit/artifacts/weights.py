@@ -4,15 +4,13 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ulmfit.artifacts.limits import LARGEST_HEADER, largest
 from ulmfit.base.errors import UserError
 from ulmfit.base.strangers import parse_json, plain_file
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from torch import Tensor
 
-# Bytes: ten times a model of size base with 60,000 words in float32.
-LARGEST = 2 << 30
-_LARGEST_HEADER = 1 << 20  # a model's has some thousand bytes
 _DIMENSIONS = 8
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8}
 
@@ -32,12 +30,15 @@ class Header(NamedTuple):
 def read_headers(file: Path) -> dict[str, Header]:
     """Type and shape of each tensor in a safetensors file; together they fill it exactly.
 
+    The header is not left to `safetensors.safe_open`: that parses headers of up to 100 MB, for
+    seconds, and admits a name that stands twice, any type, and a thousand dimensions.
+
     Raises:
         UserError: it is no such file, or of another length than its header says.
     """
-    with plain_file(file, LARGEST) as opened:
+    with plain_file(file, largest(file.name)) as opened:
         length = int.from_bytes(opened.read(8), "little")
-        if length > _LARGEST_HEADER:
+        if length > LARGEST_HEADER:
             raise _damaged(file, f"its header would have {length:,} bytes")
         text = opened.read(length)
         rest = opened.seek(0, 2) - 8 - length

@@ -6,21 +6,18 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+
+from filelock import FileLock, Timeout
 
 from ulmfit.base.atomic import beside, os_errors_as
 from ulmfit.base.errors import UserError
 
-fcntl: Any
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
 # What a file system answers that has no locks, some network file systems for one.
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-
-_held: set[int] = set()  # descriptors of the locks of this process
+# Seconds: a lock file that its owner removes meanwhile takes a second try.
+_TIMEOUT, _PAUSE = 0.1, 0.01
+# Where the owner's name begins: Windows locks the first byte, which nobody else can read then.
+_NAME_AT = 1
 
 
 @contextmanager
@@ -36,79 +33,46 @@ def locked(out: Path, say: Callable[[str], None] = print) -> Iterator[None]:
     """
     path = beside(Path(os.path.realpath(out)), "lock")
     missing = [parent for parent in path.parents if not parent.exists()]
+    lock = FileLock(path, _TIMEOUT, poll_interval=_PAUSE, on_acquired=_write_owner)
     with os_errors_as(f"cannot write {path}"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _take(path, out, say)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise UserError(
+                f"{out} is in use by another run ({_owner(path)}); wait for its end "
+                "or stop it, or choose another --out"
+            ) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            say(f"no file locks here: start no second run into {out} before this one ends")
+    process = os.getpid()
     try:
         yield
     finally:
-        _let_go(descriptor, path, missing)
+        if os.getpid() == process:  # a forked child holds nothing
+            _let_go(lock, path, missing)
 
 
-def _take(path: Path, out: Path, say: Callable[[str], None]) -> int:
-    """The descriptor of the lock file, locked."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            if not _lock(descriptor):
-                say(f"no file locks here: start no second run into {out} before this one ends")
-        except BlockingIOError:
-            owner = os.read(descriptor, 200).decode(errors="replace").strip()
-            os.close(descriptor)
-            raise UserError(
-                f"{out} is in use by another run ({owner or 'unknown process'}); wait for its end "
-                "or stop it, or choose another --out"
-            ) from None
-        if _is_still(path, descriptor):
-            break
-        os.close(descriptor)  # its owner removed it after it was opened here
-    _held.add(descriptor)
+def _write_owner(descriptor: int) -> None:
     with suppress(OSError):  # a full disk; the lock holds without its owner's name
         os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-    return descriptor
+        os.write(descriptor, f"\nprocess {os.getpid()} on {socket.gethostname()}\n".encode())
 
 
-def _lock(descriptor: int) -> bool:
-    """Whether the file could be locked at all; BlockingIOError if another run holds it."""
-    if fcntl is None:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        return False
-    return True
+def _owner(path: Path) -> str:
+    name = ""
+    with suppress(OSError), path.open("rb", buffering=0) as file:
+        file.seek(_NAME_AT)
+        name = file.read(200).decode(errors="replace").strip()
+    return name or "unknown process"
 
 
-def _is_still(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _let_go(descriptor: int, path: Path, missing: list[Path]) -> None:
-    if descriptor not in _held:  # a forked child, which holds nothing
-        return
-    _held.discard(descriptor)
+def _let_go(lock: FileLock, path: Path, missing: list[Path]) -> None:
     with suppress(OSError):  # before it is unlocked: afterwards it may be another run's
-        path.unlink()
-    os.close(descriptor)
+        path.unlink()  # refused by Windows, where `release` does it
+    lock.release()
     with suppress(OSError):  # one is not empty: it is used by now
         for parent in missing:
             parent.rmdir()
-
-
-def _forget() -> None:
-    for descriptor in _held:
-        os.close(descriptor)
-    _held.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    # A lock lives as long as any process has its descriptor: workers must not outlive the owner.
-    os.register_at_fork(after_in_child=_forget)

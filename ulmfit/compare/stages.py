@@ -15,7 +15,7 @@ from ulmfit.compare.plan import OWN_TEXT
 from ulmfit.compare.task import Fitted, Task, folder_size
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.training.stage import StageResult
-from ulmfit.training.start import read_lm, withheld
+from ulmfit.training.start import read_lm
 
 LEFT_OUT, NOT_KNOWN = "left unread", "not known to be left unread"
 _OF_LM = ("train", "unsup", "valid")  # splits that stage 2 reads; stage 1 holds out some of them
@@ -95,7 +95,8 @@ def _language_model(task: Task, backwards: bool) -> Fitted:
 
 def _left_out(task: Task, lm: Artifact) -> str:
     """Whether a language model that was given has left the texts of test unread."""
-    return LEFT_OUT if set(task.tests) & set(withheld(lm.manifest.config)) else NOT_KNOWN
+    withheld = lm.manifest.lm_config.withheld or []
+    return LEFT_OUT if set(task.tests).intersection(withheld) else NOT_KNOWN
 
 
 def _from_own_text(task: Task, backwards: bool) -> Fitted:

@@ -9,9 +9,6 @@ A multi-label classifier has one logit a class, and its sigmoid: that is the sof
 """
 
 import math
-import sys
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -55,18 +52,3 @@ def fit_temperature(probabilities: np.ndarray, truth: np.ndarray, labels: Labels
             "ones than chance gives: more texts, or a better model"
         )
     return math.exp(found.x)
-
-
-def temperature_of(config: Mapping[str, Any], where: object) -> float:
-    """The temperature that a manifest's config has, 1 where it has none.
-
-    Raises:
-        UserError: it is no finite number above 0; `where` is the model directory.
-    """
-    found = config.get("temperature", 1.0)
-    if type(found) in (int, float) and 0 < found <= sys.float_info.max:
-        return float(found)
-    raise UserError(
-        f"{where}: found temperature {found!r} in the manifest's config, expected a finite number "
-        "above 0; give the model a new one: python -m ulmfit.calibrate"
-    )

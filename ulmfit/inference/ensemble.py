@@ -11,7 +11,6 @@ import pandas as pd
 
 from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import check_pair, read_artifact
-from ulmfit.artifacts.manifest import labels_of
 from ulmfit.base.errors import UserError
 from ulmfit.base.precision import keep_memory
 from ulmfit.inference.loaded import LoadedModel
@@ -30,9 +29,9 @@ class Classifier:
 
     def __init__(self, models: "Sequence[LoadedModel]") -> None:
         self.models = list(models)
-        trained = self.models[0].artifact
-        self.labels = trained.manifest.labels
-        self.labelling = labels_of(trained.manifest.config, self.labels, trained.path)
+        trained = self.models[0].artifact.manifest
+        self.labels = trained.labels
+        self.labelling = trained.labelling
 
     @property
     def precision(self) -> str:

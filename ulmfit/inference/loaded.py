@@ -1,6 +1,5 @@
 """Probabilities from trained classifiers: batches of token ids in, one row a document out."""
 
-import math
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,15 +9,12 @@ import torch
 from torch import Tensor
 
 from ulmfit.artifacts.directory import Artifact
-from ulmfit.artifacts.manifest import labels_of
 from ulmfit.artifacts.trained import trained_config
 from ulmfit.base.errors import UserError
 from ulmfit.base.precision import autocast, default_device, resolve_precision
 from ulmfit.base.progress import Progress
 from ulmfit.data.labels import SINGLE, Labels
-from ulmfit.inference.calibration import temperature_of
 from ulmfit.model.build import SequentialRNN, build_classifier
-from ulmfit.model.sizes import config_numbers
 from ulmfit.model.transfer import load_encoder, load_head
 from ulmfit.text.batches import ClassifierLoader, DocumentBatch
 from ulmfit.text.corpus import Corpus, TokenizedTexts, tokenize_texts
@@ -82,38 +78,17 @@ def by_document(
 
 def load_classifier(artifact: Artifact) -> SequentialRNN:
     """The classifier of a model directory, on the CPU."""
-    config, path = artifact.manifest.config, artifact.path
+    config, path = artifact.manifest.classifier_config, artifact.path
     model = build_classifier(
         trained_config(artifact),
         len(artifact.manifest.labels),
         bptt=_BPTT,
-        **config_numbers(config, ["max_len", "hidden"], path),
+        max_len=config.max_len,
+        hidden=config.hidden,
     )
     load_encoder(model, artifact.encoder(), path)
     load_head(model, artifact.head(), path)
     return model
-
-
-def class_prior(artifact: Artifact) -> np.ndarray:
-    """How often each class occurred in training, float32, shape (classes,); even if unknown.
-
-    Raises:
-        UserError: the manifest has a prior that is none, or of a multi-label classifier none.
-    """
-    classes, config = len(artifact.manifest.labels), artifact.manifest.config
-    several = labels_of(config, artifact.manifest.labels, artifact.path).multi
-    found = config.get("prior", [] if several else [1 / classes] * classes)
-    shares = isinstance(found, list) and all(
-        type(p) in (int, float) and 0 <= p <= 1 + 1e-6 for p in found
-    )
-    sums = several or (shares and math.isclose(sum(found), 1, rel_tol=1e-6))
-    if not shares or len(found) != classes or not sums:
-        expected = "shares from 0 to 1" if several else "shares that sum to 1"
-        raise UserError(
-            f"{artifact.path}: found the prior {str(found)[:60]} in the manifest's config, "
-            f"expected {classes} {expected}; copy or train the model again"
-        )
-    return np.array(found, np.float32)
 
 
 class LoadedModel:
@@ -127,9 +102,11 @@ class LoadedModel:
         self.device = default_device()
         self.dtype = resolve_precision(precision, self.device)
         self.backwards = manifest.direction == "backward"
-        self.prior = class_prior(artifact)
-        self.temperature = temperature_of(manifest.config, artifact.path)
-        self.labels = labels_of(manifest.config, manifest.labels, artifact.path)
+        config, classes = manifest.classifier_config, len(manifest.labels)
+        # The training class frequencies; equal ones where they are unknown.
+        self.prior = np.array(config.prior or [1 / classes] * classes, np.float32)
+        self.temperature = float(config.temperature or 1)
+        self.labels = manifest.labelling
         self.processor = artifact.processor()
         self.tokenizer_key = self.processor.tokenizer_key()
         self.model = load_classifier(artifact).eval().to(self.device)

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from ulmfit.artifacts.directory import Artifact
-from ulmfit.artifacts.manifest import labels_of
 from ulmfit.base.errors import UserError
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.fingerprints import labelled_fingerprint
@@ -124,7 +123,7 @@ def read_data(
     # The seed of the model's training: data without a split column is split as it was then.
     spec = replace(
         given.or_of(manifest.recipe),
-        labels=labels_of(manifest.config, manifest.labels, trained.path),
+        labels=manifest.labelling,
         seed=manifest.seed,
     )
     if not spec.data:
@@ -140,8 +139,7 @@ def check_split(frame: pd.DataFrame, data: str, split: str, trained: Artifact) -
     manifest = trained.manifest
     if split not in frame.attrs["drawn"] or not same_source(data, str(manifest.recipe.get("data"))):
         return
-    kind = labels_of(manifest.config, manifest.labels, trained.path)
-    read = keep_labels(frame, manifest.recipe.get("labels", 0), manifest.seed, kind)
+    read = keep_labels(frame, manifest.recipe.get("labels", 0), manifest.seed, manifest.labelling)
     if labelled_fingerprint(read) != manifest.data_fingerprint:
         raise UserError(
             f"{data} has changed since {trained.path} was trained on it: drawn anew, split "

@@ -187,7 +187,8 @@ def _quiet() -> Iterator[None]:
 def largest_difference(proto: "ModelProto", loaded: LoadedModel) -> float:
     """Between probabilities of graph and classifier, over documents from one token to many."""
     rng = np.random.default_rng(0)
-    longest = min(loaded.artifact.manifest.config["max_len"] + 10, 2000)  # beyond what is pooled
+    pooled = loaded.artifact.manifest.classifier_config.max_len
+    longest = min(pooled + 10, 2000)
     vocab = loaded.processor.vocab
     lengths = [1, longest, longest // 2]
     documents = [rng.integers(0, len(vocab), n) for n in lengths]
@@ -207,7 +208,7 @@ def graph_facts(loaded: LoadedModel, weights: str, files: dict[str, bytes]) -> d
         "reads": _READS[manifest.direction],
         "prior": loaded.prior.tolist(),  # stands for the probabilities of an empty text
         "weights": weights,
-        "config": manifest.config,
+        "config": manifest.config.as_dict(),
         "tokenizer": manifest.tokenizer,
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
         "data_fingerprint": manifest.data_fingerprint,

@@ -12,13 +12,11 @@ from ulmfit.artifacts.directory import (
     ENCODER,
     Artifact,
     read_metrics,
-    write_artifact,
 )
-from ulmfit.artifacts.manifest import labels_of
+from ulmfit.artifacts.writing import write_artifact
 from ulmfit.base.errors import UserError
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.load import same_source
-from ulmfit.inference.loaded import LoadedModel
 from ulmfit.inference.measuring import labelled_texts
 from ulmfit.text.ids import is_empty
 
@@ -34,7 +32,7 @@ def validation_texts(
         UserError: there are none, or one has no label or one that the classifier does not know.
     """
     manifest = trained.manifest
-    labels = labels_of(manifest.config, manifest.labels, trained.path)
+    labels = manifest.labelling
     frame = frame[frame["text"].map(lambda text: not is_empty(text))]
     if not (frame["split"] == "valid").any():
         raise UserError(
@@ -49,10 +47,11 @@ def validation_texts(
 def store_temperature(artifact: Artifact, temperature: float) -> None:
     """Write the model directory anew with `temperature` in its manifest, all else as it was."""
     path, manifest = artifact.path, artifact.manifest
+    config = replace(manifest.classifier_config, temperature=temperature)
     write_artifact(
         path,
         metrics=read_metrics(path),
-        manifest=replace(manifest, config={**manifest.config, "temperature": temperature}),
+        manifest=replace(manifest, config=config),
         encoder=artifact.encoder(),
         head=artifact.head(),
         plot=artifact.plot(),
@@ -61,16 +60,6 @@ def store_temperature(artifact: Artifact, temperature: float) -> None:
         card=artifact.card(),
         overwrite=True,
         half=_is_half(path),
-    )
-
-
-def without_temperature(artifact: Artifact, precision: str) -> "LoadedModel":
-    """The model as it was trained, whatever temperature it was given since."""
-    from ulmfit.inference.loaded import LoadedModel  # and with it torch
-
-    config = {k: v for k, v in artifact.manifest.config.items() if k != "temperature"}
-    return LoadedModel(
-        replace(artifact, manifest=replace(artifact.manifest, config=config)), precision
     )
 
 

@@ -1,16 +1,8 @@
 """The numbers that make an encoder, and the sizes that have a name."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from ulmfit.base.errors import UserError
-
-# What the numbers of a manifest's config are at most, before they are looked at more closely.
-_HIGHEST = {"n_layers": 64, "max_len": 2**31 - 1}
-
-
-_HIGHEST_ELSE = 2**24
 
 
 @dataclass(frozen=True)
@@ -22,38 +14,9 @@ class EncoderConfig:
     n_hid: int
     n_layers: int = 3
 
-    @classmethod
-    def from_dict(cls, config: Mapping[str, Any], where: object) -> "EncoderConfig":
-        """The inverse of `as_dict`; other keys are left alone."""
-        return cls(**config_numbers(config, [f.name for f in fields(cls)], where))
-
     def as_dict(self) -> dict[str, int]:
         """As a manifest holds it."""
         return asdict(self)
-
-
-def config_numbers(
-    config: Mapping[str, Any], names: Sequence[str], where: object
-) -> dict[str, int]:
-    """What a manifest's config says of `names`; `where` is the model directory.
-
-    Raises:
-        UserError: one is missing, no whole number above 0, or larger than any model's.
-    """
-    bad = [name for name in names if type(config.get(name)) is not int or config[name] < 1]
-    if bad:
-        raise UserError(
-            f"{where}: found {bad[0]} {config.get(bad[0])!r} in the manifest's config, expected a "
-            "whole number above 0; copy or train the model again"
-        )
-    for name in names:
-        highest = _HIGHEST.get(name, _HIGHEST_ELSE)
-        if config[name] > highest:
-            raise UserError(
-                f"{where}: found {name} {config[name]} in the manifest's config, expected "
-                f"{highest:,} at most; copy or train the model again"
-            )
-    return {name: config[name] for name in names}
 
 
 # size -> embedding, hidden units, layers. "base" is the paper's (section 4.1) and fastai's;

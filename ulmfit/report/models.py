@@ -68,7 +68,7 @@ def model_facts(report: Report) -> list[FT]:
 
 def _facts(name: str, line: list[Artifact]) -> FT:
     manifest = line[0].manifest
-    stored = manifest.config.get("temperature")
+    stored = manifest.classifier_config.temperature
     rows = [
         ("direction", manifest.direction),
         ("size", manifest.size),
@@ -86,7 +86,7 @@ def _facts(name: str, line: list[Artifact]) -> FT:
         P("Lineage, from the classifier back:"),
         Ul(*_lineage_items(name, line)),
         _fold("Recipe", manifest.recipe),
-        _fold("Config", manifest.config),
+        _fold("Config", manifest.config.as_dict()),
         _fold("Tokenizer", manifest.tokenizer),
         _fold("Versions of the training", manifest.versions),
         cls="card",

@@ -208,7 +208,10 @@ def calibration_parts(report: Report) -> list[FT]:
 
 def _tempered(report: Report) -> bool:
     """Whether a model answers with a temperature of its own."""
-    return any("temperature" in line[0].manifest.config for line in report.lineages.values())
+    return any(
+        line[0].manifest.classifier_config.temperature is not None
+        for line in report.lineages.values()
+    )
 
 
 def _calibration_table(report: Report, after: Calibrated) -> FT:

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 import torch
 
 from ulmfit.artifacts.card import model_card
-from ulmfit.artifacts.directory import Artifact, check_output, write_artifact
+from ulmfit.artifacts.config import ClassifierConfig, LMConfig
+from ulmfit.artifacts.directory import Artifact
 from ulmfit.artifacts.manifest import FORMAT_VERSION, Manifest, direction, library_versions
+from ulmfit.artifacts.writing import check_output, write_artifact
 from ulmfit.base.atomic import check_parent, remove_leftovers
 from ulmfit.base.lock import locked
 from ulmfit.base.precision import (
@@ -25,7 +27,6 @@ from ulmfit.base.precision import (
 )
 from ulmfit.data.datasets import ABOUT
 from ulmfit.model.build import LAYOUT
-from ulmfit.model.sizes import EncoderConfig
 from ulmfit.model.transfer import encoder_weights, head_weights
 from ulmfit.text.processor import TextProcessor
 from ulmfit.training.checkpoint import checkpoint_path
@@ -132,9 +133,8 @@ def identity(settings: Settings, backwards: bool, data: str, parent: str | None)
 class Finished:
     """What a stage has made, to be written as a model directory."""
 
-    kind: str
     model: Any
-    config: EncoderConfig
+    config: LMConfig | ClassifierConfig
     processor: TextProcessor
     settings: Settings
     size: str
@@ -143,7 +143,6 @@ class Finished:
     metrics: dict[str, Any]
     parent: Artifact | None = None
     labels: list[str] = field(default_factory=list)
-    extra_config: dict[str, Any] = field(default_factory=dict)
 
 
 def save(
@@ -156,10 +155,10 @@ def save(
     history = without_timing(finished.history)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
-        kind=finished.kind,
+        kind=finished.config.kind,
         direction=direction(options.backwards),
         size=finished.size,
-        config=finished.config.as_dict() | finished.extra_config,
+        config=finished.config,
         tokenizer=finished.processor.description(),
         labels=finished.labels,
         recipe=as_recipe(finished.settings),

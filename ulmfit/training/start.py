@@ -96,10 +96,10 @@ def check_lm_texts(parent: Artifact, frame: pd.DataFrame, settings: ClassifierSe
     A model of other texts is welcome; whether some of them are in test is not known then.
     """
     test = frame.loc[frame["split"] == "test", "text"]
-    config, recipe = parent.manifest.config, parent.manifest.recipe
-    if test.empty or texts_fingerprint(test) in withheld(config):
+    config, recipe = parent.manifest.lm_config, parent.manifest.recipe
+    if test.empty or texts_fingerprint(test) in (config.withheld or []):
         return
-    same_texts = config.get("texts") == texts_fingerprint(frame["text"])
+    same_texts = config.texts == texts_fingerprint(frame["text"])
     # The same source with other rows than then: where they were drawn, test is another one, too.
     redrawn = (
         "test" in frame.attrs["drawn"]
@@ -114,9 +114,3 @@ def check_lm_texts(parent: Artifact, frame: pd.DataFrame, settings: ClassifierSe
             "was split by another --seed, --label-col, --split-col or --multi-label; run stage 2 "
             "again with what stage 3 is given, or with --lm-text all if test may be read"
         )
-
-
-def withheld(config: dict[str, Any]) -> list[Any]:
-    """Fingerprints of the sets of texts that a language model has not read."""
-    found = config.get("withheld")
-    return found if isinstance(found, list) else [found]

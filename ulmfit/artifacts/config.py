@@ -1,0 +1,162 @@
+"""The config in a manifest, one class a kind of model; every value is checked when it is read."""
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+from ulmfit.base.errors import UserError
+from ulmfit.model.sizes import EncoderConfig
+
+# The highest numbers that a config may hold; the files of the weights are read only after that.
+_HIGHEST = {"n_layers": 64, "max_len": 2**31 - 1}
+_HIGHEST_ELSE = 2**24
+_ENCODER = [number.name for number in fields(EncoderConfig)]
+
+
+@dataclass(frozen=True)
+class _Config:
+    encoder: EncoderConfig
+    unknown: Mapping[str, Any] = field(default_factory=dict, kw_only=True)  # other versions' keys
+
+    def as_dict(self) -> dict[str, Any]:
+        """As ``manifest.json`` holds it; a value at its default is left out."""
+        own = {
+            name: getattr(self, name)
+            for name, default in self._own().items()
+            if getattr(self, name) != default
+        }
+        return {**self.unknown, **self.encoder.as_dict(), **own}
+
+    @classmethod
+    def _own(cls) -> dict[str, Any]:
+        """Name and default of each field but the encoder's and the unknown ones."""
+        return {f.name: f.default for f in fields(cls) if f.name not in ("encoder", "unknown")}
+
+    @classmethod
+    def _unknown(cls, found: Mapping[str, Any]) -> dict[str, Any]:
+        known = {*_ENCODER, *cls._own()}
+        return {key: value for key, value in found.items() if key not in known}
+
+
+@dataclass(frozen=True)
+class LMConfig(_Config):
+    """The config of a language model; fingerprints tell later stages which texts it has read."""
+
+    kind: ClassVar[str] = "lm"
+    texts: str | None = None  # stage 2: of all texts of the data
+    withheld: list[str] | None = None  # stage 2: of the sets of texts that the model has not read
+    corpus: str | None = None  # stage 1: of the texts
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any], where: object) -> "LMConfig":
+        """The inverse of `as_dict`; `where` is the model directory.
+
+        Raises:
+            UserError: a number is missing or of no model, or a fingerprint is no text.
+        """
+        encoder = EncoderConfig(**_numbers(found, _ENCODER, where))
+        own = {name: found.get(name) for name in cls._own()}
+        if isinstance(own["withheld"], str):  # as the first models have it
+            own["withheld"] = [own["withheld"]]
+        for name, value in own.items():
+            several = value if name == "withheld" and isinstance(value, list) else [value]
+            if value is not None and not all(isinstance(each, str) for each in several):
+                raise UserError(
+                    f"{where}: found {name} {str(value)[:60]} in the manifest's config, expected "
+                    "fingerprints of texts; copy or train the model again"
+                )
+        return cls(encoder, **own, unknown=cls._unknown(found))
+
+
+@dataclass(frozen=True)
+class ClassifierConfig(_Config):
+    """The config of a classifier: its encoder and head, and what turns logits into labels."""
+
+    kind: ClassVar[str] = "classifier"
+    max_len: int  # tokens that are pooled
+    hidden: int  # units of the head's hidden layer
+    prior: list[float] | None = None  # share of the training texts that each class has
+    multi_label: bool = False  # whether a text may have several labels
+    temperature: float | None = None  # divides the logits; see `inference.calibration`
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any], classes: int, where: object) -> "ClassifierConfig":
+        """The inverse of `as_dict`, for a number of classes; `where` is the model directory.
+
+        Raises:
+            UserError: a number is missing or of no model, `multi_label` is neither true nor false,
+                the prior is not one of so many classes, or the temperature not above 0.
+        """
+        numbers = _numbers(found, [*_ENCODER, "hidden", "max_len"], where)
+        multi_label = multi_label_of(found, where)
+        return cls(
+            EncoderConfig(**{name: numbers.pop(name) for name in _ENCODER}),
+            **numbers,
+            prior=_prior(found, classes, multi_label, where),
+            multi_label=multi_label,
+            temperature=_temperature(found, where),
+            unknown=cls._unknown(found),
+        )
+
+
+def multi_label_of(found: Mapping[str, Any], where: object) -> bool:
+    """Whether a config is that of a multi-label classifier; one without the key is not.
+
+    Raises:
+        UserError: it is neither true nor false; `where` is the model directory or file.
+    """
+    value = found.get("multi_label", False)
+    if isinstance(value, bool):
+        return value
+    raise UserError(
+        f"{where}: found multi_label {str(value)[:60]!r} in the config, expected true or false; "
+        "copy or train the model again"
+    )
+
+
+def _numbers(found: Mapping[str, Any], names: Sequence[str], where: object) -> dict[str, int]:
+    bad = [name for name in names if type(found.get(name)) is not int or found[name] < 1]
+    if bad:
+        raise UserError(
+            f"{where}: found {bad[0]} {found.get(bad[0])!r} in the manifest's config, expected a "
+            "whole number above 0; copy or train the model again"
+        )
+    for name in names:
+        highest = _HIGHEST.get(name, _HIGHEST_ELSE)
+        if found[name] > highest:
+            raise UserError(
+                f"{where}: found {name} {found[name]} in the manifest's config, expected "
+                f"{highest:,} at most; copy or train the model again"
+            )
+    return {name: found[name] for name in names}
+
+
+def _prior(
+    found: Mapping[str, Any], classes: int, multi_label: bool, where: object
+) -> list[float] | None:
+    if "prior" not in found and not multi_label:
+        return None
+    prior = found.get("prior", [])
+    shares = isinstance(prior, list) and all(
+        type(p) in (int, float) and 0 <= p <= 1 + 1e-6 for p in prior
+    )
+    sums = multi_label or (shares and math.isclose(sum(prior), 1, rel_tol=1e-6))
+    if shares and len(prior) == classes and sums:
+        return prior
+    expected = "shares from 0 to 1" if multi_label else "shares that sum to 1"
+    raise UserError(
+        f"{where}: found the prior {str(prior)[:60]} in the manifest's config, "
+        f"expected {classes} {expected}; copy or train the model again"
+    )
+
+
+def _temperature(found: Mapping[str, Any], where: object) -> float | None:
+    temperature = found.get("temperature", 1.0)
+    if type(temperature) in (int, float) and 0 < temperature <= sys.float_info.max:
+        return temperature if "temperature" in found else None
+    raise UserError(
+        f"{where}: found temperature {temperature!r} in the manifest's config, expected a finite "
+        "number above 0; give the model a new one: python -m ulmfit.calibrate"
+    )

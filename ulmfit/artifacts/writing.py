@@ -1,0 +1,145 @@
+"""Model directories are written whole or not at all, and never over what belongs to no model."""
+
+import csv
+import hashlib
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ulmfit.artifacts.directory import (
+    ALWAYS,
+    CARD,
+    ENCODER,
+    HEAD,
+    HISTORY,
+    MANIFEST,
+    METRICS,
+    PLOT,
+    check_present,
+)
+from ulmfit.artifacts.limits import largest
+from ulmfit.artifacts.manifest import KINDS, Manifest, json_text, plain
+from ulmfit.base.atomic import atomic_directory, atomic_write, check_parent, os_errors_as
+from ulmfit.base.errors import UserError
+from ulmfit.base.strangers import parse_json, read_bounded
+
+if TYPE_CHECKING:  # torch takes seconds to import; a command that only checks --out needs none
+    from torch import Tensor
+
+
+def write_artifact(
+    out: Path,
+    *,
+    manifest: Manifest,
+    encoder: "dict[str, Tensor]",
+    head: "dict[str, Tensor]",
+    processor_files: dict[str, bytes],
+    history: list[dict[str, Any]],
+    card: str,
+    plot: bytes = b"",
+    metrics: dict[str, Any] | None = None,
+    overwrite: bool = False,
+    half: bool = False,
+) -> Path:
+    """Write a model directory, complete or not at all, and return its path.
+
+    The same arguments give the same bytes. `plot` is the history as a PNG, `metrics` what
+    ``metrics.json`` holds, by default those of the manifest. `manifest.files` is
+    filled in here; `half` stores the weights as float16 (they are read back as float32). Raises
+    UserError as `check_output` does and if the system refuses to write.
+    """
+    check_output(out, overwrite)
+    if reserved := {MANIFEST, METRICS, PLOT, *ALWAYS}.intersection(processor_files):
+        raise ValueError(f"the text processor may not write {sorted(reserved)}")
+    contents = dict(processor_files)
+    contents[ENCODER] = _tensor_bytes(encoder, half)
+    contents[HEAD] = _tensor_bytes(head, half)
+    contents[HISTORY] = _csv(history).encode()
+    if plot:
+        contents[PLOT] = plot
+    contents[CARD] = card.encode()
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    text = replace(manifest, files=hashes).to_json()
+    Manifest.from_json(text, out / MANIFEST, out)  # what could not be read again is not written
+    contents[METRICS] = json_text(manifest.metrics if metrics is None else metrics).encode()
+    contents[MANIFEST] = text.encode()
+    with atomic_directory(out, overwrite) as directory:
+        for name, data in contents.items():
+            with os_errors_as(f"cannot write {out}"):
+                (directory / name).write_bytes(data)
+    return out
+
+
+def check_output(out: Path, overwrite: bool) -> None:
+    """Raise, before any training, the UserError that `write_artifact` would raise for `out`.
+
+    `overwrite` allows to replace a model, never to delete files that belong to none.
+    """
+    check_parent(out)
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise UserError(f"{out} is a file, --out takes a directory; choose another --out")
+    with os_errors_as(f"cannot read {out}"):
+        foreign = _foreign(out)
+        empty = not any(out.iterdir())
+    if foreign:
+        names = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
+        raise UserError(
+            f"{out} holds what is no part of a model ({names}) and is left alone;"
+            " choose another --out"
+        )
+    if not empty and not overwrite:
+        raise UserError(f"{out} already holds a model; choose another --out or pass --overwrite")
+
+
+def update_metrics(path: Path, metrics: dict[str, Any]) -> None:
+    """Replace ``metrics.json`` of the model directory `path` by `metrics`, in one step.
+
+    Nothing else changes: ``metrics.json`` is not hashed. Raises UserError if `path` is no model
+    directory or cannot be written.
+    """
+    if not path.is_dir():
+        raise UserError(f"{path} does not exist")
+    check_present(path, MANIFEST)
+    atomic_write(path / METRICS, json_text(metrics))
+
+
+def _foreign(out: Path) -> list[str]:
+    """Names in `out` that are not of a model; lenient, a model of another version is one, too."""
+    own = {MANIFEST, METRICS}
+    try:
+        found = parse_json(read_bounded(out / MANIFEST, largest(MANIFEST)), MANIFEST)
+        is_model = found["kind"] in KINDS and type(found["format_version"]) is int
+        own = own.union(found["files"]) if is_model else set()
+    except (OSError, UserError, KeyError, TypeError):
+        own = set()
+    return sorted(e.name for e in out.iterdir() if e.name not in own or not e.is_file())
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: plain(value) for key, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def _tensor_bytes(tensors: "dict[str, Tensor]", half: bool) -> bytes:
+    from safetensors.torch import save
+
+    return save({name: _stored(tensor, half) for name, tensor in tensors.items()})
+
+
+def _stored(tensor: "Tensor", half: bool) -> "Tensor":
+    import torch
+
+    # A copy of its own: safetensors refuses tensors that share memory, as tied weights do.
+    tensor = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+    if not half or not tensor.is_floating_point():
+        return tensor
+    small = tensor.half()
+    # What float16 cannot hold (above 65,504) would come back as infinity.
+    return small if torch.equal(small.isfinite(), tensor.isfinite()) else tensor
