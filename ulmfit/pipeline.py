@@ -17,18 +17,22 @@ from ulmfit.artifacts.directory import MANIFEST, Artifact, check_output, read_ar
 from ulmfit.artifacts.manifest import direction
 from ulmfit.artifacts.pretrained import find_pretrained
 from ulmfit.base.errors import Stopped, UserError
+from ulmfit.data.corpora import read_corpora
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.fingerprints import labelled_fingerprint, texts_fingerprint
 from ulmfit.data.load import load_data, load_with_test_labels
 from ulmfit.inference.measuring import labelled_texts, measure_baselines
+from ulmfit.training.classifier_data import classes_of
+from ulmfit.training.domain_lm import data_fingerprint, read_frame
+from ulmfit.training.options import StageResult
 from ulmfit.training.settings import (
     ClassifierSettings,
     LMSettings,
     PretrainSettings,
+    Settings,
     as_recipe,
     load_settings,
 )
-from ulmfit.training.stage import StageResult
 
 DIRECTIONS = {"fwd": False, "bwd": True}
 
@@ -83,7 +87,7 @@ class Plan(NamedTuple):
 def check_data(settings: ClassifierSettings) -> pd.DataFrame:
     """The data of stage 3; raises before any training what the evaluation would raise."""
     frame = labelled(settings)
-    classes = stage3_clf.classes_of(frame, settings.multi_label)
+    classes = classes_of(frame, settings.multi_label)
     by_themselves = "or run python -m ulmfit.stage2_lm and ulmfit.stage3_clf by themselves"
     if not (frame["split"] == "test").any():
         raise UserError(
@@ -108,7 +112,7 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
         print(f"\nstage 1, {direction(backwards)}: language model of general text")
         if _stays(one, plan):
             manifest = read_artifact(one, "lm").manifest
-            texts = texts_fingerprint(stage1_pretrain.read_corpora(paths, "text"))
+            texts = texts_fingerprint(read_corpora(paths, "text"))
             _check_same(one, settings, manifest.config.get("corpus") == texts, "--corpus")
         results[name] = _kept(one, plan) or plan.after(
             stage1_pretrain.main(
@@ -166,8 +170,8 @@ def _parent(pretrained: str, backwards: bool) -> Artifact | None:
 
 
 def _lm_data(settings: LMSettings) -> str:
-    frame = stage2_lm.read_frame(settings, say=lambda line: None)
-    return stage2_lm.data_fingerprint(frame, settings.lm_text)
+    frame = read_frame(settings, say=lambda line: None)
+    return data_fingerprint(frame, settings.lm_text)
 
 
 def _stays(out: Path, plan: Plan) -> bool:
@@ -187,7 +191,7 @@ def _check_kept(
 
 def _check_same(
     out: Path,
-    settings: PretrainSettings | LMSettings | ClassifierSettings,
+    settings: Settings,
     same_data: bool,
     data: str,
 ) -> None:
