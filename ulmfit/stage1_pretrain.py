@@ -11,6 +11,8 @@ from ulmfit.training.options import StageResult, options_and_settings, stage_fla
 from ulmfit.training.settings import PretrainSettings
 
 if TYPE_CHECKING:
+    from fastai.learner import Learner
+
     from ulmfit.training.run import Run
     from ulmfit.training.stage import Built, Workplace
 
@@ -50,7 +52,7 @@ class Pretraining:
 
         self.texts = read_corpora(self.corpora, self.text_col)
 
-    def build(self, place: "Workplace") -> "Built":
+    def build(self, place: "Workplace") -> "tuple[Learner, Built]":
         """Choose the vocabulary, hold out documents, make the model."""
         from ulmfit.data.fingerprints import fingerprint, texts_fingerprint
         from ulmfit.model.build import build_lm
@@ -72,9 +74,10 @@ class Pretraining:
             f"{len(train.ids):,} tokens, {len(processor.vocab):,} in the vocabulary, "
             f"unigram entropy {self.entropy:.2f}, {place.device}, {place.dtype}"
         )
-        return Built(
+        learner = lm_learner(model, loaders, settings, place.device, place.dtype)
+        return learner, Built(
             kind="lm",
-            learner=lm_learner(model, loaders, settings, place.device, place.dtype),
+            model=model,
             config=config,
             processor=processor,
             size=settings.size,
@@ -82,7 +85,7 @@ class Pretraining:
             extra_config={"corpus": texts_fingerprint(self.texts)},
         )
 
-    def train(self, run: "Run", place: "Workplace") -> dict[str, Any]:
+    def train(self, run: "Run", place: "Workplace") -> tuple[dict[str, Any], str]:
         """Train; warn where the model learned nothing but word frequencies."""
         from ulmfit.training.lm import measured_lm
 
@@ -94,11 +97,8 @@ class Pretraining:
                 f"{entropy:.2f}: nothing was learned but word frequencies; train longer, or widen "
                 "--embedding-range"
             )
-        return {"valid": measured, "unigram_entropy": entropy, **self.tokens}
-
-    def figures(self, metrics: dict[str, Any]) -> str:
-        """The perplexity."""
-        return f"perplexity {metrics['valid']['perplexity']:.1f} on held-out documents; "
+        metrics = {"valid": measured, "unigram_entropy": entropy, **self.tokens}
+        return metrics, f"perplexity {measured['perplexity']:.1f} on held-out documents; "
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from ulmfit.training.options import StageResult, options_and_settings, stage_fla
 from ulmfit.training.settings import LMSettings
 
 if TYPE_CHECKING:
+    from fastai.learner import Learner
+
     from ulmfit.training.run import Run
     from ulmfit.training.stage import Built, Workplace
 
@@ -40,7 +42,7 @@ class DomainTuning:
         self.frame = read_frame(settings)
         self.pretrained = load_pretrained(settings.pretrained, self.backwards, settings.size)
 
-    def build(self, place: "Workplace") -> "Built":
+    def build(self, place: "Workplace") -> "tuple[Learner, Built]":
         """Choose the vocabulary, give the pretrained rows of the embedding to its words."""
         from ulmfit.data.fingerprints import texts_fingerprint
         from ulmfit.model.transfer import vocabulary_overlap
@@ -65,9 +67,10 @@ class DomainTuning:
             "valid_tokens": len(valid.ids),
             "known_words": known,
         }
-        return Built(
+        learner = lm_learner(model, loaders, settings, place.device, place.dtype)
+        return learner, Built(
             kind="lm",
-            learner=lm_learner(model, loaders, settings, place.device, place.dtype),
+            model=model,
             config=config,
             processor=processor,
             size=pretrained.size,
@@ -81,7 +84,7 @@ class DomainTuning:
             },
         )
 
-    def train(self, run: "Run", place: "Workplace") -> dict[str, Any]:
+    def train(self, run: "Run", place: "Workplace") -> tuple[dict[str, Any], str]:
         """Train, measure before and after, and write samples."""
         from ulmfit.inference.sampling import generate
         from ulmfit.training.lm import measure_lm, measured_lm
@@ -104,11 +107,7 @@ class DomainTuning:
             print("reviews that the model wrote:")
             for sample in samples:
                 print(f"  - {visible(' '.join(sample.split()))}")
-        return {"before": before, "after": after, **self.counts, "samples": samples}
-
-    def figures(self, metrics: dict[str, Any]) -> str:
-        """Nothing: the perplexity stands above."""
-        return ""
+        return {"before": before, "after": after, **self.counts, "samples": samples}, ""
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from ulmfit.training.options import Options, StageResult, options_and_settings, 
 from ulmfit.training.settings import ClassifierSettings
 
 if TYPE_CHECKING:
+    from fastai.learner import Learner
+
     from ulmfit.training.run import Run
     from ulmfit.training.stage import Built, Workplace
 
@@ -59,7 +61,7 @@ class ClassifierTraining:
             self.frame, self.start, settings, backwards
         )
 
-    def build(self, place: "Workplace") -> "Built":
+    def build(self, place: "Workplace") -> "tuple[Learner, Built]":
         """Put the head on the encoder."""
         from ulmfit.data.fingerprints import labelled_fingerprint
         from ulmfit.model.build import build_classifier
@@ -80,9 +82,10 @@ class ClassifierTraining:
             f"{settings.max_len:,} tokens that are pooled"
         )
         multi_label = {"multi_label": True} if settings.multi_label else {}
-        return Built(
+        learner = classifier_learner(model, train, valid, settings, place, self.classes)
+        return learner, Built(
             kind="classifier",
-            learner=classifier_learner(model, train, valid, settings, place, self.classes),
+            model=model,
             config=config,
             processor=start.processor,
             size=start.size,
@@ -92,7 +95,7 @@ class ClassifierTraining:
             extra_config={**head, "prior": class_frequencies(train.labels), **multi_label},
         )
 
-    def train(self, run: "Run", place: "Workplace") -> dict[str, Any]:
+    def train(self, run: "Run", place: "Workplace") -> tuple[dict[str, Any], str]:
         """Train, and measure on what is held out."""
         from ulmfit.inference.loaded import predict_probabilities
         from ulmfit.inference.metrics import classification_metrics
@@ -103,16 +106,12 @@ class ClassifierTraining:
             run.learn.model, valid.corpus, place.device, place.dtype, multi_label=many
         )
         measured = classification_metrics(probabilities, valid.labels)
-        return {"valid": measured, "train_texts": len(train.labels), "texts_cut": self.cut}
-
-    def figures(self, metrics: dict[str, Any]) -> str:
-        """Accuracy, or the micro F1 of a multi-label classifier."""
-        accuracy = f"{metrics['valid']['accuracy']:.4f}"
-        figures = f"accuracy {accuracy}"
-        if self.settings.multi_label:
-            micro = metrics["valid"]["f1_micro"]
-            figures = f"micro F1 {micro:.4f}, all labels right {accuracy}"
-        return f"{figures} on {len(self.held_out.labels):,} held-out; "
+        metrics = {"valid": measured, "train_texts": len(train.labels), "texts_cut": self.cut}
+        figures = f"accuracy {measured['accuracy']:.4f}"
+        if many:
+            micro, right = measured["f1_micro"], measured["accuracy"]
+            figures = f"micro F1 {micro:.4f}, all labels right {right:.4f}"
+        return metrics, f"{figures} on {len(valid.labels):,} held-out; "
 
 
 if __name__ == "__main__":

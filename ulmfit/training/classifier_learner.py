@@ -8,13 +8,12 @@ import torch
 from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
-from fastai.optimizer import Adam
 
 from ulmfit.model.build import classifier_groups
 from ulmfit.model.multi_label_loss import MultiLabelLoss, balanced_weights
 from ulmfit.text.batches import ClassifierLoader
 from ulmfit.training.classifier_data import Labelled
-from ulmfit.training.learner import MOMENTUM, Autocast, HoleReturner, data_loaders, without_waiting
+from ulmfit.training.learner import text_learner
 from ulmfit.training.settings import ClassifierSettings
 from ulmfit.training.stage import Workplace
 
@@ -51,20 +50,11 @@ def classifier_learner(
         ),
         ClassifierLoader(valid.corpus, valid.labels),
     )
-    learner = Learner(
-        data_loaders(*loaders, device=place.device),
-        model.to(place.device),
-        loss_func=_loss(train.labels, settings, place.device, classes),
-        opt_func=Adam,
-        splitter=classifier_groups,
-        moms=MOMENTUM,
-        cbs=[
-            Autocast(place.device, place.dtype),
-            HoleReturner(),
-            ClassifierRegularizer(settings.alpha, settings.beta),
-        ],
+    loss = _loss(train.labels, settings, place.device, classes)
+    regularizer = ClassifierRegularizer(settings.alpha, settings.beta)
+    return text_learner(
+        model, loaders, loss, classifier_groups, place.device, place.dtype, regularizer
     )
-    return without_waiting(learner, place.device)
 
 
 def _loss(

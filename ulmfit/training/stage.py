@@ -52,7 +52,7 @@ class Workplace:
         return round(time.monotonic() - self.began, 1)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Built:
     """What a stage has built before it trains.
 
@@ -61,7 +61,7 @@ class Built:
     """
 
     kind: str
-    learner: Learner
+    model: Any
     config: EncoderConfig
     processor: TextProcessor
     size: str
@@ -72,20 +72,26 @@ class Built:
     extra_config: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(kw_only=True)
+class Finished(Built):
+    """What a stage has trained, to be written as a model directory."""
+
+    settings: Settings
+    history: list[dict[str, Any]]
+    metrics: dict[str, Any]
+
+
 class Stage(Protocol):
     """What is particular to a stage; `run_stage` calls its parts in this order."""
 
     def read(self) -> None:
         """Read the texts, and the model to start from."""
 
-    def build(self, place: Workplace) -> Built:
+    def build(self, place: Workplace) -> tuple[Learner, Built]:
         """Make text processor, model and learner."""
 
-    def train(self, run: Run, place: Workplace) -> dict[str, Any]:
-        """Fit, and measure; returns the metrics."""
-
-    def figures(self, metrics: dict[str, Any]) -> str:
-        """What the last line says before it names the model directory."""
+    def train(self, run: Run, place: Workplace) -> tuple[dict[str, Any], str]:
+        """Fit, and measure; returns the metrics and what the last line says of them."""
 
 
 def run_stage(stage: Stage, settings: Settings, options: Options, target: Path) -> StageResult:
@@ -99,13 +105,13 @@ def run_stage(stage: Stage, settings: Settings, options: Options, target: Path) 
         )
         stage.read()
         place = set_up(settings)
-        built = stage.build(place)
-        found = rate_found(built.learner, settings, options.find_lr)
+        learner, built = stage.build(place)
+        found = rate_found(learner, settings, options.find_lr)
         if found and options.find_lr:
             return StageResult(show_rate(found, target), {"lr": found.suggestion})
         parent = built.parent.manifest_sha256 if built.parent else None
         run = Run(
-            built.learner,
+            learner,
             steps_of(settings, found.suggestion if found else None),
             checkpoint_path(target),
             identity(settings, options.backwards, built.tokens or built.data_fingerprint, parent),
@@ -117,13 +123,13 @@ def run_stage(stage: Stage, settings: Settings, options: Options, target: Path) 
             log=log,
             deadline=options.deadline,
         )
-        metrics = stage.train(run, place)
-        finished = _finished(built, settings, run.history.rows, metrics)
-        seconds = round(place.seconds() + run.spent_before, 1)
+        metrics, figures = stage.train(run, place)
+        rows, seconds = run.history.rows, round(place.seconds() + run.spent_before, 1)
+        finished = Finished(**vars(built), settings=settings, history=rows, metrics=metrics)
         result = save(finished, target, seconds, options)
         run.log_finals(result.metrics)
         run.discard()
-        print(f"{stage.figures(metrics)}wrote {target}")
+        print(f"{figures}wrote {target}")
         return result
 
 
@@ -175,43 +181,6 @@ def identity(settings: Settings, backwards: bool, data: str, parent: str | None)
         "parent": parent,
         "layout": LAYOUT,
     }
-
-
-@dataclass
-class Finished:
-    """What a stage has made, to be written as a model directory."""
-
-    kind: str
-    model: Any
-    config: EncoderConfig
-    processor: TextProcessor
-    settings: Settings
-    size: str
-    data_fingerprint: str
-    history: list[dict[str, Any]]
-    metrics: dict[str, Any]
-    parent: Artifact | None = None
-    labels: list[str] = field(default_factory=list)
-    extra_config: dict[str, Any] = field(default_factory=dict)
-
-
-def _finished(
-    built: Built, settings: Settings, history: list[dict[str, Any]], metrics: dict[str, Any]
-) -> Finished:
-    return Finished(
-        kind=built.kind,
-        model=built.learner.model,
-        config=built.config,
-        processor=built.processor,
-        settings=settings,
-        size=built.size,
-        data_fingerprint=built.data_fingerprint,
-        history=history,
-        metrics=metrics,
-        parent=built.parent,
-        labels=built.labels,
-        extra_config=built.extra_config,
-    )
 
 
 def save(
