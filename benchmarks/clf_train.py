@@ -17,9 +17,10 @@ from ulmfit.base.precision import autocast, default_device, resolve_precision
 from ulmfit.model.build import build_classifier
 from ulmfit.model.pooling import fast_rows
 from ulmfit.model.sizes import SIZES, EncoderConfig
-from ulmfit.stage3_clf import Labelled, classifier_learner
 from ulmfit.text.batches import ClassifierLoader
 from ulmfit.text.corpus import Corpus
+from ulmfit.training.classifier_data import Labelled
+from ulmfit.training.classifier_learner import classifier_learner
 from ulmfit.training.settings import ClassifierSettings
 from ulmfit.training.stage import set_up
 

@@ -26,9 +26,9 @@ from fastcore.script import call_parse
 from benchmarks.common import WORK
 from ulmfit import evaluate, tokenize
 from ulmfit.artifacts.directory import ENCODER, read_artifact, read_metrics
+from ulmfit.data.corpora import read_corpus
 from ulmfit.data.load import load_data
 from ulmfit.inference.ensemble import Classifier
-from ulmfit.stage1_pretrain import read_corpus
 from ulmfit.training.checkpoint import checkpoint_path
 
 ROWS = {"train": 64, "valid": 8, "test": 16, "unsup": 16}

@@ -11,7 +11,8 @@ from tiny_models import random_corpus
 from ulmfit.base.precision import resolve_precision, set_seed
 from ulmfit.model.build import build_classifier, build_lm
 from ulmfit.model.sizes import encoder_config
-from ulmfit.stage3_clf import Labelled, classifier_learner
+from ulmfit.training.classifier_data import Labelled
+from ulmfit.training.classifier_learner import classifier_learner
 from ulmfit.training.history import History, without_timing
 from ulmfit.training.lm import lm_learner, lm_loaders
 from ulmfit.training.run import Run

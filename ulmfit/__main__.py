@@ -20,9 +20,8 @@ from ulmfit.data.load import source_name
 from ulmfit.inference.baseline import baseline_names
 from ulmfit.pipeline import DIRECTIONS, Plan, baselines_of
 from ulmfit.text.ids import hold_ids
-from ulmfit.training.run import deadline_after
+from ulmfit.training.options import StageResult, deadline_after
 from ulmfit.training.settings import ClassifierSettings
-from ulmfit.training.stage import StageResult
 
 
 def main(

@@ -53,7 +53,7 @@ class OnnxModel:
 
     @property
     def labels(self) -> Labels:
-        """The classes, and whether a text may have several; raises UserError as `multi_label_of`."""
+        """Classes, and whether a text may have several; raises UserError as `multi_label_of`."""
         several = multi_label_of(self.facts["config"], self.path)
         return replace(KINDS[several], classes=self.facts["labels"])
 

@@ -18,20 +18,24 @@ from ulmfit.artifacts.manifest import direction
 from ulmfit.artifacts.pretrained import find_pretrained
 from ulmfit.artifacts.writing import check_output
 from ulmfit.base.errors import Stopped, UserError
+from ulmfit.data.corpora import read_corpora
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.fingerprints import labelled_fingerprint, texts_fingerprint
 from ulmfit.data.labels import Labels
 from ulmfit.data.load import load_data, load_with_test_labels
 from ulmfit.inference.measuring import labelled_texts, measure_baselines
+from ulmfit.training.classifier_data import labels_in
+from ulmfit.training.domain_lm import data_fingerprint, read_frame
+from ulmfit.training.options import StageResult
 from ulmfit.training.settings import (
     ClassifierSettings,
     LMSettings,
     PretrainSettings,
+    Settings,
     as_recipe,
     data_spec,
     load_settings,
 )
-from ulmfit.training.stage import StageResult
 
 DIRECTIONS = {"fwd": False, "bwd": True}
 
@@ -86,7 +90,7 @@ class Plan(NamedTuple):
 def check_data(settings: ClassifierSettings) -> pd.DataFrame:
     """The data of stage 3; raises before any training what the evaluation would raise."""
     frame = labelled(settings)
-    labels = stage3_clf.labels_in(frame, data_spec(settings).labels)
+    labels = labels_in(frame, data_spec(settings).labels)
     by_themselves = "or run python -m ulmfit.stage2_lm and ulmfit.stage3_clf by themselves"
     if not (frame["split"] == "test").any():
         raise UserError(
@@ -111,7 +115,7 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
         print(f"\nstage 1, {direction(backwards)}: language model of general text")
         if _stays(one, plan):
             manifest = read_artifact(one, "lm").manifest
-            texts = texts_fingerprint(stage1_pretrain.read_corpora(paths, "text"))
+            texts = texts_fingerprint(read_corpora(paths, "text"))
             _check_same(one, settings, manifest.lm_config.corpus == texts, "--corpus")
         results[name] = _kept(one, plan) or plan.after(
             stage1_pretrain.main(
@@ -163,8 +167,8 @@ def _parent(pretrained: str, backwards: bool) -> Artifact | None:
 
 
 def _lm_data(settings: LMSettings) -> str:
-    frame = stage2_lm.read_frame(settings, say=lambda line: None)
-    return stage2_lm.data_fingerprint(frame, settings.lm_text)
+    frame = read_frame(settings, say=lambda line: None)
+    return data_fingerprint(frame, settings.lm_text)
 
 
 def _stays(out: Path, plan: Plan) -> bool:
@@ -184,7 +188,7 @@ def _check_kept(
 
 def _check_same(
     out: Path,
-    settings: PretrainSettings | LMSettings | ClassifierSettings,
+    settings: Settings,
     same_data: bool,
     data: str,
 ) -> None:

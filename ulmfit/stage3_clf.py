@@ -1,253 +1,113 @@
 """Stage 3: a classifier on the fine-tuned encoder, by gradual unfreezing (ULMFiT section 3.3)."""
 
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-import torch
-from fastai.callback.core import Callback
-from fastai.learner import Learner
-from fastai.optimizer import Adam
+from ulmfit.base.cli import run_command
+from ulmfit.training.options import Options, StageResult, options_and_settings, stage_flags
+from ulmfit.training.settings import ClassifierSettings, data_spec
 
-from ulmfit.artifacts.config import ClassifierConfig
-from ulmfit.artifacts.manifest import suffix
-from ulmfit.base.cli import run_command, settings_flags
-from ulmfit.base.errors import UserError
-from ulmfit.data.draws import keep_labels
-from ulmfit.data.fingerprints import labelled_fingerprint
-from ulmfit.data.labels import SEPARATOR, SINGLE, Labels
-from ulmfit.data.load import load_data
-from ulmfit.inference.loaded import predict_probabilities
-from ulmfit.inference.metrics import classification_metrics
-from ulmfit.model.build import build_classifier, classifier_groups
-from ulmfit.text.batches import ClassifierLoader
-from ulmfit.text.corpus import Corpus, cache_folder, tokenize_texts
-from ulmfit.training.checkpoint import checkpoint_path
-from ulmfit.training.history import History
-from ulmfit.training.learner import MOMENTUM, Autocast, HoleReturner, data_loaders, without_waiting
-from ulmfit.training.lr_finder import rate_found, show_rate
-from ulmfit.training.run import CHECKPOINT_MINUTES, Run, deadline_after
-from ulmfit.training.run_log import run_log
-from ulmfit.training.schedules import steps_of
-from ulmfit.training.settings import ClassifierSettings, data_spec, load_settings
-from ulmfit.training.stage import (
-    Finished,
-    Options,
-    StageResult,
-    Workplace,
-    identity,
-    save,
-    set_up,
-    writing,
+if TYPE_CHECKING:
+    from fastai.learner import Learner
+
+    from ulmfit.training.run import Run
+    from ulmfit.training.stage import Built, Workplace
+
+
+@stage_flags(
+    ClassifierSettings, out="model directory to write (default: models/<recipe>/clf-fwd or -bwd)"
 )
-from ulmfit.training.start import Start, check_lm_texts, read_start
-
-
-class Labelled(NamedTuple):
-    """Documents and what is true of them, as `Labels.encode` gives it."""
-
-    corpus: Corpus
-    truth: np.ndarray
-
-
-@settings_flags(ClassifierSettings)
 def main(
-    recipe: str = "demo",  # table of stages/stage3_clf.toml
     lm: str | None = None,  # a language model's directory, a bundled one's name, or none: random
-    out: str | None = None,  # model directory to write (default: models/<recipe>/clf-fwd or -bwd)
-    backwards: bool = False,  # read each text from its end
-    half: bool = False,  # store the weights in half precision
-    about: str = "",  # for the model card: what the texts are, and whose
-    overwrite: bool = False,  # replace the model directory, and a checkpoint of another run
-    find_lr: bool = False,  # train nothing: look for a learning rate, and draw loss against rate
-    log: str = "",  # where to follow the training: tensorboard or mlflow
-    checkpoint_minutes: float = CHECKPOINT_MINUTES,  # minutes between two checkpoints
-    stop_after: float = 0.0,  # seconds after which it saves a checkpoint and ends; 0 for no end
-    **overrides: Any,
+    **given: Any,
 ) -> StageResult:
     """Train a classifier on the encoder that stage 2 saved."""
-    options = Options(
-        backwards, half, about, overwrite, find_lr, checkpoint_minutes, deadline_after(stop_after)
-    )
-    settings = load_settings(ClassifierSettings, recipe, overrides)
-    target = Path(out or Path("models", recipe, f"clf-{suffix(backwards)}"))
-    default_lm = Path("models", recipe, f"lm-{suffix(backwards)}")
-    with writing(target, overwrite):
-        logged = run_log(log, target, settings, recipe=recipe, backwards=backwards)
-        start = read_start(lm, default_lm, backwards, settings)
-        return _train(start, settings, target, replace(options, log=logged))
+    options, settings = options_and_settings(ClassifierSettings, given)
+    from ulmfit.training.stage import run_stage
+
+    stage = ClassifierTraining(lm, settings, options)
+    return run_stage(stage, settings, options, Path(options.out or options.folder("clf")))
 
 
-def _train(
-    start: Start, settings: ClassifierSettings, target: Path, options: Options
-) -> StageResult:
-    spec = data_spec(settings)
-    frame = load_data(spec, texts_required=False)
-    if start.parent:
-        check_lm_texts(start.parent, frame, settings)
-    frame = keep_labels(frame, settings.labels, settings.seed, spec.labels)
-    labels, train, valid = prepare(frame, start, settings, options.backwards)
-    place = set_up(settings)
-    config = start.config()
-    head = {"max_len": settings.max_len, "hidden": settings.hidden}
-    model = build_classifier(config, len(labels.classes), settings.drop_mult, settings.bptt, **head)
-    start.load_into(model)
-    cut = int((train.corpus.lengths > settings.max_len).sum())
-    print(
-        f"classifier of {', '.join(labels.classes)} from {len(train.truth):,} labelled texts, "
-        f"{len(valid.truth):,} held out; {cut:,} are longer than the {settings.max_len:,} tokens "
-        "that are pooled"
-    )
-    trained_on = labelled_fingerprint(frame)
-    learner = classifier_learner(model, train, valid, settings, place, labels)
-    found = rate_found(learner, settings, options.find_lr)
-    if found and options.find_lr:
-        return show_rate(found, target)
-    run = Run(
-        learner,
-        steps_of(settings, found.suggestion if found else None),
-        checkpoint_path(target),
-        identity(settings, options.backwards, trained_on, start.parent_hash),
-        History(print),
-        minutes=options.checkpoint_minutes,
-        afresh=options.overwrite,
-        patience=settings.patience,
-        schedule=settings.schedule,
-        log=options.log,
-        deadline=options.deadline,
-    )
-    history = run.fit()
-    probabilities = predict_probabilities(
-        model, valid.corpus, place.device, place.dtype, labels=labels
-    )
-    measured = classification_metrics(probabilities, valid.truth, labels)
-    result = save(
-        Finished(
+@dataclass
+class ClassifierTraining:
+    """A classifier on the encoder of a language model."""
+
+    lm: str | None
+    settings: ClassifierSettings
+    options: Options
+
+    def read(self) -> None:
+        """Read the language model and the labelled texts."""
+        from ulmfit.data.draws import keep_labels
+        from ulmfit.data.load import load_data
+        from ulmfit.training.classifier_data import prepare
+        from ulmfit.training.start import check_lm_texts, read_start
+
+        settings, backwards = self.settings, self.options.backwards
+        self.start = read_start(self.lm, self.options.folder("lm"), backwards, settings)
+        spec = data_spec(settings)
+        frame = load_data(spec, texts_required=False)
+        if self.start.parent:
+            check_lm_texts(self.start.parent, frame, settings)
+        self.frame = keep_labels(frame, settings.labels, settings.seed, spec.labels)
+        self.labels, self.labelled, self.held_out = prepare(
+            self.frame, self.start, settings, backwards
+        )
+
+    def build(self, place: "Workplace") -> "tuple[Learner, Built]":
+        """Put the head on the encoder."""
+        from ulmfit.artifacts.config import ClassifierConfig
+        from ulmfit.data.fingerprints import labelled_fingerprint
+        from ulmfit.model.build import build_classifier
+        from ulmfit.training.classifier_learner import classifier_learner
+        from ulmfit.training.stage import Built
+
+        settings, start, train, valid = self.settings, self.start, self.labelled, self.held_out
+        labels = self.labels
+        config = start.config()
+        head: dict[str, Any] = {"max_len": settings.max_len, "hidden": settings.hidden}
+        model = build_classifier(
+            config, len(labels.classes), settings.drop_mult, settings.bptt, **head
+        )
+        start.load_into(model)
+        self.cut = int((train.corpus.lengths > settings.max_len).sum())
+        print(
+            f"classifier of {', '.join(labels.classes)} from {len(train.truth):,} labelled texts, "
+            f"{len(valid.truth):,} held out; {self.cut:,} are longer than the "
+            f"{settings.max_len:,} tokens that are pooled"
+        )
+        learner = classifier_learner(model, train, valid, settings, place, labels)
+        return learner, Built(
             model=model,
             config=ClassifierConfig(
-                config,
-                max_len=settings.max_len,
-                hidden=settings.hidden,
-                prior=labels.prior(train.truth).tolist(),
-                multi_label=settings.multi_label,
+                config, **head, prior=labels.prior(train.truth).tolist(), multi_label=labels.multi
             ),
             processor=start.processor,
-            settings=settings,
             size=start.size,
-            data_fingerprint=trained_on,
-            history=history,
-            metrics={"valid": measured, "train_texts": len(train.truth), "texts_cut": cut},
+            data_fingerprint=labelled_fingerprint(self.frame),
             parent=start.parent,
             labels=list(labels.classes),
-        ),
-        target,
-        round(place.seconds() + run.spent_before, 1),
-        options,
-    )
-    run.log_finals(result.metrics)
-    run.discard()
-    figures = f"accuracy {measured['accuracy']:.4f}"
-    if labels.multi:
-        figures = (
-            f"micro F1 {measured['f1_micro']:.4f}, all labels right {measured['accuracy']:.4f}"
-        )
-    print(f"{figures} on {len(valid.truth):,} held-out; wrote {target}")
-    return result
-
-
-def labels_in(frame: pd.DataFrame, kind: Labels = SINGLE) -> Labels:
-    """`kind` with the classes of train, in alphabetical order.
-
-    Raises:
-        UserError: there is nothing to validate on.
-    """
-    labels = kind.of(frame.loc[frame["split"] == "train", "label"])
-    if not (frame["split"] == "valid").any():
-        raise UserError(
-            f"found {len(labels.classes):,} classes, each too small to give a row to validate on; "
-            "check the column that holds the label (--label-col), or mark valid rows in a split "
-            "column"
-        )
-    return labels
-
-
-def prepare(
-    frame: pd.DataFrame, start: Start, settings: ClassifierSettings, backwards: bool
-) -> tuple[Labels, Labelled, Labelled]:
-    """The labels, and the labelled documents to train and validate on."""
-    labels, processor = labels_in(frame, data_spec(settings).labels), start.processor
-    tokenized = tokenize_texts(frame["text"], processor, cache_folder())
-    splits, cells = frame["split"].to_numpy(), frame["label"]
-    start.choose_vocabulary(tokenized, np.flatnonzero(splits == "train"), settings)
-    if joint := sum(SEPARATOR in label for label in labels.classes):
-        print(
-            f"{joint:,} of {len(labels.classes):,} classes have a {SEPARATOR} in their name; where "
-            "it separates labels of one text, pass --multi-label"
         )
 
-    def labelled(split: str) -> Labelled:
-        rows = np.flatnonzero(splits == split)
-        corpus = tokenized.numericalize(processor.vocab, rows)
-        truth = labels.encode(cells.iloc[rows])
-        return Labelled(corpus.reversed() if backwards else corpus, truth)
+    def train(self, run: "Run", place: "Workplace") -> tuple[dict[str, Any], str]:
+        """Train, and measure on what is held out."""
+        from ulmfit.inference.loaded import predict_probabilities
+        from ulmfit.inference.metrics import classification_metrics
 
-    return labels, labelled("train"), labelled("valid")
-
-
-class ClassifierRegularizer(Callback):
-    """AR and TAR over the documents' tokens (fastai's `RNNRegularizer`, which counts padding)."""
-
-    def __init__(self, alpha: float, beta: float) -> None:
-        self.alpha, self.beta = alpha, beta
-
-    def after_pred(self) -> None:
-        self.learn.pred, self.activation, self.slowness = self.learn.pred
-
-    def after_loss(self) -> None:
-        if self.training:
-            self.learn.loss_grad += self.alpha * self.activation + self.beta * self.slowness
-
-
-def classifier_learner(
-    model: Any,
-    train: Labelled,
-    valid: Labelled,
-    settings: ClassifierSettings,
-    place: Workplace,
-    labels: Labels = SINGLE,
-) -> Learner:
-    """A fastai `Learner` (`text_classifier_learner`), ready to be fitted."""
-    loaders = (
-        ClassifierLoader(
-            train.corpus, train.truth, settings.batch_size, shuffle=True, seed=settings.seed
-        ),
-        ClassifierLoader(valid.corpus, valid.truth),
-    )
-    learner = Learner(
-        data_loaders(*loaders, device=place.device),
-        model.to(place.device),
-        loss_func=_loss(labels, train.truth, settings, place.device),
-        opt_func=Adam,
-        splitter=classifier_groups,
-        moms=MOMENTUM,
-        cbs=[
-            Autocast(place.device, place.dtype),
-            HoleReturner(),
-            ClassifierRegularizer(settings.alpha, settings.beta),
-        ],
-    )
-    return without_waiting(learner, place.device)
-
-
-def _loss(
-    labels: Labels, truth: np.ndarray, settings: ClassifierSettings, device: torch.device
-) -> Any:
-    weights = None
-    if settings.class_weights == "balanced":
-        weights = torch.tensor(labels.balanced_weights(truth), dtype=torch.float32).to(device)
-    return labels.loss(settings.label_smoothing, weights)
+        run.fit()
+        train, valid, labels = self.labelled, self.held_out, self.labels
+        probabilities = predict_probabilities(
+            run.learn.model, valid.corpus, place.device, place.dtype, labels=labels
+        )
+        measured = classification_metrics(probabilities, valid.truth, labels)
+        metrics = {"valid": measured, "train_texts": len(train.truth), "texts_cut": self.cut}
+        figures = f"accuracy {measured['accuracy']:.4f}"
+        if labels.multi:
+            micro, right = measured["f1_micro"], measured["accuracy"]
+            figures = f"micro F1 {micro:.4f}, all labels right {right:.4f}"
+        return metrics, f"{figures} on {len(valid.truth):,} held-out; "
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from tiny_models import write_lm
 from tiny_stages import SETTINGS_2, SETTINGS_3, reviews, stage2, stage3, write_csv
 
 import ulmfit
-from ulmfit import calibrate, evaluate, export, pipeline, stage3_clf
+from ulmfit import calibrate, evaluate, export, pipeline
 from ulmfit.artifacts.directory import file_sha256, read_artifact
 from ulmfit.base.errors import UserError
 from ulmfit.data import __main__ as look
@@ -21,6 +21,7 @@ from ulmfit.data.load import load_data, load_with_test_labels
 from ulmfit.inference import measuring
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.explanation import explain
+from ulmfit.training.classifier_data import labels_in
 from ulmfit.training.settings import ClassifierSettings
 
 PACKAGE = Path(ulmfit.__file__).parent
@@ -32,10 +33,10 @@ SOURCES = {
     "read_columns": {"data/columns.py", "data/load.py", "tokenize.py"},
     "NAMES": {"data/columns.py", "data/load.py", "data/datasets.py"},
     "read_file": {
-        *("data/columns.py", "data/datasets.py", "data/readers.py", "stage1_pretrain.py"),
+        *("data/columns.py", "data/datasets.py", "data/readers.py", "data/corpora.py"),
     },
     "read_folder": {
-        *("data/columns.py", "data/datasets.py", "data/readers.py", "stage1_pretrain.py"),
+        *("data/columns.py", "data/datasets.py", "data/readers.py", "data/corpora.py"),
     },
     # Texts to classify: other columns go from one file into another.
     "open_table": {"data/tables.py", "predict.py", "serve/tables.py", "serve/unpack.py"},
@@ -153,7 +154,7 @@ def test_labels_of_test_that_are_none_stop_no_training(tmp_path):
         [t, f"odd {i}" if s == "test" else label, s] for i, (t, label, s) in enumerate(reviews())
     ]
     path = write_csv(tmp_path / "data.csv", ["text", "label", "split"], rows)
-    assert stage3_clf.labels_in(load_data(path)).classes == ["bad", "good"]
+    assert labels_in(load_data(path)).classes == ["bad", "good"]
     settings = ClassifierSettings(data=path)
     with pytest.raises(UserError, match="has the label 'odd 10' in split test"):
         pipeline.check_test_labels(settings, SingleLabels(["bad", "good"]))

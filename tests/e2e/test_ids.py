@@ -18,17 +18,18 @@ from ulmfit import calibrate, evaluate, generate, tokenize
 from ulmfit.artifacts.directory import read_artifact
 from ulmfit.base.errors import UserError
 from ulmfit.data import __main__ as preflight
+from ulmfit.data.corpora import read_corpora
 from ulmfit.data.duplicates import exact_groups
 from ulmfit.data.fingerprints import labelled_fingerprint
 from ulmfit.data.load import load_data
 from ulmfit.data.spec import DataSpec
 from ulmfit.report import __main__ as report
-from ulmfit.stage1_pretrain import prepare, read_corpora
-from ulmfit.stage2_lm import read_frame
 from ulmfit.text.corpus import tokenize_texts
 from ulmfit.text.ids import digest, is_empty
 from ulmfit.text.ids_file import ids_files, read_ids
 from ulmfit.text.processor import TextProcessor
+from ulmfit.training.domain_lm import read_frame
+from ulmfit.training.general_lm import prepare
 from ulmfit.training.settings import LMSettings, PretrainSettings, Step
 
 SHORT = {"steps": [{"epochs": 1, "lr": 0.02}]}

@@ -32,14 +32,15 @@ from tiny_stages import (
 
 from ulmfit import __main__, evaluate, generate, predict, stage1_pretrain, stage2_lm, stage3_clf
 from ulmfit.artifacts.directory import read_artifact
+from ulmfit.artifacts.pretrained import load_pretrained
 from ulmfit.base.cli import run_command
 from ulmfit.data import __main__ as preflight
 from ulmfit.inference.baseline import baseline_names
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.model.sizes import SIZES
 from ulmfit.text.rules import SPECIAL_TOKENS
+from ulmfit.training import domain_lm, settings
 from ulmfit.training import run as training
-from ulmfit.training import settings
 
 DIRECTIONS = {"fwd": False, "bwd": True}
 ODD = "<br />Ünïcode &amp; <b>HTML</b> 😀👍🏽 שלום 电影 «naïve»\tTAB"
@@ -101,11 +102,12 @@ def test_perplexity_falls(made, name):
 
 
 def test_known_words_keep_their_rows_and_new_ones_get_the_mean(made):
-    pretrained = stage2_lm.load_pretrained(str(made["wiki-fwd"].path), False)
+    pretrained = load_pretrained(str(made["wiki-fwd"].path), False)
     given = {**SETTINGS_2, "data": made["data"], "min_freq": 1}
     stage = settings.load_settings(settings.LMSettings, "demo", given)
-    processor, _, _ = stage2_lm.prepare(stage2_lm.read_frame(stage), pretrained.processor, stage)
-    model, config = stage2_lm.adapt(pretrained, processor, stage)
+    frame = domain_lm.read_frame(stage)
+    processor, _, _ = domain_lm.prepare(frame, pretrained.processor, stage)
+    model, config = domain_lm.adapt(pretrained, processor, stage)
     rows, old = model[0].encoder.weight.detach(), pretrained.encoder["embedding.weight"]
     known = set(pretrained.processor.vocab)
     assert "the" in known
@@ -667,9 +669,9 @@ def test_vocabulary_of_both(made, tmp_path):
     vocab = read_artifact(lm.path).processor().vocab
     assert vocab[: len(of_texts)] == of_texts
     assert set(vocab) == {*of_texts, *wiki.processor().vocab}
-    cut = stage2_lm.fill_vocab(["a", "b"], ["b", "c", "a", "d"], 3)
+    cut = domain_lm.fill_vocab(["a", "b"], ["b", "c", "a", "d"], 3)
     assert cut == ["a", "b", "c"]
-    assert stage2_lm.fill_vocab(["a", "b"], ["c"], 1) == ["a", "b"]
+    assert domain_lm.fill_vocab(["a", "b"], ["c"], 1) == ["a", "b"]
 
 
 def test_several_corpora(made, tmp_path):

@@ -15,7 +15,7 @@ from ulmfit import __main__
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import Stopped, UserError
 from ulmfit.training import forecast, settings
-from ulmfit.training.run import deadline_after
+from ulmfit.training.options import deadline_after
 
 SHORT = [{"epochs": 1, "lr": 0.02}]
 

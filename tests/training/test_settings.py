@@ -2,17 +2,17 @@
 
 from dataclasses import fields
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from tiny_models import refuses
 
 from ulmfit.base.cli import field_notes
-from ulmfit.base.precision import PRECISIONS
+from ulmfit.base.formats import PRECISIONS
 from ulmfit.model.sizes import SIZES
-from ulmfit.stage2_lm import LM_TEXT
 from ulmfit.text.processor import TOKENIZERS
 from ulmfit.training import settings as module
-from ulmfit.training import settings_checks
+from ulmfit.training.domain_lm import LM_TEXT
 from ulmfit.training.settings import (
     STAGE_FILES,
     ClassifierSettings,
@@ -83,13 +83,15 @@ def test_every_field_has_a_note(stage):
 
 
 def test_choices_are_those_of_the_modules_that_know_them():
+    kinds = get_type_hints(PretrainSettings, include_extras=True)
+    kinds |= get_type_hints(LMSettings, include_extras=True)
     for name, choices in {
         "precision": PRECISIONS,
         "size": SIZES,
         "tokenizer": TOKENIZERS,
         "lm_text": LM_TEXT,
     }.items():
-        assert settings_checks.RANGES[name][1] == f"one of {', '.join(choices)}"
+        assert kinds[name].__metadata__[0].expected == f"one of {', '.join(choices)}"
 
 
 def test_unknown_recipe():
@@ -189,7 +191,7 @@ def test_file_that_is_no_toml(tmp_path, monkeypatch):
     (package / "stages").mkdir(parents=True)
     file = package / "stages" / "stage2_lm.toml"
     file.write_text("[demo\n")
-    monkeypatch.setattr(module, "__file__", str(package / "settings.py"))
+    monkeypatch.setattr(module, "__file__", str(package / "training" / "settings.py"))
     with refuses(
         f"{file} is not valid TOML: Expected ']' at the end of a table declaration "
         "(at line 1, column 6)"

@@ -7,9 +7,9 @@ import pytest
 from tiny_models import refuses
 from tiny_stages import stage1, write_general
 
-from ulmfit import stage1_pretrain
 from ulmfit.artifacts.directory import read_artifact
 from ulmfit.data.fingerprints import fingerprint
+from ulmfit.training import stage
 from ulmfit.training.settings import LMSettings, Step
 from ulmfit.training.stage import identity
 
@@ -69,7 +69,7 @@ def test_more_checkpoints_are_the_same_run(tmp_path, monkeypatch):
     steps = [{"epochs": 1, "lr": 0.02}]
     whole = stage1(corpus, tmp_path / "whole", steps=steps)
     with monkeypatch.context() as patch:
-        patch.setattr(stage1_pretrain, "save", ctrl_c)
+        patch.setattr(stage, "save", ctrl_c)
         with pytest.raises(KeyboardInterrupt, match=r"^the same command goes on from "):
             stage1(corpus, tmp_path / "m", steps=steps, checkpoint_minutes=0)
     again = stage1(corpus, tmp_path / "m", steps=steps, checkpoint_minutes=90)

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 from fastcore.docments import docments
 from fastcore.script import anno_parser
@@ -28,7 +28,7 @@ def settings_flags(settings: type) -> Callable[[F], F]:
     """
 
     def decorate(func: F) -> F:
-        notes = field_notes(settings)
+        notes, kinds = field_notes(settings), get_type_hints(settings)
         signature = inspect.signature(func)
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         flags = [
@@ -36,7 +36,7 @@ def settings_flags(settings: type) -> Callable[[F], F]:
                 field.name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=None,
-                annotation=_annotation(field.type, notes[field.name]),
+                annotation=_annotation(kinds[field.name], notes[field.name]),
             )
             for field in fields(settings)
             if field.metadata.get("flag", True)

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from ulmfit.base.errors import UserError
+from ulmfit.base.formats import PRECISIONS
 
-PRECISIONS = ("auto", "bfloat16", "float32")
 VARIABLE = "ULMFIT_PRECISION"  # overrides "auto"
 # oneDNN's instruction sets that lack a fast bfloat16 product, by ONEDNN_MAX_CPU_ISA's names.
 _NO_AMX = (

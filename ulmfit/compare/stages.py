@@ -14,7 +14,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.compare.plan import OWN_TEXT
 from ulmfit.compare.task import Fitted, Task, folder_size
 from ulmfit.inference.ensemble import Classifier
-from ulmfit.training.stage import StageResult
+from ulmfit.training.options import StageResult
 from ulmfit.training.start import read_lm
 
 LEFT_OUT, NOT_KNOWN = "left unread", "not known to be left unread"

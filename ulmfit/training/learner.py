@@ -1,12 +1,14 @@
 """What every fastai `Learner` of the project has: loaders on its device, precision, memory."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner, Recorder
+from fastai.optimizer import Adam
 
 from ulmfit.base.precision import autocast, return_holes
 from ulmfit.text.batches import ClassifierLoader, LMLoader
@@ -15,6 +17,28 @@ from ulmfit.text.batches import ClassifierLoader, LMLoader
 MOMENTUM = (0.8, 0.7, 0.8)
 
 _SECONDS_BETWEEN_RETURNS = 60.0
+
+
+def text_learner(
+    model: Any,
+    loaders: tuple[LMLoader, LMLoader] | tuple[ClassifierLoader, ClassifierLoader],
+    loss: Any,
+    groups: Callable[[Any], Any],
+    device: torch.device,
+    dtype: torch.dtype,
+    *callbacks: Callback,
+) -> Learner:
+    """A fastai `Learner` over the two loaders, ready to be fitted; `groups` splits the layers."""
+    learner = Learner(
+        data_loaders(loaders[0], loaders[1], device),
+        model.to(device),
+        loss_func=loss,
+        opt_func=Adam,
+        splitter=groups,
+        moms=MOMENTUM,
+        cbs=[Autocast(device, dtype), HoleReturner(), *callbacks],
+    )
+    return without_waiting(learner, device)
 
 
 def data_loaders(

@@ -9,7 +9,6 @@ import torch
 from fastai.callback.rnn import rnn_cbs
 from fastai.callback.training import GradientClip
 from fastai.learner import Learner
-from fastai.optimizer import Adam
 
 from ulmfit.base.errors import UserError
 from ulmfit.base.precision import autocast
@@ -18,7 +17,7 @@ from ulmfit.model.build import lm_groups
 from ulmfit.model.lm_loss import LMLoss
 from ulmfit.text.batches import LMLoader
 from ulmfit.text.corpus import Corpus
-from ulmfit.training.learner import MOMENTUM, Autocast, HoleReturner, data_loaders, without_waiting
+from ulmfit.training.learner import text_learner
 from ulmfit.training.settings import LMSettings, PretrainSettings
 
 
@@ -60,21 +59,11 @@ def lm_learner(
     dtype: torch.dtype,
 ) -> Learner:
     """A fastai `Learner` over the two loaders (`language_model_learner`), ready to be fitted."""
-    learner = Learner(
-        data_loaders(*loaders, device=device),
-        model.to(device),
-        loss_func=LMLoss(settings.sampled_softmax),
-        opt_func=Adam,
-        splitter=lm_groups,
-        moms=MOMENTUM,
-        cbs=[
-            Autocast(device, dtype),
-            HoleReturner(),
-            *rnn_cbs(settings.alpha, settings.beta),
-            *([GradientClip(settings.clip)] if settings.clip else []),
-        ],
-    )
-    return without_waiting(learner, device)
+    callbacks = rnn_cbs(settings.alpha, settings.beta)
+    if settings.clip:
+        callbacks.append(GradientClip(settings.clip))
+    loss = LMLoss(settings.sampled_softmax)
+    return text_learner(model, loaders, loss, lm_groups, device, dtype, *callbacks)
 
 
 @torch.no_grad()

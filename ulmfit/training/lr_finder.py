@@ -18,8 +18,7 @@ from ulmfit.base.atomic import os_errors_as
 from ulmfit.base.errors import UserError
 from ulmfit.model.build import encoder_of
 from ulmfit.training.checkpoint import random_state, restore_random_state
-from ulmfit.training.settings_checks import AUTO
-from ulmfit.training.stage import Settings, StageResult
+from ulmfit.training.settings import AUTO, Settings
 
 LOWEST, HIGHEST = 1e-6, 1.0
 BATCHES = 100
@@ -118,11 +117,11 @@ def rate_found(learn: Learner, settings: Settings, wanted: bool) -> FoundRate | 
     return found
 
 
-def show_rate(found: FoundRate, out: Path) -> StageResult:
-    """Draw what was found beside `out`, where the model would go."""
+def show_rate(found: FoundRate, out: Path) -> Path:
+    """Draw what was found beside `out`, where the model would go; returns the picture's path."""
     plot = out.with_name(f"{out.name}-lr.png")
     with os_errors_as(f"cannot write {plot}"):
         plot.parent.mkdir(parents=True, exist_ok=True)
         found.plot(plot)
     print(f"wrote {plot}; give --lr {found.suggestion:.2g}, or --lr auto")
-    return StageResult(plot, {"lr": found.suggestion})
+    return plot

@@ -29,11 +29,10 @@ from ulmfit.training.divergence import Diverged, LossWatch
 from ulmfit.training.forecast import Forecast
 from ulmfit.training.history import History
 from ulmfit.training.learner import number_format
+from ulmfit.training.options import CHECKPOINT_MINUTES
 from ulmfit.training.run_log import FigureLogger, RunLog, batches_before
 from ulmfit.training.schedules import courses
 from ulmfit.training.settings import Step
-
-CHECKPOINT_MINUTES = 5.0  # between two checkpoints, unless a run says otherwise
 
 
 def _new_name() -> str:
@@ -200,17 +199,6 @@ class Run:
         return np.array([hyper["lr"] for hyper in optimizer.hypers])
 
 
-def deadline_after(seconds: float) -> float:
-    """The time on the clock of `time.monotonic` that is so many `seconds` away; 0 for never.
-
-    Raises:
-        UserError: they are less than 0, or no number.
-    """
-    if not seconds >= 0:
-        raise UserError(f"--stop-after is {seconds:g}, expected seconds, or 0 for no end")
-    return time.monotonic() + seconds if seconds else math.inf
-
-
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     found = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     return {name.removeprefix(prefix): tensor for name, tensor in found.items()}
@@ -266,12 +254,6 @@ def _interrupts_noted() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(noted)
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def check_minutes(minutes: float) -> None:
-    """Raise a UserError unless `minutes` may lie between two checkpoints."""
-    if not minutes >= 0:
-        raise UserError(f"found --checkpoint-minutes {minutes}, expected 0 or more")
 
 
 def parameters_of(model: torch.nn.Module) -> int:

@@ -27,13 +27,13 @@ from ulmfit.training.log_sinks import (
     first_line,
     missing_packages,
 )
-from ulmfit.training.settings import ClassifierSettings, LMSettings, PretrainSettings, Step
+from ulmfit.training.settings import Settings, Step
 
 
 def run_log(
     kind: str,
     out: Path,
-    settings: PretrainSettings | LMSettings | ClassifierSettings,
+    settings: Settings,
     **more: Setting,
 ) -> "RunLog | None":
     """The log that ``--log kind`` asks for, not open yet; None for none ('').

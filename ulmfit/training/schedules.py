@@ -10,8 +10,13 @@ from typing import Any
 import numpy as np
 from fastai.callback.schedule import SchedLin, combine_scheds, combined_cos
 
-from ulmfit.training.settings import ClassifierSettings, LMSettings, PretrainSettings, Step
-from ulmfit.training.settings_checks import AUTO
+from ulmfit.training.settings import (
+    AUTO,
+    ClassifierSettings,
+    PretrainSettings,
+    Settings,
+    Step,
+)
 
 # The slanted triangle's part in which the rate rises, and how much smaller the lowest rate is than
 # the highest (ULMFiT section 3.2).
@@ -20,9 +25,7 @@ _CUT, _RATIO = 0.1, 32
 Course = Callable[[float], Any]  # a hyper-parameter by the share of the step that is done
 
 
-def steps_of(
-    settings: PretrainSettings | LMSettings | ClassifierSettings, found: float | None = None
-) -> list[Step]:
+def steps_of(settings: Settings, found: float | None = None) -> list[Step]:
     """The recipe's steps as `epochs`, `lr`, `unfreeze` and `rates` want them.
 
     `found`: the learning rate for ``lr = "auto"``.

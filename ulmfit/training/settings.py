@@ -1,27 +1,56 @@
 """Recipes: the settings of each stage as data.
 
 One dataclass a stage: its fields are the keys of a recipe's table in ``stages/<stage>.toml``, the
-flags of the command, and their notes are the flags' help.
+flags of the command, and their notes are the flags' help. Type and range of a setting stand in its
+annotation.
 """
 
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from ulmfit.base.errors import UserError
+from ulmfit.base.formats import PRECISIONS
 from ulmfit.data.labels import KINDS
 from ulmfit.data.spec import DataSpec
-from ulmfit.model.sizes import EMBEDDING_RANGE
+from ulmfit.model.sizes import EMBEDDING_RANGE, SIZES
 from ulmfit.training.settings_checks import (
-    CLASSIFIER_RANGES,
-    RANGES,
-    STEP_RANGES,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    Range,
+    least,
     missing_keys,
+    one_of,
     problems_of,
     raise_problems,
 )
+
+AUTO = "auto"  # the learning rate that the finder suggests
+
+
+def _is_rate(value: str) -> bool:
+    try:
+        return value in ("", AUTO) or 0 < float(value) < float("inf")
+    except ValueError:
+        return False
+
+
+def _are_rates(value: float | list[float]) -> bool:
+    if isinstance(value, list):
+        return len(value) == 2 and all(rate > 0 for rate in value)
+    return value > 0
+
+
+_RATE = Range(_is_rate, "a number above 0, or auto")
+_RATES = Range(_are_rates, "a number above 0 or two of them, [lowest, highest]")
+_SHARE = Range(lambda value: 0 < value <= 1, "more than 0 and at most 1")
+_INSIDE = Range(lambda value: 0 < value < 1, "between 0 and 1")
+_SMOOTHING = Range(lambda value: 0 <= value < 1, "0 or more and less than 1")
+_POSITIVE = Range(lambda value: value > 0, "more than 0")
+_DROP_MULT = Range(lambda value: 0 <= value <= 2, "0 to 2")  # fastai's largest rate is 0.5
 
 
 @dataclass(frozen=True)
@@ -32,44 +61,48 @@ class Step:
     steps between (discriminative fine-tuning, ULMFiT section 3.2).
     """
 
-    epochs: int  # passes over the training data
-    lr: float | list[float]  # learning rate, or [lowest, highest]
-    groups: int = 0  # layer groups that are trained, counted from the top; 0 for all
-    share: float = 1.0  # share of the training data that an epoch reads
-    div: float = 25.0  # the schedule starts at lr / div
-    pct_start: float = 0.25  # share of the step in which the rate rises
-    weight_decay: float = 0.01  # decoupled weight decay
+    epochs: PositiveInt  # passes over the training data
+    lr: Annotated[float | list[float], _RATES]  # learning rate, or [lowest, highest]
+    groups: NonNegativeInt = 0  # layer groups that are trained, counted from the top; 0 for all
+    share: Annotated[float, _SHARE] = 1.0  # share of the training data that an epoch reads
+    div: Annotated[float, least(1)] = 25.0  # the schedule starts at lr / div
+    pct_start: Annotated[float, _INSIDE] = 0.25  # share of the step in which the rate rises
+    weight_decay: NonNegativeFloat = 0.01  # decoupled weight decay
 
 
 @dataclass(frozen=True)
 class _Shared:
-    seed: int = 42  # seeds data order, initialisation and dropout
-    precision: str = "auto"  # auto, bfloat16 or float32
-    batch_size: int = 64  # rows or documents of a batch
-    drop_mult: float = 0.5  # factor on fastai's dropout rates
-    schedule: str = "one-cycle"  # of the rate: one-cycle, slanted (triangular), or constant
-    epochs: int = 0  # epochs of the last step; 0 for the recipe's
-    lr: str = ""  # highest rate of the last step, the others in proportion; auto: by the finder
-    patience: int = 0  # epochs of the last step without a better one before it ends; 0: no end
+    seed: NonNegativeInt = 42  # seeds data order, initialisation and dropout
+    precision: Annotated[str, one_of(*PRECISIONS)] = "auto"  # auto, bfloat16 or float32
+    batch_size: PositiveInt = 64  # rows or documents of a batch
+    drop_mult: Annotated[float, _DROP_MULT] = 0.5  # factor on fastai's dropout rates
+    # of the rate: one-cycle, slanted (triangular), or constant
+    schedule: Annotated[str, one_of("one-cycle", "slanted", "constant")] = "one-cycle"
+    epochs: NonNegativeInt = 0  # epochs of the last step; 0 for the recipe's
+    # highest rate of the last step, the others in proportion; auto: by the finder
+    lr: Annotated[str, _RATE] = ""
+    # epochs of the last step without a better one before it ends; 0: no end
+    patience: NonNegativeInt = 0
 
 
 @dataclass(frozen=True)
 class PretrainSettings(_Shared):
     """Stage 1."""
 
-    size: str = "small"  # size of the model: small or base
-    tokenizer: str = "word"  # word or subword
+    size: Annotated[str, one_of(*SIZES)] = "small"  # size of the model: small or base
+    tokenizer: Annotated[str, one_of("word", "subword")] = "word"  # word or subword
     lang: str = "en"  # language of the word tokenizer
-    max_vocab: int = 20_000  # tokens of the vocabulary at most
-    min_freq: int = 3  # how often a word must occur
-    max_tokens: int = 0  # tokens of the corpus to train on; 0 for all
-    valid_documents: int = 200  # documents held out for validation
-    seq_len: int = 72  # tokens through which gradients flow
-    sampled_softmax: int = 0  # words that a training step's softmax covers; 0 for all
-    embedding_range: float = EMBEDDING_RANGE  # the embedding is drawn from uniform(-r, r)
-    alpha: float = 2.0  # activation regularisation (AR)
-    beta: float = 1.0  # temporal activation regularisation (TAR)
-    clip: float = 1.0  # largest norm of the gradient; 0 for no bound
+    max_vocab: Annotated[int, least(20)] = 20_000  # tokens of the vocabulary at most
+    min_freq: PositiveInt = 3  # how often a word must occur
+    max_tokens: NonNegativeInt = 0  # tokens of the corpus to train on; 0 for all
+    valid_documents: PositiveInt = 200  # documents held out for validation
+    seq_len: PositiveInt = 72  # tokens through which gradients flow
+    sampled_softmax: NonNegativeInt = 0  # words that a training step's softmax covers; 0 for all
+    # the embedding is drawn from uniform(-r, r)
+    embedding_range: Annotated[float, _POSITIVE] = EMBEDDING_RANGE
+    alpha: NonNegativeFloat = 2.0  # activation regularisation (AR)
+    beta: NonNegativeFloat = 1.0  # temporal activation regularisation (TAR)
+    clip: NonNegativeFloat = 1.0  # largest norm of the gradient; 0 for no bound
     steps: list[Step] = field(default_factory=list, metadata={"flag": False})  # training steps
 
 
@@ -92,39 +125,50 @@ class LMSettings(_Shared, _Data):
     """Stage 2."""
 
     pretrained: str = "wiki-en-small"  # a bundled model, a directory, wt103, or none: random
-    size: str = "small"  # size of the model if --pretrained is none: small or base
-    lm_text: str = "train"  # train: train + unsup; all: the texts of test, too (the book's way)
+    # size of the model if --pretrained is none: small or base
+    size: Annotated[str, one_of(*SIZES)] = "small"
+    # train: train + unsup; all: the texts of test, too (the book's way)
+    lm_text: Annotated[str, one_of("train", "all")] = "train"
     withhold: str = ""  # another data set, whose test texts are left out where they occur
-    max_vocab: int = 60_000  # tokens of the vocabulary at most
-    min_freq: int = 3  # how often a word must occur
-    vocab_of: str = "texts"  # whose words: texts, or both: filled up with the pretrained model's
-    seq_len: int = 72  # tokens through which gradients flow
-    sampled_softmax: int = 0  # words that a training step's softmax covers; 0 for all
-    alpha: float = 2.0  # activation regularisation (AR)
-    beta: float = 1.0  # temporal activation regularisation (TAR)
-    clip: float = 1.0  # largest norm of the gradient; 0 for no bound
-    samples: int = 3  # reviews the model writes when it is trained
-    rates: str = "discriminative"  # or equal: every layer group learns at the highest rate
+    max_vocab: Annotated[int, least(20)] = 60_000  # tokens of the vocabulary at most
+    min_freq: PositiveInt = 3  # how often a word must occur
+    # whose words: texts, or both: filled up with the pretrained model's
+    vocab_of: Annotated[str, one_of("texts", "both")] = "texts"
+    seq_len: PositiveInt = 72  # tokens through which gradients flow
+    sampled_softmax: NonNegativeInt = 0  # words that a training step's softmax covers; 0 for all
+    alpha: NonNegativeFloat = 2.0  # activation regularisation (AR)
+    beta: NonNegativeFloat = 1.0  # temporal activation regularisation (TAR)
+    clip: NonNegativeFloat = 1.0  # largest norm of the gradient; 0 for no bound
+    samples: NonNegativeInt = 3  # reviews the model writes when it is trained
+    # or equal: every layer group learns at the highest rate
+    rates: Annotated[str, one_of("discriminative", "equal")] = "discriminative"
     steps: list[Step] = field(default_factory=list, metadata={"flag": False})  # training steps
 
 
 @dataclass(frozen=True)
 class ClassifierSettings(_Shared, _Data):
-    """Stage 3."""
+    """Stage 3; the batch norm of the head takes no single document."""
 
-    size: str = "small"  # size of the model if --lm is none: small or base
-    max_vocab: int = 20_000  # tokens of the vocabulary at most if --lm is none
-    min_freq: int = 3  # how often a word must occur if --lm is none
-    bptt: int = 72  # tokens through which gradients flow
-    labels: int = 0  # labelled texts to train on, drawn by the seed; 0 for all
-    max_len: int = 1440  # a text's last tokens that are pooled
-    hidden: int = 50  # units of the head's hidden layer
-    label_smoothing: float = 0.0  # share of each target that all classes divide
-    class_weights: str = "equal"  # or balanced: rare classes count as much as frequent ones
-    unfreeze: str = "gradual"  # gradual, step by step; all from the start; last: the head alone
-    rates: str = "discriminative"  # or equal: every layer group learns at the highest rate
-    alpha: float = 2.0  # activation regularisation (AR)
-    beta: float = 1.0  # temporal activation regularisation (TAR)
+    batch_size: Annotated[int, least(2)] = 64  # rows or documents of a batch
+    # size of the model if --lm is none: small or base
+    size: Annotated[str, one_of(*SIZES)] = "small"
+    # tokens of the vocabulary at most if --lm is none
+    max_vocab: Annotated[int, least(20)] = 20_000
+    min_freq: PositiveInt = 3  # how often a word must occur if --lm is none
+    bptt: PositiveInt = 72  # tokens through which gradients flow
+    labels: NonNegativeInt = 0  # labelled texts to train on, drawn by the seed; 0 for all
+    max_len: PositiveInt = 1440  # a text's last tokens that are pooled
+    hidden: PositiveInt = 50  # units of the head's hidden layer
+    # share of each target that all classes divide
+    label_smoothing: Annotated[float, _SMOOTHING] = 0.0
+    # or balanced: rare classes count as much as frequent ones
+    class_weights: Annotated[str, one_of("equal", "balanced")] = "equal"
+    # gradual, step by step; all from the start; last: the head alone
+    unfreeze: Annotated[str, one_of("gradual", "all", "last")] = "gradual"
+    # or equal: every layer group learns at the highest rate
+    rates: Annotated[str, one_of("discriminative", "equal")] = "discriminative"
+    alpha: NonNegativeFloat = 2.0  # activation regularisation (AR)
+    beta: NonNegativeFloat = 1.0  # temporal activation regularisation (TAR)
     steps: list[Step] = field(default_factory=list, metadata={"flag": False})  # training steps
 
 
@@ -134,6 +178,7 @@ def data_spec(settings: LMSettings | ClassifierSettings) -> DataSpec:
     return DataSpec(settings.data, **settings.columns(), labels=kind, seed=settings.seed)
 
 
+Settings = PretrainSettings | LMSettings | ClassifierSettings
 S = TypeVar("S", PretrainSettings, LMSettings, ClassifierSettings)
 STAGE_FILES = {
     PretrainSettings: "stage1_pretrain.toml",
@@ -156,7 +201,7 @@ def load_settings(settings: type[S], recipe: str, overrides: Mapping[str, Any]) 
     table = recipe_table(settings, recipe)
     where = f"recipe [{recipe}] of {STAGE_FILES[settings]}"
     given = _plain({k: v for k, v in overrides.items() if v is not None})
-    raise_problems(problems_of(settings, given, _ranges(settings)), "settings given")
+    raise_problems(problems_of(settings, given), "settings given")
     return parse_settings(settings, {**table, **given}, where)
 
 
@@ -178,19 +223,13 @@ def recipe_table(settings: type, recipe: str) -> dict[str, Any]:
 def parse_settings(settings: type[S], table: Mapping[str, Any], where: str) -> S:
     """`settings` from a table of keys and values; `where` names the table in errors."""
     table = _plain(table)
-    raise_problems(problems_of(settings, table, _ranges(settings)), where)
+    raise_problems(problems_of(settings, table), where)
     steps = [_plain_step(step) for step in table.get("steps", [])]
     if not steps:
         raise UserError(f"{where} has no steps; add a [[<recipe>.steps]] with epochs and lr")
     for i, step in enumerate(steps, 1):
-        raise_problems(
-            problems_of(Step, step, STEP_RANGES) or missing_keys(Step, step), f"step {i} of {where}"
-        )
+        raise_problems(problems_of(Step, step) or missing_keys(Step, step), f"step {i} of {where}")
     return settings(**{**table, "steps": [Step(**step) for step in steps]})
-
-
-def _ranges(settings: type) -> Any:
-    return CLASSIFIER_RANGES if settings is ClassifierSettings else RANGES
 
 
 def _plain(table: Mapping[str, Any]) -> dict[str, Any]:

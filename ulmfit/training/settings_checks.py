@@ -1,72 +1,33 @@
-"""What a recipe's keys may hold: types, ranges, and the words for what does not fit."""
+"""What a setting may hold: types, ranges, and the words for what does not fit."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, get_args, get_origin
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from ulmfit.base.errors import UserError
 
-AUTO = "auto"  # the learning rate that the finder suggests
 
-Range = tuple[Callable[[Any], bool], str]  # whether a value is in it, and what is expected
-Ranges = Mapping[str, Range]
+@dataclass(frozen=True)
+class Range:
+    """The values that a setting may have: ``Annotated[float, Range(...)]`` is its type."""
 
-
-def _least(low: float) -> Range:
-    return lambda value: value >= low, f"{low} or more"
-
-
-def _one_of(*choices: str) -> Range:
-    return lambda value: value in choices, f"one of {', '.join(choices)}"
+    holds: Callable[[Any], bool]  # whether a value of the right type is in it
+    expected: str  # its name in errors
 
 
-def _is_rate(value: str) -> bool:
-    try:
-        return value in ("", AUTO) or 0 < float(value) < float("inf")
-    except ValueError:
-        return False
+def least(low: float) -> Range:
+    """`low` or more."""
+    return Range(lambda value: value >= low, f"{low} or more")
 
 
-_POSITIVE = (lambda value: value > 0, "more than 0")
-RANGES: Ranges = {
-    **dict.fromkeys(
-        ("seed", "groups", "max_tokens", "samples", "weight_decay", "labels"), _least(0)
-    ),
-    **dict.fromkeys(("alpha", "beta", "clip", "sampled_softmax"), _least(0)),
-    **dict.fromkeys(("epochs", "patience"), _least(0)),
-    **dict.fromkeys(("batch_size", "min_freq", "valid_documents"), _least(1)),
-    **dict.fromkeys(("seq_len", "bptt", "max_len", "hidden", "div"), _least(1)),
-    "precision": _one_of("auto", "bfloat16", "float32"),
-    "size": _one_of("tiny", "small", "base"),
-    "tokenizer": _one_of("word", "subword"),
-    "lm_text": _one_of("train", "all"),
-    "vocab_of": _one_of("texts", "both"),
-    "schedule": _one_of("one-cycle", "slanted", "constant"),
-    "unfreeze": _one_of("gradual", "all", "last"),
-    "rates": _one_of("discriminative", "equal"),
-    "max_vocab": _least(20),  # the special tokens and some words
-    "embedding_range": _POSITIVE,
-    "drop_mult": (lambda value: 0 <= value <= 2, "0 to 2"),  # fastai's largest rate is 0.5
-    "share": (lambda value: 0 < value <= 1, "more than 0 and at most 1"),
-    "pct_start": (lambda value: 0 < value < 1, "between 0 and 1"),
-    "lr": (_is_rate, "a number above 0, or auto"),
-    "label_smoothing": (lambda value: 0 <= value < 1, "0 or more and less than 1"),
-    "class_weights": _one_of("equal", "balanced"),
-}
-# The head's batch norm takes no single document.
-CLASSIFIER_RANGES: Ranges = {**RANGES, "batch_size": _least(2)}
-STEP_RANGES: Ranges = {
-    **RANGES,
-    "epochs": _least(1),
-    "lr": (
-        lambda value: (
-            all(rate > 0 for rate in value) and len(value) == 2
-            if isinstance(value, list)
-            else value > 0
-        ),
-        "a number above 0 or two of them, [lowest, highest]",
-    ),
-}
+def one_of(*choices: str) -> Range:
+    """One of `choices`."""
+    return Range(lambda value: value in choices, f"one of {', '.join(choices)}")
+
+
+NonNegativeInt = Annotated[int, least(0)]
+PositiveInt = Annotated[int, least(1)]
+NonNegativeFloat = Annotated[float, least(0)]
 
 
 def raise_problems(problems: list[str], where: str) -> None:
@@ -75,11 +36,11 @@ def raise_problems(problems: list[str], where: str) -> None:
         raise UserError(f"{where}: {'; '.join(problems)}")
 
 
-def problems_of(kind: type, table: Any, ranges: Ranges) -> list[str]:
+def problems_of(kind: type, table: Any) -> list[str]:
     """What is wrong with the keys and values of `table`, which is to become a `kind`."""
     if not isinstance(table, Mapping):
         return [f"found {table!r}, expected a table of keys and values"]
-    known = {f.name: f for f in fields(kind)}
+    known, types = {f.name: f for f in fields(kind)}, get_type_hints(kind)
     problems = [
         f"unknown key {name!r}; known are {', '.join(known)}"
         for name in sorted(set(table) - set(known))
@@ -87,11 +48,11 @@ def problems_of(kind: type, table: Any, ranges: Ranges) -> list[str]:
     for name, f in known.items():
         if name not in table:
             continue
-        in_range, expected = ranges.get(name, (lambda value: True, ""))
-        if not _fits(table[name], f.type):
-            problems.append(f"{name} is {table[name]!r}, expected {_type_name(f.type)}")
-        elif not in_range(table[name]):
-            problems.append(f"{name} is {table[name]!r}, expected {expected}")
+        ranges: tuple[Range, ...] = getattr(f.type, "__metadata__", ())
+        if not _fits(table[name], types[name]):
+            problems.append(f"{name} is {table[name]!r}, expected {_type_name(types[name])}")
+        elif not all(allowed.holds(table[name]) for allowed in ranges):
+            problems.append(f"{name} is {table[name]!r}, expected {ranges[0].expected}")
     return problems
 
 

@@ -1,15 +1,15 @@
-"""The frame that every stage has in common: set up, train, save."""
+"""The skeleton of the three stages: set up, build, train, save; `run_stage` is the whole of it."""
 
-import math
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import torch
+from fastai.learner import Learner
 
 from ulmfit.artifacts.card import model_card
 from ulmfit.artifacts.config import ClassifierConfig, LMConfig
@@ -30,40 +30,14 @@ from ulmfit.model.build import LAYOUT
 from ulmfit.model.transfer import encoder_weights, head_weights
 from ulmfit.text.processor import TextProcessor
 from ulmfit.training.checkpoint import checkpoint_path
-from ulmfit.training.history import without_timing
+from ulmfit.training.history import History, without_timing
 from ulmfit.training.history_plot import history_png
-from ulmfit.training.run import CHECKPOINT_MINUTES, check_minutes, parameters_of
-from ulmfit.training.run_log import RunLog
-from ulmfit.training.settings import ClassifierSettings, LMSettings, PretrainSettings, as_recipe
-
-Settings = PretrainSettings | LMSettings | ClassifierSettings
-
-
-class StageResult(NamedTuple):
-    """What a stage gives back: the model directory and what was measured."""
-
-    path: Path
-    metrics: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command of a stage was told that is no setting of the training itself.
-
-    deadline: when to save a checkpoint and end, see `deadline_after`. log: where figures go.
-    """
-
-    backwards: bool = False
-    half: bool = False
-    about: str = ""
-    overwrite: bool = False
-    find_lr: bool = False
-    checkpoint_minutes: float = CHECKPOINT_MINUTES
-    deadline: float = math.inf
-    log: RunLog | None = None
-
-    def __post_init__(self) -> None:
-        check_minutes(self.checkpoint_minutes)
+from ulmfit.training.lr_finder import rate_found, show_rate
+from ulmfit.training.options import Options, StageResult
+from ulmfit.training.run import Run, parameters_of
+from ulmfit.training.run_log import run_log
+from ulmfit.training.schedules import steps_of
+from ulmfit.training.settings import Settings, as_recipe
 
 
 @dataclass
@@ -77,6 +51,85 @@ class Workplace:
     def seconds(self) -> float:
         """Seconds since the stage was set up."""
         return round(time.monotonic() - self.began, 1)
+
+
+@dataclass(kw_only=True)
+class Built:
+    """What a stage has built before it trains.
+
+    data_fingerprint: of the texts. tokens: of what the model reads, which tells runs apart; the
+    same if it is not given.
+    """
+
+    model: Any
+    config: LMConfig | ClassifierConfig
+    processor: TextProcessor
+    size: str
+    data_fingerprint: str
+    tokens: str = ""
+    parent: Artifact | None = None
+    labels: list[str] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class Finished(Built):
+    """What a stage has trained, to be written as a model directory."""
+
+    settings: Settings
+    history: list[dict[str, Any]]
+    metrics: dict[str, Any]
+
+
+class Stage(Protocol):
+    """What is particular to a stage; `run_stage` calls its parts in this order."""
+
+    def read(self) -> None:
+        """Read the texts, and the model to start from."""
+
+    def build(self, place: Workplace) -> tuple[Learner, Built]:
+        """Make text processor, model and learner."""
+
+    def train(self, run: Run, place: Workplace) -> tuple[dict[str, Any], str]:
+        """Fit, and measure; returns the metrics and what the last line says of them."""
+
+
+def run_stage(stage: Stage, settings: Settings, options: Options, target: Path) -> StageResult:
+    """Run `stage` from its data to its model directory `target`.
+
+    With ``--find-lr`` it ends with the picture of the learning rates instead.
+    """
+    with writing(target, options.overwrite):
+        log = run_log(
+            options.log, target, settings, recipe=options.recipe, backwards=options.backwards
+        )
+        stage.read()
+        place = set_up(settings)
+        learner, built = stage.build(place)
+        found = rate_found(learner, settings, options.find_lr)
+        if found and options.find_lr:
+            return StageResult(show_rate(found, target), {"lr": found.suggestion})
+        parent = built.parent.manifest_sha256 if built.parent else None
+        run = Run(
+            learner,
+            steps_of(settings, found.suggestion if found else None),
+            checkpoint_path(target),
+            identity(settings, options.backwards, built.tokens or built.data_fingerprint, parent),
+            History(print),
+            minutes=options.checkpoint_minutes,
+            afresh=options.overwrite,
+            patience=settings.patience,
+            schedule=settings.schedule,
+            log=log,
+            deadline=options.deadline,
+        )
+        metrics, figures = stage.train(run, place)
+        rows, seconds = run.history.rows, round(place.seconds() + run.spent_before, 1)
+        finished = Finished(**vars(built), settings=settings, history=rows, metrics=metrics)
+        result = save(finished, target, seconds, options)
+        run.log_finals(result.metrics)
+        run.discard()
+        print(f"{figures}wrote {target}")
+        return result
 
 
 @contextmanager
@@ -129,29 +182,14 @@ def identity(settings: Settings, backwards: bool, data: str, parent: str | None)
     }
 
 
-@dataclass
-class Finished:
-    """What a stage has made, to be written as a model directory."""
-
-    model: Any
-    config: LMConfig | ClassifierConfig
-    processor: TextProcessor
-    settings: Settings
-    size: str
-    data_fingerprint: str
-    history: list[dict[str, Any]]
-    metrics: dict[str, Any]
-    parent: Artifact | None = None
-    labels: list[str] = field(default_factory=list)
-
-
 def save(
-    finished: Finished, out: Path, seconds: float, options: Options = Options()
+    finished: Finished, out: Path, seconds: float, options: Options | None = None
 ) -> StageResult:
     """Write the model directory, its card and its metrics.
 
     What differs between equal runs, the time they took, is in metrics.json alone.
     """
+    options = options or Options()
     history = without_timing(finished.history)
     manifest = Manifest(
         format_version=FORMAT_VERSION,

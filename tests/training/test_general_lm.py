@@ -1,12 +1,11 @@
-"""Stage 1's data: what it reads, what it holds out, and what never meets what is held out."""
+"""Stage 1's documents: what is held out never meets what is trained."""
 
 import pandas as pd
 import pytest
-from tiny_models import refuses
 from tiny_stages import SETTINGS_1, general
 
-from ulmfit.stage1_pretrain import prepare, read_corpus
 from ulmfit.text.processor import TextProcessor
+from ulmfit.training.general_lm import prepare
 from ulmfit.training.settings import PretrainSettings, load_settings
 
 
@@ -34,19 +33,3 @@ def test_pieces_are_trained_without_the_held_out_texts(monkeypatch):
     assert len(seen) == len(train) == len(texts) - 8
     assert sorted(map(list, valid)) == sorted(map(list, processor.encode(held_out)))
     assert sorted(map(list, train)) == sorted(map(list, processor.encode(seen)))
-
-
-def test_folder_of_texts(tmp_path):
-    for name, text in {"b": "second", "a": "first", "c": " "}.items():
-        (tmp_path / f"{name}.txt").write_text(text)
-    assert read_corpus(tmp_path, "text").tolist() == ["first", "second"]
-
-
-def test_text_file_alone_is_refused(tmp_path):
-    path = tmp_path / "general.txt"
-    path.write_text("a text")
-    with refuses(
-        f"{path}: found the extension '.txt', expected one of .csv, .tsv, .jsonl, .parquet, or a "
-        "folder of .txt files"
-    ):
-        read_corpus(path, "text")

@@ -1,0 +1,45 @@
+"""General text for stage 1: tables, folders of .txt files, and ids of texts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ulmfit.base.errors import UserError
+from ulmfit.data.readers import read_file, read_folder
+from ulmfit.data.rows import listed
+from ulmfit.text.blocks import each
+from ulmfit.text.ids import TextIds, is_empty
+from ulmfit.text.ids_file import ids_files, read_ids
+
+
+def read_corpora(paths: Sequence[Path], text_col: str) -> pd.Series:
+    """The texts of files and folders, one after the other; raises as `read_corpus`."""
+    return pd.concat([read_corpus(path, text_col) for path in paths], ignore_index=True)
+
+
+def read_corpus(path: Path, text_col: str) -> pd.Series:
+    """The texts of a file or folder, or the ids of a file of ids; empty ones are left out.
+
+    Raises:
+        UserError: if it does not exist, has no such column, or holds no text.
+    """
+    ids = ids_files(path)
+    if not ids and not path.exists():
+        raise UserError(
+            f"no file or folder {path}; --corpus takes a parquet, csv, tsv or jsonl file, or a "
+            "folder of .txt files"
+        )
+    table = read_ids(ids) if ids else read_folder(path) if path.is_dir() else read_file(path)
+    if text_col not in table.columns:
+        raise UserError(
+            f"{path} has no column {text_col!r}; it has {listed(table.columns)}: "
+            "name the one with the texts with --text-col"
+        )
+    column = table[text_col]
+    texts = (isinstance(text, (str, TextIds)) and not is_empty(text) for text in each(column))
+    filled = np.fromiter(texts, bool, len(column))
+    if not filled.any():
+        raise UserError(f"{path} holds no text in column {text_col!r}; give a corpus with texts")
+    return column[filled]

@@ -1,0 +1,58 @@
+"""Stage 3's labelled documents and their labels."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ulmfit.base.errors import UserError
+from ulmfit.data.labels import SEPARATOR, SINGLE, Labels
+from ulmfit.text.corpus import Corpus, cache_folder, tokenize_texts
+from ulmfit.training.settings import ClassifierSettings, data_spec
+from ulmfit.training.start import Start
+
+
+class Labelled(NamedTuple):
+    """Documents and what is true of them, as `Labels.encode` gives it."""
+
+    corpus: Corpus
+    truth: np.ndarray
+
+
+def labels_in(frame: pd.DataFrame, kind: Labels = SINGLE) -> Labels:
+    """`kind` with the classes of train, in alphabetical order.
+
+    Raises:
+        UserError: there is nothing to validate on.
+    """
+    labels = kind.of(frame.loc[frame["split"] == "train", "label"])
+    if not (frame["split"] == "valid").any():
+        raise UserError(
+            f"found {len(labels.classes):,} classes, each too small to give a row to validate on; "
+            "check the column that holds the label (--label-col), or mark valid rows in a split "
+            "column"
+        )
+    return labels
+
+
+def prepare(
+    frame: pd.DataFrame, start: Start, settings: ClassifierSettings, backwards: bool
+) -> tuple[Labels, Labelled, Labelled]:
+    """The labels, and the labelled documents to train and validate on."""
+    labels, processor = labels_in(frame, data_spec(settings).labels), start.processor
+    tokenized = tokenize_texts(frame["text"], processor, cache_folder())
+    splits, cells = frame["split"].to_numpy(), frame["label"]
+    start.choose_vocabulary(tokenized, np.flatnonzero(splits == "train"), settings)
+    if joint := sum(SEPARATOR in label for label in labels.classes):
+        print(
+            f"{joint:,} of {len(labels.classes):,} classes have a {SEPARATOR} in their name; where "
+            "it separates labels of one text, pass --multi-label"
+        )
+
+    def labelled(split: str) -> Labelled:
+        rows = np.flatnonzero(splits == split)
+        corpus = tokenized.numericalize(processor.vocab, rows)
+        truth = labels.encode(cells.iloc[rows])
+        return Labelled(corpus.reversed() if backwards else corpus, truth)
+
+    return labels, labelled("train"), labelled("valid")
