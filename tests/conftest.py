@@ -11,8 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from told import lines_told
 
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import show_progress
 from ulmfit.base.precision import PRECISIONS, VARIABLE, has_bfloat16, resolve_precision
 from ulmfit.data.datasets import NAMES
 
@@ -63,6 +65,19 @@ def pytest_collection_modifyitems(items):
         if impossible:
             item.add_marker(pytest.mark.skip(reason="this processor has no LSTM in bfloat16"))
     items.sort(key=lambda item: item.path.name != LONGEST)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _progress_shown():
+    """Lines are printed as by the commands."""
+    show_progress()
+
+
+@pytest.fixture
+def told():
+    """The lines that the package logs during the test."""
+    with lines_told() as lines:
+        yield lines
 
 
 def imdb_parquet():

@@ -17,6 +17,7 @@ from ulmfit.artifacts.directory import MANIFEST, Artifact, check_output, read_ar
 from ulmfit.artifacts.manifest import direction
 from ulmfit.artifacts.pretrained import find_pretrained
 from ulmfit.base.errors import Stopped, UserError
+from ulmfit.base.log import quiet
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.fingerprints import labelled_fingerprint, texts_fingerprint
 from ulmfit.data.load import load_data, load_with_test_labels
@@ -143,14 +144,14 @@ def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
 
 def labelled(settings: ClassifierSettings) -> pd.DataFrame:
     """The data of stage 3, with the labels that are kept, and none of the test part."""
-    frame = load_data(
-        settings.data,
-        **settings.columns(),
-        seed=settings.seed,
-        texts_required=False,
-        multi_label=settings.multi_label,
-        say=lambda line: None,
-    )
+    with quiet():
+        frame = load_data(
+            settings.data,
+            **settings.columns(),
+            seed=settings.seed,
+            texts_required=False,
+            multi_label=settings.multi_label,
+        )
     return keep_labels(frame, settings.labels, settings.seed, settings.multi_label)
 
 
@@ -166,7 +167,8 @@ def _parent(pretrained: str, backwards: bool) -> Artifact | None:
 
 
 def _lm_data(settings: LMSettings) -> str:
-    frame = stage2_lm.read_frame(settings, say=lambda line: None)
+    with quiet():
+        frame = stage2_lm.read_frame(settings)
     return stage2_lm.data_fingerprint(frame, settings.lm_text)
 
 
@@ -254,12 +256,12 @@ def baselines_of(settings: ClassifierSettings, labels: list[str]) -> dict[str, d
 
 
 def _data_of(settings: ClassifierSettings) -> pd.DataFrame:
-    frame = load_with_test_labels(
-        settings.data,
-        **settings.columns(),
-        seed=settings.seed,
-        texts_required=False,
-        multi_label=settings.multi_label,
-        say=lambda line: None,
-    )
+    with quiet():
+        frame = load_with_test_labels(
+            settings.data,
+            **settings.columns(),
+            seed=settings.seed,
+            texts_required=False,
+            multi_label=settings.multi_label,
+        )
     return keep_labels(frame, settings.labels, settings.seed, settings.multi_label)

@@ -9,6 +9,7 @@ import numpy as np
 from ulmfit.base.atomic import check_parent
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.data.multi_label import given, label_cells
 from ulmfit.data.rows import listed
 from ulmfit.data.table_writers import ENDINGS
@@ -40,7 +41,7 @@ def main(
     began = time.monotonic()
     rows = score_file(classifier, table, text_col, path)
     speed = rows / (time.monotonic() - began)
-    print(f"wrote {rows:,} rows to {output}, {speed:,.0f} a second")
+    logger.info(f"wrote {rows:,} rows to {output}, {speed:,.0f} a second")
     return path
 
 
@@ -48,12 +49,12 @@ def _classify_text(classifier: Classifier, text: str) -> dict[str, float]:
     probabilities = classifier.probabilities([text])[0].tolist()
     found = dict(zip(classifier.labels, probabilities, strict=True))
     for label, probability in found.items():
-        print(f"{label:>12} {probability:.3f}")
+        logger.info(f"{label:>12} {probability:.3f}")
     if classifier.multi_label:
         named = label_cells(given(np.array([probabilities])), classifier.labels)[0]
-        print(f"{'labels':>12} {named or '(none)'}")
+        logger.info(f"{'labels':>12} {named or '(none)'}")
     else:
-        print(f"{'label':>12} {max(found, key=found.__getitem__)}")
+        logger.info(f"{'label':>12} {max(found, key=found.__getitem__)}")
     return found
 
 

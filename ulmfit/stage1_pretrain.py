@@ -89,7 +89,7 @@ def _train(
         steps_of(settings, found.suggestion if found else None),
         checkpoint_path(target),
         identity(settings, options.backwards, data, None),
-        History(print),
+        History(),
         minutes=options.checkpoint_minutes,
         afresh=options.overwrite,
         patience=settings.patience,

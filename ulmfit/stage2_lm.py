@@ -1,6 +1,5 @@
 """Stage 2: fine-tune the language model on in-domain text (ULMFiT section 3.2)."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from ulmfit.artifacts.manifest import suffix
 from ulmfit.artifacts.pretrained import Pretrained, load_pretrained
 from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger, quiet
 from ulmfit.base.visible import visible
 from ulmfit.data.duplicates import normalised_digest
 from ulmfit.data.fingerprints import fingerprint, texts_fingerprint
@@ -94,7 +94,7 @@ def _train(
         steps_of(settings, found.suggestion if found else None),
         checkpoint_path(target),
         identity(settings, options.backwards, tokens, parent.manifest_sha256 if parent else None),
-        History(print),
+        History(),
         minutes=options.checkpoint_minutes,
         afresh=options.overwrite,
         patience=settings.patience,
@@ -116,7 +116,7 @@ def _train(
             seed=settings.seed,
             backwards=options.backwards,
         )
-        _show(samples, print)
+        _show(samples)
     result = save(
         Finished(
             kind="lm",
@@ -152,7 +152,7 @@ def _train(
     return result
 
 
-def read_frame(settings: LMSettings, say: Callable[[str], None] = print) -> pd.DataFrame:
+def read_frame(settings: LMSettings) -> pd.DataFrame:
     """The texts of `settings.data`; labels are not needed."""
     frame = load_data(
         settings.data,
@@ -161,26 +161,20 @@ def read_frame(settings: LMSettings, say: Callable[[str], None] = print) -> pd.D
         labels_required=False,
         texts_required=False,
         multi_label=settings.multi_label,  # which decides how a split is drawn
-        say=say,
     )
-    return _withhold(frame, settings, say) if settings.withhold else frame
+    return _withhold(frame, settings) if settings.withhold else frame
 
 
-def _withhold(
-    frame: pd.DataFrame, settings: LMSettings, say: Callable[[str], None]
-) -> pd.DataFrame:
+def _withhold(frame: pd.DataFrame, settings: LMSettings) -> pd.DataFrame:
     """`frame` with the texts of another data set's test split in a split that nobody reads."""
-    others = load_data(
-        settings.withhold,
-        seed=settings.seed,
-        labels_required=False,
-        texts_required=False,
-        say=lambda line: None,
-    )
+    with quiet():
+        others = load_data(
+            settings.withhold, seed=settings.seed, labels_required=False, texts_required=False
+        )
     test = others.loc[others["split"] == "test", "text"]
     withheld = set(map(normalised_digest, test))
     found = frame["text"].map(lambda text: normalised_digest(text) in withheld)
-    say(f"{int(found.sum()):,} texts are in test of {settings.withhold} and are left out")
+    logger.info(f"{int(found.sum()):,} texts are in test of {settings.withhold} and are left out")
     kept = frame.assign(split=frame["split"].mask(found & (frame["split"] != "test"), "withheld"))
     kept.attrs["withheld"] = texts_fingerprint(test)
     return kept
@@ -262,10 +256,10 @@ def adapt(
     return model, config
 
 
-def _show(samples: list[str], say: Callable[[str], None]) -> None:
-    say("reviews that the model wrote:")
+def _show(samples: list[str]) -> None:
+    logger.info("reviews that the model wrote:")
     for sample in samples:
-        say(f"  - {visible(' '.join(sample.split()))}")
+        logger.info(f"  - {visible(' '.join(sample.split()))}")
 
 
 if __name__ == "__main__":

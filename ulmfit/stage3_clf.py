@@ -121,7 +121,7 @@ def _train(
         steps_of(settings, found.suggestion if found else None),
         checkpoint_path(target),
         identity(settings, options.backwards, trained_on, start.parent_hash),
-        History(print),
+        History(),
         minutes=options.checkpoint_minutes,
         afresh=options.overwrite,
         patience=settings.patience,

@@ -3,13 +3,14 @@
 import errno
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ulmfit.base.atomic import beside, os_errors_as
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 
 fcntl: Any
 try:
@@ -24,7 +25,7 @@ _held: set[int] = set()  # descriptors of the locks of this process
 
 
 @contextmanager
-def locked(out: Path, say: Callable[[str], None] = print) -> Iterator[None]:
+def locked(out: Path) -> Iterator[None]:
     """Hold the lock of the folder `out`, the file ``<out>.lock``, for the block.
 
     The system takes the lock back when its owner dies, by ``kill -9`` as well: a file that was
@@ -38,20 +39,22 @@ def locked(out: Path, say: Callable[[str], None] = print) -> Iterator[None]:
     missing = [parent for parent in path.parents if not parent.exists()]
     with os_errors_as(f"cannot write {path}"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _take(path, out, say)
+        descriptor = _take(path, out)
     try:
         yield
     finally:
         _let_go(descriptor, path, missing)
 
 
-def _take(path: Path, out: Path, say: Callable[[str], None]) -> int:
+def _take(path: Path, out: Path) -> int:
     """The descriptor of the lock file, locked."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not _lock(descriptor):
-                say(f"no file locks here: start no second run into {out} before this one ends")
+                logger.info(
+                    f"no file locks here: start no second run into {out} before this one ends"
+                )
         except BlockingIOError:
             owner = os.read(descriptor, 200).decode(errors="replace").strip()
             os.close(descriptor)

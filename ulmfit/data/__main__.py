@@ -3,6 +3,7 @@
 from typing import Any
 
 from ulmfit.base.cli import run_command
+from ulmfit.base.log import logger
 from ulmfit.data.load import load_data
 from ulmfit.data.preflight import examples, preflight, report
 
@@ -31,7 +32,7 @@ def main(
         multi_label=multi_label,
     )
     figures = preflight(frame, multi_label)
-    print(report(str(data), figures, examples(frame, rows)))
+    logger.info(report(str(data), figures, examples(frame, rows)))
     return figures
 
 

@@ -1,7 +1,7 @@
 """What a source says of each text: the columns of a data set by name, a file or a folder."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.base.visible import visible
 from ulmfit.data.datasets import NAMES
 from ulmfit.data.readers import read_file, read_folder, split_name
@@ -19,8 +20,6 @@ from ulmfit.text.ids_file import ids_files, read_ids
 
 SPLITS = ("train", "valid", "test", "unsup")
 _LINE_ENDS = re.compile("\\s*[\t\n\r\v\f\x1c-\x1f\x85\u2028\u2029]\\s*")
-
-Say = Callable[[str], None]
 
 
 class Columns(NamedTuple):
@@ -38,7 +37,6 @@ def read_columns(
     split_col: str | None = None,
     *,
     labels_required: bool = False,
-    say: Say = print,
 ) -> Columns:
     """The columns of a data set by name, a file or a folder; raises as `ulmfit.data.load_data`."""
     table = _table(source, {"text": text_col, "label": label_col, "split": split_col})
@@ -46,7 +44,7 @@ def read_columns(
     label = _column(table, source, "label", label_col, needed=labels_required)
     split = _column(table, source, "split", split_col, needed=False)
     return Columns(
-        _texts(table[text], source, say),
+        _texts(table[text], source),
         _labels(table[label], source) if label else None,
         _splits(table[split], source) if split else None,
     )
@@ -103,7 +101,7 @@ def _plain(column: pd.Series, source: str) -> list[Any]:
     return values
 
 
-def _texts(column: pd.Series, source: str, say: Say) -> pd.Series:
+def _texts(column: pd.Series, source: str) -> pd.Series:
     # A column of strings stays one: as Python's strings the texts would be in memory twice.
     if hold_ids(column):
         texts = column
@@ -116,7 +114,7 @@ def _texts(column: pd.Series, source: str, say: Say) -> pd.Series:
         found = f"{empty:,} rows and no text in any of them" if empty else "no rows"
         raise UserError(f"{source}: found {found}, expected some with a text; check the path")
     if empty:
-        say(f"{empty:,} of {len(texts):,} texts are missing or empty; kept as empty texts")
+        logger.info(f"{empty:,} of {len(texts):,} texts are missing or empty; kept as empty texts")
     return texts
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from ulmfit.base.errors import UserError
-from ulmfit.data.columns import SPLITS, Say, first_five, read_columns
+from ulmfit.base.log import logger
+from ulmfit.data.columns import SPLITS, first_five, read_columns
 from ulmfit.data.datasets import NAMES
 from ulmfit.data.draws import divide
 from ulmfit.data.multi_label import SEPARATOR, all_labels, one_of_each, ordered, strata
@@ -39,7 +40,6 @@ def load_with_test_labels(
     labels_required: bool = True,
     texts_required: bool = True,
     multi_label: bool = False,
-    say: Say = print,
 ) -> pd.DataFrame:
     """The texts of a data set by name, a file or a folder, in the order of the source.
 
@@ -47,7 +47,7 @@ def load_with_test_labels(
     (train, valid, test, unsup). Rows of unsup have no label. Without a split column, labelled
     rows are divided 80/10/10, stratified from `seed`, and rows without a label become unsup;
     with one but no valid rows, a stratified 10% of train becomes valid. What was decided is
-    told to `say`, one line each, and `attrs["drawn"]` names the splits that were drawn. With
+    logged, one line each, and `attrs["drawn"]` names the splits that were drawn. With
     `labels_required`, train needs a label in every row and two classes at least; a file that
     holds test rows alone is read without. Without `texts_required`, a file of ids is read, too:
     each `text` is then a `TextIds`.
@@ -60,9 +60,7 @@ def load_with_test_labels(
         UserError: one line that says what was found, what was expected and what to do.
     """
     source = str(data)
-    columns = read_columns(
-        source, text_col, label_col, split_col, labels_required=labels_required, say=say
-    )
+    columns = read_columns(source, text_col, label_col, split_col, labels_required=labels_required)
     if texts_required and hold_ids(columns.texts):
         raise UserError(
             f"{source} holds ids and no texts, expected texts; the stages, evaluate and calibrate "
@@ -76,7 +74,7 @@ def load_with_test_labels(
     else:
         splits = ["train" if label else "unsup" for label in labels]
         if multi_label and "train" in splits and "unsup" in splits:
-            say(
+            logger.info(
                 f"{splits.count('unsup'):,} rows without a label are read as not labelled; where "
                 "they mean that no label applies, give the data with a split column"
             )
@@ -92,7 +90,7 @@ def load_with_test_labels(
     ]
     if labels_required:
         _check_labels(labels, splits, source, multi_label)
-    completed = _complete(labels, splits, columns.splits is not None, seed, say, multi_label)
+    completed = _complete(labels, splits, columns.splits is not None, seed, multi_label)
     frame = pd.DataFrame({"text": columns.texts, "label": labels, "split": completed})
     frame.attrs["drawn"] = sorted(set(completed) - set(splits))
     return frame
@@ -161,7 +159,6 @@ def _complete(
     splits: list[str],
     given: bool,
     seed: int,
-    say: Say,
     multi_label: bool,
 ) -> list[str]:
     """`splits` with the missing parts drawn from train, and told."""
@@ -170,7 +167,7 @@ def _complete(
     if given and ("valid" in splits or not train):
         return splits
     if not train:
-        say(f"no split column and no labels: all {len(splits):,} rows are unsup")
+        logger.info(f"no split column and no labels: all {len(splits):,} rows are unsup")
         return splits
     shares = {"valid": VALID_SHARE} if given else {"valid": VALID_SHARE, "test": TEST_SHARE}
     if multi_label:
@@ -187,5 +184,5 @@ def _complete(
     names = [f"{label.lstrip(SEPARATOR) or 'no label'} ({count})" for label, count in small.items()]
     kept = f"; left whole in train, too small to divide: {first_five(names)}" if small else ""
     by = " by set of labels" if multi_label else ""
-    say(f"{made}, stratified{by}, from seed {seed}: {counts}{kept}")
+    logger.info(f"{made}, stratified{by}, from seed {seed}: {counts}{kept}")
     return splits

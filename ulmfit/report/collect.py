@@ -7,6 +7,7 @@ import pandas as pd
 
 from ulmfit.artifacts.lineage import lineage
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.load import same_source, source_name, without_test_labels
 from ulmfit.data.overlap import Overlap
@@ -109,8 +110,8 @@ def _peers(
 
 def _tell(measured: list[Measured], truth: np.ndarray, split: str) -> None:
 
-    print(f"{len(truth):,} texts, split {split}")
-    print(figures_table({m.name: overall_figures(m.probabilities, truth) for m in measured}))
+    logger.info(f"{len(truth):,} texts, split {split}")
+    logger.info(figures_table({m.name: overall_figures(m.probabilities, truth) for m in measured}))
 
 
 def _calibrated(
