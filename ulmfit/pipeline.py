@@ -17,7 +17,7 @@ from ulmfit.artifacts.directory import MANIFEST, Artifact, check_output, read_ar
 from ulmfit.artifacts.manifest import direction
 from ulmfit.artifacts.pretrained import find_pretrained
 from ulmfit.base.errors import Stopped, UserError
-from ulmfit.base.log import quiet
+from ulmfit.base.log import logger, quiet
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.fingerprints import labelled_fingerprint, texts_fingerprint
 from ulmfit.data.load import load_data, load_with_test_labels
@@ -106,7 +106,7 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
     paths = [Path(path) for path in ([corpus] if isinstance(corpus, (str, Path)) else corpus)]
     for name, backwards in DIRECTIONS.items():
         one = out.with_name(f"{out.name}-{name}")
-        print(f"\nstage 1, {direction(backwards)}: language model of general text")
+        logger.info(f"\nstage 1, {direction(backwards)}: language model of general text")
         if _stays(one, plan):
             manifest = read_artifact(one, "lm").manifest
             texts = texts_fingerprint(stage1_pretrain.read_corpora(paths, "text"))
@@ -203,7 +203,7 @@ def _check_same(
 
 
 def language_model(out: Path, backwards: bool, plan: Plan) -> StageResult:
-    print(f"\nstage 2, {direction(backwards)}: language model of {plan.lm.data}")
+    logger.info(f"\nstage 2, {direction(backwards)}: language model of {plan.lm.data}")
     return _kept(out, plan) or plan.after(
         stage2_lm.main(
             recipe=plan.recipe,
@@ -217,7 +217,7 @@ def language_model(out: Path, backwards: bool, plan: Plan) -> StageResult:
 
 
 def classifier(out: Path, backwards: bool, lm: Path, plan: Plan) -> StageResult:
-    print(f"\nstage 3, {direction(backwards)}: classifier of {plan.classifier.data}")
+    logger.info(f"\nstage 3, {direction(backwards)}: classifier of {plan.classifier.data}")
     kept = _kept(out, plan)
     if kept and read_artifact(out).manifest.parent != read_artifact(lm).manifest_sha256:
         raise UserError(
@@ -240,7 +240,7 @@ def _kept(out: Path, plan: Plan) -> StageResult | None:
     """What an earlier call wrote, found by `_check` to be of the same settings and data."""
     if not _stays(out, plan):
         return None
-    print(f"{out} is finished already and kept; --overwrite trains again")
+    logger.info(f"{out} is finished already and kept; --overwrite trains again")
     return StageResult(out, read_metrics(out))
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.data.fingerprints import fingerprint, texts_fingerprint
 from ulmfit.data.readers import read_file, read_folder
 from ulmfit.data.rows import listed
@@ -74,7 +75,7 @@ def _train(
     model = build_lm(config, settings.drop_mult, settings.embedding_range)
     loaders = lm_loaders(train, valid, settings, options.backwards)
     entropy = unigram_entropy(train.ids)
-    print(
+    logger.info(
         f"pretraining {settings.size} ({parameters_of(model) / 1e6:.1f} million parameters) on "
         f"{len(train.ids):,} tokens, {len(processor.vocab):,} in the vocabulary, "
         f"unigram entropy {entropy:.2f}, {place.device}, {place.dtype}"
@@ -100,7 +101,7 @@ def _train(
     history = run.fit()
     measured = measured_lm(run.final_row())
     if measured["loss"] > _STUCK * entropy:
-        print(
+        logger.info(
             f"warning: the loss {measured['loss']:.2f} sits at the unigram entropy {entropy:.2f}: "
             "nothing was learned but word frequencies; train longer, or widen --embedding-range"
         )
@@ -129,7 +130,7 @@ def _train(
     )
     run.log_finals(result.metrics)
     run.discard()
-    print(f"perplexity {measured['perplexity']:.1f} on held-out documents; wrote {target}")
+    logger.info(f"perplexity {measured['perplexity']:.1f} on held-out documents; wrote {target}")
     return result
 
 

@@ -76,12 +76,12 @@ def _train(
     model, config = adapt(pretrained, processor, settings)
     loaders = lm_loaders(train, valid, settings, options.backwards)
     known = vocabulary_overlap(pretrained.processor.vocab, processor.vocab)
-    print(
+    logger.info(
         f"language model of {len(train):,} texts, {len(train.ids):,} tokens; "
         f"{known:,} of {len(processor.vocab):,} words known to {settings.pretrained}"
     )
     if settings.lm_text == "all":
-        print("it reads the texts of test, too, as --lm-text all says, without their labels")
+        logger.info("it reads the texts of test, too, as --lm-text all says, without their labels")
     learner = lm_learner(model, loaders, settings, place.device, place.dtype)
     found = rate_found(learner, settings, options.find_lr)
     if found and options.find_lr:
@@ -103,10 +103,10 @@ def _train(
         deadline=options.deadline,
     )
     before = measure_lm(model, loaders[1], place.device, place.dtype)
-    print(f"perplexity before: {before['perplexity']:.1f} on {len(valid):,} held-out texts")
+    logger.info(f"perplexity before: {before['perplexity']:.1f} on {len(valid):,} held-out texts")
     history = run.fit()
     after = measured_lm(run.final_row())
-    print(f"perplexity after:  {after['perplexity']:.1f}")
+    logger.info(f"perplexity after:  {after['perplexity']:.1f}")
     samples = []
     if settings.samples:
         samples = generate(
@@ -148,7 +148,7 @@ def _train(
     )
     run.log_finals(result.metrics)
     run.discard()
-    print(f"wrote {target}")
+    logger.info(f"wrote {target}")
     return result
 
 

@@ -16,6 +16,7 @@ from fastai.optimizer import Adam
 from ulmfit.artifacts.manifest import suffix
 from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.fingerprints import labelled_fingerprint
 from ulmfit.data.load import load_data
@@ -106,7 +107,7 @@ def _train(
     )
     start.load_into(model)
     cut = int((train.corpus.lengths > settings.max_len).sum())
-    print(
+    logger.info(
         f"classifier of {', '.join(classes)} from {len(train.labels):,} labelled texts, "
         f"{len(valid.labels):,} held out; {cut:,} are longer than the {settings.max_len:,} tokens "
         "that are pooled"
@@ -165,7 +166,7 @@ def _train(
         figures = (
             f"micro F1 {measured['f1_micro']:.4f}, all labels right {measured['accuracy']:.4f}"
         )
-    print(f"{figures} on {len(valid.labels):,} held-out; wrote {target}")
+    logger.info(f"{figures} on {len(valid.labels):,} held-out; wrote {target}")
     return result
 
 
@@ -201,7 +202,7 @@ def prepare(
     splits, labels = frame["split"].to_numpy(), frame["label"]
     start.choose_vocabulary(tokenized, np.flatnonzero(splits == "train"), settings)
     if not settings.multi_label and (joint := sum(SEPARATOR in label for label in classes)):
-        print(
+        logger.info(
             f"{joint:,} of {len(classes):,} classes have a {SEPARATOR} in their name; where it "
             "separates labels of one text, pass --multi-label"
         )
