@@ -120,7 +120,7 @@ def _program(func: Callable[..., Any]) -> str:
 
 
 def _fail(line: str, status: int) -> int:
-    print(line, file=sys.stderr)
+    print(line, file=sys.stderr)  # noqa: T201
     return status
 
 

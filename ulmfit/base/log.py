@@ -17,7 +17,7 @@ class _Printer(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         # Errors are not caught: a command ends with one where its output is not taken.
-        print(self.format(record), flush=True)
+        print(self.format(record), flush=True)  # noqa: T201
 
 
 _printer = _Printer()
