@@ -1,5 +1,6 @@
 """Real reviews for the tests that want them: read where they lie, never copied into the project."""
 
+import logging
 import os
 
 # Before torch is imported: tiny models gain nothing from threads, which wait for each other for
@@ -14,7 +15,7 @@ import torch
 from told import lines_told
 
 from ulmfit.base.errors import UserError
-from ulmfit.base.log import show_progress
+from ulmfit.base.log import logger, show_progress
 from ulmfit.base.precision import PRECISIONS, VARIABLE, has_bfloat16, resolve_precision
 from ulmfit.data.datasets import NAMES
 
@@ -71,6 +72,17 @@ def pytest_collection_modifyitems(items):
 def _progress_shown():
     """Lines are printed as by the commands."""
     show_progress()
+
+
+@pytest.fixture
+def as_imported(monkeypatch):
+    """The logger as it is in a program that has set nothing up."""
+    monkeypatch.setattr(logger, "handlers", [logging.NullHandler()])
+    monkeypatch.setattr(logger, "propagate", True)
+    level = logger.level
+    logger.setLevel(logging.NOTSET)
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture

@@ -2,25 +2,14 @@
 
 import io
 import logging
+import os
 import subprocess
 import sys
-
-import pytest
+from pathlib import Path
 
 import ulmfit
 from ulmfit.base.log import logger, quiet, show_progress
 from ulmfit.base.progress import bars_shown
-
-
-@pytest.fixture
-def as_imported(monkeypatch):
-    """The logger as it is in a program that has set nothing up."""
-    monkeypatch.setattr(logger, "handlers", [logging.NullHandler()])
-    monkeypatch.setattr(logger, "propagate", True)
-    level = logger.level
-    logger.setLevel(logging.NOTSET)
-    yield
-    logger.setLevel(level)
 
 
 def test_nothing_is_printed_unless_it_is_asked_for(as_imported, monkeypatch, capsys):
@@ -89,5 +78,8 @@ run_command(command)
 def test_a_command_prints_each_line_once(tmp_path):
     script = tmp_path / "once.py"
     script.write_text(ONCE)
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, env=environment
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "a line\ntime is up\n", "")
