@@ -18,6 +18,7 @@ from ulmfit import evaluate
 from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import read_artifact, read_metrics
 from ulmfit.base.atomic import atomic_write
+from ulmfit.base.log import show_progress
 from ulmfit.base.precision import hardware
 from ulmfit.data.labels import SingleLabels
 from ulmfit.data.load import load_with_test_labels
@@ -111,6 +112,7 @@ def main() -> None:
     """Measure, write, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.imdb")
     parser.add_argument("--evaluation", type=Path, metavar="FILE")
+    show_progress()
     found = measure(parser.parse_args().evaluation)
     atomic_write(RESULTS, json.dumps(found, indent=1, sort_keys=True) + "\n")
     print(perplexities(found))

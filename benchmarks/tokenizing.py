@@ -38,7 +38,7 @@ def ours() -> dict[str, Any]:
     processor = TextProcessor("word")
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        made = tokenize_texts(texts, processor, Path(folder), cores(), say=lambda line: None)
+        made = tokenize_texts(texts, processor, Path(folder), cores())
         every = np.arange(REVIEWS)
         corpus = made.numericalize(make_vocab(made.counts(every), 60_000, 3), every)
         seconds = time.perf_counter() - began

@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.common import WORK, versions
 from ulmfit import stage3_clf
 from ulmfit.base.atomic import atomic_write
+from ulmfit.base.log import show_progress
 from ulmfit.base.precision import hardware
 
 Figures = dict[str, Any]
@@ -19,6 +20,7 @@ class Trials:
     """The figures of a JSON file, by name; what is missing is computed and written at once."""
 
     def __init__(self, file: Path) -> None:
+        show_progress()  # of the trainings, which take hours
         self.file = file
         self.found: dict[str, Figures] = json.loads(file.read_text()) if file.exists() else {}
 

@@ -1,5 +1,6 @@
 """Real reviews for the tests that want them: read where they lie, never copied into the project."""
 
+import logging
 import os
 import re
 
@@ -12,8 +13,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from told import lines_told
 
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger, show_progress
 from ulmfit.base.precision import PRECISIONS, VARIABLE, has_bfloat16, resolve_precision
 from ulmfit.data.datasets import NAMES
 
@@ -75,6 +78,30 @@ def pytest_collection_modifyitems(items):
         if impossible:
             item.add_marker(pytest.mark.skip(reason="this processor has no LSTM in bfloat16"))
     items.sort(key=lambda item: item.path.name != LONGEST)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _progress_shown():
+    """Lines are printed as by the commands."""
+    show_progress()
+
+
+@pytest.fixture
+def as_imported(monkeypatch):
+    """The logger as it is in a program that has set nothing up."""
+    monkeypatch.setattr(logger, "handlers", [logging.NullHandler()])
+    monkeypatch.setattr(logger, "propagate", True)
+    level = logger.level
+    logger.setLevel(logging.NOTSET)
+    yield
+    logger.setLevel(level)
+
+
+@pytest.fixture
+def told():
+    """The lines that the package logs during the test."""
+    with lines_told() as lines:
+        yield lines
 
 
 def imdb_parquet():

@@ -29,10 +29,6 @@ STEPS = [
 ]
 
 
-def quiet(line):
-    """Says nothing."""
-
-
 def lm(dtype=DTYPE):
     """A learner with 10 batches an epoch."""
     set_seed(3)
@@ -55,8 +51,8 @@ def classifier(dtype=DTYPE):
 LEARNERS = {"lm": lm, "classifier": classifier}
 
 
-def run_of(learn, checkpoint, steps=STEPS, say=quiet, **more):
-    return Run(learn, steps, checkpoint, {"settings": {"a": 1}}, History(say), say, **more)
+def run_of(learn, checkpoint, steps=STEPS, **more):
+    return Run(learn, steps, checkpoint, {"settings": {"a": 1}}, History(), **more)
 
 
 def weights(learn):
@@ -80,7 +76,7 @@ class At(Callback):
 
     order = 10
 
-    def __init__(self, do, batch=0, validation=0):
+    def __init__(self, do=None, batch=0, validation=0):
         self.do, self.batch, self.validation = do, batch, validation
         self.batches = self.validations = 0
 

@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout
 from itertools import pairwise
 from pathlib import Path
 from unittest.mock import patch
@@ -358,9 +357,8 @@ def read_table(path: Path) -> tuple[list[str], list[tuple]]:
 
 
 def predict_file(classifier: Classifier, source: Path, target: Path) -> None:
-    """`predict --input`, its words not shown and its classifier not loaded for every file."""
-    loaded = patch.object(predict, "load_named", lambda *_: classifier)
-    with redirect_stdout(io.StringIO()), loaded:
+    """`predict --input`, its classifier not loaded for every file."""
+    with patch.object(predict, "load_named", lambda *_: classifier):
         predict.main(input=source, output=target, overwrite=True)
 
 

@@ -2,7 +2,8 @@
 
     from ulmfit import Classifier, stage2_lm, stage3_clf
 
-Names are imported on first use. Importing the package sets the environment variable
+Names are imported on first use. Nothing is printed until `show_progress()` is called: the lines of
+the commands go to the logger "ulmfit". Importing the package sets the environment variable
 GOMP_SPINCOUNT, unless it is set: OpenMP, which torch computes with, reads it once.
 """
 
@@ -21,5 +22,6 @@ __getattr__, __all__ = exports(
         "Classifier": "inference.ensemble",
         "TextProcessor": "text.processor",
         "UserError": "base.errors",
+        "show_progress": "base.log",
     },
 )

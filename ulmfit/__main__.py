@@ -14,6 +14,7 @@ from ulmfit.artifacts.manifest import direction, library_versions
 from ulmfit.base.atomic import atomic_write
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.base.precision import hardware, keep_memory
 from ulmfit.base.visible import visible
 from ulmfit.data.load import source_name
@@ -68,7 +69,7 @@ def main(
         classifiers[name] = pipeline.classifier(
             folder / f"clf-{name}", backwards, lms[name].path, plan
         )
-    print("\nevaluating on the test part")
+    logger.info("\nevaluating on the test part")
     summary = {
         "recipe": recipe,
         "data": source_name(plan.classifier.data),
@@ -92,8 +93,8 @@ def main(
         "versions": library_versions(),
     }
     atomic_write(folder / "summary.json", json.dumps(summary, indent=2, sort_keys=True) + "\n")
-    print(summary_text(summary))
-    print(f"\nthe figures are in {folder / 'summary.json'}")
+    logger.info(summary_text(summary))
+    logger.info(f"\nthe figures are in {folder / 'summary.json'}")
     return summary
 
 
@@ -106,7 +107,9 @@ def _evaluation(folders: list[str], settings: ClassifierSettings) -> dict[str, A
     baselines: dict[str, dict[str, Any]] = {}
     if hold_ids(frame["text"]):
         names_of = " and no ".join(baseline_names(labels))
-        print(f"no {names_of} beside them: that needs the texts, and {settings.data} holds ids")
+        logger.info(
+            f"no {names_of} beside them: that needs the texts, and {settings.data} holds ids"
+        )
     else:
         baselines = baselines_of(settings, labels)
     shown = [name for name in ("accuracy", "f1", "f1_micro") if name in labels.figures]

@@ -10,6 +10,7 @@ from ulmfit.artifacts.directory import (
 )
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.data.spec import DataSpec
 from ulmfit.inference.calibration import fit_temperature
 from ulmfit.inference.loaded import LoadedModel
@@ -44,7 +45,7 @@ def main(
     fitted = [_fitted(artifact, given, precision) for artifact in artifacts]
     for artifact, temperature in zip(artifacts, fitted, strict=True):
         store_temperature(artifact, temperature)
-    print("metrics.json has the figures from before; python -m ulmfit.evaluate measures anew")
+    logger.info("metrics.json has the figures from before; python -m ulmfit.evaluate measures anew")
     return {str(a.path): temperature for a, temperature in zip(artifacts, fitted, strict=True)}
 
 
@@ -58,10 +59,10 @@ def _fitted(artifact: Artifact, given: DataSpec, precision: str) -> float:
     except UserError as error:
         raise UserError(f"{artifact.path}: {error}") from None
     after = model.labels.rescaled(before, temperature)
-    print(f"{artifact.path}: temperature {temperature:.4f}, fitted to {len(texts):,} texts")
+    logger.info(f"{artifact.path}: temperature {temperature:.4f}, fitted to {len(texts):,} texts")
     for name, probabilities in (("before", before), ("after", after)):
         figures = classification_metrics(probabilities, truth, model.labels)
-        print(f"  {name:6}  log loss {figures['log_loss']:.4f}  ECE {figures['ece']:.4f}")
+        logger.info(f"  {name:6}  log loss {figures['log_loss']:.4f}  ECE {figures['ece']:.4f}")
     return temperature
 
 

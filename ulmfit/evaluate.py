@@ -12,6 +12,7 @@ from ulmfit.artifacts.writing import update_metrics
 from ulmfit.base.atomic import atomic_write, check_parent
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.data.load import (
     source_name,
 )
@@ -68,15 +69,15 @@ def main(
     overlap = Overlap.of(frame, split)
     results = measure(classifier, texts, truth, overlap)
     named = dict(zip([*folders, "ensemble"], results, strict=False))
-    print(f"{len(texts):,} texts, split {split}")
-    print(figures_table(named))
+    logger.info(f"{len(texts):,} texts, split {split}")
+    logger.info(figures_table(named))
     if classifier.labelling.multi:
         name, figures = list(named.items())[-1]
-        print(f"{name}, each class\n{classes_table(figures['classes'])}")
+        logger.info(f"{name}, each class\n{classes_table(figures['classes'])}")
     for part, line in overlap.lines().items():
         if part in results[0]:
-            print(line)
-            print(figures_table({name: figures[part] for name, figures in named.items()}))
+            logger.info(line)
+            logger.info(figures_table({name: figures[part] for name, figures in named.items()}))
     for folder, metrics, figures in zip(folders, kept, results, strict=False):
         evaluation = {source_name(data): {split: figures}}
         update_metrics(Path(folder), {**metrics, "evaluation": evaluation})

@@ -15,6 +15,7 @@ from ulmfit.artifacts.directory import Artifact, read_artifact
 from ulmfit.base.atomic import atomic_write, check_parent
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.inference.loaded import LoadedModel
 from ulmfit.inference.onnx_graph import (
     LIBRARIES,
@@ -58,8 +59,8 @@ def main(
     for name, file in files.items():
         atomic_write(tokenizer_folder(path) / name, file)
     atomic_write(path, content)
-    print(f"wrote {path} ({facts['weights']}, {len(content) / 1e6:.1f} MB)")
-    print(f"wrote {tokenizer_folder(path)} ({', '.join(files)})")
+    logger.info(f"wrote {path} ({facts['weights']}, {len(content) / 1e6:.1f} MB)")
+    logger.info(f"wrote {tokenizer_folder(path)} ({', '.join(files)})")
     return path
 
 

@@ -9,6 +9,7 @@ from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import read_artifact
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.base.precision import default_device
 from ulmfit.base.visible import visible
 from ulmfit.inference.sampling import Sampling, generate, load_lm
@@ -37,7 +38,7 @@ def main(
         model.to(default_device()), processor, prompt, n, words, sampling, seed, backwards
     )
     for text in texts:
-        print(visible(text), end="\n\n")
+        logger.info(f"{visible(text)}\n")
     return texts
 
 

@@ -18,6 +18,7 @@ from ulmfit.artifacts.manifest import direction
 from ulmfit.artifacts.pretrained import find_pretrained
 from ulmfit.artifacts.writing import check_output
 from ulmfit.base.errors import Stopped, UserError
+from ulmfit.base.log import logger, quiet
 from ulmfit.data.corpora import read_corpora
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.fingerprints import labelled_fingerprint, texts_fingerprint
@@ -112,7 +113,7 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
     paths = [Path(path) for path in ([corpus] if isinstance(corpus, (str, Path)) else corpus)]
     for name, backwards in DIRECTIONS.items():
         one = out.with_name(f"{out.name}-{name}")
-        print(f"\nstage 1, {direction(backwards)}: language model of general text")
+        logger.info(f"\nstage 1, {direction(backwards)}: language model of general text")
         if _stays(one, plan):
             manifest = read_artifact(one, "lm").manifest
             texts = texts_fingerprint(read_corpora(paths, "text"))
@@ -151,7 +152,8 @@ def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
 def labelled(settings: ClassifierSettings) -> pd.DataFrame:
     """The data of stage 3, with the labels that are kept, and none of the test part."""
     spec = data_spec(settings)
-    frame = load_data(spec, texts_required=False, say=lambda line: None)
+    with quiet():
+        frame = load_data(spec, texts_required=False)
     return keep_labels(frame, settings.labels, settings.seed, spec.labels)
 
 
@@ -167,7 +169,8 @@ def _parent(pretrained: str, backwards: bool) -> Artifact | None:
 
 
 def _lm_data(settings: LMSettings) -> str:
-    frame = read_frame(settings, say=lambda line: None)
+    with quiet():
+        frame = read_frame(settings)
     return data_fingerprint(frame, settings.lm_text)
 
 
@@ -202,7 +205,7 @@ def _check_same(
 
 
 def language_model(out: Path, backwards: bool, plan: Plan) -> StageResult:
-    print(f"\nstage 2, {direction(backwards)}: language model of {plan.lm.data}")
+    logger.info(f"\nstage 2, {direction(backwards)}: language model of {plan.lm.data}")
     return _kept(out, plan) or plan.after(
         stage2_lm.main(
             recipe=plan.recipe,
@@ -216,7 +219,7 @@ def language_model(out: Path, backwards: bool, plan: Plan) -> StageResult:
 
 
 def classifier(out: Path, backwards: bool, lm: Path, plan: Plan) -> StageResult:
-    print(f"\nstage 3, {direction(backwards)}: classifier of {plan.classifier.data}")
+    logger.info(f"\nstage 3, {direction(backwards)}: classifier of {plan.classifier.data}")
     kept = _kept(out, plan)
     if kept and read_artifact(out).manifest.parent != read_artifact(lm).manifest_sha256:
         raise UserError(
@@ -239,7 +242,7 @@ def _kept(out: Path, plan: Plan) -> StageResult | None:
     """What an earlier call wrote, found by `_check` to be of the same settings and data."""
     if not _stays(out, plan):
         return None
-    print(f"{out} is finished already and kept; --overwrite trains again")
+    logger.info(f"{out} is finished already and kept; --overwrite trains again")
     return StageResult(out, read_metrics(out))
 
 
@@ -256,5 +259,6 @@ def baselines_of(settings: ClassifierSettings, labels: Labels) -> dict[str, dict
 
 def _data_of(settings: ClassifierSettings) -> pd.DataFrame:
     spec = data_spec(settings)
-    frame = load_with_test_labels(spec, texts_required=False, say=lambda line: None)
+    with quiet():
+        frame = load_with_test_labels(spec, texts_required=False)
     return keep_labels(frame, settings.labels, settings.seed, spec.labels)

@@ -7,6 +7,7 @@ from typing import Annotated
 from ulmfit.base.atomic import check_parent
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.data.rows import listed
 from ulmfit.data.table_writers import ENDINGS
 from ulmfit.data.tables import Table, open_table
@@ -37,7 +38,7 @@ def main(
     began = time.monotonic()
     rows = score_file(classifier, table, text_col, path)
     speed = rows / (time.monotonic() - began)
-    print(f"wrote {rows:,} rows to {output}, {speed:,.0f} a second")
+    logger.info(f"wrote {rows:,} rows to {output}, {speed:,.0f} a second")
     return path
 
 
@@ -45,9 +46,9 @@ def _classify_text(classifier: Classifier, text: str) -> dict[str, float]:
     probabilities, labels = classifier.probabilities([text]), classifier.labelling
     found = dict(zip(labels.classes, probabilities[0].tolist(), strict=True))
     for label, probability in found.items():
-        print(f"{label:>12} {probability:.3f}")
+        logger.info(f"{label:>12} {probability:.3f}")
     answer = labels.decode(labels.decide(probabilities))[0] or "(none)"
-    print(f"{'labels' if labels.multi else 'label':>12} {answer}")
+    logger.info(f"{'labels' if labels.multi else 'label':>12} {answer}")
     return found
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from ulmfit.artifacts.hub import Repository, pull
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 
 
 def main(
@@ -23,7 +24,7 @@ def main(
         raise UserError(f"found a revision in {from_repo} and in --revision, expected one of them")
     repository = Repository.parse(from_repo if revision is None else f"{from_repo}@{revision}")
     path = pull(repository, Path(out), overwrite)
-    print(f"wrote {path}, every file verified")
+    logger.info(f"wrote {path}, every file verified")
     return path
 
 

@@ -16,6 +16,7 @@ from ulmfit.artifacts.directory import (
 from ulmfit.artifacts.hub import HUB_CARD, Repository, client, hub_errors
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, EvalResult, HfApi
@@ -58,13 +59,15 @@ def main(
     uploads = _uploads(artifact, card)
     url = _make(api, repository, private)
     size = sum(upload.upload_info.size for upload in uploads) / 1e6
-    print(f"sending {', '.join(upload.path_in_repo for upload in uploads)}; {size:,.1f} MB")
+    logger.info(f"sending {', '.join(upload.path_in_repo for upload in uploads)}; {size:,.1f} MB")
     for line in _revealed(artifact):
-        print(line)
+        logger.info(line)
     with hub_errors(f"cannot push to {repository}"):
         # All in one commit: nobody ever pulls half a model.
         api.create_commit(repository.id, uploads, commit_message="Model directory of ulmfit")
-    print(f"pushed to {url}; python -m ulmfit.pull --from {repository.id} --out DIR fetches it")
+    logger.info(
+        f"pushed to {url}; python -m ulmfit.pull --from {repository.id} --out DIR fetches it"
+    )
     return url
 
 
@@ -159,7 +162,7 @@ def _make(api: "HfApi", repository: Repository, private: bool) -> str:
             f"{repository} is there already and is public: nothing was sent; make it private in "
             "its settings on the Hub, or choose another name"
         )
-    print(f"{url} is {'private' if found else 'public: everybody can see what is sent'}")
+    logger.info(f"{url} is {'private' if found else 'public: everybody can see what is sent'}")
     return url
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.training.options import StageResult, options_and_settings, stage_flags
 from ulmfit.training.settings import PretrainSettings
 
@@ -70,7 +71,7 @@ class Pretraining:
         loaders = lm_loaders(train, valid, settings, self.backwards)
         self.entropy = unigram_entropy(train.ids)
         self.tokens = {"train_tokens": len(train.ids), "valid_tokens": len(valid.ids)}
-        print(
+        logger.info(
             f"pretraining {settings.size} ({parameters_of(model) / 1e6:.1f} million parameters) on "
             f"{len(train.ids):,} tokens, {len(processor.vocab):,} in the vocabulary, "
             f"unigram entropy {self.entropy:.2f}, {place.device}, {place.dtype}"
@@ -91,7 +92,7 @@ class Pretraining:
         run.fit()
         measured, entropy = measured_lm(run.final_row()), self.entropy
         if measured["loss"] > _STUCK * entropy:
-            print(
+            logger.info(
                 f"warning: the loss {measured['loss']:.2f} sits at the unigram entropy "
                 f"{entropy:.2f}: nothing was learned but word frequencies; train longer, or widen "
                 "--embedding-range"

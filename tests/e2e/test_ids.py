@@ -43,10 +43,6 @@ def cache(tmp_path_factory):
         yield
 
 
-def silent(line):
-    pass
-
-
 def as_ids(data, out, **more):
     """The name of the file of ids that is made of `data`."""
     tokenize.main(data=str(data), out=str(out), **more)
@@ -190,8 +186,8 @@ def test_a_drawn_split_is_that_of_the_texts(tmp_path):
     rows = [[text, label or "good"] for text, label, _ in reviews(60)]
     texts = write_csv(tmp_path / "r.csv", ["review", "stars"], rows)
     ids = as_ids(texts, tmp_path / "r.ids.parquet", text_col="review", label_col="stars")
-    one = load_data(DataSpec(texts, "review", "stars", seed=7), say=silent)
-    other = load_data(DataSpec(ids, seed=7), texts_required=False, say=silent)
+    one = load_data(DataSpec(texts, "review", "stars", seed=7))
+    other = load_data(DataSpec(ids, seed=7), texts_required=False)
     assert one["split"].tolist() == other["split"].tolist()
     assert one["label"].tolist() == other["label"].tolist()
     assert one.attrs == other.attrs
@@ -204,8 +200,8 @@ def test_texts_withheld_are_found_among_ids(sources, tmp_path):
     def settings(data, withhold):
         return LMSettings(steps=[Step(1, 0.1)], data=data, withhold=withhold)
 
-    one = read_frame(settings(sources["texts"]["data"], sources["texts"]["data"]), silent)
-    two = read_frame(settings(sources["ids"]["data"], other), silent)
+    one = read_frame(settings(sources["texts"]["data"], sources["texts"]["data"]))
+    two = read_frame(settings(sources["ids"]["data"], other))
     assert one["split"].tolist() == two["split"].tolist()
     assert "withheld" in set(two["split"])
     assert one.attrs["withheld"] == two.attrs["withheld"]
@@ -222,11 +218,11 @@ def test_a_named_data_set_is_its_ids_where_its_texts_are_not(sources, tmp_path, 
     folder.mkdir()
     made = as_ids(sources["texts"]["data"], folder / f"{name}.ids.parquet")
     monkeypatch.setenv("ULMFIT_DATA", str(folder))
-    named, by_path = (load_data(data, texts_required=False, say=silent) for data in (name, made))
+    named, by_path = (load_data(data, texts_required=False) for data in (name, made))
     assert labelled_fingerprint(named) == labelled_fingerprint(by_path)
     line = f"{name} holds ids and no texts, expected texts; the stages, evaluate and calibrate do "
     with refuses(line + "with ids, everything else takes the texts that they were made of"):
-        load_data(name, say=silent)
+        load_data(name)
 
 
 def test_a_large_file_comes_in_parts(sources, tmp_path):
@@ -237,8 +233,8 @@ def test_a_large_file_comes_in_parts(sources, tmp_path):
     assert count > 1
     assert [p.name for p in written] == [f"r.ids-{i}of{count}.parquet" for i in range(1, count + 1)]
     assert all(path.stat().st_size <= limit * 1e6 for path in written)
-    whole = load_data(sources["ids"]["data"], texts_required=False, say=silent)
-    frame = load_data(out, texts_required=False, say=silent)
+    whole = load_data(sources["ids"]["data"], texts_required=False)
+    frame = load_data(out, texts_required=False)
     assert frame["label"].tolist() == whole["label"].tolist()
     assert labelled_fingerprint(frame) == labelled_fingerprint(whole)
     processor = TextProcessor("word")
@@ -301,7 +297,7 @@ def test_pieces_travel_with_the_ids(sources, tmp_path):
     texts = read_corpora([Path(sources["texts"]["corpus"])], "text")
     assert len(train) == len(texts) - 8
     found, wanted = (
-        tokenize_texts(load_data(source, texts_required=False, say=silent)["text"], processor)
+        tokenize_texts(load_data(source, texts_required=False)["text"], processor)
         for source in (data, sources["texts"]["data"])
     )
     rows = np.arange(len(wanted.offsets) - 1)
@@ -312,9 +308,7 @@ def test_pieces_travel_with_the_ids(sources, tmp_path):
         f"{data} holds ids of another tokenizer: found tokenizer subword, expected word; make it "
         "again with python -m ulmfit.tokenize, which takes --tokenizer-of a model or a file of ids"
     ):
-        tokenize_texts(
-            load_data(data, texts_required=False, say=silent)["text"], TextProcessor("word")
-        )
+        tokenize_texts(load_data(data, texts_required=False)["text"], TextProcessor("word"))
 
 
 # --- what ids cannot do --------------------------------------------------------------------------

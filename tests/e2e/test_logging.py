@@ -18,7 +18,6 @@ from tiny_learners import (
     ctrl_c,
     lm,
     power_cut,
-    quiet,
     run_of,
     same,
     weights,
@@ -71,8 +70,13 @@ def tracked(monkeypatch, database):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
 
 
-def log_of(kind, out, say=quiet):
-    return RunLog(kind, out, SETTINGS, say)
+def log_of(kind, out):
+    return RunLog(kind, out, SETTINGS)
+
+
+def of_the_log(lines):
+    """Those that are not of the training."""
+    return [line for line in lines if not line.startswith("  ")]
 
 
 def trained(kind, out, **more):
@@ -401,7 +405,7 @@ def test_loss_that_is_no_number_closes_the_log(tmp_path):
 
 
 @needs_tensorboard
-def test_log_that_fails_is_given_up_and_the_training_is_not(tmp_path, monkeypatch):
+def test_log_that_fails_is_given_up_and_the_training_is_not(tmp_path, monkeypatch, told):
     scalars = log_sinks.TensorBoardSink.scalars
 
     def full(sink, values, step):
@@ -410,14 +414,16 @@ def test_log_that_fails_is_given_up_and_the_training_is_not(tmp_path, monkeypatc
         scalars(sink, values, step)
 
     monkeypatch.setattr(log_sinks.TensorBoardSink, "scalars", full)
-    plain, said = lm(), []
+    plain = lm()
     run_of(plain, tmp_path / "plain.checkpoint").fit()
     logged = lm()
-    log = log_of("tensorboard", tmp_path / "m", said.append)
+    log = log_of("tensorboard", tmp_path / "m")
     run = run_of(logged, tmp_path / "m.checkpoint", log=log)
     run.fit()
     run.log_finals({"loss": 0.5})
-    assert said[1:] == ["warning: nothing is logged from here on: No space left on device"]
+    assert of_the_log(told)[1:] == [
+        "warning: nothing is logged from here on: No space left on device"
+    ]
     assert same(weights(plain), weights(logged))
 
 
@@ -433,17 +439,16 @@ def test_batches_before_leaves_the_loader_as_it_was():
 
 
 @needs_tensorboard
-def test_place_of_tensorboard_is_told(tmp_path, monkeypatch):
+def test_place_of_tensorboard_is_told(tmp_path, monkeypatch, told):
     monkeypatch.chdir(tmp_path)
-    said = []
     run = run_of(
         lm(),
         Path("m.checkpoint"),
         STEPS[:1],
-        log=log_of("tensorboard", Path("models/my film"), said.append),
+        log=log_of("tensorboard", Path("models/my film")),
     )
     run.fit()
-    assert said == [
+    assert of_the_log(told) == [
         "logging to models/my film.log; tensorboard --logdir 'models/my film.log' shows it"
     ]
     assert [entry.name for entry in Path("models").iterdir()] == ["my film.log"]

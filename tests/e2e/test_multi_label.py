@@ -115,10 +115,10 @@ def test_an_empty_cell_says_that_no_label_applies(tmp_path):
         load_data(data)
 
 
-def test_without_a_split_column_an_empty_cell_is_not_labelled(tmp_path):
+def test_without_a_split_column_an_empty_cell_is_not_labelled(tmp_path, told):
     rows = [["bread", "food"], ["bill", "price"], ["cook", "staff;food"]] * 20 + [["monday", ""]]
-    data, told = write_csv(tmp_path / "meals.csv", ["text", "label"], rows), []
-    frame = load_data(DataSpec(data, labels=MULTI), say=told.append)
+    data = write_csv(tmp_path / "meals.csv", ["text", "label"], rows)
+    frame = load_data(DataSpec(data, labels=MULTI))
     assert told[0] == (
         "1 rows without a label are read as not labelled; where they mean that no label applies, "
         "give the data with a split column"
@@ -126,12 +126,11 @@ def test_without_a_split_column_an_empty_cell_is_not_labelled(tmp_path):
     assert frame["split"].iloc[-1] == "unsup"
 
 
-def test_drawn_splits_hold_the_sets_of_labels_and_train_has_every_label(tmp_path):
+def test_drawn_splits_hold_the_sets_of_labels_and_train_has_every_label(tmp_path, told):
     rows = [["soup", "food"]] * 50 + [["soup and bill", "price;food"]] * 30
     rows += [["rare", f"rare{n};food"] for n in range(12)]
     data = write_csv(tmp_path / "meals.csv", ["text", "label"], rows)
-    told = []
-    frame = load_data(DataSpec(data, labels=MULTI), say=told.append)
+    frame = load_data(DataSpec(data, labels=MULTI))
     # One row of each label stays in train: 50 - 1 and 30 - 1 rows are divided, and no rare one.
     counts = frame.groupby(["label", "split"]).size()
     assert counts["food"].to_dict() == {"test": 5, "train": 40, "valid": 5}

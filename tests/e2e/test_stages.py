@@ -226,6 +226,37 @@ def test_lm_text_says_which_splits_are_read(made, tmp_path, capsys):
     assert read_artifact(whole.path).manifest.recipe["lm_text"] == "all"
 
 
+# --- what is printed ----------------------------------------------------------------------------
+
+
+def all_stages(made, folder):
+    """Each stage in a blink, and what uses its model."""
+    once = {"steps": [{"epochs": 1, "lr": 0.01}]}
+    wiki = stage1(made["corpus"], folder / "wiki", **once)
+    lm = stage2(made["data"], wiki.path, folder / "lm", **once)
+    clf = stage3(made["data"], lm.path, folder / "clf", **once)
+    evaluate.main(clf=str(clf.path))
+    predict.main(clf=str(clf.path), text="The film was great.")
+    generate.main(lm=str(lm.path), n=1, words=3)
+
+
+def test_from_python_nothing_is_printed(made, tmp_path, as_imported, capfd):
+    all_stages(made, tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_commands_print_the_lines_that_handlers_get(made, tmp_path, told, capfd):
+    all_stages(made, tmp_path)
+    printed = capfd.readouterr().out
+    assert printed == "".join(f"{line}\n" for line in told)
+    for line in (
+        f"on held-out documents; wrote {tmp_path / 'wiki'}\n",
+        "reviews that the model wrote:\n  - ",
+        f"held-out; wrote {tmp_path / 'clf'}\n20 texts, split test\n",
+    ):
+        assert line in printed
+
+
 # --- somebody else's data -----------------------------------------------------------------------
 
 

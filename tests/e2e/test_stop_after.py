@@ -154,22 +154,21 @@ class Ticks(Callback):
         self.clock.seconds += 10
 
 
-def test_the_forecast_counts_what_is_left(tmp_path, monkeypatch):
-    clock, said = Clock(), []
+def test_the_forecast_counts_what_is_left(tmp_path, monkeypatch, told):
+    clock = Clock()
     monkeypatch.setattr(forecast, "time", clock)
     learn = lm()
     learn.add_cb(Ticks(clock))
-    run_of(learn, tmp_path / "m.checkpoint", say=said.append).fit()
+    run_of(learn, tmp_path / "m.checkpoint").fit()
     # 320 tokens an epoch, 80 to validate on. In the first step an epoch has half of the tokens and
     # five batches, all of which are read by then: the last four had 124 tokens in 40 seconds.
     rest = "and their validation, at 3 tokens/s as over the last 4 batches"
-    assert [line for line in said if "to go" in line] == [
+    assert [line for line in told if "to go" in line] == [
         f"  about 4.9 min to go: 800 tokens in 4 epochs {rest}",
         f"  about 2.8 min to go: 480 tokens in 2 epochs {rest}",
     ]
 
 
-def test_no_forecast_of_a_short_training(tmp_path):
-    said = []
-    run_of(LEARNERS["classifier"](), tmp_path / "m.checkpoint", say=said.append).fit()
-    assert not [line for line in said if "to go" in line]
+def test_no_forecast_of_a_short_training(tmp_path, told):
+    run_of(LEARNERS["classifier"](), tmp_path / "m.checkpoint").fit()
+    assert not [line for line in told if "to go" in line]

@@ -170,7 +170,7 @@ def test_data_without_splits_is_divided_as_in_training(tmp_path, capsys):
 def trained_on(path, out, seed=1):
     """A classifier whose manifest says that it was trained on what `path` holds now."""
     recipe = {"data": str(path), "seed": seed}
-    found = labelled_fingerprint(load_data(DataSpec(path, seed=seed), say=lambda line: None))
+    found = labelled_fingerprint(load_data(DataSpec(path, seed=seed)))
     return str(write_classifier(out, recipe=recipe, data_fingerprint=found))
 
 

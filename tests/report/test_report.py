@@ -384,7 +384,7 @@ def test_baselines_are_trained_on_the_classifiers_labels_alone(place, tmp_path):
     frame = pd.read_json(place / "data.jsonl", lines=True)
     frame.to_json(tmp_path / "other.jsonl", orient="records", lines=True)
     classifier = Classifier.load(*folders(place)[:1], precision="float32")
-    other = load_data(str(tmp_path / "other.jsonl"), say=lambda line: None)
+    other = load_data(str(tmp_path / "other.jsonl"))
     assert collect(classifier, other, str(tmp_path / "other.jsonl")).peers == []
     assert collected(place, "train").peers == []
     assert collected(place, "valid").peers == []
@@ -399,7 +399,7 @@ def test_equal_runs_write_equal_pages(written, place):
 def collected(place, split="test", explain=None):
     data = str(place / "data.jsonl")
     classifier = Classifier.load(*folders(place), precision="float32")
-    return collect(classifier, load_data(data, say=lambda line: None), data, split, 20, explain)
+    return collect(classifier, load_data(data), data, split, 20, explain)
 
 
 @pytest.fixture(scope="module")

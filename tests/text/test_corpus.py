@@ -24,10 +24,6 @@ from ulmfit.text.processor import TextProcessor, make_vocab
 ALL_TEXTS = TEXTS + random_texts(60)
 
 
-def silent(line):
-    raise AssertionError(f"nothing to say was expected: {line}")
-
-
 def tokens_of(tokenized):
     parts = np.split(tokenized.ids, tokenized.offsets[1:-1])
     return [[tokenized.tokens[i] for i in part] for part in parts]
@@ -94,14 +90,14 @@ def test_column_is_read_as_a_list_is(monkeypatch, processor, tmp_path, cached):
     taken, tolist = [], pd.Series.tolist
     monkeypatch.setattr(pd.Series, "tolist", lambda s: taken.append(len(s)) or tolist(s))
     cache = tmp_path if cached else None
-    made = tokenize_texts(column, processor, cache, workers=2, say=lambda line: None)
+    made = tokenize_texts(column, processor, cache, workers=2)
     assert tokens_of(made) == processor.tokenize(ALL_TEXTS)
     assert max(taken[cached:]) == 7  # the first one is for the key
 
 
 @pytest.mark.parametrize("cached", [False, True])
 def test_no_texts(processor, tmp_path, cached):
-    made = tokenize_texts([], processor, tmp_path if cached else None, say=lambda line: None)
+    made = tokenize_texts([], processor, tmp_path if cached else None)
     assert (made.tokens, made.ids.tolist(), made.offsets.tolist()) == ([], [], [0])
     assert len(made.numericalize(processor.vocab, np.arange(0))) == 0
 
@@ -146,12 +142,13 @@ def test_workers_leave_ctrl_c_to_the_parent(monkeypatch, processor):
 # The cache
 
 
-def test_cache_is_used(monkeypatch, processor, tmp_path):
-    told = []
-    made = tokenize_texts(ALL_TEXTS, processor, tmp_path, say=told.append)
-    assert told == [f"tokenising {len(ALL_TEXTS)} texts"]
+def test_cache_is_used(monkeypatch, processor, tmp_path, told):
+    made = tokenize_texts(ALL_TEXTS, processor, tmp_path)
+    expected = [f"tokenising {len(ALL_TEXTS)} texts"]
+    assert told == expected
     monkeypatch.setattr(corpus, "tokenize_chunks", None)
-    again = tokenize_texts(ALL_TEXTS, TextProcessor(), tmp_path, say=silent)
+    again = tokenize_texts(ALL_TEXTS, TextProcessor(), tmp_path)
+    assert told == expected  # nothing more
     assert tokens_of(again) == tokens_of(made) == TextProcessor().tokenize(ALL_TEXTS)
     assert isinstance(again.ids, np.memmap)
     assert [path.name for path in tmp_path.iterdir()] == [content_key(ALL_TEXTS, processor)]
@@ -161,7 +158,7 @@ def test_cache_is_used(monkeypatch, processor, tmp_path):
 def test_ids_on_disk_are_those_in_memory(monkeypatch, processor, tmp_path, count):
     monkeypatch.setattr(workers, "CHUNK", 7)
     monkeypatch.setattr(corpus, "_BLOCK", 3)
-    kept = tokenize_texts(ALL_TEXTS, processor, tmp_path, count, say=lambda line: None)
+    kept = tokenize_texts(ALL_TEXTS, processor, tmp_path, count)
     held = tokenize_texts(ALL_TEXTS, processor, workers=count)
     assert kept.tokens == held.tokens
     assert kept.ids.tolist() == held.ids.tolist()
@@ -190,11 +187,11 @@ def test_two_processes_at_once(monkeypatch, processor, tmp_path):
     def overtaken(*arguments):
         with monkeypatch.context() as patched:
             patched.setattr(corpus, "tokenize_chunks", tokenize_chunks)
-            tokenize_texts(TEXTS, TextProcessor(), tmp_path, say=lambda line: None)
+            tokenize_texts(TEXTS, TextProcessor(), tmp_path)
         return tokenize_chunks(*arguments)
 
     monkeypatch.setattr(corpus, "tokenize_chunks", overtaken)
-    made = tokenize_texts(TEXTS, processor, tmp_path, say=lambda line: None)
+    made = tokenize_texts(TEXTS, processor, tmp_path)
     assert tokens_of(made) == expected
     assert list(tmp_path.iterdir()) == [folder]
 
@@ -214,7 +211,7 @@ def test_two_processes_that_end_at_once(monkeypatch, processor, tmp_path):
 def test_cache_that_cannot_be_written(processor, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"^cannot write .*file"):
-        tokenize_texts(TEXTS, processor, tmp_path / "file", say=lambda line: None)
+        tokenize_texts(TEXTS, processor, tmp_path / "file")
 
 
 def test_key_names_texts_and_tokenizer(processor):
@@ -261,9 +258,9 @@ def test_interrupted_tokenisation_leaves_nothing(monkeypatch, processor, tmp_pat
     with monkeypatch.context() as patched:
         patched.setattr(f"ulmfit.{where}", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            tokenize_texts(TEXTS, processor, tmp_path, say=lambda line: None)
+            tokenize_texts(TEXTS, processor, tmp_path)
     assert list(tmp_path.iterdir()) == []
-    made = tokenize_texts(TEXTS, processor, tmp_path, say=lambda line: None)
+    made = tokenize_texts(TEXTS, processor, tmp_path)
     assert tokens_of(made) == processor.tokenize(TEXTS)
 
 
@@ -295,16 +292,16 @@ def test_killed_while_it_writes(processor, tmp_path):
         killed.kill()
     killed.communicate(timeout=60)  # its workers write there, too: the end of the last one
     [left] = tmp_path.iterdir()
-    made = tokenize_texts(["a text"] * 10_000, processor, tmp_path, 1, say=lambda line: None)
+    made = tokenize_texts(["a text"] * 10_000, processor, tmp_path, 1)
     assert made.tokens == ["xxbos", "a", "text"]
     assert made.ids.tolist() == [0, 1, 2] * 10_000
 
-    tokenize_texts(["another"], processor, tmp_path, say=lambda line: None)
+    tokenize_texts(["another"], processor, tmp_path)
     assert left.exists()  # for all that is known, somebody writes there
     (tmp_path / f"{left.name[:-12]}other.tmp").mkdir()  # has the time of now
     for path in (left / "ids.npy", left):
         os.utime(path, (time.time() - 2 * 24 * 3600,) * 2)
-    tokenize_texts(["a third"], processor, tmp_path, say=lambda line: None)
+    tokenize_texts(["a third"], processor, tmp_path)
     assert not left.exists()
     assert len(list(tmp_path.iterdir())) == 4
 
@@ -316,7 +313,7 @@ def test_disk_that_is_full(monkeypatch, processor, tmp_path):
     monkeypatch.setattr(corpus, "write_vocab", refuse)
     folder = tmp_path / content_key(TEXTS, processor)
     with pytest.raises(UserError) as caught:
-        tokenize_texts(TEXTS, processor, tmp_path, say=lambda line: None)
+        tokenize_texts(TEXTS, processor, tmp_path)
     assert str(caught.value) == f"cannot write {folder}: No space left on device"
     assert list(tmp_path.iterdir()) == []
 
@@ -330,7 +327,7 @@ def test_folder_of_caches(monkeypatch):
 
 def test_strange_tokens_survive_the_cache(processor, tmp_path):
     texts = ["a\n\n\nb", "back\\slash \\n", "a\u2028b \x85", "e\u0301😀", "half \ud83d emoji"]
-    made = tokenize_texts(texts, processor, tmp_path, say=lambda line: None)
+    made = tokenize_texts(texts, processor, tmp_path)
     assert tokens_of(made) == processor.tokenize(texts)
 
 

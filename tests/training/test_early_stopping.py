@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from tiny_learners import CPU, DTYPE, At, ctrl_c, lm, quiet, rows_of, run_of, same, weights
+from tiny_learners import CPU, DTYPE, At, ctrl_c, lm, rows_of, run_of, same, weights
+from told import lines_told
 
 from ulmfit.training.lm import measure_lm, measured_lm
 from ulmfit.training.settings import Step
@@ -17,10 +18,11 @@ def losses(run):
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
-    learn, said = lm(), []
+    learn = lm()
     folder = tmp_path_factory.mktemp("stopped")
-    run = run_of(learn, folder / "m.checkpoint", STEPS, said.append, patience=2)
-    run.fit()
+    run = run_of(learn, folder / "m.checkpoint", STEPS, patience=2)
+    with lines_told() as said:
+        run.fit()
     return learn, run, said
 
 
@@ -72,10 +74,10 @@ def test_an_interrupted_run_ends_with_the_same_weights(stopped, tmp_path, when):
     learn = lm()
     learn.add_cb(At(ctrl_c, batch=10 * (3 + epochs[when]) + 5))  # 10 batches an epoch, 3 in step 1
     with pytest.raises(KeyboardInterrupt):
-        run_of(learn, tmp_path / "m.checkpoint", STEPS, quiet, patience=2).fit()
+        run_of(learn, tmp_path / "m.checkpoint", STEPS, patience=2).fit()
     again = lm()
     torch.rand(5)
-    run = run_of(again, tmp_path / "m.checkpoint", STEPS, quiet, patience=2)
+    run = run_of(again, tmp_path / "m.checkpoint", STEPS, patience=2)
     run.fit()
     assert rows_of(run) == rows_of(stopped[1])
     assert same(weights(again), weights(stopped[0]))

@@ -14,7 +14,6 @@ from tiny_learners import (
     classifier,
     ctrl_c,
     lm,
-    quiet,
     rows_of,
     run_of,
     same,
@@ -102,24 +101,22 @@ def test_without_timing():
     assert without_timing(rows) == [{"epoch": 1, "loss": 0.5}]
 
 
-def test_lines_for_the_reader(tmp_path):
-    said = []
-    run_of(lm(), tmp_path / "m.checkpoint", ONE, say=said.append).fit()
-    assert len(said) == 2
-    assert said[0].startswith("  step 1  epoch 1  train_loss 4.")
+def test_lines_for_the_reader(tmp_path, told):
+    run_of(lm(), tmp_path / "m.checkpoint", ONE).fit()
+    assert len(told) == 2
+    assert told[0].startswith("  step 1  epoch 1  train_loss 4.")
     names = ["valid_loss", "accuracy", "perplexity", "lr", "seconds", "tokens_per_second"]
-    assert all(f"  {name} " in said[0] for name in names)
+    assert all(f"  {name} " in told[0] for name in names)
 
 
-def test_long_epochs_say_that_they_are_alive(tmp_path, monkeypatch):
+def test_long_epochs_say_that_they_are_alive(tmp_path, monkeypatch, told):
     monkeypatch.setattr(module, "SECONDS_BETWEEN_LINES", -1.0)
-    said = []
     learn = lm()
     learn.add_cb(At(ctrl_c, batch=4))
     with pytest.raises(KeyboardInterrupt):
-        run_of(learn, tmp_path / "m.checkpoint", ONE, say=said.append).fit()
-    run_of(lm(), tmp_path / "m.checkpoint", ONE, say=said.append).fit()
-    alive = [line for line in said if "min left" in line]
+        run_of(learn, tmp_path / "m.checkpoint", ONE).fit()
+    run_of(lm(), tmp_path / "m.checkpoint", ONE).fit()
+    alive = [line for line in told if "min left" in line]
     assert [line.split(",")[0] for line in alive] == [
         *(f"  step 1 epoch 1/2: {10 * tenth:3}%" for tenth in range(1, 11)),
         *(f"  step 1 epoch 2/2: {10 * tenth:3}%" for tenth in range(1, 11)),
@@ -147,7 +144,7 @@ def test_bar_on_a_terminal(tmp_path, monkeypatch, capsys):
 
 
 def test_a_history_of_its_own_for_each_run():
-    assert History(quiet).rows is not History(quiet).rows
+    assert History().rows is not History().rows
 
 
 def test_losses_that_are_fetched_some_at_a_time_make_the_same_rows(tmp_path, monkeypatch):

@@ -17,7 +17,6 @@ from tiny_learners import (
     ctrl_c,
     lm,
     power_cut,
-    quiet,
     rows_of,
     run_of,
     same,
@@ -39,7 +38,7 @@ def whole(tmp_path_factory):
     """What an uninterrupted training makes: kind -> weights, history."""
     made = {}
     for kind, learner in LEARNERS.items():
-        counter = At(quiet)
+        counter = At()
         learn = learner()
         learn.add_cb(counter)
         run = run_of(learn, tmp_path_factory.mktemp("whole") / "m.checkpoint")
@@ -128,16 +127,17 @@ def test_bfloat16_goes_on_alike(tmp_path):
 
 @needs_bfloat16
 @pytest.mark.parametrize("before", [torch.bfloat16, torch.float32])
-def test_another_number_format_goes_on_and_says_so(tmp_path, before):
+def test_another_number_format_goes_on_and_says_so(tmp_path, before, told):
     now = torch.float32 if before == torch.bfloat16 else torch.bfloat16
-    first, checkpoint, said = lm(before), tmp_path / "m.checkpoint", []
+    first, checkpoint = lm(before), tmp_path / "m.checkpoint"
     first.add_cb(At(ctrl_c, batch=13))
     with pytest.raises(KeyboardInterrupt):
         run_of(first, checkpoint).fit()
-    run = run_of(lm(now), checkpoint, say=said.append)
+    told.clear()
+    run = run_of(lm(now), checkpoint)
     run.fit()
     before, now = (str(dtype).removeprefix("torch.") for dtype in (before, now))
-    assert said[:2] == [
+    assert told[:2] == [
         f"going on at step 2, epoch 1: found {checkpoint}; delete it to start afresh",
         f"trained in {before} so far, from here on in {now}: the weights will differ from those of "
         f"one format; --precision {before} goes on in it",
@@ -145,16 +145,16 @@ def test_another_number_format_goes_on_and_says_so(tmp_path, before):
     assert run.history.rows[-1]["valid_loss"] < 5  # log(60) is 4.1
 
 
-def test_finished_training_is_not_repeated_until_its_result_is_written(whole, tmp_path):
+def test_finished_training_is_not_repeated_until_its_result_is_written(whole, tmp_path, told):
     run_of(lm(), tmp_path / "m.checkpoint").fit()
     learn = lm()
-    counter = At(quiet)
+    counter = At()
     learn.add_cb(counter)
-    said = []
-    run = run_of(learn, tmp_path / "m.checkpoint", say=said.append)
+    told.clear()
+    run = run_of(learn, tmp_path / "m.checkpoint")
     run.fit()
     assert counter.batches == 0
-    assert said == [
+    assert told == [
         f"going on at the end of the training: found {tmp_path / 'm.checkpoint'}; "
         "delete it to start afresh"
     ]
@@ -165,17 +165,17 @@ def test_finished_training_is_not_repeated_until_its_result_is_written(whole, tm
     run.discard()
 
 
-def test_going_on_is_told(tmp_path):
+def test_going_on_is_told(tmp_path, told):
     learn = lm()
     learn.add_cb(At(ctrl_c, batch=17))
     with pytest.raises(KeyboardInterrupt):
         run_of(learn, tmp_path / "m.checkpoint").fit()
-    said = []
-    run_of(lm(), tmp_path / "m.checkpoint", say=said.append).fit()
-    assert said[0] == (
+    told.clear()
+    run_of(lm(), tmp_path / "m.checkpoint").fit()
+    assert told[0] == (
         f"going on at step 2, epoch 1: found {tmp_path / 'm.checkpoint'}; delete it to start afresh"
     )
-    assert [line.split("  train_loss")[0] for line in said[1:]] == [
+    assert [line.split("  train_loss")[0] for line in told[1:]] == [
         "  step 2  epoch 1",
         "  step 2  epoch 2",
     ]
@@ -212,7 +212,7 @@ def test_checkpoint_of_another_run_is_refused_or_passed_over(whole, tmp_path):
     checkpoint = tmp_path / "m.checkpoint"
     learn = lm()
     identity = {"settings": {"a": 2, "b": 1}, "data": "d2"}
-    Run(learn, STEPS[:1], checkpoint, identity, History(quiet), quiet).fit()
+    Run(learn, STEPS[:1], checkpoint, identity, History()).fit()
     before = checkpoint.read_bytes()
     with refuses(
         f"the checkpoint {checkpoint} is of another run (other data, setting a, setting b); give "
@@ -230,7 +230,7 @@ def test_overwriting_run_goes_on_with_its_own_checkpoint(whole, tmp_path):
     learn.add_cb(At(ctrl_c, batch=7))
     with pytest.raises(KeyboardInterrupt):
         run_of(learn, tmp_path / "m.checkpoint", afresh=True).fit()
-    again, counter = lm(), At(quiet)
+    again, counter = lm(), At()
     again.add_cb(counter)
     run_of(again, tmp_path / "m.checkpoint", afresh=True).fit()
     assert counter.batches == LAST - 7
@@ -358,7 +358,7 @@ def test_rates_reach_the_optimiser(tmp_path, lr):
 
 def test_share_of_the_data(tmp_path):
     for share, batches in ((1.0, 10), (0.5, 5), (0.25, 3)):
-        learn, counter = lm(), At(quiet)
+        learn, counter = lm(), At()
         learn.add_cb(counter)
         run_of(learn, tmp_path / str(share), [Step(1, 0.01, share=share)]).fit()
         assert counter.batches == batches

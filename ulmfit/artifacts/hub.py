@@ -16,7 +16,6 @@ library's telemetry is switched off. `ulmfit.push` says what else it sends, whic
 import os
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +37,8 @@ from ulmfit.artifacts.manifest import Manifest, library_versions
 from ulmfit.artifacts.writing import check_output
 from ulmfit.base.atomic import atomic_directory, os_errors_as
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
+from ulmfit.base.progress import bars_shown
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -92,7 +93,7 @@ def client() -> "HfApi":
         ) from None
     # The environment variable of that name is read once, when the library is imported.
     constants.HF_HUB_DISABLE_TELEMETRY = True
-    if not sys.stderr.isatty():
+    if not bars_shown():
         utils.disable_progress_bars()
     with hub_errors("cannot log in to the Hub"):
         token = huggingface_hub.get_token() or ""
@@ -214,7 +215,7 @@ def resolve(name: str) -> Path:
     with os_errors_as(f"cannot read {folder}"):
         known = folder.exists()
     if not known:
-        print(f"pulling {repository} into {folder}")
+        logger.info(f"pulling {repository} into {folder}")
         try:
             pull(repository, folder)
         except UserError:
@@ -268,4 +269,4 @@ def _say_left_out(names: list[str]) -> None:
     if names:
         first = ", ".join(shown(name) for name in sorted(names)[:3])
         more = ", ..." if len(names) > 3 else ""
-        print(f"left out, since no part of the model: {first}{more}")
+        logger.info(f"left out, since no part of the model: {first}{more}")

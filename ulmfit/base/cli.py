@@ -15,6 +15,7 @@ from fastcore.docments import docments
 from fastcore.script import anno_parser
 
 from ulmfit.base.errors import Stopped, UserError
+from ulmfit.base.log import logger, show_progress
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,6 +70,8 @@ def run_command(func: Callable[..., Any]) -> None:
     ``error: ...`` on a `UserError` or what the system refuses (with the traceback if ``--debug``
     was given); 130 on Ctrl-C.
     """
+    show_progress()
+    logger.propagate = False  # libraries give the root logger handlers: lines would be twice there
     debug = "--debug" in sys.argv[1:]
     try:
         _call(func)
@@ -79,7 +82,7 @@ def run_command(func: Callable[..., Any]) -> None:
         _drop_unwritten()
         sys.exit(_fail(f"error: {_line(error)}", 1))
     except Stopped as stopped:
-        print(stopped)
+        logger.info(stopped)
     except KeyboardInterrupt as interrupt:
         sys.exit(_fail(f"interrupted{': ' + str(interrupt) if str(interrupt) else ''}", 130))
 
@@ -117,7 +120,7 @@ def _program(func: Callable[..., Any]) -> str:
 
 
 def _fail(line: str, status: int) -> int:
-    print(line, file=sys.stderr)
+    print(line, file=sys.stderr)  # noqa: T201
     return status
 
 

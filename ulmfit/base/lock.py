@@ -3,7 +3,7 @@
 import errno
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from ulmfit.base.atomic import beside, os_errors_as
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 
 # What a file system answers that has no locks, some network file systems for one.
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
@@ -21,7 +22,7 @@ _NAME_AT = 1
 
 
 @contextmanager
-def locked(out: Path, say: Callable[[str], None] = print) -> Iterator[None]:
+def locked(out: Path) -> Iterator[None]:
     """Hold the lock of the folder `out`, the file ``<out>.lock``, for the block.
 
     The system takes the lock back when its owner dies, by ``kill -9`` as well: a file that was
@@ -46,7 +47,7 @@ def locked(out: Path, say: Callable[[str], None] = print) -> Iterator[None]:
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-            say(f"no file locks here: start no second run into {out} before this one ends")
+            logger.info(f"no file locks here: start no second run into {out} before this one ends")
     process = os.getpid()
     try:
         yield

@@ -1,15 +1,23 @@
 """How far a long loop is: a bar on a terminal, a line a minute elsewhere."""
 
+import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
 
+from ulmfit.base.log import logger
+
 SECONDS_BETWEEN_LINES = 60.0
 
 T = TypeVar("T")
+
+
+def bars_shown() -> bool:
+    """Whether progress is a bar: standard error is a terminal, and lines are wanted at all."""
+    return sys.stderr.isatty() and logger.isEnabledFor(logging.INFO)
 
 
 class Progress:
@@ -18,15 +26,12 @@ class Progress:
     `advance` takes parts of a unit, too: of two models each does half of a text's work.
     """
 
-    def __init__(
-        self, total: int, name: str, unit: str = "", say: Callable[[str], None] = print
-    ) -> None:
+    def __init__(self, total: int, name: str, unit: str = "") -> None:
         self.total, self.name, self.unit = total, name, unit
         self.done = 0.0
-        self._say = say
-        self._began = self._said = time.monotonic()
+        self._began = self._logged = time.monotonic()
         self._bar = None
-        if sys.stderr.isatty():
+        if bars_shown():
             # No bar for what is done within a second: a text or two to classify.
             self._bar = tqdm(
                 desc=name, total=total, leave=False, unit=f" {unit or 'batch'}", delay=1.0
@@ -40,23 +45,22 @@ class Progress:
             if self._bar.n >= self.total:
                 self._bar.close()
         elif round(self.done) < self.total:
-            self._tell()
+            self._log()
 
-    def _tell(self) -> None:
+    def _log(self) -> None:
         now = time.monotonic()
-        if now - self._said > SECONDS_BETWEEN_LINES:
-            self._said = now
+        if now - self._logged > SECONDS_BETWEEN_LINES:
+            self._logged = now
             seconds = now - self._began
             speed = f"{self.done / seconds:,.0f} {self.unit} a second, " if self.unit else ""
             left = (self.total / self.done - 1) * seconds / 60
-            self._say(f"  {self.name}: {self.done / self.total:4.0%}, {speed}{left:.1f} min left")
+            share = f"{self.done / self.total:4.0%}"
+            logger.info(f"  {self.name}: {share}, {speed}{left:.1f} min left")
 
 
-def progress(
-    items: Iterable[T], total: int, name: str, say: Callable[[str], None] = print
-) -> Iterator[T]:
+def progress(items: Iterable[T], total: int, name: str) -> Iterator[T]:
     """`items`, `total` in number, one by one, while whoever waits is told how far `name` is."""
-    shown = Progress(total, name, say=say)
+    shown = Progress(total, name)
     for item in items:
         yield item
         shown.advance()

@@ -6,6 +6,7 @@ from pathlib import Path
 from ulmfit.base.atomic import check_parent
 from ulmfit.base.errors import UserError
 from ulmfit.base.lock import locked
+from ulmfit.base.log import logger
 from ulmfit.compare import plan
 from ulmfit.compare.judge import Judge
 from ulmfit.compare.page import write
@@ -38,8 +39,8 @@ def compare(
             trials.make(plan.jobs(names, sizes, seeds))
         finally:  # after Ctrl-C as well, of what there is
             rows = write(trials) if trials.found else []
-    print((folder / "table.md").read_text(encoding="utf-8"))
-    print(f"wrote {folder / 'compare.md'}, with table, plots and results.json beside it")
+    logger.info((folder / "table.md").read_text(encoding="utf-8"))
+    logger.info(f"wrote {folder / 'compare.md'}, with table, plots and results.json beside it")
     return rows
 
 

@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from ulmfit.artifacts.manifest import library_versions
 from ulmfit.base.atomic import atomic_write
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.base.precision import hardware
 from ulmfit.compare.identity import differences, identity
 from ulmfit.compare.judge import Judge
@@ -33,9 +34,8 @@ class Trials:
         settings: Settings,
         judge: Judge,
         overwrite: bool = False,
-        say: Callable[[str], None] = print,
     ) -> None:
-        self.out, self.settings, self.judge, self.say = out, settings, judge, say
+        self.out, self.settings, self.judge = out, settings, judge
         self.kept, self.shared = out / "trials", out / "work"
         self.data = judge.fingerprint()
         self.found: dict[Job, Result] = {}
@@ -76,12 +76,12 @@ class Trials:
         for number, job in enumerate(jobs, 1):
             if job not in wanted:
                 continue
-            self.say(f"[{number}/{len(jobs)}] {job.told}")
+            logger.info(f"[{number}/{len(jobs)}] {job.told}")
             result = self._failed_need(job) or self._run(job)
             result = {"job": [job.method, job.labels, job.seed], **result, **_made_with()}
             result["identity"] = self.identity(job)
             self._keep(job, result)
-            self.say(f"    {_told(result)}")
+            logger.info(f"    {_told(result)}")
 
     def _wanted(self, jobs: Sequence[Job]) -> set[Job]:
         """Those that are not done, and what they need whose files are gone with ``work``."""

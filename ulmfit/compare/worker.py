@@ -18,6 +18,7 @@ import pandas as pd
 
 from ulmfit.base.atomic import atomic_file, atomic_write
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import show_progress
 from ulmfit.compare.plan import EVERY, Settings
 from ulmfit.compare.process import end_with_parent
 from ulmfit.compare.task import Fitted, Task
@@ -99,6 +100,7 @@ def main() -> None:
     spec_file = Path(sys.argv[1])
     spec = json.loads(spec_file.read_text(encoding="utf-8"))
     end_with_parent()
+    show_progress()
     try:
         found = answer(spec)
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ulmfit.base.cli import run_command
+from ulmfit.base.log import logger
 from ulmfit.data.labels import KINDS
 from ulmfit.data.load import load_data
 from ulmfit.data.preflight import examples, preflight, report
@@ -25,7 +26,7 @@ def main(
     spec = DataSpec(data, text_col, label_col, split_col, KINDS[multi_label], seed)
     frame = load_data(spec, labels_required=False)
     figures = preflight(frame, spec.labels)
-    print(report(spec.source, figures, examples(frame, rows)))
+    logger.info(report(spec.source, figures, examples(frame, rows)))
     return figures
 
 

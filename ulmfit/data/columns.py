@@ -1,7 +1,6 @@
 """What a source says of each text: the columns of a data set by name, a file or a folder."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.base.visible import visible
 from ulmfit.data.datasets import NAMES
 from ulmfit.data.readers import read_file, read_folder, split_name
@@ -21,8 +21,6 @@ from ulmfit.text.ids_file import ids_files, read_ids
 SPLITS = ("train", "valid", "test", "unsup")
 _LINE_ENDS = re.compile("\\s*[\t\n\r\v\f\x1c-\x1f\x85\u2028\u2029]\\s*")
 
-Say = Callable[[str], None]
-
 
 class Columns(NamedTuple):
     """What a source says, one value a row: texts (or ids), labels and splits, or None for none."""
@@ -32,14 +30,14 @@ class Columns(NamedTuple):
     splits: list[str] | None
 
 
-def read_columns(spec: DataSpec, *, labels_required: bool = False, say: Say = print) -> Columns:
+def read_columns(spec: DataSpec, *, labels_required: bool = False) -> Columns:
     """The columns of a data set; raises as `ulmfit.data.load_data`."""
     source, table = spec.source, _table(spec)
     text = _column(table, source, "text", spec.text_col, needed=True)
     label = _column(table, source, "label", spec.label_col, needed=labels_required)
     split = _column(table, source, "split", spec.split_col, needed=False)
     return Columns(
-        _texts(table[text], source, say),
+        _texts(table[text], source),
         _labels(table[label], source) if label else None,
         _splits(table[split], source) if split else None,
     )
@@ -97,7 +95,7 @@ def _plain(column: pd.Series, source: str) -> list[Any]:
     return values
 
 
-def _texts(column: pd.Series, source: str, say: Say) -> pd.Series:
+def _texts(column: pd.Series, source: str) -> pd.Series:
     # A column of strings stays one: as Python's strings the texts would be in memory twice.
     if hold_ids(column):
         texts = column
@@ -110,7 +108,7 @@ def _texts(column: pd.Series, source: str, say: Say) -> pd.Series:
         found = f"{empty:,} rows and no text in any of them" if empty else "no rows"
         raise UserError(f"{source}: found {found}, expected some with a text; check the path")
     if empty:
-        say(f"{empty:,} of {len(texts):,} texts are missing or empty; kept as empty texts")
+        logger.info(f"{empty:,} of {len(texts):,} texts are missing or empty; kept as empty texts")
     return texts
 
 

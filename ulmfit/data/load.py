@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from ulmfit.base.errors import UserError
-from ulmfit.data.columns import SPLITS, Say, first_five, read_columns
+from ulmfit.base.log import logger
+from ulmfit.data.columns import SPLITS, first_five, read_columns
 from ulmfit.data.datasets import NAMES
 from ulmfit.data.draws import divide
 from ulmfit.data.labels import SEPARATOR, Labels
@@ -35,7 +36,6 @@ def load_with_test_labels(
     *,
     labels_required: bool = True,
     texts_required: bool = True,
-    say: Say = print,
 ) -> pd.DataFrame:
     """The texts of a data set in the order of the source; `data` alone is read by the defaults.
 
@@ -43,7 +43,7 @@ def load_with_test_labels(
     (train, valid, test, unsup). Rows of unsup have no label. Without a split column, labelled
     rows are divided 80/10/10, stratified from `seed`, and rows without a label become unsup;
     with one but no valid rows, a stratified 10% of train becomes valid. What was decided is
-    told to `say`, one line each, and `attrs["drawn"]` names the splits that were drawn. With
+    logged, one line each, and `attrs["drawn"]` names the splits that were drawn. With
     `labels_required`, train needs a label in every row and two classes at least; a file that
     holds test rows alone is read without. Without `texts_required`, a file of ids is read, too:
     each `text` is then a `TextIds`.
@@ -57,7 +57,7 @@ def load_with_test_labels(
     """
     spec = data if isinstance(data, DataSpec) else DataSpec(data)
     source, kind = spec.source, spec.labels
-    columns = read_columns(spec, labels_required=labels_required, say=say)
+    columns = read_columns(spec, labels_required=labels_required)
     if texts_required and hold_ids(columns.texts):
         raise UserError(
             f"{source} holds ids and no texts, expected texts; the stages, evaluate and calibrate "
@@ -70,7 +70,7 @@ def load_with_test_labels(
     else:
         splits = ["train" if label else "unsup" for label in labels]
         if kind.multi and "train" in splits and "unsup" in splits:
-            say(
+            logger.info(
                 f"{splits.count('unsup'):,} rows without a label are read as not labelled; where "
                 "they mean that no label applies, give the data with a split column"
             )
@@ -86,7 +86,7 @@ def load_with_test_labels(
     ]
     if labels_required:
         _check_labels(labels, splits, source, kind)
-    completed = _complete(labels, splits, columns.splits is not None, spec, say)
+    completed = _complete(labels, splits, columns.splits is not None, spec)
     frame = pd.DataFrame({"text": columns.texts, "label": labels, "split": completed})
     frame.attrs["drawn"] = sorted(set(completed) - set(splits))
     return frame
@@ -147,14 +147,14 @@ def _labels_of(part: str, labels: list[str | None], splits: list[str], kind: Lab
 
 
 def _complete(
-    labels: list[str | None], splits: list[str], given: bool, spec: DataSpec, say: Say
+    labels: list[str | None], splits: list[str], given: bool, spec: DataSpec
 ) -> list[str]:
     """`splits` with the missing parts drawn from train, and told."""
     train = {row: labels[row] or "" for row, split in enumerate(splits) if split == "train"}
     if given and ("valid" in splits or not train):
         return splits
     if not train:
-        say(f"no split column and no labels: all {len(splits):,} rows are unsup")
+        logger.info(f"no split column and no labels: all {len(splits):,} rows are unsup")
         return splits
     shares = {"valid": VALID_SHARE} if given else {"valid": VALID_SHARE, "test": TEST_SHARE}
     stay = {*spec.labels.reserved(train)}
@@ -169,5 +169,5 @@ def _complete(
     names = [f"{label.lstrip(SEPARATOR) or 'no label'} ({count})" for label, count in small.items()]
     kept = f"; left whole in train, too small to divide: {first_five(names)}" if small else ""
     by = " by set of labels" if spec.labels.multi else ""
-    say(f"{made}, stratified{by}, from seed {spec.seed}: {counts}{kept}")
+    logger.info(f"{made}, stratified{by}, from seed {spec.seed}: {counts}{kept}")
     return splits

@@ -12,6 +12,7 @@ import pandas as pd
 from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import check_pair, read_artifact
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.base.precision import keep_memory
 from ulmfit.inference.loaded import LoadedModel
 from ulmfit.inference.scoring import plain_text, prediction_columns
@@ -110,7 +111,7 @@ def load_named(clf: bundled.Paths, precision: str) -> Classifier:
     """
     folders = bundled.model_folders(clf)
     if clf == DEFAULT:
-        print(f"with the bundled {DEFAULT}; --clf DIR [DIR ...] names other classifiers")
+        logger.info(f"with the bundled {DEFAULT}; --clf DIR [DIR ...] names other classifiers")
     classifier = Classifier.load(*folders, precision=precision)
 
     keep_memory()

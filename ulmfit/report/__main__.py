@@ -10,6 +10,7 @@ from ulmfit.artifacts import bundled
 from ulmfit.base.atomic import atomic_write, check_parent
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.data.spec import DataSpec
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.measuring import SPLITS, read_data
@@ -47,7 +48,7 @@ def main(
     from ulmfit.report.page import page
 
     atomic_write(path, page(report))
-    print(f"wrote {path}")
+    logger.info(f"wrote {path}")
     return path
 
 

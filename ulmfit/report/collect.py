@@ -7,6 +7,7 @@ import pandas as pd
 
 from ulmfit.artifacts.lineage import lineage
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.data.draws import keep_labels
 from ulmfit.data.labels import Labels
 from ulmfit.data.load import same_source, source_name, without_test_labels
@@ -105,9 +106,9 @@ def _peers(
 
 
 def _tell(measured: list[Measured], truth: np.ndarray, labels: Labels, split: str) -> None:
-    print(f"{len(truth):,} texts, split {split}")
+    logger.info(f"{len(truth):,} texts, split {split}")
     named = {m.name: overall_figures(m.probabilities, truth, labels) for m in measured}
-    print(figures_table(named))
+    logger.info(figures_table(named))
 
 
 def _calibrated(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from ulmfit.artifacts import bundled
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.data.rows import LONGEST_FIELD
 from ulmfit.inference.ensemble import DEFAULT, Classifier, load_named
 
@@ -127,7 +128,7 @@ def _serve(app: "Starlette", limits: "Limits", host: str, listener: socket.socke
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            print(ready, flush=True)  # not before Ctrl-C is heeded
+            logger.info(ready)  # not before Ctrl-C is heeded
 
     Server(config).run(sockets=[listener])
 

@@ -41,7 +41,7 @@ def main(source: str, target: str, most: str) -> None:
         reason = error.__cause__ or error.__context__
         too_much = isinstance(reason, MemoryError) or getattr(reason, "errno", 0) == errno.EFBIG
         if not too_much:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(_TOO_MUCH if too_much else 1)
 
 

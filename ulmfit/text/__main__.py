@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.base.visible import visible
 from ulmfit.text.processor import TextProcessor
 from ulmfit.text.rules import UNK
@@ -24,7 +25,7 @@ def main(
     known = set(processor.vocab)
     for tokens in documents:
         shown = (t if not lm or t in known else f"{t}[{UNK}]" for t in tokens)
-        print(visible(" ".join(shown).replace("\n", "\\n")))
+        logger.info(visible(" ".join(shown).replace("\n", "\\n")))
     return documents
 
 
@@ -37,7 +38,7 @@ def _command_processor(
         return read_artifact(Path(lm)).processor()
     processor = TextProcessor(tokenizer, lang)
     if tokenizer == "subword":
-        print("(pieces trained on the text itself; --lm DIR shows those of a model)")
+        logger.info("(pieces trained on the text itself; --lm DIR shows those of a model)")
         processor.fit(texts)
     return processor
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from ulmfit.base.atomic import atomic_directory, os_errors_as
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.text.blocks import Texts, each
 from ulmfit.text.ids import hold_ids, tokens_of
 from ulmfit.text.processor import UNK_ID, TextProcessor, id_dtype, read_vocab, write_vocab
@@ -140,7 +141,6 @@ def tokenize_texts(
     processor: TextProcessor,
     cache: Path | None = None,
     workers: int | None = None,
-    say: Callable[[str], None] = print,
 ) -> TokenizedTexts:
     """Tokenise `texts`, or take from `cache` what an earlier call made of the same ones.
 
@@ -159,7 +159,7 @@ def tokenize_texts(
         return TokenizedTexts(tokens, np.frombuffer(ids.getbuffer(), np.uint32), offsets)
     folder = cache / content_key(texts, processor)
     if not folder.exists():
-        say(f"tokenising {len(texts):,} texts")
+        logger.info(f"tokenising {len(texts):,} texts")
         _remove_leftovers(cache)
         with closing(tokenize_chunks(texts, processor, workers)) as chunks:
             _keep(chunks, folder)

@@ -1,6 +1,5 @@
 """Stage 2's texts and its model over their vocabulary."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +8,7 @@ import pandas as pd
 
 from ulmfit.artifacts.pretrained import Pretrained
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger, quiet
 from ulmfit.data.duplicates import normalised_digest
 from ulmfit.data.fingerprints import fingerprint, texts_fingerprint
 from ulmfit.data.load import load_data
@@ -25,31 +25,25 @@ from ulmfit.training.settings import LMSettings, data_spec
 LM_TEXT = {"train": ("train", "unsup"), "all": ("train", "unsup", "test")}
 
 
-def read_frame(settings: LMSettings, say: Callable[[str], None] = print) -> pd.DataFrame:
+def read_frame(settings: LMSettings) -> pd.DataFrame:
     """The texts of `settings.data`; labels are not needed."""
     frame = load_data(
         data_spec(settings),
         labels_required=False,
         texts_required=False,
-        say=say,
     )
-    return _withhold(frame, settings, say) if settings.withhold else frame
+    return _withhold(frame, settings) if settings.withhold else frame
 
 
-def _withhold(
-    frame: pd.DataFrame, settings: LMSettings, say: Callable[[str], None]
-) -> pd.DataFrame:
+def _withhold(frame: pd.DataFrame, settings: LMSettings) -> pd.DataFrame:
     """`frame` with the texts of another data set's test split in a split that nobody reads."""
-    others = load_data(
-        DataSpec(settings.withhold, seed=settings.seed),
-        labels_required=False,
-        texts_required=False,
-        say=lambda line: None,
-    )
+    with quiet():
+        spec = DataSpec(settings.withhold, seed=settings.seed)
+        others = load_data(spec, labels_required=False, texts_required=False)
     test = others.loc[others["split"] == "test", "text"]
     withheld = set(map(normalised_digest, test))
     found = frame["text"].map(lambda text: normalised_digest(text) in withheld)
-    say(f"{int(found.sum()):,} texts are in test of {settings.withhold} and are left out")
+    logger.info(f"{int(found.sum()):,} texts are in test of {settings.withhold} and are left out")
     kept = frame.assign(split=frame["split"].mask(found & (frame["split"] != "test"), "withheld"))
     kept.attrs["withheld"] = texts_fingerprint(test)
     return kept

@@ -1,10 +1,11 @@
 """How long a training is going to take, from the speed of its first batches."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from fastai.callback.core import Callback
 
+from ulmfit.base.log import logger
 from ulmfit.training.settings import Step
 
 _BATCHES, _SECONDS = 20, 30.0  # measured over so many batches, or as many as so long a time has
@@ -20,9 +21,9 @@ class Forecast(Callback):
 
     order = 56  # after the history
 
-    def __init__(self, steps: Sequence[Step], say: Callable[[str], None]) -> None:
+    def __init__(self, steps: Sequence[Step]) -> None:
         """`steps`: that which is trained now, and all behind it."""
-        self.steps, self.say = steps, say
+        self.steps = steps
         self._batches = self._tokens = 0
         self._began: float | None = None
         self._told = False
@@ -55,7 +56,7 @@ class Forecast(Callback):
         epochs += sum(step.epochs for step in later)
         seconds = (left + epochs * valid * _OF_TRAINING) / speed
         if seconds > _WORTH_TELLING:
-            self.say(
+            logger.info(
                 f"  about {seconds / 60:.1f} min to go: {left:,.0f} tokens in {epochs} "
                 f"{'epoch' if epochs == 1 else 'epochs'} and their validation, at {speed:,.0f} "
                 f"tokens/s as over the last {self._batches} batches"

@@ -1,9 +1,7 @@
 """The history of a training: one row an epoch, and how far it is meanwhile."""
 
 import math
-import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,7 +9,8 @@ from fastai.callback.core import Callback
 from torch import Tensor
 from tqdm import tqdm
 
-from ulmfit.base.progress import SECONDS_BETWEEN_LINES
+from ulmfit.base.log import logger
+from ulmfit.base.progress import SECONDS_BETWEEN_LINES, bars_shown
 from ulmfit.model.lm_loss import LMLoss
 from ulmfit.model.multi_label_loss import MultiLabelLoss
 from ulmfit.training.divergence import Diverged, LossWatch
@@ -33,8 +32,7 @@ class History(Callback):
 
     order = 55
 
-    def __init__(self, say: Callable[[str], None] = print) -> None:
-        self.say = say
+    def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.step = 1
         self.watch = LossWatch()
@@ -78,8 +76,8 @@ class History(Callback):
 
     def before_train(self) -> None:
         self._zero()
-        self._began = self._said = time.monotonic()
-        if sys.stderr.isatty():
+        self._began = self._logged = time.monotonic()
+        if bars_shown():
             name = f"step {self.step} epoch {self.epoch + 1}/{self.n_epoch}"
             # fastai sets n_iter after this event
             self._bar = tqdm(total=len(self.dl), desc=name, leave=False, unit="batch")
@@ -129,11 +127,11 @@ class History(Callback):
         if self._bar is not None:
             self._bar.set_postfix(loss=f"{self._mean('train'):.3f}")
             self._bar.update(1)
-        elif time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
-            self._said = time.monotonic()
+        elif time.monotonic() - self._logged > SECONDS_BETWEEN_LINES:
+            self._logged = time.monotonic()
             done = self.batches / self.n_iter
             left = (1 - done) / done * self._seconds()
-            self.say(
+            logger.info(
                 f"  step {self.step} epoch {self.epoch + 1}/{self.n_epoch}: {done:4.0%}, "
                 f"loss {self._mean('train'):.3f}, {self._rate():,.0f} tokens/s, "
                 f"{left / 60:.1f} min left in this epoch"
@@ -168,7 +166,7 @@ class History(Callback):
         if not math.isfinite(row["valid_loss"]):
             raise Diverged(f"the validation loss became {row['valid_loss']} at {self.where()}")
         self.rows.append(row)
-        self.say("  " + "  ".join(_shown(name, value) for name, value in row.items()))
+        logger.info("  " + "  ".join(_shown(name, value) for name, value in row.items()))
 
     def _measure(self) -> dict[str, float]:
         if isinstance(self.loss_func, MultiLabelLoss):

@@ -16,6 +16,7 @@ from fastai.learner import Learner
 
 from ulmfit.base.atomic import os_errors_as
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.model.build import encoder_of
 from ulmfit.training.checkpoint import random_state, restore_random_state
 from ulmfit.training.settings import AUTO, Settings
@@ -111,9 +112,9 @@ def rate_found(learn: Learner, settings: Settings, wanted: bool) -> FoundRate | 
     """The finder's result if it is `wanted` or ``lr = "auto"`` asks for it, else None."""
     if not wanted and settings.lr != AUTO:
         return None
-    print(f"looking for a learning rate over {BATCHES} batches at most")
+    logger.info(f"looking for a learning rate over {BATCHES} batches at most")
     found = find_rate(learn)
-    print(f"learning rate suggested: {found.suggestion:.2g}")
+    logger.info(f"learning rate suggested: {found.suggestion:.2g}")
     return found
 
 
@@ -123,5 +124,5 @@ def show_rate(found: FoundRate, out: Path) -> Path:
     with os_errors_as(f"cannot write {plot}"):
         plot.parent.mkdir(parents=True, exist_ok=True)
         found.plot(plot)
-    print(f"wrote {plot}; give --lr {found.suggestion:.2g}, or --lr auto")
+    logger.info(f"wrote {plot}; give --lr {found.suggestion:.2g}, or --lr auto")
     return plot

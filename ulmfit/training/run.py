@@ -18,6 +18,7 @@ from fastai.learner import Learner
 from torch import Tensor
 
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.training.checkpoint import (
     Checkpoint,
     discard_checkpoint,
@@ -60,7 +61,6 @@ class Run:
     checkpoint: Path
     identity: Mapping[str, Any]
     history: History
-    say: Callable[[str], None] = print
     minutes: float = CHECKPOINT_MINUTES
     afresh: bool = False
     patience: int = 0
@@ -158,10 +158,10 @@ class Run:
         where = f"step {facts['step'] + 1}, epoch {facts['epoch'] + 1}"
         if facts["step"] == len(self.steps):
             where = "the end of the training"
-        self.say(f"going on at {where}: found {self.checkpoint}; delete it to start afresh")
+        logger.info(f"going on at {where}: found {self.checkpoint}; delete it to start afresh")
         now = number_format(self.learn)
         if (before := facts.get("precision", now)) != now:
-            self.say(
+            logger.info(
                 f"trained in {before} so far, from here on in {now}: the weights will differ from "
                 f"those of one format; --precision {before} goes on in it"
             )
@@ -182,7 +182,7 @@ class Run:
         self.history.begin_step(number + 1)
         keeper = CheckpointKeeper(self, number, resumed, interrupted)
         scheduler = ParamScheduler(courses(self.schedule, self._rates(step), step, learn.moms))
-        forecast = Forecast(self.steps[number:], self.say)
+        forecast = Forecast(self.steps[number:])
         callbacks = [scheduler, self.history, forecast, keeper]
         if self.log:
             before = batches_before(learn.dls.train, self.steps, number)
@@ -229,7 +229,7 @@ class _EarlyStopper(Callback):
             state = self.learn.model.state_dict()
             self.run_of.best = {name: weight.clone() for name, weight in state.items()}
         elif self.epoch - best >= self.run_of.patience:
-            self.run_of.say(
+            logger.info(
                 f"  no better epoch than {best + 1} in {self.run_of.patience}: the step ends"
             )
             raise CancelFitException

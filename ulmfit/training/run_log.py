@@ -17,6 +17,7 @@ from typing import Any
 from fastai.callback.core import Callback
 
 from ulmfit.base.errors import Stopped, UserError
+from ulmfit.base.log import logger
 from ulmfit.training.history import History
 from ulmfit.training.log_sinks import (
     SINKS,
@@ -68,7 +69,6 @@ class RunLog:
     kind: str
     out: Path
     settings: Mapping[str, Any]
-    say: Callable[[str], None] = print
     _sink: Sink | None = field(default=None, init=False)
     _step: int = field(default=0, init=False)  # batches of the last figures
 
@@ -85,7 +85,7 @@ class RunLog:
         settings = {**self.settings, "steps": json.dumps([asdict(step) for step in steps])}
         self._step = done
         self._sink = SINKS[self.kind](Logged(name, self.out, settings, done))
-        self.say(f"logging to {self._sink.where}")
+        logger.info(f"logging to {self._sink.where}")
         status: Status = "FAILED"
         try:
             yield
@@ -113,7 +113,7 @@ class RunLog:
             action(self._sink)
         except Exception as error:  # of the network, the disk, a database, or the library
             self._sink = None
-            self.say(f"warning: nothing is logged from here on: {first_line(error)}")
+            logger.warning(f"warning: nothing is logged from here on: {first_line(error)}")
 
 
 class FigureLogger(Callback):

@@ -18,6 +18,7 @@ from ulmfit.artifacts.manifest import FORMAT_VERSION, Manifest, direction, libra
 from ulmfit.artifacts.writing import check_output, write_artifact
 from ulmfit.base.atomic import check_parent, remove_leftovers
 from ulmfit.base.lock import locked
+from ulmfit.base.log import logger
 from ulmfit.base.precision import (
     default_device,
     keep_memory,
@@ -114,7 +115,7 @@ def run_stage(stage: Stage, settings: Settings, options: Options, target: Path) 
             steps_of(settings, found.suggestion if found else None),
             checkpoint_path(target),
             identity(settings, options.backwards, built.tokens or built.data_fingerprint, parent),
-            History(print),
+            History(),
             minutes=options.checkpoint_minutes,
             afresh=options.overwrite,
             patience=settings.patience,
@@ -128,7 +129,7 @@ def run_stage(stage: Stage, settings: Settings, options: Options, target: Path) 
         result = save(finished, target, seconds, options)
         run.log_finals(result.metrics)
         run.discard()
-        print(f"{figures}wrote {target}")
+        logger.info(f"{figures}wrote {target}")
         return result
 
 

@@ -12,6 +12,7 @@ from ulmfit.artifacts.manifest import direction
 from ulmfit.artifacts.pretrained import NONE, find_directory
 from ulmfit.artifacts.trained import trained_config
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.data.fingerprints import texts_fingerprint
 from ulmfit.data.load import same_source
 from ulmfit.model.build import random_embedding
@@ -107,7 +108,7 @@ def check_lm_texts(parent: Artifact, frame: pd.DataFrame, settings: ClassifierSe
         and settings.text_col == recipe.get("text_col")
     )
     if not (same_texts or redrawn):
-        print(f"{parent.path} was trained on other texts; those of test may be among them")
+        logger.info(f"{parent.path} was trained on other texts; those of test may be among them")
     elif recipe.get("lm_text") != "all":
         raise UserError(
             f"{parent.path} has read texts that are in test now: the data has changed since, or "
