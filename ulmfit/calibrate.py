@@ -4,16 +4,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ulmfit.artifacts import bundled
-from ulmfit.artifacts.directory import (
-    Artifact,
-    read_artifact,
-)
+from ulmfit.artifacts.directory import Artifact, read_artifact
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
 from ulmfit.inference.calibration import apply_temperature, fit_temperature
-from ulmfit.inference.measuring import read_data
 from ulmfit.inference.metrics import classification_metrics
-from ulmfit.inference.temperatures import store_temperature, validation_texts, without_temperature
 
 
 def main(
@@ -32,6 +27,8 @@ def main(
     """
     if not clf:
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
+    from ulmfit.inference.temperatures import store_temperature
+
     columns: dict[str, Any] = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
     artifacts = [read_artifact(Path(path), "classifier") for path in bundled.model_folders(clf)]
     # Every temperature is known before any directory is written.
@@ -43,6 +40,9 @@ def main(
 
 
 def _fitted(artifact: Artifact, data: str | None, columns: dict[str, Any], precision: str) -> float:
+    from ulmfit.inference.measuring import read_data
+    from ulmfit.inference.temperatures import validation_texts, without_temperature
+
     data, frame = read_data(artifact, data, columns, "valid", texts_required=False)
     texts, truth = validation_texts(artifact, frame, data)
     model = without_temperature(artifact, precision)

@@ -11,19 +11,7 @@ from ulmfit.artifacts.manifest import library_versions
 from ulmfit.base.atomic import atomic_write, check_parent
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
-from ulmfit.data.load import (
-    source_name,
-)
-from ulmfit.data.overlap import Overlap
 from ulmfit.inference.ensemble import Classifier
-from ulmfit.inference.measuring import (
-    SPLITS,
-    classes_table,
-    figures_table,
-    labelled_texts,
-    measure,
-    read_data,
-)
 
 _OF_MANIFEST = ("direction", "size", "seed", "recipe", "metrics", "parent", "versions")
 
@@ -49,10 +37,12 @@ def main(
     """
     if not clf:
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
-    if split not in SPLITS:
-        raise UserError(f"--split is {split!r}, expected one of {', '.join(SPLITS)}")
-    from ulmfit.base.precision import keep_memory  # and with it torch
+    from ulmfit.base.precision import keep_memory
+    from ulmfit.data.load import source_name
+    from ulmfit.data.overlap import Overlap
+    from ulmfit.inference import measuring
 
+    measuring.check_split_name(split)
     if output:
         check_parent(Path(output))
     keep_memory()
@@ -60,21 +50,24 @@ def main(
     folders = bundled.model_folders(clf)
     classifier = Classifier.load(*folders, precision=precision)
     columns = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
-    data, frame = read_data(classifier.models[0].artifact, data, columns, split, False)
-    texts, truth = labelled_texts(frame, data, split, classifier.labels, classifier.multi_label)
+    data, frame = measuring.read_data(classifier.models[0].artifact, data, columns, split, False)
+    texts, truth = measuring.labelled_texts(
+        frame, data, split, classifier.labels, classifier.multi_label
+    )
     kept = [read_metrics(Path(folder)) for folder in folders]
     overlap = Overlap.of(frame, split)
-    results = measure(classifier, texts, truth, overlap)
+    results = measuring.measure(classifier, texts, truth, overlap)
     named = dict(zip([*folders, "ensemble"], results, strict=False))
     print(f"{len(texts):,} texts, split {split}")
-    print(figures_table(named))
+    print(measuring.figures_table(named))
     if classifier.multi_label:
         name, figures = list(named.items())[-1]
-        print(f"{name}, each class\n{classes_table(figures['classes'])}")
+        print(f"{name}, each class\n{measuring.classes_table(figures['classes'])}")
     for part, line in overlap.lines().items():
         if part in results[0]:
             print(line)
-            print(figures_table({name: figures[part] for name, figures in named.items()}))
+            parts = {name: figures[part] for name, figures in named.items()}
+            print(measuring.figures_table(parts))
     for folder, metrics, figures in zip(folders, kept, results, strict=False):
         evaluation = {source_name(data): {split: figures}}
         update_metrics(Path(folder), {**metrics, "evaluation": evaluation})

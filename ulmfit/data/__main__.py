@@ -3,8 +3,6 @@
 from typing import Any
 
 from ulmfit.base.cli import run_command
-from ulmfit.data.load import load_data
-from ulmfit.data.preflight import examples, preflight, report
 
 
 def main(
@@ -20,6 +18,8 @@ def main(
 
     Prints a report and returns its figures. Labels of the test split are not looked at.
     """
+    from ulmfit.data.load import load_data
+    from ulmfit.data.preflight import examples, preflight, report
 
     frame = load_data(
         data,
