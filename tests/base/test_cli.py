@@ -175,28 +175,6 @@ def test_settings_become_flags_that_are_none_unless_given(capsys, monkeypatch):
     assert line in run(capsys, monkeypatch, main, "--seed", "x")[2]
 
 
-SLOW = {"fastai", "pandas", "pyarrow", "sklearn", "spacy", "torch"}
-
-
-@pytest.mark.parametrize(
-    ("code", "slow"),
-    [
-        ("import ulmfit.predict", []),
-        ("import ulmfit.explain", []),
-        ("import ulmfit.evaluate", ["pandas", "pyarrow"]),  # pandas brings pyarrow along
-        ("import ulmfit.text", []),
-        ("import ulmfit.push, ulmfit.pull", []),
-        ("import ulmfit.inference.loaded.loaded, ulmfit.generate", ["torch"]),
-    ],
-)
-def test_commands_do_not_import_what_they_do_not_use(code, slow):
-    asked = f"{code}; import sys; print(*({SLOW} & sys.modules.keys()))"
-    found = subprocess.run(
-        [sys.executable, "-c", asked], capture_output=True, text=True, check=True
-    )
-    assert sorted(found.stdout.split()) == slow
-
-
 def test_as_a_process():
     """The real thing once: module, exit status and error line."""
     found = subprocess.run(
