@@ -16,8 +16,9 @@ from ulmfit.base.errors import UserError
 COMMANDS = [
     "ulmfit.__main__",
     *(f"ulmfit.{name}" for name in ("stage1_pretrain", "stage2_lm", "stage3_clf", "generate")),
-    *(f"ulmfit.{name}" for name in ("evaluate", "report", "calibrate", "predict", "explain")),
-    *(f"ulmfit.{name}" for name in ("text", "data", "push", "pull", "export")),
+    *(f"ulmfit.{name}" for name in ("evaluate", "calibrate", "predict", "explain", "tokenize")),
+    *(f"ulmfit.{name}.__main__" for name in ("report", "text", "data", "compare", "serve")),
+    *(f"ulmfit.{name}" for name in ("push", "pull", "export", "verify")),
 ]
 
 
@@ -131,7 +132,7 @@ def test_help_explains_every_flag(capsys, monkeypatch, name):
     assert (status, err) == (0, "")
     assert inspect.getdoc(main).splitlines()[0] in out
     # "  --flag (type)   note": what stands behind two blanks or more, here or on the next line
-    options = dict(re.findall(r"^  (?:-h, )?(--[a-z0-9-]+|text)\b.*?(?:\s{2,}|$)(.*)$", out, re.M))
+    options = dict(re.findall(r"^  (?:-h, )?(--[a-z0-9-]+|text|model)\b.*?(?:\s{2,}|$)(.*)$", out, re.M))
     flags = [
         parameter
         for parameter in inspect.signature(main).parameters.values()
