@@ -132,7 +132,8 @@ def test_help_explains_every_flag(capsys, monkeypatch, name):
     assert (status, err) == (0, "")
     assert inspect.getdoc(main).splitlines()[0] in out
     # "  --flag (type)   note": what stands behind two blanks or more, here or on the next line
-    options = dict(re.findall(r"^  (?:-h, )?(--[a-z0-9-]+|text|model)\b.*?(?:\s{2,}|$)(.*)$", out, re.M))
+    option = r"^  (?:-h, )?(--[a-z0-9-]+|text|model)\b.*?(?:\s{2,}|$)(.*)$"
+    options = dict(re.findall(option, out, re.M))
     flags = [
         parameter
         for parameter in inspect.signature(main).parameters.values()
