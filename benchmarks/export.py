@@ -16,7 +16,8 @@ from benchmarks.clf_infer import agreement
 from benchmarks.common import Figures, Row, measure, median, script, single_row
 from benchmarks.texts import classifier, reviews
 from ulmfit import export
-from ulmfit.base.precision import cores, use_all_cores
+from ulmfit.base.cores import cores
+from ulmfit.base.precision import use_all_cores
 
 REVIEWS = 500
 WEIGHTS = ("float32", "int8")

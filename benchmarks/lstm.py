@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from benchmarks.common import Row, alternate, measure, script, single_row, time_row
-from ulmfit.base.precision import cores, keep_memory
+from ulmfit.base.cores import cores
+from ulmfit.base.precision import keep_memory
 
 FEATURES, STEPS = 640, 72
 ROWS = (16, 24, 32, 64, 96, 97, 104, 112, 113, 128, 136, 160, 256)

@@ -1,7 +1,8 @@
-"""How long a user waits: a prediction from the command line, one from a loaded model, and the
-second start of stage 2.
+"""How long a user waits: ``--help``, ``import ulmfit``, a prediction from the command line, one
+from a loaded model, and the second start of stage 2.
 
-fastai's side reads an exported learner of the same sizes and predicts one short text.
+fastai's side imports `fastai.text.all`, which a script needs before it can say anything; it reads
+an exported learner of the same sizes and predicts one short text.
 """
 
 import os
@@ -16,6 +17,11 @@ from typing import Any
 from benchmarks.common import WORK, Row, alternate, measure, script, single_row, time_row
 from benchmarks.texts import classifier
 
+COMMANDS = (
+    *("", ".stage1_pretrain", ".stage2_lm", ".stage3_clf", ".generate", ".evaluate", ".predict"),
+    *(".explain", ".report", ".calibrate", ".compare", ".serve", ".export", ".push", ".pull"),
+    *(".verify", ".tokenize", ".text", ".data"),
+)
 TEXT = "A quiet film about the sea, and a very good one."
 LOADED = 50  # predictions from a loaded model
 
@@ -26,10 +32,27 @@ print(load_learner(sys.argv[1]).predict(sys.argv[2]))
 """
 
 
+_IMPORT = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+
+
 def _seconds(command: list[str]) -> dict[str, Any]:
     began = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     return {"value": time.perf_counter() - began}
+
+
+def _import(name: str) -> dict[str, Any]:
+    """Milliseconds of an import, in a process of its own."""
+    command = [sys.executable, "-W", "ignore", "-c", _IMPORT.format(name)]
+    return {"value": 1000 * float(subprocess.check_output(command, text=True))}
+
+
+def _slowest_help() -> dict[str, Any]:
+    python = [sys.executable, "-m"]
+    return max(
+        (_seconds([*python, f"ulmfit{command}", "--help"]) for command in COMMANDS),
+        key=lambda found: found["value"],
+    )
 
 
 def _learner() -> Any:
@@ -62,7 +85,11 @@ def _learner() -> Any:
 
 
 def peer(what: str) -> dict[str, Any]:
-    """fastai's `load_learner` and `predict`."""
+    """fastai's import, or `load_learner` and `predict`."""
+    if what == "help":
+        return _seconds([sys.executable, "-W", "ignore", "-c", "import fastai.text.all"])
+    if what == "import":
+        return _import("fastai.text.all")
     if what == "loaded":
         learn = _learner()
         with learn.no_bar():
@@ -76,6 +103,10 @@ def peer(what: str) -> dict[str, Any]:
 
 def ours(what: str) -> dict[str, Any]:
     """The command, or `Classifier.predict`."""
+    if what == "help":
+        return _slowest_help()
+    if what == "import":
+        return _import("ulmfit")
     if what == "command":
         folder = str(classifier())
         return _seconds([sys.executable, "-m", "ulmfit.predict", "--clf", folder, "--text", TEXT])
@@ -115,12 +146,26 @@ def _until_training() -> float:
 
 
 def rows(runs: int) -> list[Row]:
-    """The command, one short text, and stage 2 with its tokens cached."""
+    """Help, import, the command, one short text, and stage 2 with its tokens cached."""
     name = "benchmarks.startup"
     classifier()  # trained before anything is timed
     measure(name, "ours", {"what": "stage2"})  # tokenises
     stage2 = [measure(name, "ours", {"what": "stage2"})["value"] for _ in range(runs)]
     return [
+        time_row(
+            "help",
+            "`--help` of the slowest command, beside importing fastai",
+            alternate(name, runs, {"what": "help"}),
+            "s",
+            target="< 1",
+        ),
+        time_row(
+            "import",
+            "`import ulmfit`, beside importing fastai",
+            alternate(name, runs, {"what": "import"}),
+            "ms",
+            target="< 50",
+        ),
         time_row(
             "startup",
             "`predict --text` from the command line",

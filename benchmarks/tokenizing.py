@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmarks.common import Row, alternate, rate_row, script
 from benchmarks.texts import reviews
-from ulmfit.base.precision import cores
+from ulmfit.base.cores import cores
 from ulmfit.text.corpus import tokenize_texts
 from ulmfit.text.processor import TextProcessor, make_vocab
 

@@ -1,10 +1,14 @@
 """ULMFiT: transfer learning for text classification that runs on a laptop.
 
-    from ulmfit import Classifier, stage2_lm, stage3_clf
+    from ulmfit import Classifier, fine_tune_lm, train_classifier
 
-Names are imported on first use. Nothing is printed until `show_progress()` is called: the lines of
-the commands go to the logger "ulmfit". Importing the package sets the environment variable
-GOMP_SPINCOUNT, unless it is set: OpenMP, which torch computes with, reads it once.
+`pretrain`, `fine_tune_lm` and `train_classifier` are the three stages, `Classifier` and
+`LanguageModel` use what they write, `TextProcessor` makes tokens and ids, `UserError` is what all
+raise on bad input. Names are imported on first use.
+
+Nothing is printed until `show_progress()` is called: the lines of the commands go to the logger
+"ulmfit". Importing the package sets the environment variable GOMP_SPINCOUNT, unless it is set:
+OpenMP, which torch computes with, reads it once.
 """
 
 import os
@@ -20,8 +24,13 @@ __getattr__, __all__ = exports(
     __name__,
     {
         "Classifier": "inference.ensemble",
+        "LanguageModel": "inference.language_model",
         "TextProcessor": "text.processor",
         "UserError": "base.errors",
+        "__version__": "base.version",
+        "fine_tune_lm": "stage2_lm:main",
+        "pretrain": "stage1_pretrain:main",
         "show_progress": "base.log",
+        "train_classifier": "stage3_clf:main",
     },
 )

@@ -6,23 +6,21 @@ Stage 1 is one of them where a corpus is given; else a language model is there t
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from ulmfit import evaluate, pipeline
+from ulmfit import evaluate
 from ulmfit.artifacts.directory import read_artifact
 from ulmfit.artifacts.manifest import direction, library_versions
 from ulmfit.base.atomic import atomic_write
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.base.precision import hardware, keep_memory
 from ulmfit.base.visible import visible
-from ulmfit.data.load import source_name
-from ulmfit.inference.baseline import baseline_names
-from ulmfit.pipeline import DIRECTIONS, Plan, baselines_of
 from ulmfit.text.ids import hold_ids
-from ulmfit.training.options import StageResult, deadline_after
-from ulmfit.training.settings import ClassifierSettings
+
+if TYPE_CHECKING:
+    from ulmfit.pipeline import Plan, Trained
+    from ulmfit.training.settings import ClassifierSettings
 
 
 def main(
@@ -44,6 +42,10 @@ def main(
 
     Models that an earlier call finished with the same settings, of the same data, are kept.
     """
+    from ulmfit.base.precision import keep_memory
+    from ulmfit.pipeline import Plan, train
+    from ulmfit.training.options import deadline_after
+
     keep_memory()
     began = time.monotonic()
     folder = Path(out or Path("models", recipe))
@@ -58,26 +60,29 @@ def main(
     if corpus and pretrained:
         raise UserError("found --corpus and --pretrained, expected one of them")
     plan = Plan.of(recipe, overwrite, shared, pretrained, half, deadline)
-    frame = pipeline.check_data(plan.classifier)
-    general: dict[str, StageResult] = {}
-    if corpus:
-        general, plan = pipeline.pretrain(corpus, folder / "pretrained", plan)
-    pipeline.check_models(folder, plan, frame)
-    lms, classifiers = {}, {}
-    for name, backwards in DIRECTIONS.items():
-        lms[name] = pipeline.language_model(folder / f"lm-{name}", backwards, plan)
-        classifiers[name] = pipeline.classifier(
-            folder / f"clf-{name}", backwards, lms[name].path, plan
-        )
+    trained, plan = train(plan, corpus, folder)
     logger.info("\nevaluating on the test part")
-    summary = {
-        "recipe": recipe,
+    summary = _summary(plan, trained, began)
+    atomic_write(folder / "summary.json", json.dumps(summary, indent=2, sort_keys=True) + "\n")
+    logger.info(summary_text(summary))
+    logger.info(f"\nthe figures are in {folder / 'summary.json'}")
+    return summary
+
+
+def _summary(plan: "Plan", trained: "Trained", began: float) -> dict[str, Any]:
+    from ulmfit.base.precision import hardware
+    from ulmfit.data.load import source_name
+
+    general, lms, classifiers = trained
+    figures = _evaluation([str(c.path) for c in classifiers.values()], plan.classifier)
+    return {
+        "recipe": plan.recipe,
         "data": source_name(plan.classifier.data),
         "perplexity": {
             name: {when: lm.metrics[when]["perplexity"] for when in ("before", "after")}
             for name, lm in lms.items()
         },
-        **_evaluation([str(c.path) for c in classifiers.values()], plan.classifier),
+        **figures,
         "seconds": {
             **{f"stage1_{name}": lm.metrics["seconds"] for name, lm in general.items()},
             **{f"stage2_{name}": lm.metrics["seconds"] for name, lm in lms.items()},
@@ -92,14 +97,13 @@ def main(
         "hardware": hardware(),
         "versions": library_versions(),
     }
-    atomic_write(folder / "summary.json", json.dumps(summary, indent=2, sort_keys=True) + "\n")
-    logger.info(summary_text(summary))
-    logger.info(f"\nthe figures are in {folder / 'summary.json'}")
-    return summary
 
 
-def _evaluation(folders: list[str], settings: ClassifierSettings) -> dict[str, Any]:
-    frame = pipeline.labelled(settings)
+def _evaluation(folders: list[str], settings: "ClassifierSettings") -> dict[str, Any]:
+    from ulmfit.inference.baseline import baseline_names
+    from ulmfit.pipeline import DIRECTIONS, baselines_of, labelled
+
+    frame = labelled(settings)
     named = evaluate.main(clf=folders, data=settings.data, **settings.columns())  # type: ignore[arg-type]
     names = dict(zip((*DIRECTIONS, "ensemble"), named.values(), strict=True))
     manifest = read_artifact(Path(folders[0])).manifest
@@ -127,7 +131,7 @@ def summary_text(summary: dict[str, Any]) -> str:
         "",
         f"{'perplexity':28}  before   after",
         *(
-            f"  {direction(DIRECTIONS[name]):26}  {p['before']:6.1f}  {p['after']:6.1f}"
+            f"  {direction(name == 'bwd'):26}  {p['before']:6.1f}  {p['after']:6.1f}"
             for name, p in summary["perplexity"].items()
         ),
         f"{summary['test_texts']:,} test texts, {summary['train_texts']:,} labelled".ljust(28)

@@ -13,20 +13,8 @@ from ulmfit.base.atomic import atomic_write, check_parent
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.data.load import (
-    source_name,
-)
-from ulmfit.data.overlap import Overlap
 from ulmfit.data.spec import DataSpec
 from ulmfit.inference.ensemble import Classifier
-from ulmfit.inference.measuring import (
-    SPLITS,
-    classes_table,
-    figures_table,
-    labelled_texts,
-    measure,
-    read_data,
-)
 
 _OF_MANIFEST = ("direction", "size", "seed", "recipe", "metrics", "parent", "versions")
 
@@ -52,10 +40,12 @@ def main(
     """
     if not clf:
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
-    if split not in SPLITS:
-        raise UserError(f"--split is {split!r}, expected one of {', '.join(SPLITS)}")
-    from ulmfit.base.precision import keep_memory  # and with it torch
+    from ulmfit.base.precision import keep_memory
+    from ulmfit.data.load import source_name
+    from ulmfit.data.overlap import Overlap
+    from ulmfit.inference import measuring
 
+    measuring.check_split_name(split)
     if output:
         check_parent(Path(output))
     keep_memory()
@@ -63,21 +53,23 @@ def main(
     folders = bundled.model_folders(clf)
     classifier = Classifier.load(*folders, precision=precision)
     given = DataSpec(data, text_col, label_col, split_col)
-    data, frame = read_data(classifier.models[0].artifact, given, split, texts_required=False)
-    texts, truth = labelled_texts(frame, data, split, classifier.labelling)
+    trained = classifier.models[0].artifact
+    data, frame = measuring.read_data(trained, given, split, texts_required=False)
+    texts, truth = measuring.labelled_texts(frame, data, split, classifier.labelling)
     kept = [read_metrics(Path(folder)) for folder in folders]
     overlap = Overlap.of(frame, split)
-    results = measure(classifier, texts, truth, overlap)
+    results = measuring.measure(classifier, texts, truth, overlap)
     named = dict(zip([*folders, "ensemble"], results, strict=False))
     logger.info(f"{len(texts):,} texts, split {split}")
-    logger.info(figures_table(named))
+    logger.info(measuring.figures_table(named))
     if classifier.labelling.multi:
         name, figures = list(named.items())[-1]
-        logger.info(f"{name}, each class\n{classes_table(figures['classes'])}")
+        logger.info(f"{name}, each class\n{measuring.classes_table(figures['classes'])}")
     for part, line in overlap.lines().items():
         if part in results[0]:
             logger.info(line)
-            logger.info(figures_table({name: figures[part] for name, figures in named.items()}))
+            parts = {name: figures[part] for name, figures in named.items()}
+            logger.info(measuring.figures_table(parts))
     for folder, metrics, figures in zip(folders, kept, results, strict=False):
         evaluation = {source_name(data): {split: figures}}
         update_metrics(Path(folder), {**metrics, "evaluation": evaluation})

@@ -8,25 +8,13 @@ the text processor's files. `ulmfit.onnx_classifier` reads both.
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
-
 from ulmfit.artifacts import bundled
-from ulmfit.artifacts.directory import Artifact, read_artifact
+from ulmfit.artifacts.directory import read_artifact
 from ulmfit.base.atomic import atomic_write, check_parent
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.inference.loaded import LoadedModel
-from ulmfit.inference.onnx_graph import (
-    LIBRARIES,
-    TOLERANCE,
-    file_content,
-    graph_facts,
-    largest_difference,
-    quantized,
-    to_onnx,
-)
-from ulmfit.inference.onnx_session import tokenizer_folder
+from ulmfit.inference.onnx_session import LIBRARIES, tokenizer_folder
 
 
 def main(
@@ -43,18 +31,20 @@ def main(
     folder = _one_folder(clf)
     path = _output_path(Path(out), overwrite)
     _check_installed()
-    loaded = _on_cpu(read_artifact(folder, "classifier"))
+    from ulmfit.inference import onnx_graph
+
+    loaded = onnx_graph.loaded_on_cpu(read_artifact(folder, "classifier"))
     files = loaded.processor.files()
-    facts = graph_facts(loaded, "int8" if int8 else "float32", files)
-    proto = to_onnx(loaded.model, loaded.temperature, loaded.labels)
-    difference = largest_difference(proto, loaded)
-    if not difference <= TOLERANCE:  # nan is neither
+    facts = onnx_graph.graph_facts(loaded, "int8" if int8 else "float32", files)
+    proto = onnx_graph.to_onnx(loaded.model, loaded.temperature, loaded.labels)
+    difference = onnx_graph.largest_difference(proto, loaded)
+    if not difference <= onnx_graph.TOLERANCE:  # nan is neither
         raise UserError(
             f"probabilities of the exported graph are off by {difference:.2g}, expected at most "
-            f"{TOLERANCE:g}; nothing was written: pip install 'ulmfit[export]' brings the versions "
-            "that fit"
+            f"{onnx_graph.TOLERANCE:g}; nothing was written: pip install 'ulmfit[export]' brings "
+            "the versions that fit"
         )
-    content = file_content(quantized(proto) if int8 else proto, facts)
+    content = onnx_graph.file_content(onnx_graph.quantized(proto) if int8 else proto, facts)
     # The model last: where it is, all of it is there.
     for name, file in files.items():
         atomic_write(tokenizer_folder(path) / name, file)
@@ -62,14 +52,6 @@ def main(
     logger.info(f"wrote {path} ({facts['weights']}, {len(content) / 1e6:.1f} MB)")
     logger.info(f"wrote {tokenizer_folder(path)} ({', '.join(files)})")
     return path
-
-
-def _on_cpu(artifact: Artifact) -> LoadedModel:
-    """In float32, on the device of the exporter; a GPU's TF32 would be no measure either."""
-    loaded = LoadedModel(artifact, "float32")
-    loaded.device = torch.device("cpu")
-    loaded.model.cpu()
-    return loaded
 
 
 def _one_folder(clf: str | None) -> Path:

@@ -1,18 +1,9 @@
-"""Text from a language model: several samples at once, one step a word, the state carried on.
+"""Text from a language model."""
 
-fastai's `LMLearner.predict` reads the whole text again for every word.
-"""
-
-from pathlib import Path
-
-from ulmfit.artifacts import bundled
-from ulmfit.artifacts.directory import read_artifact
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.base.precision import default_device
 from ulmfit.base.visible import visible
-from ulmfit.inference.sampling import Sampling, generate, load_lm
 
 
 def main(
@@ -28,15 +19,12 @@ def main(
     """Let a language model write."""
     if lm is None:
         raise UserError("no model given; --lm DIR names a language model, as stage 2 writes it")
-    if n < 1 or words < 1:
-        raise UserError(f"--n is {n} and --words is {words}, expected at least 1 each")
+    from ulmfit.inference.language_model import LanguageModel
+    from ulmfit.inference.sampling import Sampling, check_amounts
+
+    check_amounts(n, words)
     sampling = Sampling(temperature, top_k, top_p)
-    artifact = read_artifact(Path(bundled.model_folders(lm)[0]), "lm")  # of two, the forward one
-    model, processor = load_lm(artifact)
-    backwards = artifact.manifest.direction == "backward"
-    texts = generate(
-        model.to(default_device()), processor, prompt, n, words, sampling, seed, backwards
-    )
+    texts = LanguageModel.load(lm).generate(prompt, n, words, sampling, seed)
     for text in texts:
         logger.info(f"{visible(text)}\n")
     return texts

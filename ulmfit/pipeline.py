@@ -88,6 +88,31 @@ class Plan(NamedTuple):
         return result
 
 
+class Trained(NamedTuple):
+    """What the stages of a run made, by the names of `DIRECTIONS`; stage 1 may have made none."""
+
+    general: dict[str, StageResult]
+    lms: dict[str, StageResult]
+    classifiers: dict[str, StageResult]
+
+
+def train(plan: Plan, corpus: str, folder: Path) -> tuple[Trained, Plan]:
+    """All stages in both directions, and the plan with what stage 1 made, where it made something.
+
+    What a later stage would refuse is refused before the first one trains.
+    """
+    frame = check_data(plan.classifier)
+    trained = Trained({}, {}, {})
+    if corpus:
+        general, plan = pretrain(corpus, folder / "pretrained", plan)
+        trained.general.update(general)
+    check_models(folder, plan, frame)
+    for name, backwards in DIRECTIONS.items():
+        lm = trained.lms[name] = language_model(folder / f"lm-{name}", backwards, plan)
+        trained.classifiers[name] = classifier(folder / f"clf-{name}", backwards, lm.path, plan)
+    return trained, plan
+
+
 def check_data(settings: ClassifierSettings) -> pd.DataFrame:
     """The data of stage 3; raises before any training what the evaluation would raise."""
     frame = labelled(settings)

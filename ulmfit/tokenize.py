@@ -3,21 +3,22 @@
 """
 
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from ulmfit.base.atomic import atomic_write, check_parent
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.data.columns import Columns, read_columns
 from ulmfit.data.duplicates import normalised_digest
 from ulmfit.data.spec import DataSpec
-from ulmfit.text.blocks import each
+from ulmfit.text.blocks import Texts, each
 from ulmfit.text.corpus import cache_folder, tokenize_texts
 from ulmfit.text.ids import digest, hold_ids, is_empty
 from ulmfit.text.ids_file import Contents, ids_files, part_path, parts_of, read_ids
 from ulmfit.text.processor import TextProcessor
+
+if TYPE_CHECKING:
+    from ulmfit.data.columns import Columns
 
 _ENDING = ".parquet"
 
@@ -43,6 +44,8 @@ def main(
         raise UserError("both --data NAME|PATH and --out FILE are needed; --help explains them")
     path = Path(out)
     old = _check_output(path, part_mb, overwrite)
+    from ulmfit.data.columns import read_columns
+
     columns = read_columns(DataSpec(data, text_col, label_col, split_col))
     if hold_ids(columns.texts):
         raise UserError(f"{data} holds ids already; give the texts that they were made of")
@@ -62,7 +65,7 @@ def main(
     return paths
 
 
-def tokenized_contents(columns: Columns, processor: TextProcessor) -> Contents:
+def tokenized_contents(columns: "Columns", processor: TextProcessor) -> Contents:
     """What a file of ids holds of a source's texts, labels and splits."""
     tokenized = tokenize_texts(columns.texts, processor, cache_folder())
     return Contents(
@@ -95,7 +98,7 @@ def _check_output(path: Path, part_mb: float, overwrite: bool) -> list[Path]:
 
 
 def _processor(
-    texts: pd.Series, tokenizer: str, lang: str, max_vocab: int, tokenizer_of: str | None
+    texts: Texts, tokenizer: str, lang: str, max_vocab: int, tokenizer_of: str | None
 ) -> TextProcessor:
     if tokenizer_of is not None:
         return _processor_of(Path(tokenizer_of))

@@ -2,8 +2,6 @@
 
 import random
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import chain
@@ -404,12 +402,6 @@ def test_no_model_is_the_bundled_ensemble(folders, tmp_path, monkeypatch, capsys
     assert (
         found.probability == main(clf=folders, text=f"A {PLOT[0]}", method="gradient").probability
     )
-
-
-def test_help_needs_no_torch():
-    code = "import ulmfit.explain, sys; print({'torch', 'pandas', 'spacy'} & sys.modules.keys())"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout == "set()\n"
 
 
 def test_a_calibrated_model_is_explained_as_it_predicts(folders, tmp_path):

@@ -29,6 +29,7 @@ from ulmfit.artifacts.directory import read_artifact
 from ulmfit.base.atomic import atomic_write
 from ulmfit.base.errors import UserError
 from ulmfit.export import main
+from ulmfit.inference import onnx_graph
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.loaded import LoadedModel
 from ulmfit.inference.onnx_graph import to_onnx
@@ -112,7 +113,7 @@ def graph_of(file):
     """Saves the exporter's seconds where another graph is not the point."""
     proto = onnx.load(file)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "to_onnx", lambda model, *settings: proto)
+        patch.setattr(onnx_graph, "to_onnx", lambda model, *settings: proto)
         yield
 
 

@@ -558,7 +558,7 @@ def test_a_page_that_is_there(place, tmp_path, monkeypatch):
     with refuses(f"{out} is there already; choose another --out or pass --overwrite"):
         main(clf=folders(place), out=str(out))
     assert out.read_text() == "mine"
-    monkeypatch.setattr("ulmfit.report.__main__.collect", lambda *given: None)
+    monkeypatch.setattr("ulmfit.report.collect.collect", lambda *given: None)
     monkeypatch.setattr("ulmfit.report.page.page", lambda report: "new")
     assert main(clf=folders(place)[0], out=str(out), overwrite=True) == out
     assert out.read_text() == "new"

@@ -22,10 +22,10 @@ from tiny_learners import (
 
 from ulmfit.base.errors import UserError
 from ulmfit.inference.loaded import predict_probabilities
+from ulmfit.inference.perplexity import measure_lm
 from ulmfit.training import history as module
 from ulmfit.training.history import TIMING, History, without_timing
 from ulmfit.training.learner import without_waiting
-from ulmfit.training.lm import measure_lm
 from ulmfit.training.settings import Step
 
 ONE = [Step(2, 0.01)]

@@ -10,12 +10,14 @@ def exports(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], A
 
     Args:
         package: the package's ``__name__``.
-        modules: exported name -> module of the package that defines it.
+        modules: exported name -> module of the package that defines it, or ``module:name`` where
+            it has another name there.
     """
 
     def get(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
+        module, _, own_name = modules[name].partition(":")
+        return getattr(importlib.import_module(f"{package}.{module}"), own_name or name)
 
     return get, sorted(modules)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ulmfit.base.cores import cores
 from ulmfit.base.errors import UserError
 from ulmfit.base.formats import PRECISIONS
 
@@ -137,13 +138,6 @@ def _glibc(function: str) -> Any:
     if not sys.platform.startswith("linux"):
         return None
     return getattr(ctypes.CDLL(None), function, None)
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1  # macOS, Windows
 
 
 def use_all_cores() -> None:

@@ -4,7 +4,6 @@ from typing import Annotated
 
 from ulmfit.base.cli import run_command
 from ulmfit.compare.plan import Settings
-from ulmfit.compare.run import compare
 from ulmfit.compare.summary import Row
 
 _NOTES = Settings()
@@ -44,6 +43,8 @@ def main(
     in what was measured before. Returns the rows of the table.
     """
     given = locals()
+    from ulmfit.compare.run import compare
+
     names = Settings.__dataclass_fields__
     settings = Settings(**{name: given[name] for name in names if name in given})
     return compare(settings, methods, train_sizes or "", seeds, out or "", overwrite)

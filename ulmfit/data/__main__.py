@@ -5,8 +5,6 @@ from typing import Any
 from ulmfit.base.cli import run_command
 from ulmfit.base.log import logger
 from ulmfit.data.labels import KINDS
-from ulmfit.data.load import load_data
-from ulmfit.data.preflight import examples, preflight, report
 from ulmfit.data.spec import DataSpec
 
 
@@ -23,6 +21,9 @@ def main(
 
     Prints a report and returns its figures. Labels of the test split are not looked at.
     """
+    from ulmfit.data.load import load_data
+    from ulmfit.data.preflight import examples, preflight, report
+
     spec = DataSpec(data, text_col, label_col, split_col, KINDS[multi_label], seed)
     frame = load_data(spec, labels_required=False)
     figures = preflight(frame, spec.labels)

@@ -1,23 +1,27 @@
 """One classifier or an ensemble: classes and probabilities of texts.
 
-What computes is imported when a model is loaded: an error in a command's arguments, or --help, does
-not wait for torch."""
+torch and pandas are imported when they are used: an error in a command's arguments does not wait
+for them.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import check_pair, read_artifact
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.base.precision import keep_memory
-from ulmfit.inference.loaded import LoadedModel
 from ulmfit.inference.scoring import plain_text, prediction_columns
 from ulmfit.text.corpus import TokenizedTexts
 from ulmfit.text.ids import Text, is_empty
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ulmfit.inference.loaded import LoadedModel
 
 DEFAULT = bundled.DEFAULT_CLASSIFIER
 
@@ -113,6 +117,7 @@ def load_named(clf: bundled.Paths, precision: str) -> Classifier:
     if clf == DEFAULT:
         logger.info(f"with the bundled {DEFAULT}; --clf DIR [DIR ...] names other classifiers")
     classifier = Classifier.load(*folders, precision=precision)
+    from ulmfit.base.precision import keep_memory
 
     keep_memory()
     return classifier

@@ -1,39 +1,33 @@
 """Which words moved a prediction.
 
-Attribution scores tokens; `text.word_cut` says which tokens make a word."""
+Attribution scores tokens; `text.word_cut` says which tokens make a word. torch is imported when a
+text is explained: an error in the request does not wait for it.
+"""
 
 import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ulmfit.base.errors import UserError
 from ulmfit.base.progress import Progress
-from ulmfit.inference.attribution import Way, path
 from ulmfit.inference.ensemble import Classifier
-from ulmfit.inference.loaded import LoadedModel
 from ulmfit.text.processor import reading_order
 from ulmfit.text.word_cut import Cut, cut_words
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ulmfit.inference.loaded import LoadedModel
+
 METHODS = ("integrated", "gradient")
-
-
 _LISTED = 10  # words in the plain form
-
-
 _FAINT = 0.1  # share of the strongest score below which a word has no colour
-
-
 # From faint to strong, of a terminal's 256 colours: for the class, and against it.
 _GREENS, _REDS = (194, 157, 120, 77), (224, 217, 210, 203)
-
-
 _BLUE, _ORANGE = "86,180,233", "230,159,0"  # that the colour-blind tell apart (Okabe and Ito)
-
-
 _JOINERS = "\u200c\u200d"  # not printable by themselves, but part of words and emoji
 
 
@@ -152,6 +146,7 @@ def explain(
         raise UserError(f"--label is {label!r}, expected one of {', '.join(classifier.labels)}")
     if not text.strip():  # the classifier does not read it either
         return _of_nothing(classifier, label)
+    from ulmfit.inference.attribution import Way, path
 
     points = path(None if method == "gradient" else steps)
     documents = [loaded.processor.tokenize([text])[0] for loaded in classifier.models]
@@ -220,6 +215,7 @@ def _same_words(
 
 
 def _ids(loaded: "LoadedModel", tokens: list[str]) -> "Tensor":
+    import torch
 
     ids = loaded.processor.ids(tokens).astype(np.int64)
     return torch.from_numpy(reading_order(ids, loaded.backwards))

@@ -23,6 +23,12 @@ from ulmfit.text.ids import Text
 SPLITS = ("train", "valid", "test")
 
 
+def check_split_name(split: str) -> None:
+    """Raise a UserError unless `split` may have labels to measure on."""
+    if split not in SPLITS:
+        raise UserError(f"--split is {split!r}, expected one of {', '.join(SPLITS)}")
+
+
 _COLUMNS = {"accuracy": "accuracy", "f1": "macro F1", "ece": "ECE", "log_loss": "log loss"}
 
 

@@ -18,28 +18,30 @@ from onnx import ModelProto
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
 
+from ulmfit.artifacts.directory import Artifact
 from ulmfit.artifacts.manifest import library_versions
 from ulmfit.data.labels import SINGLE, Labels
 from ulmfit.inference.loaded import LoadedModel
-from ulmfit.inference.onnx_session import FACTS, FORMAT_VERSION, run, start_session
+from ulmfit.inference.onnx_session import FACTS, FORMAT_VERSION, LIBRARIES, run, start_session
 from ulmfit.model.awd_lstm import WeightDropLSTM
 from ulmfit.model.build import encoder_of
 from ulmfit.text.corpus import TokenizedTexts
 from ulmfit.text.processor import reading_order
 
-LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
-
-
 OPSET = 20  # onnxruntime 1.18 (May 2024) and later read it
-
-
 TOLERANCE = 1e-4  # of a probability, against the classifier in float32
-
-
 _READS = {
     "forward": "xxbos first, then the tokens as they come",
     "backward": "xxbos first, then the tokens from the last one to the first",
 }
+
+
+def loaded_on_cpu(artifact: Artifact) -> LoadedModel:
+    """In float32, on the device of the exporter; a GPU's TF32 would be no measure either."""
+    loaded = LoadedModel(artifact, "float32")
+    loaded.device = torch.device("cpu")
+    loaded.model.cpu()
+    return loaded
 
 
 class _OnnxLSTM(nn.Module):

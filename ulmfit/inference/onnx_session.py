@@ -5,16 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from ulmfit.text.processor import PAD_ID
 
 # The model's facts are JSON under this key of ONNX's own `metadata_props`, so that no file can be
 # separated from them.
 FACTS = "ulmfit"
-
-
 FORMAT_VERSION = 1
+LIBRARIES = ("onnx", "onnxscript", "onnxruntime")  # that the export needs
 
 
 def tokenizer_folder(model: Path) -> Path:
@@ -33,6 +31,7 @@ def run(session: Any, documents: Sequence[np.ndarray]) -> np.ndarray:
 
 def start_session(model: str | bytes, threads: int = 0) -> Any:
     """An onnxruntime session on the CPU; `model` is a path or the content of a file."""
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -1,6 +1,7 @@
 """Text from a language model: several samples at once, one step a word, the state carried on.
 
-fastai's `LMLearner.predict` reads the whole text again for every word."""
+fastai's `LMLearner.predict` reads the whole text again for every word.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -62,6 +63,12 @@ class Sampling:
         return logits
 
 
+def check_amounts(n: int, words: int) -> None:
+    """Raise a UserError unless there are texts and words to write."""
+    if n < 1 or words < 1:
+        raise UserError(f"--n is {n} and --words is {words}, expected at least 1 each")
+
+
 @torch.no_grad()
 def generate(
     model: Any,
@@ -78,8 +85,9 @@ def generate(
     A backward model writes from the end: the texts end with the prompt.
 
     Raises:
-        UserError: the model computes what is no number.
+        UserError: nothing to write, or the model computes what is no number.
     """
+    check_amounts(n, words)
     sampling = sampling or Sampling()
     generator = torch.Generator().manual_seed(seed)
     device = next(model.parameters()).device

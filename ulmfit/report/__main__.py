@@ -13,8 +13,6 @@ from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.data.spec import DataSpec
 from ulmfit.inference.ensemble import Classifier
-from ulmfit.inference.measuring import SPLITS, read_data
-from ulmfit.report.collect import collect
 
 
 def main(
@@ -34,10 +32,16 @@ def main(
     The page needs no network and runs no script. It holds texts of the data, see --texts.
     Returns its path.
     """
-    path = _check(clf, split, out, texts, overwrite)
-    from ulmfit.base.precision import keep_memory  # and with it torch
+    if not clf:
+        raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
+    from ulmfit.base.precision import keep_memory
     from ulmfit.inference.explanation import explain
+    from ulmfit.inference.measuring import check_split_name, read_data
+    from ulmfit.report.collect import collect
+    from ulmfit.report.page import page
 
+    check_split_name(split)
+    path = _check_output(out, texts, overwrite)
     keep_memory()
     classifier = Classifier.load(*bundled.model_folders(clf), precision=precision)
     given = DataSpec(data, text_col, label_col, split_col)
@@ -45,20 +49,14 @@ def main(
     report = collect(
         classifier, frame, data, split, texts, lambda text: explain(classifier, text).to_html()
     )
-    from ulmfit.report.page import page
-
     atomic_write(path, page(report))
     logger.info(f"wrote {path}")
     return path
 
 
-def _check(clf: bundled.Paths, split: str, out: str, texts: int, overwrite: bool) -> Path:
+def _check_output(out: str, texts: int, overwrite: bool) -> Path:
     """The path to write; what cannot be is refused before any work."""
     path = Path(out)
-    if not clf:
-        raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
-    if split not in SPLITS:
-        raise UserError(f"--split is {split!r}, expected one of {', '.join(SPLITS)}")
     if texts < 0:
         raise UserError(f"--texts is {texts}, expected 0 or more")
     if path.suffix.lower() != ".html":

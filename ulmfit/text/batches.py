@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ulmfit.base.errors import UserError
 from ulmfit.base.precision import row_block
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.prefetch import on_device
@@ -78,6 +79,30 @@ class LMLoader:
             return self.corpus.ids
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.corpus))
         return np.concatenate([self.corpus[document] for document in order])
+
+
+def lm_loader(
+    corpus: Corpus,
+    batch_size: int,
+    seq_len: int,
+    purpose: str,
+    shuffle: bool = False,
+    seed: int = 0,
+) -> LMLoader:
+    """Batches to train on, with `shuffle`, or to measure on; `purpose` says which in errors.
+
+    Raises:
+        UserError: there are too few tokens for one batch.
+    """
+    # A small part to measure on fills no large batch; a narrower one measures the same.
+    rows = batch_size if shuffle else min(batch_size, len(corpus.ids) // 100 or 1)
+    loader = LMLoader(corpus, rows, seq_len, shuffle, seed)
+    if loader.row_length < 1:
+        raise UserError(
+            f"found {len(corpus.ids):,} tokens to {purpose}, expected more than the batch size "
+            f"of {rows}; give more text or a smaller --batch-size"
+        )
+    return loader
 
 
 def _int64(ids: np.ndarray) -> Tensor:

@@ -12,7 +12,7 @@ from multiprocessing.synchronize import Event
 
 import numpy as np
 
-from ulmfit.base.precision import cores
+from ulmfit.base.cores import cores
 from ulmfit.text.blocks import Texts, in_blocks
 from ulmfit.text.processor import TextProcessor
 from ulmfit.text.rules import apply_rules

@@ -1,6 +1,5 @@
-"""What stages 1 and 2 share: training and measuring a language model."""
+"""What stages 1 and 2 share: training a language model."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,12 +9,10 @@ from fastai.callback.rnn import rnn_cbs
 from fastai.callback.training import GradientClip
 from fastai.learner import Learner
 
-from ulmfit.base.errors import UserError
-from ulmfit.base.precision import autocast
-from ulmfit.base.progress import progress
+from ulmfit.inference.perplexity import measure_lm as measure_lm
 from ulmfit.model.build import lm_groups
 from ulmfit.model.lm_loss import LMLoss
-from ulmfit.text.batches import LMLoader
+from ulmfit.text.batches import LMLoader, lm_loader
 from ulmfit.text.corpus import Corpus
 from ulmfit.training.learner import text_learner
 from ulmfit.training.settings import LMSettings, PretrainSettings
@@ -31,24 +28,11 @@ def lm_loaders(
     """
     if backwards:
         train, valid = train.reversed(), valid.reversed()
+    sizes = settings.batch_size, settings.seq_len
     return (
-        _loader(train, settings, "train on", shuffle=True),
-        _loader(valid, settings, "validate on", shuffle=False),
+        lm_loader(train, *sizes, "train on", shuffle=True, seed=settings.seed),
+        lm_loader(valid, *sizes, "validate on"),
     )
-
-
-def _loader(
-    corpus: Corpus, settings: PretrainSettings | LMSettings, purpose: str, shuffle: bool
-) -> LMLoader:
-    # A small validation part fills no large batch; a narrower one measures the same.
-    rows = settings.batch_size if shuffle else min(settings.batch_size, len(corpus.ids) // 100 or 1)
-    loader = LMLoader(corpus, rows, settings.seq_len, shuffle, settings.seed)
-    if loader.row_length < 1:
-        raise UserError(
-            f"found {len(corpus.ids):,} tokens to {purpose}, expected more than the batch size "
-            f"of {rows}; give more text or a smaller --batch-size"
-        )
-    return loader
 
 
 def lm_learner(
@@ -64,25 +48,6 @@ def lm_learner(
         callbacks.append(GradientClip(settings.clip))
     loss = LMLoss(settings.sampled_softmax)
     return text_learner(model, loaders, loss, lm_groups, device, dtype, *callbacks)
-
-
-@torch.no_grad()
-def measure_lm(
-    model: Any, loader: LMLoader, device: torch.device, dtype: torch.dtype
-) -> dict[str, float]:
-    """Loss (nats a token), perplexity and accuracy over all targets of `loader`."""
-    loss_func, total, correct, targets = LMLoss(), 0.0, 0, 0
-    model.eval()
-    model.reset()
-    for inputs, expected in progress(loader, len(loader), "measuring perplexity"):
-        with autocast(device, dtype):
-            prediction = model(inputs.to(device))[0]
-            loss = float(loss_func(prediction, expected.to(device)))
-        total += loss * expected.numel()
-        correct += loss_func.correct
-        targets += expected.numel()
-    mean = total / targets
-    return {"loss": mean, "perplexity": math.exp(min(mean, 700.0)), "accuracy": correct / targets}
 
 
 def measured_lm(row: Mapping[str, Any]) -> dict[str, float]:
