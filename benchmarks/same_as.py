@@ -47,11 +47,11 @@ TEXTS = {".csv", ".html", ".json", ".jsonl", ".md", ".tsv", ".txt"}
 _DIFF_LINES = 40  # of one case that are shown
 _NUMBER = r"\d[\d,]*(?:\.\d+)?"
 _BLOTS = [
+    (re.compile(r'(\w*(?:seconds|per_second)\w*"?:? ?)[\d.,e-]*\d'), r"\1<time>"),
     (re.compile(rf"{_NUMBER} ?(?:s|seconds?|min|minutes?|hours?|h)\b"), "<time>"),
     (re.compile(rf"{_NUMBER}(?: \w+)? a second"), "<speed>"),
     (re.compile(rf"{_NUMBER} (?:tokens|texts|documents)/s"), "<speed>"),
-    (re.compile(r'("\w*seconds\w*": ?)[\d.e-]+'), r"\1<time>"),
-    (re.compile(r"\b[0-9a-f]{12,64}\b"), "<hash>"),
+    (re.compile(r"(?<![.\w])(?=\d*[a-f])[0-9a-f]{12,64}\b"), "<hash>"),
     (re.compile(r"\b20\d\d-\d\d-\d\d(?:[T ][\d:.+Z]+)?"), "<date>"),
 ]
 
