@@ -12,11 +12,10 @@ import numpy as np
 
 from ulmfit.base.atomic import check_parent
 from ulmfit.base.cli import run_command
-from ulmfit.base.errors import UserError
+from ulmfit.base.errors import UserError, listed
+from ulmfit.data.formats import ENDINGS, open_table
+from ulmfit.data.formats_base import Table
 from ulmfit.data.multi_label import given, label_cells
-from ulmfit.data.rows import listed
-from ulmfit.data.table_writers import ENDINGS
-from ulmfit.data.tables import Table, open_table
 from ulmfit.inference.ensemble import DEFAULT, Classifier, load_named
 from ulmfit.inference.scoring import score_file
 

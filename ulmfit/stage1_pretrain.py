@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from ulmfit.base.cli import run_command, settings_flags
-from ulmfit.base.errors import UserError
+from ulmfit.base.errors import UserError, listed
 from ulmfit.data.fingerprints import fingerprint, texts_fingerprint
-from ulmfit.data.readers import read_file, read_folder
-from ulmfit.data.rows import listed
+from ulmfit.data.folders import read_folder
+from ulmfit.data.formats import read_file
 from ulmfit.model.build import build_lm
 from ulmfit.model.sizes import encoder_config
 from ulmfit.text.blocks import each

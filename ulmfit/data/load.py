@@ -14,8 +14,8 @@ from ulmfit.base.errors import UserError
 from ulmfit.data.columns import SPLITS, Say, first_five, read_columns
 from ulmfit.data.datasets import NAMES
 from ulmfit.data.draws import divide
+from ulmfit.data.folders import split_name
 from ulmfit.data.multi_label import SEPARATOR, all_labels, one_of_each, ordered, strata
-from ulmfit.data.readers import split_name
 from ulmfit.text.ids import hold_ids
 
 VALID_SHARE = TEST_SHARE = 0.1

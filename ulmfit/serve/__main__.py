@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from ulmfit.artifacts import bundled
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
-from ulmfit.data.rows import LONGEST_FIELD
+from ulmfit.data.formats_csv import LONGEST_FIELD
 from ulmfit.inference.ensemble import DEFAULT, Classifier, load_named
 
 if TYPE_CHECKING:
