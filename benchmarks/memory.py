@@ -40,7 +40,7 @@ def _megabytes(of: int) -> float:
 
 def tokenising(path: str) -> dict[str, Any]:
     """Reading, tokenising and numericalising as stage 2 does it."""
-    from ulmfit.data.readers import read_file
+    from ulmfit.data.formats import read_file
     from ulmfit.text.corpus import tokenize_texts
     from ulmfit.text.processor import TextProcessor, make_vocab
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.common import WORK
 from ulmfit.artifacts.directory import read_artifact
+from ulmfit.data.formats import read_file
 from ulmfit.data.load import load_data
-from ulmfit.data.readers import read_file
 from ulmfit.text.corpus import Corpus, tokenize_texts
 from ulmfit.text.processor import TextProcessor
 

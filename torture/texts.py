@@ -30,7 +30,8 @@ from torture.common import ROOT, Ended, Row
 from ulmfit import predict
 from ulmfit.artifacts.config import ClassifierConfig
 from ulmfit.base.errors import UserError
-from ulmfit.data.tables import cells, open_table
+from ulmfit.data.formats import open_table
+from ulmfit.data.formats_base import cells
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.scoring import EMPTY
 from ulmfit.model.build import build_classifier

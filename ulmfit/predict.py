@@ -6,11 +6,10 @@ from typing import Annotated
 
 from ulmfit.base.atomic import check_parent
 from ulmfit.base.cli import run_command
-from ulmfit.base.errors import UserError
+from ulmfit.base.errors import UserError, listed
 from ulmfit.base.log import logger
-from ulmfit.data.rows import listed
-from ulmfit.data.table_writers import ENDINGS
-from ulmfit.data.tables import Table, open_table
+from ulmfit.data.formats import ENDINGS, open_table
+from ulmfit.data.formats_base import Table
 from ulmfit.inference.ensemble import DEFAULT, Classifier, load_named
 from ulmfit.inference.scoring import score_file
 

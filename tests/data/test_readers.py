@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ulmfit.base.errors import UserError
-from ulmfit.data import readers
-from ulmfit.data.readers import read_file, read_folder, split_name
+from ulmfit.data import formats_base
+from ulmfit.data.folders import read_folder, split_name
+from ulmfit.data.formats import read_file
 
 
 def write(path, content):
@@ -102,7 +103,7 @@ def test_jsonl_keeps_types_unicode_line_ends_and_mends_half_an_emoji(tmp_path):
 
 @pytest.mark.parametrize("part", [1, 2, 10_000])
 def test_parts_in_which_a_file_is_read_change_nothing(tmp_path, monkeypatch, part):
-    monkeypatch.setattr(readers, "_PART", part)
+    monkeypatch.setattr(formats_base, "_PART", part)
     rows = ["text,label", "a,1", '"b\nc",', "d,x", "é,2"]
     table = read_file(write(tmp_path / "a.csv", "\n".join(rows)))
     assert table.to_dict("list") == {"text": ["a", "b\nc", "d", "é"], "label": ["1", "", "x", "2"]}

@@ -26,22 +26,19 @@ from ulmfit.training.settings import ClassifierSettings
 
 PACKAGE = Path(ulmfit.__file__).parent
 READERS = {"inference/measuring.py", "pipeline.py", "compare/judge.py"}  # of test labels
+CORPORA = {"data/columns.py", "data/datasets.py", "data/corpora.py"}
 # What reads files of data: whoever uses these could find labels of test in them.
 SOURCES = {
     "load_with_test_labels": READERS | {"data/load.py"},
     # tokenize writes them down as they are, as ids.
     "read_columns": {"data/columns.py", "data/load.py", "tokenize.py"},
     "NAMES": {"data/columns.py", "data/load.py", "data/datasets.py"},
-    "read_file": {
-        *("data/columns.py", "data/datasets.py", "data/readers.py", "data/corpora.py"),
-    },
-    "read_folder": {
-        *("data/columns.py", "data/datasets.py", "data/readers.py", "data/corpora.py"),
-    },
+    "read_file": CORPORA | {"data/formats.py"},
+    "read_folder": CORPORA | {"data/folders.py"},
     # Texts to classify: other columns go from one file into another.
-    "open_table": {"data/tables.py", "predict.py", "serve/tables.py", "serve/unpack.py"},
-    "csv_rows": {"data/rows.py", "data/readers.py", "data/tables.py"},
-    "json_rows": {"data/rows.py", "data/readers.py", "data/tables.py"},
+    "open_table": {"data/formats.py", "predict.py", "serve/tables.py", "serve/unpack.py"},
+    "csv_rows": {"data/formats_csv.py"},
+    "json_rows": {"data/formats_jsonl.py"},
 }
 
 
@@ -73,9 +70,7 @@ def test_no_module_reads_data_past_the_readers():
     reads = {"read_csv", "read_parquet", "read_json", "read_excel", "read_table", "ParquetFile"}
     found = set().union(*(users(name) for name in reads))
     # ids_file.py is asked by columns.py; the worker reads what the judge wrote, without the labels.
-    assert found <= {
-        *("data/readers.py", "data/tables.py", "text/ids_file.py", "compare/worker.py"),
-    }
+    assert found <= {"data/formats_parquet.py", "text/ids_file.py", "compare/worker.py"}
 
 
 def test_load_data_has_no_test_labels(tmp_path):

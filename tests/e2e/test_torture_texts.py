@@ -6,7 +6,7 @@ import re
 import pytest
 
 from torture import texts
-from ulmfit.data import rows, table_writers
+from ulmfit.data import formats_csv
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.text import rules, spacy_tokenizer, tokenizers
 from ulmfit.text.processor import TextProcessor
@@ -118,12 +118,12 @@ def test_predictions_that_depend_on_the_batch_are_counted(classifier, monkeypatc
 
 
 def test_changed_cells_are_counted(words, tmp_path, monkeypatch):
-    monkeypatch.setattr(table_writers, "_csv_cell", lambda cell: str(cell).strip())
+    monkeypatch.setattr(formats_csv, "_csv_cell", lambda cell: str(cell).strip())
     assert texts.files(words, tmp_path, 3, 0).lost > 0
 
 
 def test_bad_file_that_is_read_is_counted(words, tmp_path, monkeypatch):
-    monkeypatch.setattr(rows, "distinct", lambda path, names: names)
+    monkeypatch.setattr(formats_csv, "distinct", lambda path, names: names)
     row = texts.bad_files(words, tmp_path, 0, 0)
     assert (row.let_in, row.crashed) == (1, 0)
     assert row.told[0].endswith("twice.csv was read")

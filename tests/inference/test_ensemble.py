@@ -19,8 +19,8 @@ from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import read_artifact
 from ulmfit.base.atomic import atomic_write
 from ulmfit.base.errors import UserError
+from ulmfit.data.formats import read_file
 from ulmfit.data.labels import SingleLabels
-from ulmfit.data.readers import read_file
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.scoring import EMPTY, prediction_columns
 from ulmfit.predict import main
@@ -361,7 +361,7 @@ def test_dates_and_digits_survive_json(folders, tmp_path):
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_file_of_many_blocks(folders, tmp_path, monkeypatch, ending):
-    monkeypatch.setattr("ulmfit.data.tables.MOST_ROWS", 7)
+    monkeypatch.setattr("ulmfit.data.formats_base.MOST_ROWS", 7)
     texts = many_texts(60)
     texts[5:20:5] = ["", " ", "\x00"]
     table = pd.DataFrame({"text": texts, "n": [f"0{i}" for i in range(60)]})
@@ -396,7 +396,7 @@ def test_the_input_may_be_replaced(folders, tmp_path):
 
 def test_progress_of_a_file_counts_texts(folders, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("ulmfit.base.progress.SECONDS_BETWEEN_LINES", -1.0)
-    monkeypatch.setattr("ulmfit.data.tables.MOST_ROWS", 100)
+    monkeypatch.setattr("ulmfit.data.formats_base.MOST_ROWS", 100)
     source = write_file(tmp_path / "a.csv", pd.DataFrame({"text": many_texts(400)}))
     main(clf=folders, input=source, output=tmp_path / "b.csv")
     out = capsys.readouterr().out
@@ -419,7 +419,7 @@ print(*({{"fastai", "pandas", "pyarrow", "scipy", "sklearn"}} & sys.modules.keys
 
 def test_a_row_that_breaks_the_file_is_found_before_the_work(folders, tmp_path, monkeypatch):
     monkeypatch.setattr(Classifier, "probabilities", None)
-    monkeypatch.setattr("ulmfit.data.tables.MOST_ROWS", 3)
+    monkeypatch.setattr("ulmfit.data.formats_base.MOST_ROWS", 3)
     source = tmp_path / "in.csv"
     source.write_text("id,text\n" + "1,good\n" * 9 + "2\n")
     with refuses(
@@ -432,7 +432,7 @@ def test_a_row_that_breaks_the_file_is_found_before_the_work(folders, tmp_path, 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_an_interruption_leaves_nothing_behind(folders, tmp_path, monkeypatch, ending):
-    monkeypatch.setattr("ulmfit.data.tables.MOST_ROWS", 2)
+    monkeypatch.setattr("ulmfit.data.formats_base.MOST_ROWS", 2)
     source = write_file(tmp_path / "in.csv", pd.DataFrame({"text": TEXTS}))
     target = tmp_path / f"out{ending}"
     target.write_text("mine")

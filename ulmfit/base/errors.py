@@ -1,5 +1,7 @@
 """The exceptions that a user can cause, each of one line."""
 
+from collections.abc import Iterable
+
 from ulmfit.base.visible import visible
 
 _LONGEST = 2000  # characters of a line; what a stranger's file holds may be longer
@@ -26,3 +28,11 @@ class UserError(_OneLine):
 
 class Stopped(_OneLine):
     """No error: a training ended when its time was up, and the same command goes on with it."""
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names for a line of an error: ten of them, none longer than 40 characters, on one line."""
+    shown = [str(name) for name in names]
+    short = [f"{name[:40]}..." if len(name) > 40 else name for name in shown[:10]]
+    plain = [name if name.isprintable() else repr(name)[1:-1] for name in short]
+    return ", ".join([*plain, f"... ({len(shown):,} in all)"] if len(shown) > 10 else plain)

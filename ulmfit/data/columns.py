@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ulmfit.base.errors import UserError
+from ulmfit.base.errors import UserError, listed
 from ulmfit.base.log import logger
 from ulmfit.base.visible import visible
 from ulmfit.data.datasets import NAMES
-from ulmfit.data.readers import read_file, read_folder, split_name
-from ulmfit.data.rows import listed
+from ulmfit.data.folders import read_folder, split_name
+from ulmfit.data.formats import read_file
 from ulmfit.data.spec import DataSpec
 from ulmfit.text.blocks import each
 from ulmfit.text.ids import hold_ids, is_empty

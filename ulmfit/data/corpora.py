@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ulmfit.base.errors import UserError
-from ulmfit.data.readers import read_file, read_folder
-from ulmfit.data.rows import listed
+from ulmfit.base.errors import UserError, listed
+from ulmfit.data.folders import read_folder
+from ulmfit.data.formats import read_file
 from ulmfit.text.blocks import each
 from ulmfit.text.ids import TextIds, is_empty
 from ulmfit.text.ids_file import ids_files, read_ids

@@ -11,7 +11,8 @@ import pandas as pd
 
 from ulmfit.base.errors import UserError
 from ulmfit.data.duplicates import near_duplicate_groups
-from ulmfit.data.readers import read_file, read_folder
+from ulmfit.data.folders import read_folder
+from ulmfit.data.formats import read_file
 from ulmfit.text.ids_file import ids_files, read_ids
 
 # imdb-sample: rows of each split, half of them of each class. The subset never depends on a

@@ -15,8 +15,8 @@ from ulmfit.base.log import logger
 from ulmfit.data.columns import SPLITS, first_five, read_columns
 from ulmfit.data.datasets import NAMES
 from ulmfit.data.draws import divide
+from ulmfit.data.folders import split_name
 from ulmfit.data.labels import SEPARATOR, Labels
-from ulmfit.data.readers import split_name
 from ulmfit.data.spec import DataSpec
 from ulmfit.text.ids import hold_ids
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ulmfit.base.progress import Progress
+from ulmfit.data.formats import Writer, open_writer
+from ulmfit.data.formats_base import Table, cells
 from ulmfit.data.labels import Labels
-from ulmfit.data.table_writers import Writer, open_writer
-from ulmfit.data.tables import Table, cells
 
 if TYPE_CHECKING:
     import pyarrow as pa

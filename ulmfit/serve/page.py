@@ -33,8 +33,8 @@ from fastcore.xml import (
     to_xml,
 )
 
+from ulmfit.data.formats import ENDINGS
 from ulmfit.data.load import source_name
-from ulmfit.data.table_writers import ENDINGS
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.explanation import Explanation
 from ulmfit.inference.scoring import EMPTY, prediction_columns

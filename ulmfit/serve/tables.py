@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ulmfit.base.errors import UserError
-from ulmfit.data.rows import listed
-from ulmfit.data.tables import Block, Table, cells, open_table
+from ulmfit.base.errors import UserError, listed
+from ulmfit.data.formats import open_table
+from ulmfit.data.formats_base import Block, Table, cells
 from ulmfit.inference.scoring import plain_text
 from ulmfit.serve.limits import Limits
 

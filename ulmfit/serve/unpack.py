@@ -25,8 +25,7 @@ def main(source: str, target: str, most: str) -> None:
     import pyarrow as pa
     import pyarrow.parquet  # loaded before memory is counted
 
-    from ulmfit.data.table_writers import open_writer
-    from ulmfit.data.tables import open_table
+    from ulmfit.data.formats import open_table, open_writer
 
     pa.set_cpu_count(1)
     _limit(int(most))

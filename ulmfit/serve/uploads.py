@@ -16,7 +16,7 @@ from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
 from ulmfit.base.errors import UserError
-from ulmfit.data.table_writers import ENDINGS
+from ulmfit.data.formats import ENDINGS
 from ulmfit.inference.scoring import plain_text, score_file
 from ulmfit.serve.batching import Batcher
 from ulmfit.serve.limits import Limits, busy

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_models import refuses
 
-from ulmfit.data import tables as module
-from ulmfit.data.table_writers import ENDINGS, open_writer
-from ulmfit.data.tables import cells, open_table
+from ulmfit.base.errors import UserError
+from ulmfit.data import formats_base
+from ulmfit.data.formats import ENDINGS, open_table, open_writer
+from ulmfit.data.formats_base import cells
 
 ODD = [
     *("a\rb", "c\r\nd", "e\nf", 'q"x"y', "tab\there", "é😀", "  pad ", "", "x\u2028y", "NA"),
@@ -23,7 +24,7 @@ ODD = [
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(module, "MOST_ROWS", 3)
+    monkeypatch.setattr(formats_base, "MOST_ROWS", 3)
 
 
 def write(path, content):
@@ -67,7 +68,7 @@ def test_csv_in_blocks(tmp_path):
 
 
 def test_long_texts_make_short_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "MOST_CHARACTERS", 100)
+    monkeypatch.setattr(formats_base, "MOST_CHARACTERS", 100)
     lines = ["a" * 98, "b" * 98, "c", "d", "e", "f"]
     path = write(tmp_path / "a.csv", "text\n" + "\n".join(lines))
     assert rows_of(path)[1] == [2, 3, 1]
@@ -152,13 +153,13 @@ def test_repeated_columns(tmp_path):
 
 def test_malformed_parquet(tmp_path):
     path = write(tmp_path / "a.parquet", "PAR1 or so")
-    with pytest.raises(module.UserError, match=r"found a malformed parquet file \(.*\); write it"):
+    with pytest.raises(UserError, match=r"found a malformed parquet file \(.*\); write it"):
         open_table(path)
     pq.write_table(pa.table({"text": [str(i) * 99 for i in range(2000)]}), path)
     content = bytearray(path.read_bytes())
     content[200:2000] = bytes(1800)
     write(path, bytes(content))
-    with pytest.raises(module.UserError, match=r"found a malformed parquet file \(.*\); write it"):
+    with pytest.raises(UserError, match=r"found a malformed parquet file \(.*\); write it"):
         rows_of(path)
 
 
@@ -253,7 +254,7 @@ def test_the_shortest_digits_of_a_float32():
 )
 def test_what_has_no_form(tmp_path, rows, target):
     source = write_jsonl(tmp_path / "a.jsonl", rows)
-    with pytest.raises(module.UserError) as caught:
+    with pytest.raises(UserError) as caught:
         copy(source, tmp_path / target)
     line = str(caught.value)
     assert line.startswith(f"cannot write {tmp_path / target}: a column of the input has no form")
@@ -264,7 +265,7 @@ def test_what_has_no_form(tmp_path, rows, target):
 def test_bytes_have_no_form_in_json(tmp_path):
     source = tmp_path / "a.parquet"
     pq.write_table(pa.table({"x": [b"\xff"]}), source)
-    with pytest.raises(module.UserError, match="a column of the input has no form there"):
+    with pytest.raises(UserError, match="a column of the input has no form there"):
         copy(source, tmp_path / "b.jsonl")
 
 

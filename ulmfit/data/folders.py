@@ -1,19 +1,15 @@
-"""From files and folders to tables: csv, tsv, jsonl, parquet, and folders of .txt files.
+"""Folders of .txt files as tables, and the splits that folders and cells name.
 
-A reader returns what stands there, column for column; what the columns mean is `data.py`'s
-business. Every error names the file and, where it is known, the line.
+Every error names the folder or file and, where it is known, the line.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from pandas.api.types import infer_dtype
 
 from ulmfit.base.errors import UserError
-from ulmfit.data.rows import csv_rows, distinct, json_rows, text_lines
+from ulmfit.data.text_files import text_lines
 
 _SPELLINGS = {
     "train": ("train", "training"),
@@ -22,30 +18,11 @@ _SPELLINGS = {
     "unsup": ("unsup", "unsupervised", "unlabelled", "unlabeled"),
 }
 SPLIT_NAMES = {spelling: split for split, names in _SPELLINGS.items() for spelling in names}
-_PART = 10_000  # rows of a file that are read at a time
 
 
 def split_name(value: str) -> str | None:
     """The split that `value` names (train, valid, test, unsup), or None; case does not matter."""
     return SPLIT_NAMES.get(value.strip().lower())
-
-
-def read_file(path: Path) -> pd.DataFrame:
-    """All columns of a csv, tsv, jsonl or parquet file, its rows in order.
-
-    csv and tsv give strings only, empty cells as ''; the others give their own types.
-
-    Raises:
-        UserError: the extension is none of these, the file is malformed or not UTF-8, or two
-            columns have the same name.
-    """
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise UserError(
-            f"{path}: found the extension '{path.suffix}', expected one of "
-            f"{', '.join(_READERS)}, or a folder of .txt files"
-        )
-    return reader(path)
 
 
 def read_folder(path: Path) -> pd.DataFrame:
@@ -117,62 +94,3 @@ def _decode(path: Path) -> str:
     """The text of a UTF-8 file, line ends as they are, a byte order mark removed."""
     with text_lines(path, newline="") as file:
         return file.read()
-
-
-def _in_parts(rows: Iterator[Any], columns: list[str] | None = None) -> pd.DataFrame:
-    """A table of `rows`, of which `_PART` at a time are Python's objects.
-
-    Strings become columns part by part; the type of other columns is that of all their values.
-    """
-    parts = []
-    while part := list(islice(rows, _PART)):
-        made = pd.DataFrame(part, columns=columns, dtype=object)
-        for name in made.columns:
-            if infer_dtype(made[name], skipna=True) == "string":
-                made[name] = made[name].tolist()  # inferred: pandas 3 has a type for strings
-        parts.append(made)
-    if not parts:
-        return pd.DataFrame(columns=columns, dtype=object)
-    return pd.concat(parts, ignore_index=True).infer_objects()
-
-
-def _read_csv(path: Path, delimiter: str = ",") -> pd.DataFrame:
-    rows = csv_rows(path, delimiter)
-    header = next(rows, None)
-    return pd.DataFrame() if header is None else _in_parts(rows, header)
-
-
-def _read_tsv(path: Path) -> pd.DataFrame:
-    return _read_csv(path, delimiter="\t")
-
-
-def _read_jsonl(path: Path) -> pd.DataFrame:
-    return _in_parts(json_rows(path))
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        distinct(path, pq.read_schema(path).names)
-        # No partitioning: a folder named a=b on the way to the file is not a column of it.
-        # Piece by piece: else compressed and decoded texts are all in memory at once.
-        table = pq.read_table(
-            path, partitioning=None, pre_buffer=False, use_threads=False, buffer_size=1 << 20
-        )
-        pa.default_memory_pool().release_unused()
-        return table.to_pandas(ignore_metadata=True)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(
-            f"{path}: found a malformed parquet file ({reason}); write it again, or save it as csv"
-        ) from None
-
-
-_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
-    ".jsonl": _read_jsonl,
-    ".parquet": _read_parquet,
-}

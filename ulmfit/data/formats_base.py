@@ -1,0 +1,132 @@
+"""What every format of table files has: a table to read, an encoder to write, blocks of rows."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, TypeVar
+
+import numpy as np
+
+from ulmfit.base.errors import UserError, listed
+
+if TYPE_CHECKING:  # both take a while to import, and csv by blocks needs neither
+    import pandas as pd
+    import pyarrow as pa
+
+# Column -> its cells: a list of Python's values, an Arrow array, or floats in numpy's.
+Block = Mapping[str, Any]
+Schema = Callable[[], "pa.Schema"]
+T = TypeVar("T")
+
+# A block ends when it has this many rows, or cells and characters of text, whichever comes first.
+# Of so many rows, sorted by length, batches have little padding even where the texts are short.
+MOST_ROWS = 1 << 15
+MOST_CHARACTERS = 1 << 24
+_PART = 10_000  # rows of a file read whole that are Python's objects at a time
+
+
+class Table(Protocol):
+    """Rows of a file; `blocks` may be read more than once."""
+
+    columns: list[str]
+
+    def blocks(self) -> Iterator[Block]:
+        """All rows in order, some thousands at a time; raises UserError where the file is bad."""
+
+    def schema(self) -> "pa.Schema":
+        """The columns' types in parquet; raises ArrowException if one has none."""
+
+
+class Encoder(ABC):
+    """Writes blocks of rows into a file; their types are those of `schema`."""
+
+    def __init__(self, file: BinaryIO, columns: Sequence[str], schema: Schema) -> None:
+        self._file = file
+
+    @abstractmethod
+    def encode(self, block: Block) -> Any:
+        """The rows as `append` takes them."""
+
+    def append(self, encoded: Any) -> None:
+        """Write rows behind those that are there."""
+        self._file.write(encoded)
+
+    def close(self) -> None:  # noqa: B027
+        """Write what stands at the end of the file, if anything does."""
+
+
+class Format(Table):
+    """A kind of table file; an instance is one that was opened to be read block by block."""
+
+    ending: ClassVar[str]
+    encoder: ClassVar[type[Encoder]]
+
+    def __init__(self, path: Path) -> None:
+        """Find the columns; raises UserError where the file is bad."""
+
+    @classmethod
+    @abstractmethod
+    def read(cls, path: Path) -> "pd.DataFrame":
+        """All columns and rows at once; raises UserError where the file is bad."""
+
+
+def cells(column: Any) -> list[Any]:
+    """The cells of a block's column as Python's values, missing ones as None."""
+    if hasattr(column, "to_pylist"):
+        return column.to_pylist()
+    if isinstance(column, np.ndarray):
+        # The shortest decimal that is the same float32, rather than the double next to it.
+        return column.astype(str).astype(float).tolist()
+    return list(column)
+
+
+def cut(rows: Iterable[T], weigh: Callable[[T], int]) -> Iterator[list[T]]:
+    """`rows` in lists that have `MOST_ROWS` or weigh `MOST_CHARACTERS`."""
+    block: list[T] = []
+    weight = 0
+    for row in rows:
+        block.append(row)
+        weight += weigh(row)
+        if len(block) >= MOST_ROWS or weight >= MOST_CHARACTERS:
+            yield block
+            block, weight = [], 0
+    if block:
+        yield block
+
+
+def rows_of_block(rows: int, size: int) -> int:
+    """How many of `rows`, which weigh `size` together, make a block."""
+    return max(1, min(MOST_ROWS, MOST_CHARACTERS * rows // max(1, size)))
+
+
+def frame_of(rows: Iterator[Any], columns: list[str] | None = None) -> "pd.DataFrame":
+    """A table of `rows`, of which `_PART` at a time are Python's objects.
+
+    Strings become columns part by part; the type of other columns is that of all their values.
+    """
+    import pandas as pd
+    from pandas.api.types import infer_dtype
+
+    parts = []
+    while part := list(islice(rows, _PART)):
+        made = pd.DataFrame(part, columns=columns, dtype=object)
+        for name in made.columns:
+            if infer_dtype(made[name], skipna=True) == "string":
+                made[name] = made[name].tolist()  # inferred: pandas 3 has a type for strings
+        parts.append(made)
+    if not parts:
+        return pd.DataFrame(columns=columns, dtype=object)
+    return pd.concat(parts, ignore_index=True).infer_objects()
+
+
+def distinct(path: Path, names: list[str]) -> list[str]:
+    """`names`, which no two columns share; raises UserError if two do."""
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
+    if twice:
+        raise UserError(
+            f"{path}: found more than one column named {listed(map(repr, twice))}, expected "
+            "distinct names; rename or remove the others"
+        )
+    return names
