@@ -164,9 +164,7 @@ def test_few_labels(tmp_path):
     assert (kept["split"] == "valid").sum() == 30
     again = keep_labels(frame, 30, 1, multi_label=True)
     pd.testing.assert_frame_equal(kept, again)
-    with refuses(
-        "found 3 rows that it takes to have every label, expected 2 at most; raise --labels"
-    ):
+    with refuses("covering every label takes 3 rows; --labels is 2"):
         keep_labels(frame, 2, 1, multi_label=True)
 
 
@@ -322,7 +320,7 @@ def test_baseline_is_one_regression_a_class(tmp_path, monkeypatch):
 # Settings and manifest
 
 
-def test_a_flag_that_is_not_given_does_not_outdo_the_recipe(monkeypatch):
+def test_a_flag_that_is_not_given_does_not_override_the_recipe(monkeypatch):
     given = []
 
     def main(multi_label: bool | None = None, backwards: bool = False):

@@ -55,7 +55,7 @@ class Progress:
 def progress(
     items: Iterable[T], total: int, name: str, say: Callable[[str], None] = print
 ) -> Iterator[T]:
-    """`items`, `total` in number, one by one, while whoever waits is told how far `name` is."""
+    """Yield the `total` `items` one by one and show the progress of `name`."""
     shown = Progress(total, name, say=say)
     for item in items:
         yield item

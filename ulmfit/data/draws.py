@@ -88,8 +88,7 @@ def _proportional_sets(labels: pd.Series, count: int, seed: int) -> list[int]:
     first = one_of_each(cells)
     if count < len(first):
         raise UserError(
-            f"found {len(first):,} rows that it takes to have every label, expected {count:,} at "
-            "most; raise --labels"
+            f"covering every label takes {len(first):,} rows; --labels is {count:,}"
         )
     rest = labels.drop(first)
     strata_of_rest = pd.Series(strata(rest.to_dict()), index=rest.index, dtype=object)

@@ -53,8 +53,9 @@ def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
     if min(map(log_loss, bounds)) < found.fun + 1e-9:  # not asked of x: there are plateaus
         raise UserError(
             f"no temperature from {LOWEST} to {HIGHEST:g} fits best, with "
-            f"{_rightly(probabilities, truth):,} of {len(truth):,} {what} classified rightly; it "
-            "takes wrong ones, and more right ones than chance gives: more texts, or a better model"
+            f"{_rightly(probabilities, truth):,} of {len(truth):,} {what} classified correctly; "
+            "calibration needs some errors and better-than-chance accuracy: give more texts, or "
+            "train a better model"
         )
     return math.exp(found.x)
 

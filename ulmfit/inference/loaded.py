@@ -46,8 +46,8 @@ def predict_probabilities(
 ) -> np.ndarray:
     """float32, shape (documents, classes), in the order of `corpus`.
 
-    `temperature` and `multi_label` as in `classifier.to_probabilities`. Without `tell`, whoever
-    waits long is told how far it is.
+    `temperature` and `multi_label` as in `classifier.to_probabilities`. Without `tell`, a long
+    computation shows its progress.
     """
     tell = tell or Progress(len(corpus), "classifying", "texts").advance
     model.eval()
