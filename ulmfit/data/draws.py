@@ -87,9 +87,7 @@ def _proportional_sets(labels: pd.Series, count: int, seed: int) -> list[int]:
     cells = labels.to_dict()
     first = one_of_each(cells)
     if count < len(first):
-        raise UserError(
-            f"covering every label takes {len(first):,} rows; --labels is {count:,}"
-        )
+        raise UserError(f"covering every label takes {len(first):,} rows; --labels is {count:,}")
     rest = labels.drop(first)
     strata_of_rest = pd.Series(strata(rest.to_dict()), index=rest.index, dtype=object)
     drawn, _ = _shares(strata_of_rest, count - len(first), seed)

@@ -209,7 +209,7 @@ def _keep_ids(chunks: Iterable[Chunk], path: Path, folder: Path) -> tuple[list[s
             _write_header(file, int(offsets[-1]))
             file.flush()
     finally:
-        with suppress(OSError):  # closing tries the write again; a full disk is already reported
+        with suppress(OSError):  # closing writes again; a full disk is already reported
             file.close()
     return tokens, offsets
 
