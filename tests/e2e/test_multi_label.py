@@ -240,7 +240,7 @@ def test_temperature_of_decisions():
     ends = apply_temperature(np.array([[0.0, 1.0]], np.float32), 2.0, multi_label=True)
     assert ends[0, 0] < 1e-9
     assert 0.999 < ends[0, 1] < 1
-    with pytest.raises(Exception, match="12 of 12 decisions classified rightly"):
+    with pytest.raises(Exception, match="12 of 12 decisions classified correctly"):
         fit_temperature(np.where(truth[:4], 0.9, 0.1), truth[:4])
 
 

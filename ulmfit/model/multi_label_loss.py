@@ -1,4 +1,4 @@
-"""The loss of a multi-label classifier, and the decisions that it has seen."""
+"""The loss of a multi-label classifier, which also counts its decisions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from ulmfit.base.errors import UserError
 class MultiLabelLoss:
     """Mean binary cross-entropy over documents and classes.
 
-    smoothing: share of each target that yes and no divide: 1 becomes 1 - smoothing / 2.
-    pos_weight: how much a document that has the label counts for its class, shape (classes,).
-    hits, named: of the last batch, labels that were rightly given, and those given plus those true;
+    smoothing: share of each target that is divided between yes and no: 1 becomes 1 - smoothing / 2.
+    pos_weight: weight of a document with the label, for each class, shape (classes,).
+    hits, named: counts of the last batch: correctly given labels, and given labels plus true ones;
         micro F1 is 2 x hits / named.
     """
 
@@ -36,12 +36,12 @@ class MultiLabelLoss:
 
 
 def balanced_weights(truth: np.ndarray, classes: Sequence[str]) -> Tensor:
-    """Documents without the label by those with it, float32, shape (classes,).
+    """Documents without the label divided by those with it, float32, shape (classes,).
 
-    So both sides of each decision count as much.
+    So both sides of each decision count equally.
 
     Raises:
-        UserError: a label applies to every document, which leaves nothing to balance.
+        UserError: a label applies to every document, so there is nothing to balance.
     """
     with_it = truth.sum(0)
     for label, count in zip(classes, with_it.tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""The numbers that make an encoder, and the sizes that have a name."""
+"""The numbers that define an encoder, and the named sizes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -6,7 +6,7 @@ from typing import Any
 
 from ulmfit.base.errors import UserError
 
-# What the numbers of a manifest's config are at most, before they are looked at more closely.
+# Upper bounds for the numbers of a manifest's config, before any closer check.
 _HIGHEST = {"n_layers": 64, "max_len": 2**31 - 1}
 
 
@@ -15,7 +15,7 @@ _HIGHEST_ELSE = 2**24
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The numbers that make an encoder. `emb_sz`, `n_hid`, `n_layers` are fastai's names."""
+    """The numbers that define an encoder. `emb_sz`, `n_hid`, `n_layers` are fastai's names."""
 
     vocab_sz: int
     emb_sz: int
@@ -24,21 +24,21 @@ class EncoderConfig:
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any], where: object) -> "EncoderConfig":
-        """The inverse of `as_dict`; other keys are left alone."""
+        """The inverse of `as_dict`; other keys are ignored."""
         return cls(**config_numbers(config, [f.name for f in fields(cls)], where))
 
     def as_dict(self) -> dict[str, int]:
-        """As a manifest holds it."""
+        """The form in a manifest."""
         return asdict(self)
 
 
 def config_numbers(
     config: Mapping[str, Any], names: Sequence[str], where: object
 ) -> dict[str, int]:
-    """What a manifest's config says of `names`; `where` is the model directory.
+    """The numbers of a manifest's config under `names`; `where` is the model directory.
 
     Raises:
-        UserError: one is missing, no whole number above 0, or larger than any model's.
+        UserError: a number is missing, not a whole number above 0, or larger than any model's.
     """
     bad = [name for name in names if type(config.get(name)) is not int or config[name] < 1]
     if bad:
@@ -68,4 +68,4 @@ def encoder_config(size: str, vocab_size: int) -> EncoderConfig:
     return EncoderConfig(vocab_size, *SIZES[size])
 
 
-EMBEDDING_RANGE = 0.5  # fastai's 0.1 gets stuck from scratch (see `models.build_lm`)
+EMBEDDING_RANGE = 0.5  # from scratch, fastai's 0.1 gets stuck (see `build.build_lm`)
