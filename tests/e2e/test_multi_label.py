@@ -538,7 +538,7 @@ def test_report(made, paths, tmp_path):
     out = report.main(clf=paths, out=str(tmp_path / "report.html"), precision="float32")
     page = out.read_text(encoding="utf-8")
     assert "3 labels, of which a text may have several: food, price, staff." in page
-    assert "no class is mistaken for one other" in page
+    assert "so there is no confusion matrix" in page
     assert "the set of true labels" in page
     assert "most probable label" in page
     assert "micro F1" in page

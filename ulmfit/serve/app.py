@@ -120,7 +120,7 @@ def _sent_text(request: Request, body: bytes, limits: Limits) -> str:
             "application/x-www-form-urlencoded",
         )
     if len(body) > _MOST_ENCODED * limits.characters:  # decoding it takes seconds
-        raise UserError(f"the text has more than {limits.characters:,} characters, the most here")
+        raise UserError(f"the text has more than {limits.characters:,} characters, the limit here")
     try:
         fields = dict(parse_qsl(body.decode("latin-1"), max_num_fields=_FIELDS))
     except ValueError:
@@ -222,5 +222,5 @@ class _Headers:
             await self.app(scope, receive, with_headers)
         except asyncio.CancelledError:
             if not started:
-                ending = JSONResponse({"error": "the server is ending"}, 503)
+                ending = JSONResponse({"error": "the server is shutting down"}, 503)
                 await ending(scope, receive, with_headers)

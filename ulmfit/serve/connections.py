@@ -129,7 +129,7 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """uvicorn's answer to malformed HTTP."""
-        self._refuse(400, "this is no request in HTTP/1.1")
+        self._refuse(400, "this is not an HTTP/1.1 request")
 
     def _refuse(self, status: int, line: str) -> None:
         """Answer without the application and close; during another answer, only close."""

@@ -166,7 +166,7 @@ def _file_form(text_col: str) -> FT:
         Label("Column of the texts", fr="text_col"),
         Input(id="text_col", name="text_col", type="text", value=text_col, required=True),
         Button("Score the file", type="submit"),
-        P("csv, tsv, jsonl or parquet; back comes a csv of all rows with label and probabilities."),
+        P("csv, tsv, jsonl or parquet; the result is a csv of all rows, label and probabilities."),
         action="/score",
         method="post",
         enctype="multipart/form-data",
