@@ -1,7 +1,7 @@
 """How long a user waits: a prediction from the command line, one from a loaded model, and the
 second start of stage 2.
 
-fastai's side reads an exported learner of the same sizes and predicts one short text.
+fastai's side loads an exported learner of the same sizes and predicts one short text.
 """
 
 import os
@@ -99,7 +99,7 @@ def _median(call: Any) -> float:
 
 
 def _until_training() -> float:
-    """Seconds until stage 2 begins to train, which is when it says how it measured before."""
+    """Seconds until stage 2 begins to train, when it prints the perplexity before."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-u", "-m", "ulmfit.stage2_lm", "--out", str(Path(folder, "lm"))]
         cache = {**os.environ, "ULMFIT_CACHE": str(WORK / "cache")}

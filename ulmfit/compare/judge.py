@@ -39,7 +39,7 @@ class Judge:
         """The data set of `settings`.
 
         Raises:
-            UserError: as `load_with_test_labels`; or valid or test is missing, or test has no labels.
+            UserError: as `load_with_test_labels`; valid or test is missing; test has no labels.
         """
         data = settings.data
         columns: dict[str, Any] = settings.columns()
