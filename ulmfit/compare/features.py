@@ -40,9 +40,7 @@ def features_lr(task: Task) -> Fitted:
     _, pooling, facts, model = best
 
     def predict(texts: list[str]) -> np.ndarray:
-        return model.predict_proba(
-            test.pooled(pooling)
-        )  # the cache has the features of these texts
+        return model.predict_proba(test.pooled(pooling))  # the features are in the cache
 
     return Fitted(
         predict,
