@@ -1,8 +1,8 @@
-"""What is each part worth? The paper's ablations (ULMFiT section 5) at size small.
+"""The value of each part: the paper's ablations (ULMFiT section 5) at size small.
 
-All on one budget: stage 2 reads IMDb's training text once, stage 3 trains on 2,000
-labels. Forward models, accuracy on the validation part (2,000 reviews), three seeds of stage 3.
-Test is not read. A run that was stopped goes on where it was; the figures go into ablations.json.
+All variants have the same budget: stage 2 reads IMDb's training text once, and stage 3 trains on
+2,000 labels. Forward models, accuracy on the validation part (2,000 reviews), three seeds of stage
+3. Test is not read. An interrupted run continues; the figures are written to ablations.json.
 
     python -m benchmarks.ablations
 """
@@ -24,7 +24,7 @@ LABELS, SEEDS = 2000, (1, 2, 3)
 SHARE = 1.0  # of IMDb's training text that stage 2 reads
 
 Settings = dict[str, Any]
-# name -> what is given to stage 2 (None: it is left out) and to stage 3
+# name -> settings of stage 2 (None: no stage 2) and of stage 3
 VARIANTS: dict[str, tuple[Settings | None, Settings]] = {
     "all parts": ({}, {}),
     "no stage 1": ({"pretrained": "none"}, {}),

@@ -1,7 +1,7 @@
 """Classifying reviews: fastai's `get_preds` against the project, equal weights.
 
-Size small: 2,000 documents by a trained classifier, and how many labels and probabilities agree.
-Size base: speed alone, 500 documents, random weights.
+Size small: 2,000 documents, a trained classifier, and the agreement of labels and probabilities.
+Size base: speed only, 500 documents, random weights.
 """
 
 import tempfile

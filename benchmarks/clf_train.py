@@ -1,7 +1,7 @@
 """Training a classifier, size small, batches of 64 reviews: fastai in float32 against the project.
 
-Documents a second over eight batches after two to warm up, the same documents on both sides, all
-layers trained and with the encoder frozen; and how much of what is computed is padding.
+Documents a second over eight batches, after two to warm up, with the same documents on both sides:
+with all layers trained, and with the encoder frozen. Also the share of padding in the computation.
 """
 
 from typing import Any
@@ -57,7 +57,7 @@ def ours(frozen: bool, batches: int = BATCHES) -> dict[str, Any]:
 
 
 def padding(texts: Corpus, loader: ClassifierLoader, bptt: int) -> float:
-    """Share of the tokens that go through the encoder and are none of a document's, in percent."""
+    """Share of padding among the tokens that the encoder reads, in percent."""
     device, computed = default_device(), 0
     with autocast(device, resolve_precision("auto", device)):
         for batch, _ in loader:

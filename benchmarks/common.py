@@ -1,8 +1,8 @@
-"""What every benchmark has in common: two sides measured by turns, rows, the table, the JSON.
+"""Shared by all benchmarks: alternating measurements of two sides, rows, the table, the JSON.
 
-Each measurement is a process of its own, so that the allocator, the threads and the caches of one
-side never help or hurt the other. A script is run as ``python -m benchmarks.<name>``; with
-``--side`` it measures one side once and prints the figures as JSON.
+Each measurement has its own process. So the allocator, the threads and the caches of one side never
+help or hurt the other. Run a script with ``python -m benchmarks.<name>``; with ``--side`` it
+measures one side once and prints the figures as JSON.
 """
 
 import argparse
@@ -32,9 +32,9 @@ Figures = dict[str, Any]
 class Row:
     """One line of the table.
 
-    peer, ours: medians in `unit`. ratio: how many times better ours is, whether the unit counts
-    work a second or seconds. floor: what matrix arithmetic alone would allow, in the same unit.
-    target: the ratio, or the figure of ours, that is wanted. details: whatever else was measured.
+    peer, ours: medians in `unit`. ratio: how many times better ours is, for work a second as well
+    as for seconds. floor: the limit of matrix arithmetic alone, in the same unit. target: the
+    wanted ratio or figure of ours. details: other measurements.
     """
 
     row: str
@@ -54,7 +54,7 @@ class Row:
 
 
 def versions() -> dict[str, str]:
-    """Of the libraries that both sides stand on; spaCy is missing where ids do without it."""
+    """Versions of the libraries that both sides use; spaCy is missing for ids."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = {}
@@ -67,7 +67,7 @@ def versions() -> dict[str, str]:
 def measure(module: str, side: str, arguments: Mapping[str, Any]) -> Figures:
     """One side of a script, once, in a new process."""
     command = [sys.executable, "-m", module, "--side", side, "--arguments", json.dumps(arguments)]
-    # `import ulmfit` sets how OpenMP waits, for the processes that are started, too.
+    # `import ulmfit` sets how OpenMP waits, also for child processes.
     environment = {k: v for k, v in os.environ.items() if side == "ours" or k != "GOMP_SPINCOUNT"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
@@ -78,7 +78,7 @@ def measure(module: str, side: str, arguments: Mapping[str, Any]) -> Figures:
 def alternate(
     module: str, runs: int, arguments: Mapping[str, Any] | None = None
 ) -> dict[str, list[Figures]]:
-    """`runs` measurements of each side, by turns."""
+    """`runs` alternating measurements of each side."""
     found: dict[str, list[Figures]] = {side: [] for side in SIDES}
     for i in range(runs):
         for side in SIDES:

@@ -1,4 +1,4 @@
-"""Exported classifiers in onnxruntime: speed, size, and how far they agree with PyTorch.
+"""Exported classifiers in onnxruntime: speed, size, and agreement with PyTorch.
 
 Both run on the CPU in float32, or with weights of 8 bits, on one thread a core, from texts to
 probabilities. There is no peer: fastai has no export that takes texts of any length.

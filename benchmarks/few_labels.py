@@ -1,10 +1,10 @@
-"""How many labels does it take? Accuracy on IMDb's test part against the number of labels.
+"""Accuracy on IMDb's test part against the number of labels (ULMFiT paper, figure 3).
 
-ULMFiT (the bundled language model of film reviews, fine-tuned on all unlabelled text), the same
-classifier from random weights, and logistic regression on TF-IDF and on words weighted by naive
-Bayes; ULMFiT paper, figure 3. Forward models; three seeds, of draw and training, up to 2,000
-labels. Hours on two cores; a run that was stopped goes on where it was. The figures go into
-few_labels.json, table and plot into docs/.
+Methods: ULMFiT (with the bundled language model of film reviews, fine-tuned on all unlabelled
+text), the same classifier from random weights, and logistic regression on TF-IDF and on words
+weighted by naive Bayes. Forward models; three seeds of draw and training up to 2,000 labels. It
+takes hours on two cores; an interrupted run continues. The figures are written to few_labels.json,
+table and plot to docs/.
 
     python -m benchmarks.few_labels [--counts 100 500] [--draw]
 
@@ -39,7 +39,7 @@ LM, RECIPE = "imdb-lm-small", "imdb-small"
 
 
 def seeds(count: int) -> Sequence[int]:
-    """One for many labels: the trainings are long and differ little."""
+    """One seed for many labels: the trainings are long and differ little."""
     return SEEDS if 0 < count <= FEW else SEEDS[:1]
 
 

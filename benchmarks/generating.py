@@ -1,7 +1,7 @@
 """Writing three texts of 60 words: fastai's `LMLearner.predict` against the project.
 
-fastai writes one text after the other and reads all of it again for every word. The bundled model,
-a prompt of a few words; words a second.
+fastai writes one text after the other and reads the whole text again for every word. The row is
+words a second, with the bundled model and a short prompt.
 """
 
 import time

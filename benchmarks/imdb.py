@@ -1,11 +1,11 @@
-"""The bundled classifiers on IMDb's official test part, beside two logistic regressions.
+"""The bundled classifiers and two logistic regressions on IMDb's official test part.
 
-Reads the labels of test, once for all of it. The figures go into imdb.json and README.
+Reads the labels of test once. The figures are written to imdb.json, and belong into the README.
 
     python -m benchmarks.imdb [--evaluation FILE]
 
-An evaluation takes an hour on two cores with AVX2, seconds on a GPU; FILE is one that
-``python -m ulmfit.evaluate --clf imdb-small --data imdb --output FILE`` has made elsewhere.
+An evaluation takes an hour on two cores with AVX2, and seconds on a GPU. FILE is the output of
+``python -m ulmfit.evaluate --clf imdb-small --data imdb --output FILE`` on another machine.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Training a language model, batch 64 x 72, 20,000 words: fastai in float32 against the project.
 
-Tokens a second over ten batches after two to warm up. (On a GPU: against fastai's `to_fp16`.)
+Tokens a second over ten batches, after two to warm up. (On a GPU: against fastai's `to_fp16`.)
 """
 
 from dataclasses import dataclass

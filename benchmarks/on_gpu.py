@@ -1,8 +1,8 @@
 """The rows of training and classifying on a GPU: fastai's `to_fp16` against the project's bfloat16.
 
-The same measurements as lm_train, clf_train and clf_infer, with more batches, all in
-one process, the two sides by turns: on a GPU neither allocator nor threads of one side stand
-in the way of the other, and a process each would spend its time on the start. From ids or texts.
+The same measurements as in lm_train, clf_train and clf_infer, with more batches, alternating in one
+process: on a GPU, allocator and threads of one side do not disturb the other, and separate
+processes would mostly start up. It works from ids or texts.
 
     python -m benchmarks.on_gpu [--runs 3]
 """

@@ -1,4 +1,4 @@
-"""fastai as its users have it: learners over the same weights and the same documents."""
+"""fastai as its users run it: learners with the same weights and documents."""
 
 from typing import Any
 

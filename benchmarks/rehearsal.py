@@ -1,12 +1,12 @@
 """The long run of docs/base.md in small: the same commands at size `base`, some 50 steps a stage.
 
-A piece of the data becomes ids; from there on spaCy cannot be imported. Each stage and direction is
-ended once by --stop-after and goes on, `python -m ulmfit` takes all models and evaluates them, and
-they are used where there are texts and spaCy.
+Some of the data become ids; from then on, spaCy cannot be imported. --stop-after ends each stage
+and direction once, and a repeat continues. `python -m ulmfit` reuses all models and evaluates them.
+Finally the models are used with texts and spaCy.
 
     python -m benchmarks.rehearsal [--data imdb] [--corpus FILE] [--out DIR]
 
-Without --corpus, texts of the data that have no label stand in for general text.
+Without --corpus, the unlabelled texts of the data replace general text.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
-"""How should stage 3 train on few labels? Schedules side by side, on validation; test is not read.
+"""Schedules of stage 3 for few labels, compared on validation; test is not read.
 
-The recipe `few` is what came out. Forward models of size small on the tweets of `emotion`, from one
-language model by stage 2's recipe `few`. A run that was stopped goes on where it was; the figures
-go into schedules.json.
+The result is the recipe `few`. Forward models of size small on the tweets of `emotion`, from one
+language model by stage 2's recipe `few`. An interrupted run continues; the figures are written to
+schedules.json.
 
     python -m benchmarks.schedules --labels 500 2000
 """

@@ -1,7 +1,7 @@
-"""Requests a second to the server, and how long they take, beside a plain loop of `predict`.
+"""Requests a second to the server, and their times, compared with a plain loop of `predict`.
 
-The server runs in a process of its own, its clients in this one; each client sends one review
-after the other over one connection.
+The server runs in its own process, and its clients in this one. Each client sends one review after
+the other over one connection.
 """
 
 import http.client

@@ -1,7 +1,7 @@
-"""What a sampled softmax gains and costs: stage 2 on IMDb, size small, 20,000 words.
+"""Gain and cost of a sampled softmax: stage 2 on IMDb, size small, 20,000 words.
 
-The same 1.5 million tokens with all words in the softmax of a training step and with fewer.
-Perplexity is always measured with all words. The figures go into softmax.json.
+The same 1.5 million tokens, with all words in the softmax of a training step, and with fewer.
+Perplexity is always measured with all words. The figures are written to softmax.json.
 
     python -m benchmarks.softmax
 """

@@ -129,7 +129,7 @@ def _median(call: Any) -> float:
 
 
 def _until_training() -> float:
-    """Seconds until stage 2 begins to train, which is when it says how it measured before."""
+    """Seconds until stage 2 begins to train, when it prints the perplexity before."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-u", "-m", "ulmfit.stage2_lm", "--out", str(Path(folder, "lm"))]
         cache = {**os.environ, "ULMFIT_CACHE": str(WORK / "cache")}

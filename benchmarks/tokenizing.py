@@ -1,7 +1,7 @@
 """Tokenising 20,000 reviews: fastai's `tokenize_df` against the project, as many workers each.
 
-Documents a second, start of the workers included, nothing cached before; the project writes its
-cache and numericalises besides.
+Documents a second, including the start of the workers, with an empty cache. The project also writes
+its cache and numericalises.
 """
 
 import tempfile

@@ -1,4 +1,4 @@
-"""Trainings that are compared: each once, its figures kept, so that a script can be resumed."""
+"""Trainings to compare: each runs once and its figures are stored, so a script can resume."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ Figures = dict[str, Any]
 
 
 class Trials:
-    """The figures of a JSON file, by name; what is missing is computed and written at once."""
+    """The figures of a JSON file, by name; missing ones are computed and written at once."""
 
     def __init__(self, file: Path) -> None:
         show_progress()  # of the trainings, which take hours

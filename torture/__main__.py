@@ -21,7 +21,7 @@ SCRIPTS = sorted(
 
 
 def main() -> int:
-    """Run the scripts that are named, or all; print their rows as they come, then the table."""
+    """Run the named scripts, or all; print each row when it is done, and then the table."""
     parser = argparse.ArgumentParser(prog="python -m torture")
     parser.add_argument("scripts", nargs="*", metavar="SCRIPT", help=", ".join(SCRIPTS))
     parser.add_argument("--scale", type=float, default=1.0, help="share of the usual number")

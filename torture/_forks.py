@@ -1,8 +1,8 @@
-"""Commands in children of a process that has imported all of it: a start costs milliseconds.
+"""Commands in children of a process with all imports done: a start costs milliseconds.
 
-A child does what ``python -m ulmfit.<stage>`` does after its imports. What is to happen to it, a
-death or a full disk, can be tied to an event: the n-th time that it opens for writing, renames,
-makes or removes something in its folder. An event is the same in every run of the same command.
+A child runs ``python -m ulmfit.<stage>`` after its imports. A kill or a full disk can be tied to an
+event: the n-th time that the child opens a file for writing, or renames, creates or removes
+something in its folder. The events are the same in every run of a command.
 """
 
 import importlib
@@ -21,7 +21,7 @@ from pathlib import Path
 from torture.common import ROOT, SECONDS, Ended
 
 STAGES = ("ulmfit.stage1_pretrain", "ulmfit.stage2_lm", "ulmfit.stage3_clf")
-_LARGEST = 20_000  # bytes that a file may have where a full disk cannot be had; a log has fewer
+_LARGEST = 20_000  # largest file, as a replacement for a full disk; a log is smaller
 _context = multiprocessing.get_context("forkserver")
 _LAZY = ("spacy.lang.en", "matplotlib.figure", "matplotlib.backends.backend_agg")
 _context.set_forkserver_preload([*STAGES, *_LAZY, "torture._forks"])
@@ -30,7 +30,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Fate:
-    """What a child does to itself: `does`, "kill" or "fill", at its `event`-th event (from 1)."""
+    """A sabotage: the child does `does` ("kill" or "fill") at its `event`-th event (from 1)."""
 
     does: str
     event: int
@@ -46,11 +46,11 @@ class Command:
     sabotage: Callable[[], None] | None = None
 
     def start(self, fate: Fate | None = None) -> "Child":
-        """A child that runs it."""
+        """Start a child that runs the command."""
         return Child(self, fate)
 
     def run(self, fate: Fate | None = None) -> Ended:
-        """Run it to its end."""
+        """Run the command to its end."""
         return self.start(fate).end()
 
 
@@ -61,7 +61,7 @@ class Child:
         self._files = command.folder.parent / f"{command.folder.name}-run{next(_numbers)}"
         self._process = _context.Process(target=_run, args=(command, fate, str(self._files)))
         before = {name: os.environ.get(name) for name in ("PYTHONPATH", "OMP_NUM_THREADS")}
-        # The first start is that of the server, which its children have the environment from.
+        # The first start starts the fork server; its children inherit its environment.
         os.environ |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         try:
             self._process.start()
@@ -71,23 +71,23 @@ class Child:
         self.pid = self._process.pid
 
     def send(self, number: int) -> None:
-        """Send it a signal, if it still lives."""
+        """Send a signal if the process is alive."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
     def killed_after(self, seconds: float) -> Ended:
-        """Kill it after so many seconds, unless it ends before."""
+        """Kill the process after `seconds` unless it ends earlier."""
         self._process.join(seconds)
         self.send(signal.SIGKILL)
         return self.end()
 
     def wait_for(self, path: Path) -> None:
-        """Until `path` is there, or the child is gone."""
+        """Wait until `path` exists or the child ends."""
         while not path.exists() and self._process.is_alive():
             time.sleep(0.002)
 
     def end(self, seconds: float = SECONDS) -> Ended:
-        """Wait for its end."""
+        """Wait for the end of the process."""
         self._process.join(seconds)
         status = self._process.exitcode
         if status is None:
@@ -96,7 +96,7 @@ class Child:
         return Ended(status, output, errors)
 
     def events(self) -> int:
-        """How many it has had, once it has ended by itself."""
+        """The number of events of a child that ended by itself."""
         return int(_text(f"{self._files}.events"))
 
 
@@ -123,7 +123,7 @@ def _run(command: Command, fate: Fate | None, files: str) -> None:
 
 
 class _Events:
-    """Counts a process' changes of a folder, and lets its fate come true."""
+    """Counts a process's changes of a folder and triggers the sabotage."""
 
     def __init__(self, folder: Path, fate: Fate | None) -> None:
         self.folder, self.fate, self.count = str(folder) + os.sep, fate, 0
@@ -144,7 +144,7 @@ class _Events:
 
 
 def fill(folder: Path) -> None:
-    """Fill the file system that is mounted at `folder`; where none is, no file may grow large."""
+    """Fill the file system mounted at `folder`; without a mount, limit the size of files."""
     if not os.path.ismount(folder):
         resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST, _LARGEST))
         return

@@ -1,4 +1,4 @@
-"""What every script of the torture has in common: a row of its table, and how a command is run."""
+"""Shared by all torture scripts: a row of the table, and running a command."""
 
 import os
 import signal
@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SECONDS = 120.0  # after which a command counts as hanging, unless a script says otherwise
+SECONDS = 120.0  # default time after which a command counts as hanging
 
 
 @dataclass
 class Row:
-    """One line of the table: what was tried and how often, and what must all stay zero.
+    """One line of the table: what was tried, how often, and counts that must stay zero.
 
-    lost: results, rows or checkpoints that were lost or changed. crashed: tracebacks, deaths by a
-    signal nobody sent, and hangs. let_in: what had to be refused and was not. Each failure is
-    also told in one line of `told`, with what it takes to repeat it.
+    lost: results, rows or checkpoints that were lost or changed. crashed: tracebacks, deaths by an
+    unexpected signal, and hangs. let_in: inputs that were wrongly accepted. `told` has one line for
+    each failure, with the data to repeat it.
     """
 
     what: str

@@ -1,6 +1,6 @@
-"""Stages that are killed, interrupted, started twice, out of disk or out of numbers.
+"""Stages that are killed, interrupted, started twice, out of disk space, or diverging.
 
-Whatever happens, the same command again ends with the weights of a run that was left alone.
+Every time, a repeat of the same command must end with the weights of an undisturbed run.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ KILLS, TIMES = 20, 4  # of each stage, in the full run
 WEIGHTS = ("encoder.safetensors", "head.safetensors")
 _TINY = ["--batch-size=16", "--epochs=3", "--checkpoint-minutes=0"]
 _LM = [*_TINY, "--min-freq=1", "--seq-len=16"]
-_LAST = 40  # the events among which the model directory is written
+_LAST = 40  # the last events, which write the model directory
 _DISK = 4  # MB of the small file system
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage to be tortured, and what a run of it that is left alone makes and takes.
+    """A stage under torture, with the weights and the seconds of an undisturbed run.
 
     made: sha256 of the weights by file. sabotage: called in every process before it begins.
     """
@@ -51,7 +51,7 @@ class Stage:
 
 
 def prepared(place: Path, number: int, parent: Path | None = None) -> Stage:
-    """A stage with the figures of a run that is left alone; `parent` is the model of the last."""
+    """A stage with the figures of an undisturbed run; `parent` is the previous stage's model."""
     from tiny_stages import write_general, write_reviews
 
     folder = place / f"whole{number}"
@@ -66,7 +66,7 @@ def prepared(place: Path, number: int, parent: Path | None = None) -> Stage:
         else:
             given += [*_TINY, f"--lm={parent}", "--hidden=8", "--bptt=16"]
     stage = Stage(number, given, {}, 0.0, 0)
-    for out in ("first", "m"):  # what only the first has to read or to import is not to be timed
+    for out in ("first", "m"):  # the first run reads and imports more: do not time it
         began = time.monotonic()
         child = stage.command(folder).start()
         ended = child.end()
@@ -84,7 +84,7 @@ def hashes(model: Path) -> dict[str, str]:
 
 
 def rows(scale: float, seed: int) -> Iterator[Row]:
-    """All of it."""
+    """All rows of the table."""
     with tempfile.TemporaryDirectory(prefix="kills-") as name:
         place, parent = Path(name), None
         for number in (1, 2, 3):
@@ -101,7 +101,7 @@ def rows(scale: float, seed: int) -> Iterator[Row]:
 
 
 def killed_by_the_clock(stage: Stage, place: Path, kills: int, seed: int) -> Row:
-    """Kill the command after random times, the same one again and again, until it ends."""
+    """Kill the command at random times and repeat it until it ends."""
     row = Row(f"stage {stage.number}: kill -9 at a random moment")
     draw = random.Random(f"{seed} clock {stage.number}")
     done = False
@@ -121,7 +121,7 @@ def killed_by_the_clock(stage: Stage, place: Path, kills: int, seed: int) -> Row
 
 
 def killed_at_events(stage: Stage, place: Path, kills: int, seed: int) -> Row:
-    """Kill it just before it opens, renames or removes a file, then let the same command end."""
+    """Kill the command just before it changes a file; then let a repeat end."""
     row = Row(f"stage {stage.number}: kill -9 between two changes of the disk")
     for event in events(stage, kills, random.Random(f"{seed} events {stage.number}")):
         with folder_in(place) as folder:
@@ -142,7 +142,7 @@ def events(stage: Stage, count: int, draw: random.Random) -> list[int]:
 
 
 def interrupted(stage: Stage, place: Path, times: int, seed: int) -> Row:
-    """Ctrl-C to a command of its own in the middle of its training: 130, one line, and go on."""
+    """Ctrl-C during training: status 130 and one line; a repeat continues."""
     row = Row(f"stage {stage.number}: Ctrl-C while it trains")
     draw = random.Random(f"{seed} ctrl-c {stage.number}")
     longest = 0.5 * stage.seconds
@@ -151,7 +151,7 @@ def interrupted(stage: Stage, place: Path, times: int, seed: int) -> Row:
             moment = round(draw.uniform(0, longest), 3)
             command = stage.command(folder)
             ended = real(command, folder / "m.checkpoint", moment)
-            # Faster, or Python was on its way out, when a signal just ends it.
+            # The command was faster, or Python was exiting: then the signal just ends it.
             wrote = f"wrote {folder / 'm'}\n"
             leaving = ended.status == -signal.SIGINT and wrote in ended.output
             if ended.status == 0 or leaving:
@@ -169,7 +169,7 @@ def interrupted(stage: Stage, place: Path, times: int, seed: int) -> Row:
 
 
 def real(command: Command, awaited: Path, seconds: float) -> Ended:
-    """``python -m ...`` that gets a Ctrl-C so long after `awaited` has come up."""
+    """``python -m ...`` that gets Ctrl-C some time after `awaited` exists."""
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -196,7 +196,7 @@ def real(command: Command, awaited: Path, seconds: float) -> Ended:
 
 
 def disk_full(stage: Stage, place: Path, times: int, seed: int) -> Row:
-    """The disk is full from some moment on: one line, a whole checkpoint; with room, go on."""
+    """A full disk: one line and a whole checkpoint; with space again, a repeat continues."""
     row = Row(f"stage {stage.number}: full disk")
     for event in events(stage, times, random.Random(f"{seed} disk {stage.number}")):
         with folder_in(place, small=True) as folder:
@@ -213,7 +213,7 @@ def disk_full(stage: Stage, place: Path, times: int, seed: int) -> Row:
 
 
 def read_only(stage: Stage, place: Path, times: int, seed: int) -> Row:
-    """A directory that is read-only when the run is to go on: one line, all of it as it was."""
+    """A read-only directory when a run continues: one line, and no file changes."""
     row = Row(f"stage {stage.number}: read-only directory")
     for event in events(stage, times, random.Random(f"{seed} read-only {stage.number}")):
         with folder_in(place, small=True) as folder:
@@ -235,7 +235,7 @@ def read_only(stage: Stage, place: Path, times: int, seed: int) -> Row:
 
 
 def started_twice(stage: Stage, place: Path, times: int, seed: int) -> Row:
-    """A second run is refused as long as the first lives, and goes on when that was killed."""
+    """A second run is refused while the first is alive, and continues after its kill."""
     row = Row(f"stage {stage.number}: two runs into one directory")
     draw = random.Random(f"{seed} twice {stage.number}")
     for _ in range(times):
@@ -263,7 +263,7 @@ def started_twice(stage: Stage, place: Path, times: int, seed: int) -> Row:
 
 
 def diverged(stage: Stage, place: Path, times: int, seed: int) -> Row:
-    """An absurd learning rate: one line that says where and what to do, no bad checkpoint."""
+    """An absurd learning rate: one line with place and advice, and no bad checkpoint."""
     row = Row(f"stage {stage.number}: loss that explodes or is no number")
     draw = random.Random(f"{seed} rate {stage.number}")
     for _ in range(times):
@@ -282,7 +282,7 @@ def diverged(stage: Stage, place: Path, times: int, seed: int) -> Row:
 
 
 def check_end(row: Row, stage: Stage, folder: Path, ended: Ended, told: str) -> None:
-    """Count what is wrong with the end of the last run: its weights, its words, what it left."""
+    """Count failures at the end of the last run: weights, output, leftover files."""
     there = f"error: {folder / 'm'} already holds a model; choose another --out or pass --overwrite"
     # Killed after the model was written and before the checkpoint was removed.
     was_done = ended.status == 1 and ended.errors.strip() == there
@@ -297,7 +297,7 @@ def check_end(row: Row, stage: Stage, folder: Path, ended: Ended, told: str) -> 
 
 
 def check_checkpoint(row: Row, folder: Path, told: str) -> None:
-    """Count a checkpoint that cannot be read or holds what is no number."""
+    """Count a checkpoint that is unreadable or has NaN or infinity."""
     import torch
     from safetensors import SafetensorError, safe_open
 
@@ -314,14 +314,14 @@ def check_checkpoint(row: Row, folder: Path, told: str) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All files below `folder` but the locks, which are taken and given back."""
+    """All files below `folder` except the locks."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {str(path): path.read_bytes() for path in files if path.suffix != ".lock"}
 
 
 @contextmanager
 def folder_in(place: Path, small: bool = False) -> Iterator[Path]:
-    """An empty folder; a `small` one is a file system of its own where mounting is permitted."""
+    """An empty folder; if `small`, a file system of its own where mounting is permitted."""
     folder = Path(tempfile.mkdtemp(dir=place))
     mounted = small and _mount("-t", "tmpfs", "-o", f"size={_DISK}m", "tmpfs", str(folder))
     try:

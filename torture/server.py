@@ -12,7 +12,7 @@ from torture.serving.bodies import bodies
 
 
 def rows(scale: float, seed: int) -> Iterator[Row]:
-    """One row for each kind of attack, after which an honest request gets the same answer."""
+    """One row for each kind of attack; afterwards an honest request gets the same answer."""
 
     def share(times: int) -> int:
         return max(1, round(times * scale))

@@ -1,11 +1,11 @@
-"""Models from strangers: bent directories are refused in one line, in bounded time and memory.
+"""Models from strangers: altered directories are refused in one line, in bounded time and memory.
 
-A try bends a copy of a small valid model and uses it, in a forked child with little memory and
-few seconds. That crashed which ended in anything but a `UserError` of one line, which died, or
-which took longer. That was let in which had to be refused and was loaded, or which was loaded and
-gave no valid output (`problem`), or which left a trace outside of its directory. An attacker may
-also send a model that is bad at its task: a flipped bit in a weight, its hash recomputed, makes
-another model, no attack; what comes out of it must be as valid as of any.
+A try alters a copy of a small valid model and uses it, in a forked child with little memory and
+time. It counts as crashed if it ends with anything but a `UserError` of one line, dies, or takes
+too long. It counts as let in if a model is loaded that must be refused, if a loaded model gives
+invalid output (`problem`), or if it leaves a trace outside of its directory. A flipped bit in a
+weight, with a recomputed hash, is another model and no attack: it may be bad at its task, but its
+output must be valid.
 """
 
 import functools
@@ -30,10 +30,10 @@ from torture.hostile.directory import Directory
 
 sys.path.insert(0, str(ROOT / "tests"))
 
-SECONDS = 20  # of computing for one try; a valid directory takes a tenth of one
+SECONDS = 20  # of computing for one try; a valid directory takes a tenth of a second
 WAITING = 120  # seconds after which a try hangs, computing or not
-MEMORY = 1 << 30  # bytes beyond what the child begins with
-CHUNK = 50  # tries of one child: to fork for each would take longer than the tries
+MEMORY = 1 << 30  # bytes above the child's initial memory
+CHUNK = 50  # tries of one child: a fork for each would take longer than the tries
 TEXTS = ["A great film.", "", "never again ! \x00 \U0001f600", "dull " * 300]
 
 
@@ -41,10 +41,10 @@ def rows(scale: float, seed: int) -> Iterator[Row]:
     """A row for each attack."""
     import torch
 
-    torch.set_num_threads(1)  # a child of a process with threads waits for them for ever
+    torch.set_num_threads(1)  # a forked child would wait for the parent's threads for ever
     with tempfile.TemporaryDirectory() as folder:
         base = write_models(Path(folder, "base"))
-        for kind in base.iterdir():  # and with it every import is done before the first fork
+        for kind in base.iterdir():  # so every import is done before the first fork
             assert outcome(kind) == ("valid", ""), outcome(kind)
         for attack in ATTACKS:
             yield attacked(attack, max(1, round(attack.tries * scale)), seed, base, Path(folder))
@@ -75,7 +75,7 @@ def write_models(folder: Path) -> Path:
 
 
 def attacked(attack: Attack, tries: int, seed: int, base: Path, folder: Path) -> Row:
-    """The row of `attack`; try n is the same whenever `seed` is."""
+    """The row of `attack`; try n depends on `seed` only."""
     row = Row(f"model directory, {attack.what}", tried=tries)
     work = folder / "work"
     done = 0
@@ -104,7 +104,7 @@ class Tried:
 
 
 def judged(ended: Tried, refused: bool) -> str:
-    """The kind of failure, if it is one."""
+    """The kind of failure, if any."""
     if ended.outcome in ("raised", "died"):
         return "crashed"
     if ended.outcome == "invalid" or (ended.outcome == "valid" and refused):
@@ -113,7 +113,7 @@ def judged(ended: Tried, refused: bool) -> str:
 
 
 def in_child(attack: Attack, numbers: range, seed: int, base: Path, work: Path) -> Iterator[Tried]:
-    """The tries `numbers` in a forked child; if it dies, those up to the one that killed it."""
+    """The tries `numbers` in a forked child; if it dies, the tries up to that one."""
     reader, writer = os.pipe()
     sys.stdout.flush()
     child = os.fork()
@@ -127,7 +127,7 @@ def in_child(attack: Attack, numbers: range, seed: int, base: Path, work: Path) 
                     _try(attack, number, seed, base, work, told)
             status = 0
         finally:
-            os._exit(status)  # whatever happened: nothing of the parent's may run in the child
+            os._exit(status)  # always: none of the parent's code may run in the child
     os.close(writer)
     began: tuple[int, str] = (numbers.start, "nothing yet")
     last = numbers.start - 1
@@ -147,7 +147,7 @@ def in_child(attack: Attack, numbers: range, seed: int, base: Path, work: Path) 
 def _limit() -> None:
     import spacy
 
-    # spaCy's English is built once: half a second for each try else.
+    # Build spaCy's English once: it takes half a second.
     spacy.blank = functools.cache(spacy.blank)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the libraries' own remarks
     pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -172,7 +172,7 @@ def _try(attack: Attack, number: int, seed: int, base: Path, work: Path, told: A
 
 
 def outcome(path: Path) -> tuple[str, str]:
-    """What becomes of the directory at `path`, and the error or what is wrong."""
+    """The outcome for the directory at `path`, and the error or the problem."""
     from ulmfit.base.errors import UserError
 
     try:
@@ -187,7 +187,7 @@ def outcome(path: Path) -> tuple[str, str]:
 
 
 def problem(path: Path) -> str:
-    """Use the model at `path` as commands do; what is wrong with what comes out, if anything."""
+    """Use the model at `path` as commands do; returns the problem with its output, if any."""
     from ulmfit.artifacts.directory import read_artifact, read_metrics
 
     artifact = read_artifact(path)

@@ -1,7 +1,7 @@
-"""Any text and any file: hostile unicode, words of megabytes, files as they should not be.
+"""Any text and any file: hostile unicode, words of megabytes, malformed files.
 
-Texts go through tokens and back and through tiny classifiers of random weights, word and subword,
-forward and backward; files through `predict --input`.
+Texts are tokenised, decoded and classified by tiny models with random weights, word and subword,
+forward and backward. Files go through `predict --input`.
 """
 
 import csv
@@ -43,11 +43,11 @@ from ulmfit.training.settings import ClassifierSettings, Step
 from ulmfit.training.stage import Finished, Options, save
 
 LABELS = ("neg", "pos")
-MOST_MEMORY = 2048  # MB of a `predict --input`, torch and spaCy included, however many rows
+MOST_MEMORY = 2048  # MB of a `predict --input` with any number of rows, torch and spaCy included
 TOLERANCE = 1e-4  # of a probability in float32, between one batch and another
 WORDS = "the film was good and the other was not ; never again ! I laughed at ( 3 ) old stories ."
 
-# What is repeated: every one is a trap of its own. Then letters of which texts are drawn.
+# Strings to repeat, each a trap of its own; then letters from which to draw texts.
 PIECES = (
     *("a", "a ", "ab", "(", "()", "!?", ".", "a.", "a-", "a/", "1,", "1.5", "@", ":@a.", "a:", "#"),
     *(":)", ":) ) ", "'s", "'", '"', "\\", "\\n", "$", "€1", "km", "_", "--", "…", "°c."),
@@ -122,7 +122,7 @@ def write_models(folder: Path) -> dict[str, list[Path]]:
 
 
 def write_model(out: Path, processor: TextProcessor, backwards: bool) -> Path:
-    """A classifier of random weights that tells texts apart."""
+    """A classifier with random weights that distinguishes texts."""
     encoder = encoder_config("tiny", len(processor.vocab))
     torch.manual_seed(int(backwards))
     model = build_classifier(encoder, len(LABELS), drop_mult=0, max_len=100, hidden=10)
@@ -157,7 +157,7 @@ any_text = st.one_of(
 def hold(
     row: Row, examples: int, number: int, strategy: st.SearchStrategy, check: Callable
 ) -> None:
-    """Try `check` on `examples` values drawn from `number`; it gives what is wrong, or None."""
+    """Try `check` on `examples` values drawn from `number`; it returns the problem, or None."""
 
     @seed(number)
     @settings(
@@ -176,7 +176,7 @@ def hold(
 
 
 def guarded(row: Row, what: str, check: Callable[[], str | None]) -> None:
-    """Count what `check` says is lost, or that it crashed."""
+    """Count the loss that `check` returns, or its crash."""
     try:
         wrong = check()
     except Exception as error:
@@ -187,7 +187,7 @@ def guarded(row: Row, what: str, check: Callable[[], str | None]) -> None:
 
 
 def round_trip(processors: dict[str, TextProcessor], examples: int, number: int) -> Row:
-    """Texts to tokens, to ids, to text: none fails, equal texts are equal, known words survive."""
+    """Texts to tokens, ids and back: no failure, equal results, known words survive."""
     row = Row("any text: tokens, ids and back")
     anew = WordTokenizer()
 
@@ -210,7 +210,7 @@ def round_trip(processors: dict[str, TextProcessor], examples: int, number: int)
 
 
 def any_length(processors: dict[str, TextProcessor], length: int) -> Row:
-    """Each trap for `length` characters, to tokens and back: it ends, and not in gigabytes."""
+    """Each trap, repeated for `length` characters, to tokens and back: bounded time and memory."""
     row = Row("a trap repeated, to tokens and back")
     for piece in PIECES:
         text = piece * (length // 10 // len(piece) + 1)
@@ -234,7 +234,7 @@ def linear(
     pieces: Sequence[str] = PIECES,
     alphabets: Sequence[str] = ALPHABETS,
 ) -> Row:
-    """Four times the text takes four times as long, not sixteen: processor time, best of three."""
+    """Four times the text takes four, not sixteen times as long: processor time, best of three."""
     row = Row("time of 4 times the text")
     rng = random.Random(number)
     makers = [lambda n, piece=piece: piece * (n // len(piece)) for piece in pieces]
@@ -245,7 +245,7 @@ def linear(
             row.tried += 1
             short, long = make(length), make(4 * length)
             taken = [seconds(processor, text) for text in (short, long)]
-            # A twentieth of a second is nothing that can be compared.
+            # A twentieth of a second is too short to compare.
             if taken[1] > 9 * taken[0] + 0.05:
                 line = f"{kind}, {short[:20]!r}...: {len(short):,} characters {taken[0]:.2f} s, "
                 row.fail("lost", line + f"{len(long):,} characters {taken[1]:.2f} s")

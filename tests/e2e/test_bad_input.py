@@ -522,7 +522,7 @@ def test_no_model_and_no_text(fails):
     fails(stage1_pretrain.main, "", line)
     line = "give either --text TEXT or --input FILE with --output FILE"
     fails(predict.main, "--clf clf-fwd", line)
-    fails(text.main, "", "no text given; put one or more texts in quotes behind the command")
+    fails(text.main, "", "no text given; put one or more texts in quotes after the command")
 
 
 def test_damaged_metrics(fails, here):

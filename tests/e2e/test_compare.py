@@ -315,7 +315,7 @@ def test_results_of_other_settings_or_data(tmp_path):
     with refuses(f"{file} was measured with other data{ending}"):
         made(replace(other, data=data), out, ["majority"])
     file.write_text("{")
-    with refuses(f"{file} is damaged; delete it, and it is made again"):
+    with refuses(f"{file} is damaged; delete it, and it is computed again"):
         made(other, out, ["majority"])
 
 
@@ -364,7 +364,7 @@ def test_a_job_in_a_process_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     ("code", "why"),
     [
-        ("os.kill(os.getpid(), 9)", "killed by the system, as a rule because memory ran out"),
+        ("os.kill(os.getpid(), 9)", "killed by the system, usually because memory ran out"),
         ("os.kill(os.getpid(), 15)", "ended by SIGTERM; see {log}"),
         ("os._exit(3)", "ended with exit status 3 and no result; see {log}"),
     ],
@@ -408,7 +408,7 @@ def test_ctrl_c_is_handed_on_once(tmp_path):
     finally:
         started.kill()
     assert started.returncode == 130
-    assert error.decode() == "interrupted: the same command goes on from here\n"
+    assert error.decode() == "interrupted: the same command continues from here\n"
     assert log.read_text() == "there\nnoted\n"
 
 

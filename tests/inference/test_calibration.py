@@ -84,8 +84,9 @@ def test_probabilities_that_came_out_as_zero():
 def test_texts_that_no_temperature_fits_best():
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
     line = (
-        "no temperature from 0.01 to 100 fits best, with {} of 3 texts classified rightly; it "
-        "takes wrong ones, and more right ones than chance gives: more texts, or a better model"
+        "no temperature from 0.01 to 100 fits best, with {} of 3 texts classified correctly; "
+        "calibration needs some errors and better-than-chance accuracy: give more texts, or train "
+        "a better model"
     )
     with refuses(line.format(3)):
         fit_temperature(probabilities, np.array([0, 1, 0]))
@@ -250,8 +251,8 @@ def test_a_fit_without_end_names_the_model(data, tmp_path):
     frame.to_csv(path, index=False)
     with refuses(
         f"{folder}: no temperature from 0.01 to 100 fits best, with 300 of 300 texts classified "
-        "rightly; it takes wrong ones, and more right ones than chance gives: more texts, or a "
-        "better model"
+        "correctly; calibration needs some errors and better-than-chance accuracy: give more "
+        "texts, or train a better model"
     ):
         main(clf=folder, data=str(path), precision="float32")
 

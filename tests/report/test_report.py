@@ -375,7 +375,7 @@ def test_figures_of_the_page(written, place):
     assert re.search(rf"\baccuracy (0\.\d{{4}} ){{3}}{' '.join(peers)} 0\.\d{{4}}\b", shown)
     assert f"{' and '.join(baseline_names())}: on words and pairs of words" in shown
     assert "120 labelled texts of data.jsonl, split test; 2 classes" in shown
-    assert "Without 2 that also stand" in shown
+    assert "Without 2 texts that are also in" in shown
     assert "fwd: classifier (stage 3)" in shown
     assert "lm-fwd: language model of the domain (stage 2)" in shown
 

@@ -360,7 +360,7 @@ def test_command_shows_what_a_model_does_not_know(processor, tmp_path, capsys):
 
 
 def test_command_without_a_text():
-    with refuses("no text given; put one or more texts in quotes behind the command"):
+    with refuses("no text given; put one or more texts in quotes after the command"):
         main()
 
 

@@ -43,8 +43,8 @@ def test_it_is_repeatable():
 
 def test_too_little_to_look_at():
     with refuses(
-        "the rate finder came 5 batches far, expected 10 at least; give more texts or a smaller "
-        "--batch-size, or choose --lr by hand"
+        "the learning-rate finder ran only 5 batches; it needs at least 10: give more texts or a "
+        "smaller --batch-size, or set --lr yourself"
     ):
         find_rate(LEARNERS["lm"](), batches=5)
 

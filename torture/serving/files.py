@@ -1,4 +1,4 @@
-"""Files that are uploaded: names that are paths, contents that expand, malformed parquet."""
+"""Uploaded files: names that are paths, contents that expand, malformed parquet."""
 
 import io
 import json
@@ -50,7 +50,7 @@ _NAMES = (
 
 
 def upload(target: Target, name: str, data: bytes, *parts: bytes) -> Answer | None:
-    """The reply to a file, sent as a browser would."""
+    """The reply to a file, sent like a browser."""
     return target.ask("POST", "/score", whole(file_part(name, data), *parts), MULTIPART)
 
 
@@ -73,7 +73,7 @@ def names(target: Target) -> Row:
 
 
 def contents(target: Target, tries: int, seed: int) -> Row:
-    """Files that stand for more than they hold, and parquet with `tries` random faults."""
+    """Files that expand, and parquet with `tries` random faults."""
     row = Row("server: uploads that expand, malformed files")
     before = target.memory("VmHWM")
     cases = [*_large(), *parquet_bombs(), *_malformed(), *_faults(tries, seed)]
@@ -114,7 +114,7 @@ def _written(table: pa.Table, **options: object) -> bytes:
 
 
 def parquet_bombs() -> Iterator[Case]:
-    """Files of some kilobytes that stand for hundreds of megabytes."""
+    """Files of some kilobytes that expand to hundreds of megabytes."""
     one = pa.array(["a"] * 2_000)
     often = pa.DictionaryArray.from_arrays(pa.array([0] * 2_000, pa.int32()), ["b" * 1_000_000])
     tables: list[tuple[str, dict[str, Any], str]] = [

@@ -1,4 +1,4 @@
-"""The page's forms: parts without end, encodings that cost much, markup that must stay text."""
+"""The page's forms: endless parts, expensive encodings, markup that must stay text."""
 
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -38,7 +38,7 @@ def whole(*parts: bytes) -> bytes:
 
 
 def file_part(name: str, data: bytes) -> bytes:
-    """A file as browsers send it, but for what they escape in names."""
+    """A file as browsers send it, but without their escapes in names."""
     return part(data, f'Content-Disposition: form-data; name="file"; filename="{name}"')
 
 
@@ -133,7 +133,7 @@ class _Elements(HTMLParser):
 
     @classmethod
     def of(cls, answer: Answer | None) -> set[tuple[str, ...]]:
-        """Those of a reply."""
+        """The elements of a reply."""
         parser = cls()
         parser.feed(answer.body.decode() if answer else "")
         return parser.kinds
@@ -142,7 +142,7 @@ class _Elements(HTMLParser):
 def same_elements(
     row: Row, what: str, answer: Answer | None, allowed: set[tuple[str, ...]]
 ) -> None:
-    """Fail if the page in `answer` has elements that the same page has not for plain text."""
+    """Fail if the page in `answer` has elements that it lacks for plain text."""
     row.tried += 1
     if answer is None or answer.status >= 500:
         row.fail("crashed", f"{what}: {answer}")

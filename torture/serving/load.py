@@ -1,4 +1,4 @@
-"""Slow clients, thousands of connections, clients that go away, Ctrl-C, ten thousand requests."""
+"""Slow clients, thousands of connections, disconnecting clients, Ctrl-C, 10,000 requests."""
 
 import contextlib
 import itertools
@@ -29,15 +29,15 @@ from torture.serving.target import (
 )
 
 _HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-_ENOUGH = SECONDS + 5 + 10  # seconds: the server's own, its grace, and a slow machine's
-# What a server may take more after thousands of requests than after the first: the heap's holes
-# (`keep_memory` has glibc keep what is freed, and each thread that was started its own part of
-# it). A leak of 4 kB a request would be 40 MB after 10,000.
+_ENOUGH = SECONDS + 5 + 10  # seconds: the server's limit, its grace, and some for a slow machine
+# Allowed growth of memory over thousands of requests: holes in the heap (with `keep_memory`, glibc
+# keeps freed memory, and each thread has its own part). A leak of 4 kB a request would be 40 MB
+# after 10,000.
 FLAT_MB = 32
 
 
 def slow(target: Target, clients: int) -> Row:
-    """Clients that send a head, a body or nothing bit by bit, and some that never read."""
+    """Clients that send a head, a body or nothing very slowly, and some that never read."""
     row = Row("server: slow clients")
     before = target.sockets()
     beginnings = {
@@ -78,19 +78,19 @@ def _drip(connections: list[socket.socket], sent: bytes) -> None:
 
 
 def _never_read(target: Target) -> socket.socket:
-    """A connection with a reply of megabytes on its way, of which nothing is taken."""
+    """A connection with a reply of megabytes that the client never reads."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect((HOST, target.port))
     connection.settimeout(20)
     head = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with contextlib.suppress(OSError):  # the server takes no more while its replies are not
+    with contextlib.suppress(OSError):  # the server reads no more while its replies are not read
         connection.sendall(head * 20_000)
     return connection
 
 
 def crowd(target: Target, idle: int, asking: int) -> Row:
-    """`idle` connections that bring nothing, then `asking` requests at the same moment."""
+    """`idle` connections without a request, then `asking` requests at the same moment."""
     row = Row("server: thousands of connections")
     _let_open(idle + asking)
     held = []
@@ -98,7 +98,7 @@ def crowd(target: Target, idle: int, asking: int) -> Row:
         with contextlib.suppress(OSError):
             held.append(target.connect())
     row.tried += idle
-    # The newest of too many are told to come back: where all are younger than a second, this one.
+    # The newest of too many are refused: if all are younger than a second, it is this one.
     found = target.predictions_after_all(20)
     if not target.as_before(found):
         row.fail("lost", f"within 20 seconds beside {idle:,} idle connections: {found}")
@@ -130,7 +130,7 @@ def _at_once(target: Target, row: Row, asking: int) -> None:
 
 
 def _let_open(files: int) -> None:
-    """Let this process have so many files open, if the system does."""
+    """Raise this process's limit of open files, if the system allows it."""
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = files + 500
     if now < wanted and (most == resource.RLIM_INFINITY or most >= wanted):
@@ -138,14 +138,14 @@ def _let_open(files: int) -> None:
 
 
 def leaving(target: Target, requests: int, seed: int) -> Row:
-    """Clients that go away: within what they send, while they wait, within the reply."""
+    """Clients that disconnect: while sending, while waiting, during the reply."""
     row = Row("server: clients that go away")
     rng = random.Random(seed)
     for _ in range(requests):
         sent = rng.choice(_requests())
         part = sent if rng.random() < 0.7 else sent[: rng.randrange(len(sent))]
         with target.connect() as connection:
-            if rng.random() < 0.3:  # with a reset
+            if rng.random() < 0.3:  # with a TCP reset
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01" + b"\x00" * 7)
             with contextlib.suppress(OSError):
                 connection.sendall(part)
@@ -210,12 +210,12 @@ def endings(folder: Path, times: int) -> Row:
 
 
 def _ask_until(target: Target, ended: threading.Event) -> list:
-    """The replies to one request after the other, until the server takes no more."""
+    """The replies to one request after the other, until the server refuses."""
     answers = []
     body = json.dumps({"texts": TEXTS})
     while not ended.is_set() and len(answers) < 10_000:
         answer = target.ask("POST", "/predict", body, JSON)
-        if answer is None:  # refused as the server ends, or lost: the first cannot be told apart
+        if answer is None:  # refused at the server's end, or lost: the two look alike
             break
         answers.append(answer)
     return answers

@@ -1,4 +1,4 @@
-"""HTTP itself: what is no request, two readings of one, many on a connection; whose page asks."""
+"""HTTP itself: malformed, ambiguous and pipelined requests, and foreign origins."""
 
 import json
 import random
@@ -60,13 +60,13 @@ _FOREIGN += (
 
 
 def protocol(target: Target, tries: int, seed: int) -> Row:
-    """What is no request, `tries` random bytes, unknown methods and paths, pipelined requests."""
+    """Malformed requests, `tries` random bytes, unknown methods and paths, pipelined requests."""
     row = Row("server: malformed HTTP, methods, paths, pipelining")
     for what, sent in _BAD.items():
         judge(row, what, target.send(sent), (400, 405, 413, 431))
     rng = random.Random(seed)
     for _ in range(tries):
-        # What may still be the beginning of a request is not refused before its time is over.
+        # A possible beginning of a request is refused only after its time limit.
         sent = bytes([rng.randrange(128, 256)]) + rng.randbytes(rng.randint(1, 300))
         judge(row, f"seed {seed}: {sent[:40]!r}", target.send(sent), (400,))
     for method in ("PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"):
@@ -92,7 +92,7 @@ def _upgrades(target: Target, row: Row) -> None:
 
 
 def _pipelined(target: Target, row: Row) -> None:
-    """Of many requests in one piece, each gets its answer, in their order."""
+    """Many requests in one piece get their answers in order."""
     texts = ["film", "great " * 300, "", "dull \u00e4"] * 10
     bodies = [json.dumps({"texts": [text] * (i + 1)}).encode() for i, text in enumerate(texts)]
     sent = b"".join(_POST + b"Content-Length: %d\r\n\r\n" % len(body) + body for body in bodies)
@@ -120,7 +120,7 @@ def _replies(taken: bytes) -> Iterator[dict]:
 
 
 def origins(target: Target) -> Row:
-    """Names of other machines, and requests that other sites' pages have a browser send."""
+    """Host names of other machines, and requests that a browser sends for other sites' pages."""
     row = Row("server: foreign host names and origins")
     for host in _FOREIGN:
         for method, path in (("GET", "/"), ("POST", "/predict")):

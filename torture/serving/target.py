@@ -1,4 +1,4 @@
-"""A server to attack, in a process of its own on the loopback, and what it has to go on doing."""
+"""A server to attack, in its own process on the loopback, and checks that it still works."""
 
 import contextlib
 import http.client
@@ -20,13 +20,13 @@ sys.path.insert(0, str(ROOT / "tests"))
 from tiny_models import TEXTS, write_classifier
 
 HOST = "127.0.0.1"
-# What an artifact of a stranger may call its classes.
+# Class names as in a stranger's artifact.
 LABELS = ("<script>alert(1)</script>", "\"'><img src=x onerror=alert(2)>")
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 SECONDS = 2.0  # the --max-seconds of the servers that are attacked
-# A text's micro-batch is of other shapes when others ask too, and a product of matrices is summed
-# in another order: 9e-8 was the most seen in float32. A batch-mate's numbers are far from that.
+# With other requests, a text's batch has another shape, and products of matrices are summed in
+# another order: at most 9e-8 was seen in float32. Another text's numbers differ far more.
 _ROUNDING = 1e-6
 
 
@@ -40,7 +40,7 @@ class Answer:
 
     @property
     def one_line(self) -> str | None:
-        """The line of a reply that refuses, as JSON or on the page; None if it has no such form."""
+        """The error line of a refusal, as JSON or on the page; None if there is none."""
         if self.headers.get("content-type") == "application/json":
             found = json.loads(self.body)
             line = found["error"] if set(found) == {"error"} else None
@@ -52,11 +52,11 @@ class Answer:
 
 @dataclass
 class Target:
-    """The server's process, how it is asked, and what it said before anybody attacked it."""
+    """The server's process, requests to it, and its answers before any attack."""
 
     process: subprocess.Popen
     port: int
-    errors: Path  # what it writes to stderr
+    errors: Path  # its stderr
     files: Path  # the only folder for temporary files that it knows
     seen: int = 0  # bytes of `errors`
     expected: list = field(default_factory=list)
@@ -86,18 +86,18 @@ class Target:
     def send(self, sent: bytes, seconds: float = 60.0) -> Answer | None:
         """The first reply to bytes that http.client would not send."""
         with self.connect(seconds) as connection:
-            with contextlib.suppress(OSError):  # refused before it was whole: the reply lies there
+            with contextlib.suppress(OSError):  # refused before it was complete: the reply is there
                 connection.sendall(sent)
             return first_answer(connection)
 
     def predictions(self, seconds: float = 60.0) -> list | None:
-        """What the server says of `TEXTS` now."""
+        """The server's current predictions for `TEXTS`."""
         body = json.dumps({"texts": TEXTS})
         found = self.ask("POST", "/predict", body, JSON, seconds)
         return json.loads(found.body)["predictions"] if found and found.status == 200 else None
 
     def predictions_after_all(self, seconds: float) -> list | None:
-        """As a client that comes back where the server is full: told so, or cut off."""
+        """Like a client that repeats a request when the server is full."""
         until = time.monotonic() + seconds
         body = json.dumps({"texts": TEXTS})
         while (left := until - time.monotonic()) > 0:
@@ -110,7 +110,7 @@ class Target:
         return None
 
     def as_before(self, found: list | None) -> bool:
-        """Whether predictions are those from before any attack, but for rounding."""
+        """Whether predictions equal those before any attack, except for rounding."""
         if found is None or len(found) != len(self.expected):
             return False
         return all(map(_same_but_for_rounding, found, self.expected))
@@ -133,12 +133,12 @@ class Target:
             row.fail("crashed", f"the server logged {logged[-600:].decode(errors='replace')!r}")
 
     def left_behind(self, row: Row, seconds: float = 20.0) -> None:
-        """Fail if files of uploads are there `seconds` later; torch keeps a folder of its own."""
+        """Fail if files of uploads remain after `seconds`; torch keeps a folder of its own."""
         if not eventually(lambda: not list(self.files.glob("ulmfit-*")), seconds):
             row.fail("let_in", f"left behind: {[path.name for path in self.files.iterdir()]}")
 
     def memory(self, kind: str = "VmRSS") -> float:
-        """Megabytes of memory in use, or with "VmHWM" the most there ever were."""
+        """Megabytes of memory in use or, with "VmHWM", their peak."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(rf"{kind}:\s+(\d+) kB", status)[1]) / 1000
 
@@ -154,7 +154,7 @@ class Target:
 
 
 def _same_but_for_rounding(found: object, expected: object) -> bool:
-    """Whether two JSON values differ by nothing but rounding, in numbers that are no integers."""
+    """Whether two JSON values are equal except for the rounding of floats."""
     if isinstance(found, float) and isinstance(expected, float):
         return abs(found - expected) <= _ROUNDING
     if isinstance(found, dict) and isinstance(expected, dict):
@@ -178,7 +178,7 @@ def judge(row: Row, what: str, answer: Answer | None, allowed: Sequence[int]) ->
 
 
 def eventually(holds, seconds: float) -> bool:
-    """Whether `holds()` gets true within `seconds`."""
+    """Whether `holds()` becomes true within `seconds`."""
     ends = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > ends:

@@ -35,10 +35,10 @@ def _kind(manifest: Path) -> str | None:
 
 
 def model_folders(named: Paths) -> list[str]:
-    """The directories that `named` stands for, from the command line or from Python.
+    """The model directories for `named`, from the command line or from Python.
 
-    A directory stands for itself; the name of a bundled model for its directory, and without
-    -fwd or -bwd for both. What is neither stays as it is, for an error to name it.
+    A directory stands for itself, and the name of a bundled model for its directory; without -fwd
+    or -bwd, for both. Other names are returned unchanged; the caller reports them.
     """
     several = [named] if isinstance(named, (str, Path)) else named
     return [str(found) for name in several for found in _folders(name)]

@@ -72,7 +72,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
                 file.flush()
                 os.fsync(file.fileno())
         finally:
-            with suppress(OSError):  # what a full disk did not take is tried again, and is told
+            with suppress(OSError):  # closing writes again; a full disk is already reported
                 file.close()
         with os_errors_as(f"cannot write {path}"):
             os.replace(temporary, path)

@@ -75,7 +75,7 @@ def run_command(func: Callable[..., Any]) -> None:
     debug = "--debug" in sys.argv[1:]
     try:
         _call(func)
-        sys.stdout.flush()  # here a full disk is told as any other
+        sys.stdout.flush()  # so that a full disk is reported like any other error
     except (UserError, OSError) as error:
         if debug:
             raise
@@ -132,7 +132,7 @@ def _arguments(func: Callable[..., Any]) -> dict[str, Any]:
         raise UserError(f"{message}; {parser.prog} --help lists the arguments")
 
     parser.error = error
-    # A flag without a value would be False where it was not given, and outdo a recipe.
+    # fastcore's default for a missing boolean flag is False, which would override the recipe.
     parameters = inspect.signature(func).parameters.values()
     parser.set_defaults(**{p.name: None for p in parameters if p.default is None})
     arguments = vars(parser.parse_args())

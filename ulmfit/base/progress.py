@@ -59,7 +59,7 @@ class Progress:
 
 
 def progress(items: Iterable[T], total: int, name: str) -> Iterator[T]:
-    """`items`, `total` in number, one by one, while whoever waits is told how far `name` is."""
+    """Yield the `total` `items` one by one and show the progress of `name`."""
     shown = Progress(total, name)
     for item in items:
         yield item

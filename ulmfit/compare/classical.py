@@ -1,4 +1,4 @@
-"""Methods of scikit-learn: they train in seconds, and read the labelled texts alone."""
+"""Methods of scikit-learn: they train in seconds and read only the labelled texts."""
 
 import pickle
 from typing import Any
@@ -33,10 +33,10 @@ def naive_bayes(task: Task) -> Fitted:
 
 
 def chosen(strength: float, weight: ClassWeight) -> dict[str, Any]:
-    """What validation chose of a regression."""
+    """The settings of a regression that validation chose."""
     return {"C": strength, **({"class_weight": weight} if weight else {})}
 
 
 def _size(model: Any) -> int:
-    """Bytes that the model takes as scikit-learn's users keep one; nothing is written."""
+    """Bytes of the pickled model, as scikit-learn's users store it; nothing is written."""
     return len(pickle.dumps(model))

@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-# The same answer to everything is no opinion on a text.
+# A constant answer says nothing about a text.
 WITHOUT_A_VOTE = ("majority",)
 
 
 class Disputed(NamedTuple):
-    """A text of test with its label, each method's answer, and how far the answers lie apart.
+    """A text of test with its label, each method's answer, and the spread of the answers.
 
-    entropy: of the answers, in nats; 0 where all agree.
+    entropy: of the answers, in nats; 0 if all agree.
     """
 
     text: str
@@ -28,7 +28,7 @@ class Disputed(NamedTuple):
 def disputed(
     texts: Sequence[str], truth: np.ndarray, answers: Mapping[str, np.ndarray], labels: list[str]
 ) -> list[Disputed]:
-    """Texts on which methods disagree, those with the most even vote first, then as in the data.
+    """Texts on which methods disagree, the most even votes first, then in the data's order.
 
     `answers`: class numbers by method, shape (texts,).
     """

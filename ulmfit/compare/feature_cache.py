@@ -1,4 +1,4 @@
-"""Features of texts that are computed once, for every trial of a data set and a transformer."""
+"""Features of texts, computed once for all trials of a data set and a transformer."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +19,7 @@ class Features(NamedTuple):
 
     rows: their numbers in the data set.
     cls, mean: float32, shape (texts, width).
-    seconds: that each took; cut: whether the transformer read only its beginning.
+    seconds: computing time of each; cut: whether the transformer read only its beginning.
     """
 
     rows: np.ndarray
@@ -29,28 +29,28 @@ class Features(NamedTuple):
     cut: np.ndarray
 
     def pooled(self, pooling: str) -> np.ndarray:
-        """Of one pooling, or of both side by side."""
+        """The features of one pooling, or of both side by side."""
         if pooling == "both":
             return np.concatenate([self.cls, self.mean], axis=1)
         return {"cls": self.cls, "mean": self.mean}[pooling]
 
 
 class FeatureCache:
-    """Files of features in a folder of their own, found again by texts and transformer."""
+    """Files of features in a folder, keyed by texts and transformer."""
 
     def __init__(self, shared: Path, texts: Iterable[str], settings: Settings) -> None:
-        """`shared` holds the folder; `texts` are all of the data set, in its order."""
+        """`shared` contains the folder; `texts` are all texts of the data set, in its order."""
         path = Path(settings.transformer).expanduser()
         transformer = contents(path) if path.is_dir() else settings.transformer
         key = fingerprint([transformer, settings.max_length, *texts])[:16]
         self.folder = shared / f"features-{key}"
 
     def missing(self, rows: np.ndarray) -> np.ndarray:
-        """Those of `rows` that have no features yet."""
+        """The `rows` without features so far."""
         return np.setdiff1d(rows, np.concatenate([[], *(part["rows"] for part in self._parts())]))
 
     def add(self, features: Features) -> None:
-        """Keep the features of some texts."""
+        """Store the features of some texts."""
         file = self.folder / f"{len(self._files()):05}.npz"
         with atomic_file(file) as opened:
             np.savez(opened, **features._asdict())
@@ -59,7 +59,7 @@ class FeatureCache:
         """The features of `rows`, in their order.
 
         Raises:
-            KeyError: some of them are not there.
+            KeyError: some features are missing.
         """
         if len(self.missing(rows)):
             raise KeyError(f"{self.folder} lacks features of some texts")

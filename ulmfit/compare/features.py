@@ -21,8 +21,8 @@ from ulmfit.compare.transformer import Encoder
 from ulmfit.inference.selection import class_weights, score
 
 _STRENGTHS = (0.001, 0.01, 0.1, 1.0)
-_PART = 1_000  # texts of a file of the cache: so much is computed again after an interruption
-_KEPT = 1_500_000_000  # bytes of a training's token vectors up to which they stay in memory
+_PART = 1_000  # texts in a file of the cache: the most to repeat after an interruption
+_KEPT = 1_500_000_000  # token vectors up to so many bytes stay in memory
 
 
 def features_lr(task: Task) -> Fitted:
@@ -40,7 +40,7 @@ def features_lr(task: Task) -> Fitted:
     _, pooling, facts, model = best
 
     def predict(texts: list[str]) -> np.ndarray:
-        return model.predict_proba(test.pooled(pooling))  # the features of these texts are kept
+        return model.predict_proba(test.pooled(pooling))  # the features are in the cache
 
     return Fitted(
         predict,
@@ -52,9 +52,10 @@ def features_lr(task: Task) -> Fitted:
 
 
 def _features(task: Task) -> tuple[Features, Features, Features, int, float]:
-    """Those of train, valid and test, the transformer's bytes, and the seconds of this call.
+    """Features of train, valid and test, the transformer's bytes, and the seconds of this call.
 
-    What an earlier trial computed is read; what each text took then counts for this one, too.
+    Results of earlier trials are read from the cache; their computing time counts for this trial,
+    too.
     """
     began = time.monotonic()
     encoder = Encoder(task.settings.transformer, task.settings.max_length)
@@ -69,7 +70,7 @@ def _features(task: Task) -> tuple[Features, Features, Features, int, float]:
 
 
 def pool(encoder: Encoder, rows: np.ndarray, texts: list[str]) -> Features:
-    """[CLS] (the first token's output) and the mean over all tokens but padding."""
+    """[CLS] (the first token's output) and the mean over all tokens except padding."""
     began = time.perf_counter()
     asked = encoder.texts(texts)
     cls = np.empty((len(texts), encoder.width), np.float32)
@@ -79,7 +80,7 @@ def pool(encoder: Encoder, rows: np.ndarray, texts: list[str]) -> Features:
         weights = mask.unsqueeze(2)
         cls[numbers] = states[:, 0].numpy()
         mean[numbers] = ((states * weights).sum(1) / weights.sum(1)).numpy()
-    # What a text costs is nearly in proportion to its tokens.
+    # The cost of a text is nearly proportional to its tokens.
     seconds = (time.perf_counter() - began) * asked.lengths / asked.lengths.sum()
     return Features(rows, cls, mean, seconds, asked.cut)
 
@@ -107,7 +108,7 @@ def features_gru(task: Task) -> Fitted:
 
 
 class _States:
-    """Token vectors of texts: kept after the first epoch in half precision if they are not many."""
+    """Token vectors of texts; a small set stays in memory, in half precision."""
 
     def __init__(self, encoder: Encoder, texts: list[str], keep: bool = True) -> None:
         self.encoder = encoder

@@ -20,22 +20,22 @@ from ulmfit.compare.task import Fitted, Task, folder_size
 from ulmfit.compare.transformer import BATCH, Texts, limit_of, load
 
 _TRAIN_BATCH = 16
-_STEPS = 500  # that few labels are read for, in whole epochs
+_STEPS = 500  # at least so many with few labels, in whole epochs
 _EPOCHS = (3, 20)  # at least, at most
 
 
 def epochs_for(labels: int) -> int:
-    """3 for many labels; for few, as many as make 500 steps, but 20 at most."""
+    """3 epochs with many labels; with few, enough for 500 steps, but at most 20."""
     return min(_EPOCHS[1], max(_EPOCHS[0], math.ceil(_STEPS * _TRAIN_BATCH / labels)))
 
 
 def finetune(task: Task) -> Fitted:
-    """The best of the learning rates that are tried, by accuracy on valid, of equals by the loss.
+    """The best learning rate by accuracy on valid; in a tie, by the loss.
 
-    Of each, its best epoch, by accuracy; of equals the first.
+    Each learning rate counts with its best epoch by accuracy; in a tie, with the first.
 
-    AdamW with weight decay on all weights but biases and norms (which the Trainer leaves out), a
-    rate that rises over the first 10 % of the steps and falls to 0.
+    AdamW with weight decay on all weights except biases and norms (the Trainer's default). The rate
+    rises during the first 10 % of the steps and then falls to 0.
     """
     name = task.settings.transformer
     tokenizer = load(AutoTokenizer, name)
@@ -43,7 +43,7 @@ def finetune(task: Task) -> Fitted:
     best: tuple[tuple[float, float], float, Any] | None = None
     train = valid = None
     for rate in rates_of(task.settings.rates):
-        # From a seed: the head's first weights are drawn here.
+        # Seeded: the head's initial weights are drawn here.
         torch.manual_seed(task.seed)
         model = load(
             AutoModelForSequenceClassification,
@@ -104,7 +104,7 @@ def _arguments(task: Task, rate: float, epochs: int) -> TrainingArguments:
         optim="adamw_torch",
         weight_decay=0.01,
         lr_scheduler_type="linear",
-        warmup_steps=0.1,  # below 1: a share
+        warmup_steps=0.1,  # below 1, it is a share
         train_sampling_strategy="group_by_length",
         eval_strategy="epoch",
         save_strategy="epoch",

@@ -1,4 +1,4 @@
-"""A bidirectional GRU over frozen vectors of tokens, whatever they come from."""
+"""A bidirectional GRU over frozen vectors of tokens from any source."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +15,8 @@ HIDDEN = 128  # units of each direction
 DROPOUT = 0.3
 RATE = 1e-3
 BATCH = 16
-PATIENCE = 5  # epochs without a better one before the training ends
-_BUCKET = 50  # batches among which texts are sorted by length
+PATIENCE = 5  # epochs without improvement before the training ends
+_BUCKET = 50  # batches within which texts are sorted by length
 
 # Numbers of texts -> vectors, shape (texts, tokens, inputs), and lengths, 1 or more, int64.
 Inputs = Callable[[np.ndarray], tuple[Tensor, Tensor]]
@@ -25,8 +25,8 @@ Inputs = Callable[[np.ndarray], tuple[Tensor, Tensor]]
 class GRUClassifier(nn.Module):
     """GRU and a linear layer on its last states.
 
-    Forward that is the state at the end of each text, whatever padding follows it; backward that
-    at its beginning.
+    The forward state is the one at the end of each text, before any padding; the backward state is
+    the one at its beginning.
     """
 
     def __init__(self, inputs: int, classes: int) -> None:
@@ -54,10 +54,11 @@ def train_gru(
     epochs: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Train `model` and leave it with the weights of its best epoch.
+    """Train `model`; afterwards it has the weights of its best epoch.
 
     `train` and `valid` are inputs, lengths of the texts, and class numbers. The best epoch has the
-    highest accuracy on valid, of equal ones the smallest loss. Returns which, and of how many.
+    highest accuracy on valid; in a tie, the smallest loss. Returns the best epoch and the number of
+    epochs.
     """
     inputs, lengths, truth = train
     rng, device = np.random.default_rng(seed), model.out.weight.device
@@ -83,7 +84,7 @@ def train_gru(
 
 @torch.no_grad()
 def gru_probabilities(model: GRUClassifier, inputs: Inputs, lengths: np.ndarray) -> np.ndarray:
-    """Shape (texts, classes), in the order of the texts."""
+    """Probabilities, shape (texts, classes), in the order of the texts."""
     model.eval()
     order = np.argsort(-lengths, kind="stable")
     found = np.empty((len(lengths), model.out.out_features), np.float32)
@@ -94,7 +95,7 @@ def gru_probabilities(model: GRUClassifier, inputs: Inputs, lengths: np.ndarray)
 
 
 def parameter_bytes(model: nn.Module) -> int:
-    """What the weights take on disk."""
+    """Bytes of the weights on disk."""
     return sum(value.numel() * value.element_size() for value in model.state_dict().values())
 
 

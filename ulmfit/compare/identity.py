@@ -1,4 +1,4 @@
-"""What a result is of: its data, its settings, and what is behind the names in them."""
+"""The identity of a result: its data, its settings, and the content behind their names."""
 
 import json
 from functools import cache
@@ -13,14 +13,14 @@ from ulmfit.data.fingerprints import fingerprint
 from ulmfit.training.settings import recipe_table
 
 _MODELS = ("lm", "pretrained")  # settings that name a language model
-_FILES = ("transformer", "vectors")  # those that may be a folder or a file of somebody else's
+_FILES = ("transformer", "vectors")  # settings that may name a folder or a file
 
 
 def identity(job: Job, settings: Settings, data: str) -> dict[str, Any]:
-    """What a result depends on, beside method, labels and seed.
+    """Everything a result depends on, besides method, labels and seed.
 
-    A recipe stands there with what it says, a file or model that is there with a hash of it: a name
-    may mean another one day. (A model of the Hub has only its name.)
+    It has the content of recipes and the hashes of files and models, because their names may mean
+    something else later. (A model of the Hub has only its name.)
     """
     found: dict[str, Any] = {name: getattr(settings, name) for name in job.uses()}
     for name, stage in RECIPES.items():
@@ -36,7 +36,7 @@ def identity(job: Job, settings: Settings, data: str) -> dict[str, Any]:
 
 
 def _manifests(name: str | None, directions: set[bool]) -> dict[str, str]:
-    """By direction, of the language models of that name that are there."""
+    """Hashes of the language models with that name, by direction."""
     if name in (None, NONE, WT103):
         return {}
     found = {suffix(backwards): find_directory(name, backwards) for backwards in sorted(directions)}
@@ -51,14 +51,14 @@ def contents(path: Path) -> str:
     return _fingerprint(path, tuple(states))
 
 
-@cache  # a transformer has some hundred MB, and is asked for with every job
+@cache  # a transformer has some hundred MB, and every job needs its hash
 def _fingerprint(path: Path, states: tuple[tuple[Path, int, int], ...]) -> str:
     parts = [(str(file.relative_to(path)), file_sha256(file)) for file, *_ in states]
     return fingerprint(parts)[:16]
 
 
 def differences(kept: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """What two identities have not in common, as it is told."""
+    """The differences between two identities, in words for the user."""
     other = ["data"] if kept["data"] != wanted["data"] else []
     before, now = kept["settings"], wanted["settings"]
     for name in {**now, **before}:

@@ -1,4 +1,4 @@
-"""The test part: the one module of the comparison that reads its labels, and the one judge."""
+"""The test part: the only module of the comparison that reads its labels and measures."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,16 +16,16 @@ from ulmfit.inference.measuring import labelled_texts
 from ulmfit.inference.metrics import classification_metrics
 from ulmfit.report.data import confusion
 
-SUBSET_SEED = 42  # of --test-texts: the same texts whatever is compared
+SUBSET_SEED = 42  # for --test-texts: always the same texts
 
 
 @dataclass(frozen=True)
 class Judge:
-    """A data set, and what is right for its test part.
+    """A data set, and the true classes of its test part.
 
     frame: text, label, split; without the labels of test.
     texts, truth: of test; class numbers, int64.
-    tests: fingerprints of the texts of test: of all, and of those that are measured on.
+    tests: fingerprints of the texts of test: of all, and of the measured ones.
     """
 
     frame: pd.DataFrame
@@ -36,10 +36,10 @@ class Judge:
 
     @classmethod
     def of(cls, settings: Settings) -> "Judge":
-        """The data set that `settings` name.
+        """The data set of `settings`.
 
         Raises:
-            UserError: as `load_with_test_labels`; or valid or test is missing, or test unlabelled.
+            UserError: as `load_with_test_labels`; valid or test is missing; test has no labels.
         """
         data = settings.data
         frame = load_with_test_labels(settings.data_spec())
@@ -58,13 +58,13 @@ class Judge:
 
     @property
     def labelled(self) -> int:
-        """How many labels there are to train on."""
+        """Number of labels to train on."""
         return int((self.frame["split"] == "train").sum())
 
     def task(self, labels: int | None, seed: int | None) -> pd.DataFrame:
-        """The frame of a trial: `labels` labels, 0 for all, drawn by `seed`; None: no label at all.
+        """The frame of a trial with `labels` labels drawn by `seed`; 0: all; None: no label.
 
-        Valid has no more labels than train.
+        Valid has at most as many labels as train.
 
         Raises:
             UserError: a class would get no label.
@@ -77,13 +77,13 @@ class Judge:
             raise UserError(str(error).replace("--labels", "--train-sizes")) from None
 
     def fingerprint(self) -> str:
-        """Of all that methods are given."""
+        """Fingerprint of everything that methods get."""
         labels = self.frame["label"].fillna("")
         columns = zip(self.frame["text"], labels, self.frame["split"], strict=True)
         return fingerprint(columns)[:16]
 
     def figures(self, probabilities: np.ndarray) -> dict[str, Any]:
-        """What every method is measured by."""
+        """The figures of a method, the same for all methods."""
         return classification_metrics(probabilities, self.truth)
 
     def confusion(self, probabilities: np.ndarray) -> np.ndarray:
@@ -92,7 +92,7 @@ class Judge:
 
 
 def _some_of_test(frame: pd.DataFrame, count: int) -> pd.DataFrame:
-    """`frame` with `count` of its test rows, drawn whatever their labels; 0 for all."""
+    """`frame` with `count` of its test rows, drawn without regard to labels; 0 for all."""
     rows = np.flatnonzero(frame["split"] == "test")
     if not 0 < count < len(rows):
         return frame

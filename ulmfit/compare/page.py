@@ -1,4 +1,4 @@
-"""All that a comparison writes: table, plots, and compare.md, which can be read alone."""
+"""The output of a comparison: table, plots, and compare.md with everything on one page."""
 
 import json
 from collections.abc import Sequence
@@ -21,22 +21,22 @@ from ulmfit.report.features import in_two_dimensions
 MAP_TEXTS = 2_000  # drawn at most
 MAP_SEED = 0
 _TOP = 10  # disputed texts in compare.md
-_LONGEST = 300  # characters of one that are shown
-_MOST_CLASSES = 30  # in a confusion matrix that can be read
+_LONGEST = 300  # characters of one to show
+_MOST_CLASSES = 30  # in a readable confusion matrix
 
 FAIR = """\
-Every method is trained on the same labelled texts, drawn by the seed, stratified. Whatever it
-chooses (strength of the regularisation, learning rate, pooling, best epoch) it chooses on the same
-validation part, which has no more labels than the training has. All are measured once on the same
-test part, by one function; no method is given its labels. Each trial runs in a process of its own.
+Every method trains on the same labelled texts, a stratified draw by the seed. It makes its choices
+(strength of the regularisation, learning rate, pooling, best epoch) on the same validation part,
+which has no more labels than the training part. One function measures each method once on the same
+test part; no method gets the labels of test. Each trial runs in its own process.
 
 Accuracy and F1 are means over the seeds, with the worst and the best seed in brackets. Training
-seconds count all that a trial takes, the search on the validation part included, and what it has in
-common with others as if it were alone: word vectors and language models that were trained here,
-features of the transformer for its texts. What comes ready-made (a transformer, a language model
-by name) costs nothing. Documents a second is prediction with the model loaded, from text to
-probabilities. The model's size is that of all that prediction needs, on disk. Peak memory is the
-process's.
+seconds count everything that a trial takes, including the search on the validation part. Work that
+trials share counts as if each had done it alone: word vectors and language models that were trained
+here, and the features of the transformer for its texts. Ready-made models (a transformer, a named
+language model) count as 0 s. Documents a second measures prediction from text to probabilities,
+with the model loaded. The model's size is everything that prediction needs on disk. Peak memory is
+that of the process.
 """
 
 
@@ -116,13 +116,13 @@ def _language_model(trials: Trials) -> str:
 
 
 def _of_test(trials: Trials) -> list[str]:
-    """Whether language models that were given have read the texts of test, each answer once."""
+    """Whether the given language models have read the texts of test, each answer once."""
     results = (trials.found.get(Job(name), {}) for name in ("lm-fwd", "lm-bwd"))
     return sorted({r["facts"]["texts of test"] for r in results if r.get("status") == "done"})
 
 
 def _without_folders(name: str) -> str:
-    """A path's last part, for a page that may be passed on; a name as it is."""
+    """The last part of a path, because the page may be passed on; other names stay as they are."""
     return Path(name).expanduser().resolve().name if Path(name).expanduser().exists() else name
 
 
@@ -140,7 +140,7 @@ def _first(trials: Trials, row: Row) -> np.ndarray:
 def _confusions(trials: Trials, largest: Sequence[Row]) -> list[str]:
     classes = trials.judge.classes
     if len(classes) > _MOST_CLASSES:
-        return [f"No confusion matrices: {len(classes):,} classes are more than can be read.\n"]
+        return [f"No confusion matrices: {len(classes):,} classes are too many to read.\n"]
     matrices = {
         row.method: np.sum(
             [
@@ -157,7 +157,7 @@ def _confusions(trials: Trials, largest: Sequence[Row]) -> list[str]:
 
 
 def _features(trials: Trials, largest: Sequence[Row]) -> list[str]:
-    """The map of the features that `features-lr` was trained on in its first trial."""
+    """The map of the features from the first trial of `features-lr`."""
     row = next((row for row in largest if row.method == "features-lr"), None)
     if row is None:
         return []
@@ -175,7 +175,7 @@ def _features(trials: Trials, largest: Sequence[Row]) -> list[str]:
     classes = trials.judge.classes
     numbers = np.array([classes.index(label) for label in frame["label"].iloc[rows]])
     plot = plots.feature_panels(places, numbers, classes, how)
-    told = f"Pooling: {pooling}. Coloured: the texts of the class; grey: those of the others.\n"
+    told = f"Pooling: {pooling}. Coloured: the texts of the class; grey: the other texts.\n"
     return [heading, told, _plot(trials.out, "features", plot)]
 
 
@@ -186,7 +186,7 @@ def _disagreements(trials: Trials, largest: Sequence[Row]) -> list[str]:
     atomic_write(trials.out / "disagreements.csv", disputed_csv(found))
     heading = "## Where the methods disagree\n"
     if not found:
-        return [heading, "They agree on every text of test.\n"]
+        return [heading, "The methods agree on every text of test.\n"]
     told = (
         f"At {largest[0].labels:,} labels, first seed, {len(found):,} of {len(judge.texts):,} "
         "texts of test do not get the same answer from all; those with the most even vote "
@@ -222,9 +222,9 @@ def _plain(value: Any) -> str:
 
 
 def _made_with(trials: Trials) -> str:
-    """Where and with what; seconds of several machines in one table are told of."""
+    """Hardware and versions, with a warning if seconds of several machines are in one table."""
     done = (result for result in trials.found.values() if result["status"] == "done")
-    # Results that were kept before these were noted do not have them.
+    # Old results lack them.
     made = sorted({_told_of(r.get("hardware", "unknown"), r.get("versions", {})) for r in done})
     if len(made) > 1:
         made.insert(0, "Not everything was measured alike; seconds may not be comparable.\n")

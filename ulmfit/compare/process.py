@@ -1,4 +1,4 @@
-"""A job's process: started, interrupted, and ended together with the one that started it."""
+"""A job's process: started, interrupted, and ended together with its parent."""
 
 import os
 import signal
@@ -7,19 +7,19 @@ import sys
 import threading
 from pathlib import Path
 
-_PATIENCE = 60.0  # seconds in which an interrupted job may write its checkpoint
+_PATIENCE = 60.0  # seconds for an interrupted job to write its checkpoint
 
 
 def run_process(command: list[str], log: Path) -> int:
-    """Run a command to its end, its output in `log`; its exit status.
+    """Run a command to its end, with its output in `log`; returns its exit status.
 
-    Ctrl-C is handed on once and the command given a minute to end; a second one ends it at once.
+    Ctrl-C is passed on once, and the command has a minute to end; a second one ends it at once.
     """
     with log.open("wb") as file:
-        # A session of its own: Ctrl-C on the terminal would reach it twice.
+        # In its own session, because Ctrl-C on the terminal would reach it twice.
         start = subprocess.Popen(
             command,
-            stdin=subprocess.PIPE,  # closed when this process is gone, which ends the job
+            stdin=subprocess.PIPE,  # closes when this process ends, which ends the job
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -34,24 +34,24 @@ def run_process(command: list[str], log: Path) -> int:
                 except (subprocess.TimeoutExpired, KeyboardInterrupt):
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
-                raise KeyboardInterrupt("the same command goes on from here") from None
+                raise KeyboardInterrupt("the same command continues from here") from None
 
 
 def how_it_ended(status: int, log: Path) -> str:
-    """Why a process that left no result did not."""
+    """Why a process left no result."""
     if status == -signal.SIGKILL:
-        return "killed by the system, as a rule because memory ran out"
+        return "killed by the system, usually because memory ran out"
     if status < 0:
         return f"ended by {signal.Signals(-status).name}; see {log}"
     return f"ended with exit status {status} and no result; see {log}"
 
 
 def end_with_parent() -> None:
-    """Let this process be interrupted when the one that called `run_process` is gone.
+    """Interrupt this process when the caller of `run_process` is gone.
 
-    Nobody would keep its result then.
+    Nobody would store its result then.
     """
-    # Whatever a shell starts in the background ignores the signal, and so would its children.
+    # Background processes of a shell ignore the signal, and so would their children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def watch() -> None:

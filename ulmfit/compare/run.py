@@ -1,4 +1,4 @@
-"""A comparison from its settings to its table."""
+"""A comparison, from its settings to its table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,20 +24,20 @@ def compare(
     out: str = "",
     overwrite: bool = False,
 ) -> list[Row]:
-    """What the command does, from Python; raises a UserError where the command ends with one."""
+    """The command as a function; raises a UserError where the command ends with one."""
     names = plan.chosen_methods(methods)
     folder = _check(settings, seeds, out)
 
     judge = Judge.of(settings)
     sizes = plan.chosen_sizes(train_sizes, judge.labelled)
-    for size in sizes:  # a class without a label is told before any training
+    for size in sizes:  # report a class without a label before any training
         for seed in range(1, seeds + 1):
             judge.task(size, seed)
     with locked(folder):
         trials = Trials(folder, settings, judge, overwrite)
         try:
             trials.make(plan.jobs(names, sizes, seeds))
-        finally:  # after Ctrl-C as well, of what there is
+        finally:  # after Ctrl-C, too, with the results so far
             rows = write(trials) if trials.found else []
     logger.info((folder / "table.md").read_text(encoding="utf-8"))
     logger.info(f"wrote {folder / 'compare.md'}, with table, plots and results.json beside it")
@@ -45,7 +45,7 @@ def compare(
 
 
 def _check(settings: Settings, seeds: int, out: str) -> Path:
-    """What cannot be is refused before any work."""
+    """Refuse wrong settings before any work."""
     if not out:
         raise UserError("no folder given; --out DIR names one for table, plots and results")
     for name, value, least in (

@@ -1,4 +1,4 @@
-"""ULMFiT's methods: the project's own stages, on the same files as the other methods read."""
+"""ULMFiT's methods: the project's own stages, on the files of the other methods."""
 
 import time
 from pathlib import Path
@@ -18,18 +18,18 @@ from ulmfit.training.options import StageResult
 from ulmfit.training.start import read_lm
 
 LEFT_OUT, NOT_KNOWN = "left unread", "not known to be left unread"
-_OF_LM = ("train", "unsup", "valid")  # splits that stage 2 reads; stage 1 holds out some of them
-_TIMED = 500  # texts, about
-_WHATEVER_IS_THERE = {"overwrite": True}  # what an interruption left; its own checkpoint goes on
+_OF_LM = ("train", "unsup", "valid")  # splits that stage 2 reads; stage 1 holds some texts out
+_TIMED = 500  # about so many texts
+_WHATEVER_IS_THERE = {"overwrite": True}  # an interrupted stage continues from its own checkpoint
 
 
 def lm_forward(task: Task) -> Fitted:
-    """The language model that all forward classifiers begin with."""
+    """The language model for all forward classifiers."""
     return _language_model(task, backwards=False)
 
 
 def lm_backward(task: Task) -> Fitted:
-    """The language model that all backward classifiers begin with."""
+    """The language model for all backward classifiers."""
     return _language_model(task, backwards=True)
 
 
@@ -44,7 +44,7 @@ def backward(task: Task) -> Fitted:
 
 
 def ensemble(task: Task) -> Fitted:
-    """The two classifiers that `forward` and `backward` trained, their probabilities averaged."""
+    """The mean probabilities of the classifiers of `forward` and `backward`."""
     each = [task.needs["ulmfit-fwd"], task.needs["ulmfit-bwd"]]
     return Fitted(_loaded(task, *each), sum(map(folder_size, each)), seconds=0.0)
 
@@ -79,7 +79,7 @@ def _language_model(task: Task, backwards: bool) -> Fitted:
         return Fitted(facts=facts, seconds=0.0)
     if settings.pretrained == OWN_TEXT:
         return _from_own_text(task, backwards)
-    # Texts of test are left unread, whatever the recipe says: no other method reads them, either.
+    # Texts of test are never read, even if the recipe says so: no other method reads them, either.
     given = {"data": str(task.data), "pretrained": settings.pretrained, "samples": 0}
     given |= {"lm_text": "train"}
     result = stage2_lm.main(
@@ -94,13 +94,13 @@ def _language_model(task: Task, backwards: bool) -> Fitted:
 
 
 def _left_out(task: Task, lm: Artifact) -> str:
-    """Whether a language model that was given has left the texts of test unread."""
+    """Whether a given language model has left the texts of test unread."""
     withheld = lm.manifest.lm_config.withheld or []
     return LEFT_OUT if set(task.tests).intersection(withheld) else NOT_KNOWN
 
 
 def _from_own_text(task: Task, backwards: bool) -> Fitted:
-    """Stage 1 on train + unsup: for a language, or a kind of text, that no other model knows."""
+    """Stage 1 on train + unsup, for a language or a kind of text without another model."""
     corpus = task.folder / "corpus.parquet"
     corpus.parent.mkdir(parents=True, exist_ok=True)
     read = task.frame["split"].isin(["train", "unsup"])
@@ -152,10 +152,10 @@ def _loaded(task: Task, *folders: Path) -> Any:
 
 
 def _of(task: Task, result: StageResult, facts: dict[str, Any], splits: tuple[str, ...]) -> Fitted:
-    """A stage's own clock counts what came before an interruption, too, but no tokenising.
+    """Seconds of a stage: its own clock, which survives interruptions, plus its tokenising.
 
-    Its tokens may be there from another trial, and are of more texts than this trial's: what
-    those of `splits` would take is measured on some of them.
+    The tokens may come from another trial, and they are those of more texts than this trial has.
+    So the time for the texts of `splits` is measured on some of them.
     """
     processor = read_artifact(result.path).processor()
     texts = task.texts(*splits)

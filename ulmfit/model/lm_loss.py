@@ -1,8 +1,8 @@
-"""Softmax and cross-entropy over a large vocabulary without holding all logits.
+"""Softmax and cross-entropy over a large vocabulary without all logits in memory.
 
-For 64 x 72 tokens and 20,000 words the logits alone are 370 MB in float32, and autograd keeps
-more than one copy. Here loss and gradients are computed over some hundred tokens at a time, in
-one pass; only gradients of the size of the inputs are kept.
+For 64 x 72 tokens and 20,000 words, the logits alone are 370 MB in float32, and autograd keeps more
+than one copy. Here loss and gradients are computed for some hundred tokens at a time, in one pass.
+Only gradients of the size of the inputs are kept.
 """
 
 import math
@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-# Tokens at a time: their logits stay in the cache, the products are still large.
+# Tokens at a time: few enough for the cache, and enough for large products.
 _CHUNK = 384
-# A GPU wants large products: of 8,192 tokens and 60,000 words, a gigabyte of bfloat16 logits.
+# A GPU needs large products: 8,192 tokens and 60,000 words are a gigabyte of bfloat16 logits.
 _CHUNK_ON_GPU = 8192
-# In training, the loss of one token is counted as 87 nats at most; its gradient is exact. Finding
-# the largest logit of each row, which would do without, costs as much as the softmax.
+# In training, the loss of one token counts as 87 nats at most; its gradient is exact. The largest
+# logit of each row would avoid this, but finding it costs as much as the softmax.
 _LEAST_SHARE = torch.finfo(torch.float32).tiny
 
 
@@ -28,7 +28,7 @@ def _chunk(device: torch.device) -> int:
 
 @dataclass(frozen=True)
 class Projection:
-    """Logits that are still to be computed: ``hidden @ weight.T + bias``.
+    """Logits before their computation: ``hidden @ weight.T + bias``.
 
     hidden: (batch, time, features); weight: (vocabulary, features); bias: (vocabulary,).
     """
@@ -45,11 +45,11 @@ class Projection:
 class LMLoss:
     """Mean cross-entropy in nats of a `Projection` against targets (batch, time), int64.
 
-    Without gradients (validation) the number of tokens guessed right is left in `correct`,
-    so that accuracy costs no second pass.
+    Without gradients (validation), `correct` gets the number of correctly predicted tokens, so
+    accuracy needs no second pass.
 
-    sampled: with gradients, the softmax covers about so many words instead of all (see
-        `draw_words`); 0 for all. Validation is exact either way.
+    sampled: number of words that the softmax covers in training, about (see `draw_words`); 0 for
+        all. Validation is always exact.
     """
 
     def __init__(self, sampled: int = 0) -> None:
@@ -75,8 +75,8 @@ class LMLoss:
 class DrawnWords:
     """The words that the softmax of one training step covers.
 
-    words: int64 ids, shape (drawn,), each once. shift: float32, shape (drawn,), to be added to
-    their logits. targets: the batch's targets as rows of `words`, int64.
+    words: int64 ids, shape (drawn,), each once. shift: float32, shape (drawn,), added to their
+    logits. targets: the batch's targets as rows of `words`, int64.
     """
 
     words: Tensor
@@ -85,18 +85,18 @@ class DrawnWords:
 
 
 def draw_words(targets: Tensor, vocabulary: int, count: int) -> DrawnWords:
-    """Words to estimate a softmax over `vocabulary` from: a sampled softmax.
+    """Words from which to estimate a softmax over `vocabulary`: a sampled softmax.
 
-    The first ``count // 2`` ids, the most frequent words, and all targets of the batch are in
-    it for certain. Of the others as many are drawn, uniformly and without replacement, as make
-    up `count`, a quarter of it at least. They stand for all others: the logarithm of (others /
-    drawn) is added to their logits, so that the sum of exponentials is unbiased. Importance
-    sampling as in Jean et al. 2015 (arXiv:1412.2007), with a certain part, in which nearly all
-    of the probability lies.
+    The first ``count // 2`` ids (the most frequent words) and all targets of the batch are always
+    included. The rest, at least a quarter of `count`, is drawn uniformly and without replacement
+    from the other words. The drawn words represent all others: the logarithm of (others / drawn)
+    is added to their logits, so the sum of exponentials is unbiased. This is importance sampling
+    as in Jean et al. 2015 (arXiv:1412.2007), plus a fixed part with nearly all of the
+    probability.
 
     Args:
         targets: int64, shape (tokens,).
-        count: how many words, less than `vocabulary`.
+        count: number of words, less than `vocabulary`.
     """
     device = targets.device
     certain = torch.zeros(vocabulary, dtype=torch.bool, device=device)
@@ -104,7 +104,7 @@ def draw_words(targets: Tensor, vocabulary: int, count: int) -> DrawnWords:
     certain[targets] = True
     known, others = certain.nonzero()[:, 0], (~certain).nonzero()[:, 0]
     wanted = max(count - len(known), count // 4)
-    # On the CPU, whatever the device: its generator's state is part of a checkpoint.
+    # Always on the CPU: the state of its generator is part of a checkpoint.
     drawn = others[torch.randperm(len(others))[:wanted].to(device)]
     words = torch.cat([known, drawn])
     shift = torch.zeros(len(words), device=device)
@@ -128,8 +128,8 @@ def _loss_and_correct(
         torch.addmm(bias, hidden[i : i + chunk], weight.t(), out=logits)
         largest, guess = logits.max(1, keepdim=True)
         correct += (guess == part).sum()
-        # The largest share never underflows, as that of a target may: log of the sum of
-        # exponentials = largest logit - log of the largest share.
+        # A target's share may underflow, the largest share never: log of the sum of exponentials =
+        # largest logit - log of the largest share.
         torch.softmax(logits, 1, out=shares)
         total += (largest.float() - logits.gather(1, part).float()).sum()
         total -= shares.gather(1, guess).float().log().sum()
@@ -137,9 +137,9 @@ def _loss_and_correct(
 
 
 class _Workspace:
-    """Room for the logits of a chunk, kept from step to step.
+    """Memory for the logits of a chunk, kept from step to step.
 
-    Blocks of this size, taken and returned at every step, either fault in page by page each time
+    Blocks of this size, allocated and freed at every step, either fault in page by page each time
     or leave holes in the heap, which then grows.
     """
 
@@ -165,7 +165,7 @@ _workspace = _Workspace()
 class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
-        # The products run in the precision of `hidden` (autocast's), sums in float32.
+        # Products run in the precision of `hidden` (autocast's), sums in float32.
         features = weight.shape[1]
         wide_hidden = _widen(hidden, hidden.new_ones(len(hidden)))
         wide_weight = _widen(weight.to(hidden.dtype), bias.to(hidden.dtype))
@@ -204,10 +204,10 @@ class _ChunkedLoss(torch.autograd.Function):
 
 
 def _widen(matrix: Tensor, last: Tensor) -> Tensor:
-    """`matrix` with the column `last` behind its own, then zeros to a multiple of 32 columns.
+    """`matrix`, the column `last`, and zeros up to a multiple of 32 columns.
 
-    With a column of ones beside the features and the bias beside the weight, one product gives
-    logits with bias, and one the gradients of both.
+    With a column of ones beside the features, and the bias beside the weight, one product gives
+    logits with bias, and one gives the gradients of both.
     """
     rows, columns = matrix.shape
     wide = matrix.new_zeros(rows, -(-(columns + 1) // 32) * 32)

@@ -1,4 +1,4 @@
-"""The loss of a multi-label classifier, and the decisions that it has seen."""
+"""The loss of a multi-label classifier, which also counts its decisions."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 class MultiLabelLoss:
     """Mean binary cross-entropy over documents and classes.
 
-    smoothing: share of each target that yes and no divide: 1 becomes 1 - smoothing / 2.
-    pos_weight: how much a document that has the label counts for its class, shape (classes,).
-    hits, named: of the last batch, labels that were rightly given, and those given plus those true;
+    smoothing: share of each target that is divided between yes and no: 1 becomes 1 - smoothing / 2.
+    pos_weight: weight of a document with the label, for each class, shape (classes,).
+    hits, named: counts of the last batch: correctly given labels, and given labels plus true ones;
         micro F1 is 2 x hits / named.
     """
 

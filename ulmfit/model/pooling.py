@@ -1,8 +1,8 @@
 """The parts of the classifier: documents of any length -> pooled features -> classes.
 
-fastai's `SentenceEncoder` takes the first rows of a padded batch for the non-empty ones of a
-chunk, which is wrong in the last, partial chunk: a prediction depends on its batch-mates
-(fastai#3379). Here lengths say which rows a chunk has.
+fastai's `SentenceEncoder` assumes that the first rows of a padded batch are the non-empty rows of a
+chunk. This is wrong in the last, partial chunk: a prediction depends on the other documents of its
+batch (fastai#3379). Here the lengths decide which rows a chunk has.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ from ulmfit.text.processor import PAD_ID
 
 
 class Pooled(NamedTuple):
-    """What the encoder makes of a batch.
+    """The encoder's output for a batch.
 
     features: (documents, 3 x features): last, maximum and mean over each document.
     activation: mean square of the outputs (AR of Merity et al. 2017), a scalar; 0 in evaluation.
@@ -32,7 +32,7 @@ class Pooled(NamedTuple):
 
 
 class _Chunk(NamedTuple):
-    """Tokens of a batch from `start` on, of the documents that reach so far.
+    """Tokens of a batch from `start` on, for the documents that reach this far.
 
     tokens: ids, (rows, time), or features, (rows, time, features); rows beyond the `documents`
     hold padding. pooled: whether any token is.
@@ -45,12 +45,12 @@ class _Chunk(NamedTuple):
 
 
 class DocumentEncoder(nn.Module):
-    """Runs a language model's encoder over whole documents and pools what it says.
+    """Runs a language model's encoder over whole documents and pools its outputs.
 
-    Documents are read in chunks of `bptt` tokens with the state carried on, gradients within a
-    chunk (as fastai's `SentenceEncoder`, ULMFiT section 3.3). A chunk holds the documents that
-    reach into it and no others. The last `max_len` tokens of a document are pooled; chunks of
-    tokens before these are read without gradients.
+    Documents are read in chunks of `bptt` tokens. The state carries over; gradients stay within a
+    chunk (as in fastai's `SentenceEncoder`, ULMFiT section 3.3). A chunk has only the documents
+    that reach into it. The last `max_len` tokens of a document are pooled; chunks before them are
+    read without gradients.
     """
 
     def __init__(self, module: AWDLSTM, bptt: int = 72, max_len: int = 1440) -> None:
@@ -84,14 +84,15 @@ class DocumentEncoder(nn.Module):
             end = min(start + self.bptt, longest)
             ids = batch.ids[:documents, start:end]
             missing = fast_rows(documents, ids.device) - documents
-            # The shortest document that reaches into the chunk is pooled from the earliest token.
+            # The shortest document that reaches into the chunk has the earliest pooled token.
             pooled = first_pooled[documents - 1] < end
             yield _Chunk(start, documents, pooled, pad(ids, (0, 0, 0, missing), value=PAD_ID))
 
     def _embedded(self, chunks: Iterable["_Chunk"], learns: bool) -> Iterator["_Chunk"]:
         """Features, (rows, time, features), in the place of ids."""
-        # One look-up for all that need a gradient, as each has one of the size of the vocabulary.
-        # The others one by one: the features of a very long document do not fit into memory.
+        # One look-up for all chunks with a gradient, because the gradient of each look-up has the
+        # size of the vocabulary. The others one by one: a very long document does not fit into
+        # memory.
         together: Iterator[Tensor] = iter(())
         if learns:
             chunks = list(chunks)
@@ -107,7 +108,7 @@ class DocumentEncoder(nn.Module):
 
 
 def fast_rows(rows: int, device: torch.device) -> int:
-    """As many rows or some more, so that low precision is fast (see `row_block`)."""
+    """`rows`, or a few more, so that low precision is fast (see `row_block`)."""
     if not torch.is_autocast_enabled(device.type):
         return rows
     block = row_block(rows)
@@ -132,7 +133,7 @@ class _Pool:
         self.changes = 0
 
     def add(self, outputs: Tensor, start: int) -> None:
-        """Take in (rows, time, features) that begin at token `start`."""
+        """Add (rows, time, features) that begin at token `start`."""
         rows, time, _ = outputs.shape
         position = torch.arange(start, start + time)
         lengths, first = self.lengths[:rows, None], self.first[:rows, None]
@@ -149,11 +150,11 @@ class _Pool:
             self._regularize(inside.float(), pooled)
 
     def _there(self, tensor: Tensor) -> Tensor:
-        """`tensor` on the device, without a wait for what a GPU still has to do."""
+        """`tensor` on the device, without waiting for the GPU."""
         return tensor.to(self.device, non_blocking=True)
 
     def _last(self, outputs: Tensor, start: int) -> Tensor:
-        """The features of each document's last token, zeros where it comes later."""
+        """The features of each document's last token; zeros if it comes later."""
         rows, time, features = outputs.shape
         ends = self.lengths[:rows] - 1 - start
         at = self._there(ends.clamp(max=time - 1))[:, None, None].expand(-1, 1, features)

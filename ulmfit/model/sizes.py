@@ -1,4 +1,4 @@
-"""The numbers that make an encoder, and the sizes that have a name."""
+"""The numbers that define an encoder, and the named sizes."""
 
 from dataclasses import asdict, dataclass
 
@@ -7,7 +7,7 @@ from ulmfit.base.errors import UserError
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The numbers that make an encoder. `emb_sz`, `n_hid`, `n_layers` are fastai's names."""
+    """The numbers that define an encoder. `emb_sz`, `n_hid`, `n_layers` are fastai's names."""
 
     vocab_sz: int
     emb_sz: int
@@ -15,7 +15,7 @@ class EncoderConfig:
     n_layers: int = 3
 
     def as_dict(self) -> dict[str, int]:
-        """As a manifest holds it."""
+        """The form in a manifest."""
         return asdict(self)
 
 
@@ -31,4 +31,4 @@ def encoder_config(size: str, vocab_size: int) -> EncoderConfig:
     return EncoderConfig(vocab_size, *SIZES[size])
 
 
-EMBEDDING_RANGE = 0.5  # fastai's 0.1 gets stuck from scratch (see `models.build_lm`)
+EMBEDDING_RANGE = 0.5  # from scratch, fastai's 0.1 gets stuck (see `build.build_lm`)

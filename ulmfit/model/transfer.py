@@ -1,4 +1,4 @@
-"""Weights under plain names, and their way from one model or vocabulary to another."""
+"""Weights under plain names, and their transfer to another model or vocabulary."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -11,14 +11,14 @@ from ulmfit.model.build import SequentialRNN, TiedDecoder, encoder_of
 
 
 class Shaped(Protocol):
-    """A tensor, or what a file says of one."""
+    """A tensor, or the description of one in a file."""
 
     @property
     def shape(self) -> Sequence[int]: ...
 
 
 def encoder_weights(model: SequentialRNN) -> dict[str, Tensor]:
-    """The encoder's weights, each once: `embedding.weight` and nn.LSTM's names a layer."""
+    """The encoder's weights, each once: `embedding.weight`, and nn.LSTM's names for each layer."""
     encoder = encoder_of(model)
     weights: dict[str, Tensor] = {"embedding.weight": encoder.encoder.weight}
     for i, layer in enumerate(encoder.rnns):
@@ -34,10 +34,10 @@ def head_weights(model: SequentialRNN) -> dict[str, Tensor]:
 
 
 def load_encoder(model: SequentialRNN, weights: Mapping[str, Tensor], where: object = None) -> None:
-    """Copy `weights` into the encoder of a language model or classifier, by strict names.
+    """Copy `weights` into the encoder of a language model or classifier; names must match.
 
     Raises:
-        UserError: other names or shapes; `where` says whose they are.
+        UserError: names or shapes differ; `where` says whose they are.
     """
     _copy(encoder_weights(model), weights, where)
 
@@ -78,7 +78,7 @@ def remap_vocabulary(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Language-model weights over another vocabulary (fastai's `match_embeds`).
 
-    Words of both vocabularies keep their rows, new ones get the mean row and mean bias.
+    Words of both vocabularies keep their rows; new words get the mean row and the mean bias.
     Returns the weights of encoder and head.
     """
     old_ids = {token: i for i, token in enumerate(old_vocab)}
@@ -91,5 +91,5 @@ def remap_vocabulary(
 
 
 def vocabulary_overlap(old_vocab: Sequence[str], new_vocab: Sequence[str]) -> int:
-    """How many tokens of `new_vocab` the old one has."""
+    """Number of tokens of `new_vocab` that are also in `old_vocab`."""
     return len(set(old_vocab) & set(new_vocab))

@@ -1,6 +1,6 @@
 """Everything about trained classifiers on one page: figures, calibration, errors, training.
 
-Beside `ulmfit.evaluate` the one place that reads the labels of test.
+This command and `ulmfit.evaluate` are the only ones that read the labels of test.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ def main(
 ) -> Path:
     """Write one HTML page about classifiers on one split: figures, errors, how they were trained.
 
-    The page needs no network and runs no script. It holds texts of the data, see --texts.
+    The page needs no network and runs no script. It contains texts of the data, see --texts.
     Returns its path.
     """
     if not clf:
@@ -55,7 +55,7 @@ def main(
 
 
 def _check_output(out: str, texts: int, overwrite: bool) -> Path:
-    """The path to write; what cannot be is refused before any work."""
+    """The path to write; wrong arguments are refused before any work."""
     path = Path(out)
     if texts < 0:
         raise UserError(f"--texts is {texts}, expected 0 or more")

@@ -1,13 +1,13 @@
 """The figures of a report, from probabilities and true classes.
 
-Shapes throughout: `probabilities` (texts, classes), `truth` (texts,), class numbers; of several
-labels a text an indicator matrix, (texts, classes). `labels` are those of the classifier.
+Shapes: `probabilities` is (texts, classes). `truth` is (texts,), class numbers; for a multi-label
+classifier, it is an indicator matrix, (texts, classes). `labels` are those of the classifier.
 
-Texts are ranked by their loss, -log of the probability of the true class (of a multi-label
-classifier by the mean over its decisions): what stands first is labelled wrongly or hard. The
-library cleanlab is not used for it. It is small (termcolor is all that it would bring along), but
-its label quality score, "self-confidence", is that very probability: its ranking is this one. What
-it has beyond, a guess of which labels are wrong, is left to whoever reads the texts.
+Texts are ranked by their loss, -log of the probability of the true class (for a multi-label
+classifier, by the mean over its decisions). The first ones are wrongly labelled or hard. The
+library cleanlab is not used. It is small (its only dependency is termcolor), but its label quality
+score, "self-confidence", is the same probability and gives the same ranking. It can also guess
+which labels are wrong; here the reader decides.
 """
 
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ LENGTH_BINS = 8
 
 @dataclass(frozen=True)
 class Measured:
-    """What one model, or several together, say of the texts."""
+    """The predictions of one model, or of several together."""
 
     name: str
     probabilities: np.ndarray
@@ -35,42 +35,42 @@ class Measured:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The models with temperatures that were fitted to other texts, those of split valid."""
+    """The models with temperatures that were fitted to the texts of split valid."""
 
-    temperatures: dict[str, float]  # of each model by name; of several together there is none
+    temperatures: dict[str, float]  # of each model by name; an ensemble has none
     after: list[Measured]  # as `Report.measured`
-    texts: int  # to which they were fitted
+    texts: int  # number of texts that they were fitted to
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that the page shows."""
+    """Everything that the page shows."""
 
     data: str
     split: str
     labels: Labels
     texts: list[str]
     truth: np.ndarray
-    repeated: np.ndarray  # bool, shape (texts,): the training had the text as well
-    near: np.ndarray  # bool, shape (texts,): the same, in nearly the same words
+    repeated: np.ndarray  # bool, shape (texts,): the text is also in training
+    near: np.ndarray  # bool, shape (texts,): the same, nearly equal
     lengths: np.ndarray  # tokens of each text
-    measured: list[Measured]  # each model, then, of several, their mean
-    peers: list[Measured]  # baselines that were trained on the same labels, where there are texts
-    calibrated: Calibrated | str  # or why there is no temperature
+    measured: list[Measured]  # each model, then the mean of several
+    peers: list[Measured]  # baselines trained on the same labels, if there are texts
+    calibrated: Calibrated | str  # or the reason why there is no temperature
     text_map: "TextMap"
     lineages: "dict[str, list[Artifact]]"  # by name: the model, its parent, the parent's, ...
     precision: str
-    shown: int  # texts of the highest loss; 0: no text at all
+    shown: int  # number of texts with the highest loss; 0: no text at all
     explanations: dict[int, str] = field(default_factory=dict)  # HTML by the number of the text
 
     @property
     def best(self) -> Measured:
-        """What the page is about first: all models together, or the only one."""
+        """The main subject of the page: all models together, or the only one."""
         return self.measured[-1]
 
 
 class Bin(NamedTuple):
-    """Texts of a range; the interval is of 95 % for `accuracy` (Wilson 1927)."""
+    """Texts of a range, with the 95 % interval of `accuracy` (Wilson 1927)."""
 
     low: float
     high: float
@@ -81,10 +81,10 @@ class Bin(NamedTuple):
 
 
 def majority_probabilities(truth: np.ndarray, labels: Labels) -> np.ndarray:
-    """The best that an answer can be which is the same for every text: how frequent each class is.
+    """The best constant prediction, the same for every text: the class frequencies.
 
-    Its class is the most frequent one, its log loss the entropy of the classes. Of a multi-label
-    classifier it has the labels of at least half of the texts.
+    It predicts the most frequent class, and its log loss is the entropy of the classes. For a
+    multi-label classifier, it predicts the labels of at least half of the texts.
     """
     return np.tile(labels.prior(truth), (len(truth), 1))
 
@@ -92,14 +92,14 @@ def majority_probabilities(truth: np.ndarray, labels: Labels) -> np.ndarray:
 def overall_figures(
     probabilities: np.ndarray, truth: np.ndarray, labels: Labels = SINGLE
 ) -> dict[str, Any]:
-    """`classification_metrics`, and of single labels Matthews' correlation coefficient (mcc)."""
+    """`classification_metrics`, and Matthews' correlation coefficient (mcc) for single labels."""
     from sklearn.metrics import matthews_corrcoef
 
     figures = classification_metrics(probabilities, truth, labels)
     if labels.multi:
         return figures
     predicted = labels.decide(probabilities)
-    # Of a single class scikit-learn says 0, and warns.
+    # For a single class, scikit-learn returns 0 and warns.
     mcc = float(matthews_corrcoef(truth, predicted)) if len({*truth, *predicted}) > 1 else 0.0
     return {**figures, "log_loss": abs(figures["log_loss"]), "mcc": mcc}  # no minus zero
 
@@ -113,9 +113,9 @@ def confusion(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def label_counts(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Of each label: texts that rightly get it, wrongly get it, and lack it; (classes, 3), int64.
+    """True positives, false positives and false negatives of each label, (classes, 3), int64.
 
-    Of a multi-label classifier, which has no confusion of one class with another.
+    For a multi-label classifier, which has no confusion matrix.
     """
     predicted = MULTI.decide(probabilities)
     parts = (predicted & truth, predicted & ~truth, ~predicted & truth)
@@ -128,7 +128,7 @@ def by_true_class(matrix: np.ndarray) -> np.ndarray:
 
 
 def commonest_confusions(matrix: np.ndarray, most: int = 10) -> list[tuple[int, int, int]]:
-    """True class, predicted class and count of what is mistaken for what, most frequent first."""
+    """The most frequent errors: true class, predicted class and count."""
     mistakes = matrix - np.diag(np.diag(matrix))
     order = np.argsort(-mistakes, axis=None, kind="stable")[:most]
     rows, columns = np.unravel_index(order, matrix.shape)
@@ -138,7 +138,7 @@ def commonest_confusions(matrix: np.ndarray, most: int = 10) -> list[tuple[int, 
 
 
 def interval(right: int, count: int) -> tuple[float, float]:
-    """95 % of a share (Wilson 1927): within it lies the accuracy on all texts of this kind."""
+    """The 95 % interval of a share (Wilson 1927)."""
     from scipy.stats import binomtest
 
     found = binomtest(right, count).proportion_ci(0.95, method="wilson")
@@ -146,10 +146,10 @@ def interval(right: int, count: int) -> tuple[float, float]:
 
 
 def reliability(probabilities: np.ndarray, truth: np.ndarray, labels: Labels = SINGLE) -> list[Bin]:
-    """Accuracy and mean confidence in each of 15 bins of confidence that has texts.
+    """Accuracy and mean confidence in each non-empty one of 15 bins of confidence.
 
-    The bins are those of `metrics.expected_calibration_error`. Of a multi-label classifier they
-    hold decisions, one a text and label, instead of texts.
+    The bins are those of `metrics.expected_calibration_error`. For a multi-label classifier, they
+    contain decisions, one for each text and label, instead of texts.
     """
     probabilities, truth = labels.decisions(probabilities, truth)
     confidence = probabilities.max(1)
@@ -164,7 +164,7 @@ def reliability(probabilities: np.ndarray, truth: np.ndarray, labels: Labels = S
 def accuracy_by_length(
     lengths: np.ndarray, probabilities: np.ndarray, truth: np.ndarray, labels: Labels = SINGLE
 ) -> list[Bin]:
-    """Accuracy of texts in bins of length that hold about as many texts each.
+    """Accuracy of texts by length, in bins with about equally many texts.
 
     `low` and `high` are the shortest and the longest length in the bin.
     """
@@ -186,7 +186,7 @@ def _bin(low: float, high: float, right: np.ndarray, confidence: np.ndarray) -> 
 def losses(probabilities: np.ndarray, truth: np.ndarray, labels: Labels = SINGLE) -> np.ndarray:
     """-log of the probability of the true class, shape (texts,).
 
-    Of a multi-label classifier the mean over its decisions on the text.
+    For a multi-label classifier, it is the mean over its decisions on the text.
     """
     answers, true = labels.decisions(probabilities, truth)
     found = -np.log(np.clip(answers[np.arange(len(true)), true], 1e-12, None))
@@ -196,7 +196,7 @@ def losses(probabilities: np.ndarray, truth: np.ndarray, labels: Labels = SINGLE
 def hardest(
     probabilities: np.ndarray, truth: np.ndarray, most: int, labels: Labels = SINGLE
 ) -> list[int]:
-    """The texts of the highest loss, highest first."""
+    """The texts with the highest loss, highest first."""
     order = np.argsort(-losses(probabilities, truth, labels), kind="stable")
     return order[:most].tolist()
 
@@ -204,9 +204,10 @@ def hardest(
 def surest(
     probabilities: np.ndarray, truth: np.ndarray, most: int, labels: Labels = SINGLE
 ) -> list[list[int]]:
-    """For each class its texts that are classified rightly, the surest first.
+    """The correctly classified texts of each class, the most confident first.
 
-    Of a multi-label classifier, those that rightly get the label, whatever others they get.
+    For a multi-label classifier, a text counts if it correctly gets the label; its other labels do
+    not matter.
     """
     if labels.multi:
         got = labels.decide(probabilities) & truth

@@ -1,4 +1,4 @@
-"""What the encoders make of texts, drawn as a map: pooled features in two dimensions."""
+"""A map of the texts: the encoders' pooled features in two dimensions."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -14,7 +14,7 @@ SEED = 0
 
 
 class TextMap(NamedTuple):
-    """Places of texts, shape (texts, 2), and by which method they were found."""
+    """Positions of texts, shape (texts, 2), and the method that found them."""
 
     places: np.ndarray
     method: str
@@ -22,9 +22,9 @@ class TextMap(NamedTuple):
 
 
 def text_map(classifier: "Classifier", texts: Sequence[str], most: int) -> TextMap:
-    """Where the encoders put `most` of the texts at most, drawn by a fixed seed.
+    """A map of at most `most` of the texts, drawn by a fixed seed.
 
-    The features of several models stand side by side.
+    The features of several models are concatenated.
     """
     rows = np.arange(len(texts))
     if len(texts) > most:
@@ -48,19 +48,20 @@ def pooled_features(loaded: "LoadedModel", texts: Sequence[str]) -> np.ndarray:
 
 
 def in_two_dimensions(features: np.ndarray) -> tuple[np.ndarray, str]:
-    """Places, shape (texts, 2), by UMAP (arXiv:1802.03426) where it is installed, else by PCA.
+    """Positions, shape (texts, 2), by UMAP (arXiv:1802.03426) if it is installed, else by PCA.
 
-    Every feature is scaled to variance 1 first. UMAP keeps neighbours together, PCA shows the two
-    directions in which the features differ most. Both give the same places for the same features.
+    Every feature is first scaled to variance 1. UMAP keeps neighbours together. PCA shows the two
+    directions in which the features differ most. Both give the same positions for the same
+    features.
     """
     from sklearn.decomposition import PCA
     from sklearn.preprocessing import StandardScaler
 
     scaled = StandardScaler().fit_transform(features)
-    if find_spec("umap") and len(features) > 3:  # with fewer there is nothing to arrange
+    if find_spec("umap") and len(features) > 3:  # UMAP needs more than three
         from umap import UMAP
 
-        # With a seed it runs on one thread, and warns of it unless one is asked for.
+        # With a seed UMAP uses one thread; it warns unless n_jobs=1 is set.
         neighbours = min(15, len(features) - 1)
         found = UMAP(n_neighbors=neighbours, random_state=SEED, n_jobs=1)
         return np.asarray(found.fit_transform(scaled), np.float64), "UMAP"

@@ -1,7 +1,7 @@
-"""The figures of a report as inline SVG that follows the page's colours, light or dark.
+"""The figures of a report as inline SVG in the page's colours, light or dark.
 
-Text stays text, in the page's font. Colours are matplotlib's on the way and the page's variables
-in the end (`ulmfit.report.style`). The same data give the same bytes.
+Text stays text, in the page's font. Matplotlib draws in its own colours, which then become the
+page's variables (`ulmfit.report.style`). The same data give the same bytes.
 """
 
 import io
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito's colours, which the colour-blind tell apart, are the page's --c0, --c1, ...
+# The page's --c0, --c1, ... are Okabe & Ito's colours, which the colour-blind can distinguish.
 COLOURS = {
     "#111111": "ink",
     "#999999": "rule",
@@ -35,12 +35,12 @@ _HEX = {name: colour for colour, name in COLOURS.items()}
 INK, RULE = _HEX["ink"], _HEX["rule"]
 SERIES = [_HEX[f"c{n}"] for n in range(6)]
 OTHERS = _HEX["c6"]
-MARKERS = "osD^vP"  # beside colour: classes differ by shape, too
+MARKERS = "osD^vP"  # classes differ by shape as well as by colour
 
-MOST_CLASSES = 30  # in a confusion matrix that can be read
-_WITH_NUMBERS = 8  # classes up to which its cells have room for them
+MOST_CLASSES = 30  # in a readable confusion matrix
+_WITH_NUMBERS = 8  # largest number of classes with numbers in the cells
 _LONGEST_LABEL = 18
-_SHORT = 10  # label that finds room on its side
+_SHORT = 10  # longest label that fits horizontally
 
 PLOT_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -78,13 +78,13 @@ def confusion_figure(matrix: np.ndarray, labels: Sequence[str]) -> str:
 def draw_confusion(
     axes: "Axes", matrix: np.ndarray, labels: Sequence[str], font: float = 10
 ) -> None:
-    """A confusion matrix, with numbers where there is room; `font`: size of letters, points."""
+    """A confusion matrix, with numbers if there is room; `font` is the letter size in points."""
     from matplotlib.patches import Rectangle
 
     shares = by_true_class(matrix)
     size = len(labels)
     for row, column in np.argwhere(matrix > 0):
-        depth = shares[row, column] / 2  # the numbers are to be read on the deepest one, too
+        depth = shares[row, column] / 2  # numbers must be readable on the deepest one, too
         corner = (column - 0.5, row - 0.5)
         axes.add_patch(Rectangle(corner, 1, 1, facecolor=SERIES[0], alpha=depth, linewidth=0))
     if size <= _WITH_NUMBERS:
@@ -100,14 +100,14 @@ def draw_confusion(
 
 
 def _upright(labels: Sequence[str]) -> bool:
-    """Whether labels below a figure are to stand upright."""
+    """Whether labels below a figure are vertical."""
     return len(labels) > 3 or max(len(short(label)) for label in labels) > _SHORT
 
 
 def _write_cells(axes: "Axes", matrix: np.ndarray, shares: np.ndarray, font: float) -> None:
     for row, column in np.ndindex(*matrix.shape):
         count, share = int(matrix[row, column]), shares[row, column]
-        # A line each: the browser centres a line in its own font, not a block of them.
+        # One call a line: the browser centres lines in its own font, but not blocks.
         for line, shift, place in ((f"{count:,}", -0.02, "bottom"), (f"{share:.0%}", 0.05, "top")):
             axes.text(column, row + shift, line, ha="center", va=place, fontsize=font)
 
@@ -162,9 +162,9 @@ def length_figure(bins: Sequence[Bin], unit: str, measure: str = "accuracy") -> 
 
 
 def history_figure(rows: Sequence[Mapping[str, Any]], name: str) -> str:
-    """Losses above, accuracy, F1 or perplexity below, over the epochs; steps are divided by lines.
+    """Losses (above) and accuracy, F1 or perplexity (below) by epoch; lines divide the steps.
 
-    rows: as `ulmfit.training.history.History` collects them; what a row lacks is left out.
+    rows: as `ulmfit.training.history.History` collects them; missing values are left out.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -203,7 +203,7 @@ def _curve(
 def map_figure(places: np.ndarray, classes: np.ndarray, labels: Sequence[str]) -> str:
     """Texts as points, shape (texts, 2), coloured and shaped by class.
 
-    Six classes have a colour of their own, the most frequent ones; the others share grey.
+    The six most frequent classes have their own colours; the others share grey.
     """
     frequent = np.argsort(-np.bincount(classes, minlength=len(labels)), kind="stable")
     own = np.sort(frequent[: len(SERIES)]).tolist()
@@ -227,7 +227,7 @@ def map_figure(places: np.ndarray, classes: np.ndarray, labels: Sequence[str]) -
 
 
 def short(label: str) -> str:
-    """A label that finds room in a figure."""
+    """A label, shortened to fit into a figure."""
     return label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1] + "…"
 
 
@@ -236,16 +236,16 @@ def _single(name: str, draw: Any, size: tuple[float, float]) -> str:
 
 
 def _svg(name: str, draw: Any, size: tuple[float, float]) -> str:
-    """What `draw` draws into a figure of `size` inches, as an <svg> element.
+    """Let `draw` draw into a figure of `size` inches; returns an <svg> element.
 
-    `name` keeps apart what refers to one another in several figures of one page.
+    `name` separates the internal references of several figures on one page.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     file = io.StringIO()
     with rc_context({**PLOT_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
-        # Letters that matplotlib's font lacks are the browser's to draw.
+        # The browser draws letters that matplotlib's font lacks.
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
@@ -254,10 +254,10 @@ def _svg(name: str, draw: Any, size: tuple[float, float]) -> str:
 
 
 def _for_page(svg: str) -> str:
-    """The <svg> element alone, as wide as its place, in the page's colours and font."""
+    """The <svg> element only, as wide as its container, in the page's colours and font."""
     svg = svg[svg.index("<svg") :].strip()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    # Its rule for line ends is in the page's style: here it would hold for the whole page.
+    # The rule for line ends is in the page's style; here it would apply to the whole page.
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
     svg = re.sub(r'<(\w+) id="[a-z0-9.]+_\d+"', r"<\1", svg)  # names that all figures share

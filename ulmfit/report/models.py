@@ -1,4 +1,4 @@
-"""What the models of a report are and where they come from, and how their training went."""
+"""The sections on the models of a report: settings, lineage, learning curves, samples."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def curves(report: Report) -> list[FT]:
 
 
 def _each_once(report: Report) -> dict[str, list[tuple[str, Artifact]]]:
-    """By classifier: the models of its lineage with their names; one of several lineages once."""
+    """By classifier: the models of its lineage with their names; shared models appear once."""
     seen: set[str] = set()
     found: dict[str, list[tuple[str, Artifact]]] = {}
     for name, line in report.lineages.items():
@@ -51,7 +51,7 @@ def _curve(name: str, artifact: Artifact) -> FT:
 
 
 def samples(report: Report) -> list[FT]:
-    """Texts that the parents wrote when they were trained."""
+    """Texts that the parents wrote at the end of their training."""
     parts = []
     for name, artifact in chain.from_iterable(_each_once(report).values()):
         written = artifact.manifest.metrics.get("samples")
@@ -62,7 +62,7 @@ def samples(report: Report) -> list[FT]:
 
 
 def model_facts(report: Report) -> list[FT]:
-    """What each classifier is."""
+    """The facts about each classifier."""
     return [_facts(name, line) for name, line in report.lineages.items()]
 
 
@@ -123,7 +123,7 @@ def _shown(value: object) -> str:
 
 
 def without_folders(text: str) -> str:
-    """A path that tells where its owner's files lie as its last name; other texts as they are."""
+    """The last name of a path, to hide its owner's folders; other texts stay as they are."""
     if re.match(r"/|~|\.\.|[A-Za-z]:[\\/]|\\\\", text):
         return PureWindowsPath(text).name or text  # knows both kinds of slashes
     return text

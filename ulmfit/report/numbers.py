@@ -1,6 +1,6 @@
-"""The sections of a report that are numbers: overall, of each class, confusion, calibration.
+"""The sections of a report with numbers: overall, by class, confusion, calibration.
 
-Beside every figure stands that of the best constant answer, the majority class as a rule.
+Every figure is compared with that of the best constant prediction, usually the majority class.
 """
 
 from typing import Any
@@ -43,22 +43,22 @@ _MULTI_LABEL_FIGURES = {
     "ece": "ECE",
 }
 _NOTE = (
-    f'"{BASELINE}" is the best answer that is the same for every text: the most frequent '
-    "class of these texts, with the frequencies of the classes as probabilities (therefore its "
-    "ECE is 0). F1 is the mean over classes (macro), or that weighted by class size; MCC is "
-    "Matthews' correlation coefficient; ECE the expected calibration error over 15 bins. Of "
-    "log loss and ECE less is better."
+    f'"{BASELINE}" is the best constant prediction: the most frequent class of these texts, '
+    "with the class frequencies as probabilities (so its ECE is 0). F1 is the mean over classes "
+    "(macro) or the mean weighted by class size. MCC is Matthews' correlation coefficient. ECE "
+    "is the expected calibration error over 15 bins. Lower is better for log loss and ECE."
 )
 _PEERS_NOTE = (
-    "on words and pairs of words, trained on the same labelled texts within a minute or two. What "
-    "the models above are worth is what they have beyond that."
+    "on words and pairs of words, trained on the same labelled texts within a minute or two. The "
+    "models above are worth their advantage over it."
 )
 _MULTI_LABEL_NOTE = (
-    f'"{MULTI_LABEL_BASELINE}" is an answer that has the frequencies of the labels in these texts '
-    "as probabilities, and so the labels that half of the texts have. F1 is that of all decisions, "
-    "one a text and label (micro), the mean over labels (macro), or that weighted by how frequent "
-    "they are; Hamming loss is the share of wrong decisions; log loss and ECE, the expected "
-    "calibration error over 15 bins, are over decisions as well. Of these three less is better."
+    f'"{MULTI_LABEL_BASELINE}" is a constant prediction: the label frequencies of these texts as '
+    "probabilities, and so the labels of at least half of the texts. F1 is that of all decisions, "
+    "one for each text and label (micro), the mean over labels (macro), or the mean weighted by "
+    "their frequencies. Hamming loss is the share of wrong decisions. Log loss and ECE, the "
+    "expected calibration error over 15 bins, are over decisions, too. Lower is better for these "
+    "three."
 )
 
 
@@ -91,7 +91,7 @@ def tiles(report: Report) -> FT:
 
 
 def figure_parts(report: Report) -> list[FT]:
-    """Figures of each model and of all, with and without texts that the training had."""
+    """Figures of each model and of all, with and without texts of the training."""
     note = _MULTI_LABEL_NOTE if report.labels.multi else _NOTE
     parts = [_figures_table(report, np.ones(len(report.truth), bool)), P(note, cls="note")]
     if report.peers:
@@ -100,15 +100,15 @@ def figure_parts(report: Report) -> list[FT]:
     if 0 < report.repeated.sum() < len(report.truth):
         parts += [
             P(
-                f"Without {report.repeated.sum():,} that also stand, but for case and white space, "
-                "in the labelled texts of the training:"
+                f"Without {report.repeated.sum():,} texts that are also in the labelled training "
+                "texts, apart from case and white space:"
             ),
             _figures_table(report, ~report.repeated),
         ]
     more = int((report.near & ~report.repeated).sum())
     if more and not report.near.all():
         parts += [
-            P(f"Without {more:,} more that stand there in nearly the same words:"),
+            P(f"Also without {more:,} texts that are there in nearly the same words:"),
             _figures_table(report, ~report.near),
         ]
     return parts
@@ -133,7 +133,7 @@ def class_parts(report: Report) -> list[FT]:
     """Precision, recall and F1 of each class."""
     constant = _baseline(report.truth, report)
     baseline = class_figures(constant.probabilities, report.truth, report.labels)
-    note = P(f"In small: {constant.name}.", cls="note")
+    note = P(f"Small figures: {constant.name}.", cls="note")
     tables = [_class_table(report, measured, baseline) for measured in report.measured]
     folded = [
         Details(Summary(measured.name), made)
@@ -157,7 +157,7 @@ def _class_table(report: Report, measured: Measured, baseline: list[dict[str, An
 
 
 def confusion_parts(report: Report) -> list[FT]:
-    """The confusion matrix and its largest errors; of several labels a text, counts of each."""
+    """The confusion matrix and its largest errors; for multi-label, counts of each label."""
     if report.labels.multi:
         return _counts_of_labels(report)
     matrix = confusion(report.best.probabilities, report.truth)
@@ -167,8 +167,8 @@ def confusion_parts(report: Report) -> list[FT]:
         for true, predicted, count in commonest_confusions(matrix)
     ]
     columns = ["true class", "predicted", "texts", "of the true class"]
-    commonest = [P("What is mistaken for what, most frequent first:"), table(columns, rows)]
-    found = commonest if rows else [P("No text is mistaken for one of another class.")]
+    commonest = [P("Most frequent errors:"), table(columns, rows)]
+    found = commonest if rows else [P("No text got the wrong class.")]
     if len(labels) > MOST_CLASSES:
         return found
     caption = f"{report.best.name}: texts, and their share of the true class (colour)"
@@ -178,7 +178,7 @@ def confusion_parts(report: Report) -> list[FT]:
 
 def _counts_of_labels(report: Report) -> list[FT]:
     note = (
-        "A text may have several labels, so that no class is mistaken for one other: these are the "
+        "A text may have several labels, so there is no confusion matrix: these are the "
         f"decisions of the {report.best.name} on each label."
     )
     counts = label_counts(report.best.probabilities, report.truth).tolist()
@@ -186,28 +186,28 @@ def _counts_of_labels(report: Report) -> list[FT]:
         (label, *(f"{count:,}" for count in row))
         for label, row in zip(report.labels.classes, counts, strict=True)
     ]
-    return [P(note), table(["label", "rightly given", "wrongly given", "missed"], rows)]
+    return [P(note), table(["label", "correctly given", "wrongly given", "missed"], rows)]
 
 
 def calibration_parts(report: Report) -> list[FT]:
     """Reliability diagrams before and after the temperature (Guo et al. 2017)."""
     best, after = report.best, report.calibrated
-    before = _reliability(report, best, f"{best.name}, as it answers", "before")
+    before = _reliability(report, best, f"{best.name}, as it is", "before")
     if isinstance(after, str):
         return [P(f"No temperature was fitted: {after}."), Div(before, cls="grid")]
     note = P(
         f"Temperatures (arXiv:1706.04599) were fitted to {after.texts:,} texts of split valid, "
-        "which are not among those of this page; above 1, a model was too sure of itself. ",
+        "which are not on this page; above 1, a model was overconfident. ",
         Code("python -m ulmfit.calibrate"),
-        " keeps them in the models.",
-        " They come on top of those that the models have already." if _tempered(report) else "",
+        " stores them in the models.",
+        " They multiply the temperatures of the models." if _tempered(report) else "",
     )
     with_it = _reliability(report, after.after[-1], f"{best.name}, with temperature", "after")
     return [note, _calibration_table(report, after), Div(before, with_it, cls="grid")]
 
 
 def _tempered(report: Report) -> bool:
-    """Whether a model answers with a temperature of its own."""
+    """Whether a model already has a temperature."""
     return any(
         line[0].manifest.classifier_config.temperature is not None
         for line in report.lineages.values()

@@ -1,4 +1,4 @@
-"""The page of a report: HTML that needs nothing but itself, and no script."""
+"""The page of a report: one HTML file without scripts and without other files."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -39,7 +39,7 @@ from ulmfit.report.parts import figure, section, span, table
 from ulmfit.report.style import STYLE
 from ulmfit.report.texts import hardest_texts, surest_texts
 
-# Nothing is loaded, nothing is sent and nothing runs, whatever the texts may hold.
+# With any text in it, the page loads, sends and runs nothing.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
@@ -61,7 +61,7 @@ def page(report: Report) -> str:
 
 
 def _sections(report: Report) -> list[tuple[Any, ...]]:
-    """Name, title and parts of each; one without parts is left out."""
+    """Name, title and parts of each section; a section without parts is left out."""
     texts = bool(report.shown)
     return [
         ("figures", "Figures", *figure_parts(report)),
@@ -71,7 +71,7 @@ def _sections(report: Report) -> list[tuple[Any, ...]]:
         ("lengths", "Length of the text", *_lengths(report)),
         ("map", "Map of the texts", *_map(report)),
         ("hardest", "Texts of the highest loss", *(_hardest(report) if texts else ())),
-        ("surest", "Surest and right", *(surest_texts(report) if texts else ())),
+        ("surest", "Most confident and correct", *(surest_texts(report) if texts else ())),
         ("curves", "Learning curves", *curves(report)),
         ("samples", "Texts that the language models wrote", *(samples(report) if texts else ())),
         ("models", "The models", *model_facts(report)),
@@ -118,8 +118,8 @@ def _map(report: Report) -> list[FT]:
     places, method, rows = report.text_map
     classes, labels = _colours(report)
     caption = (
-        f"{len(rows):,} of {len(report.truth):,} texts by what the encoders make of them (last, "
-        f"maximum and mean of their outputs), in two dimensions by {method}; colour and shape: "
+        f"{len(rows):,} of {len(report.truth):,} texts by the encoders' pooled outputs (last, "
+        f"maximum and mean), in two dimensions by {method}; colour and shape: "
         f"{'the set of true labels' if report.labels.multi else 'the true class'}"
     )
     svg = map_figure(places, classes[rows], labels)
@@ -127,7 +127,7 @@ def _map(report: Report) -> list[FT]:
 
 
 def _colours(report: Report) -> tuple[np.ndarray, Sequence[str]]:
-    """What the map tells apart, as numbers, shape (texts,), and their names."""
+    """The map's groups as numbers, shape (texts,), and their names."""
     labels = report.labels
     if not labels.multi:
         return report.truth, labels.classes
@@ -137,11 +137,11 @@ def _colours(report: Report) -> tuple[np.ndarray, Sequence[str]]:
 
 
 def _hardest(report: Report) -> list[FT]:
-    found = "True labels got low probabilities here, or others high ones"
+    found = "Here true labels got low probabilities, or other labels high ones"
     if not report.labels.multi:
-        found = "The true class got the lowest probability here"
+        found = "Here the true class got the lowest probability"
     note = (
-        f"{found}: labelled wrongly, hard, or not understood. Ranked by the loss of the "
+        f"{found}: these texts are wrongly labelled or hard. Ranked by the loss of the "
         f"{report.best.name}."
     )
     return [P(note, cls="note"), *hardest_texts(report)]

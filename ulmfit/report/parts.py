@@ -1,7 +1,6 @@
-"""Parts that every section of a report is made of, as FastHTML's components.
+"""Building blocks of the report's sections, as FastHTML's components.
 
-Whatever is put into them is escaped, but for what is marked `Safe`: the figures that this project
-draws.
+All content is escaped, except parts marked `Safe`: the figures that this project draws.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,19 +25,19 @@ from fastcore.xml import (
 
 
 def section(name: str, title: str, *parts: Any) -> FT:
-    """A section that the navigation can lead to."""
+    """A section with an anchor for the navigation."""
     return Section(H2(title), *parts, id=name)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, head: bool = True) -> FT:
-    """The first cell of a row is its heading. Wide ones are scrolled, not squeezed."""
+    """A table; the first cell of a row is its heading. Wide tables scroll."""
     body = [Tr(Th(first, scope="row"), *map(Td, rest)) for first, *rest in rows]
     header = [Thead(Tr(*(Th(name, scope="col") for name in columns)))] if head else []
     return Div(Table(*header, Tbody(*body)), cls="scroll", tabindex=0)
 
 
 def figure(svg: str, caption: str, alt: str) -> FT:
-    """A drawing with its caption; `alt` is for who does not see it."""
+    """A drawing with its caption and the text `alt` for screen readers."""
     return Figure(Div(Safe(svg), role="img", aria_label=alt), Figcaption(caption))
 
 
@@ -49,5 +48,5 @@ def span(interval: tuple[float, float]) -> str:
 
 
 def beside(value: str, baseline: str) -> FT:
-    """A figure, and in small the baseline's."""
+    """A figure, with the baseline's figure in small print."""
     return Span(value, " ", Span(baseline, cls="base"))

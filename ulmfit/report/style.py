@@ -1,7 +1,7 @@
-"""The style of a report: light and dark, wide and narrow; the figures take their colours from it.
+"""The style of a report, light and dark, wide and narrow, with the colours of the figures.
 
-The series c0 to c5 are Okabe & Ito's colours (2008), which the colour-blind tell apart, darkened on
-white paper and brightened on dark.
+The series c0 to c5 are Okabe & Ito's colours (2008), which the colour-blind can distinguish. They
+are darkened on white paper and brightened on dark paper.
 """
 
 STYLE = """

@@ -1,28 +1,28 @@
-"""The texts of a report: those of the highest loss, and those that are surest and right."""
+"""The texts of a report: those with the highest loss, and correct ones with high confidence."""
 
 import numpy as np
 from fastcore.xml import FT, H3, Article, B, Details, Div, P, Safe, Span, Summary
 
 from ulmfit.report.data import Report, hardest, losses, surest
 
-LONGEST = 400  # characters that are shown at once
+LONGEST = 400  # characters that are shown without a click
 SURE_ONES = 3  # of each class
 
 
 def hardest_texts(report: Report) -> list[FT]:
-    """The texts with the highest loss, ranked, with what explains the first of them."""
+    """The texts with the highest loss, ranked; the first ones have an explanation."""
     rows = hardest(report.best.probabilities, report.truth, report.shown, report.labels)
     return [_card(report, row, rank) for rank, row in enumerate(rows, 1)]
 
 
 def surest_texts(report: Report) -> list[FT]:
-    """The texts of each class that are classified rightly with the highest probability."""
+    """The correctly classified texts of each class with the highest probability."""
     parts: list[FT] = []
     most = min(SURE_ONES, report.shown)
     found = surest(report.best.probabilities, report.truth, most, report.labels)
     for label, rows in zip(report.labels.classes, found, strict=True):
         parts.append(H3(label))
-        none = "None rightly gets it." if report.labels.multi else "None is classified rightly."
+        none = "No text correctly gets it." if report.labels.multi else "No text is correct."
         parts += [_card(report, row) for row in rows] or [P(none)]
     return parts
 
@@ -59,7 +59,7 @@ def _one(report: Report, row: int) -> list[FT]:
 
 
 def _several(report: Report, row: int) -> list[FT]:
-    """Labels and predicted ones, and how probable each is that is one of them."""
+    """True and predicted labels, with the probability of each."""
     probabilities, true = report.best.probabilities[row], report.truth[row]
     predicted = report.labels.decide(probabilities)
     labelled, found = report.labels.decode(np.stack([true, predicted]))
@@ -75,9 +75,9 @@ def _several(report: Report, row: int) -> list[FT]:
 
 
 def _explanation(report: Report, row: int) -> list[FT]:
-    meaning = "Blue speaks for the class that was predicted, orange against it."
+    meaning = "Blue words speak for the predicted class, orange words against it."
     if report.labels.multi:
-        meaning = "Blue speaks for the most probable label, orange against it."
+        meaning = "Blue words speak for the most probable label, orange words against it."
     summary = Summary("words that moved the prediction")
     return [Details(summary, P(meaning, cls="note"), Div(Safe(report.explanations[row])))]
 
@@ -96,6 +96,6 @@ def _block(text: str) -> FT:
 
 
 def _percent(probability: float) -> str:
-    """Enough digits to tell a text apart from a certain one."""
+    """Enough digits to show that a probability is not exactly 0 or 1."""
     shown = f"{probability:.1%}"
     return {"100.0%": "> 99.9%", "0.0%": "< 0.1%"}.get(shown, shown)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from ulmfit.serve.limits import Limits
 
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
-_GRACE = 30  # seconds that requests have to end when the server is told to
+_GRACE = 30  # seconds for requests to end after Ctrl-C
 _CONNECTIONS = 1_000
-_OTHER_FILES = 200  # open at once, besides connections: models, libraries, what is uploaded
+_OTHER_FILES = 200  # open files besides connections: models, libraries, uploads
 
 
 def main(
@@ -38,8 +38,8 @@ def main(
 ) -> None:
     """Serve classifiers on a web page and as a JSON API, until Ctrl-C.
 
-    There are no passwords and no encryption: what listens beyond this machine belongs behind a
-    server that has them.
+    There are no passwords and no encryption. To listen beyond this machine, put a server that has
+    them in front.
     """
     most = {
         "max-mb": max_mb,
@@ -49,8 +49,8 @@ def main(
         "max-seconds": max_seconds,
     }
     limits = _limits(most)
-    # oneDNN keeps what it generates for each shape of a batch, some hundred kilobytes. Texts of
-    # many lengths would have a server grow by hundreds of megabytes until its cache is full.
+    # oneDNN caches its code for each shape of a batch, some hundred kilobytes each. Texts of many
+    # lengths would make a server grow by hundreds of megabytes until the cache is full.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     with _listen(host, port) as listener:
         from ulmfit.serve.app import make_app
@@ -92,7 +92,7 @@ def _listen(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=1024)
     except OSError as error:
-        # Of a name that is unknown, the number is not one of the system's.
+        # For an unknown name, the number is not one of the system's.
         number = error.errno or 0
         reason = os.strerror(number) if number > 0 else error.strerror
         raise UserError(
@@ -108,17 +108,17 @@ def _serve(app: "Starlette", limits: "Limits", host: str, listener: socket.socke
     class Bounded(Connection):
         seconds, most = limits.seconds, _room()
 
-    # Readers of csv raise the module's limit for their time, and would lower it for each other.
+    # Readers of csv raise the module's limit for a while; they would lower it for each other.
     csv.field_size_limit(LONGEST_FIELD)
-    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it tells of bad forms
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it logs malformed forms
     config = uvicorn.Config(
         app,
         http=Bounded,
         ws="none",
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE,
-        access_log=False,  # who asked what is nobody's business
-        log_level="error",  # what clients do wrong they are told, and would fill the log
+        access_log=False,  # requests are private
+        log_level="error",  # clients get their errors; the log would fill up
         server_header=False,
         lifespan="on",
     )
@@ -128,18 +128,18 @@ def _serve(app: "Starlette", limits: "Limits", host: str, listener: socket.socke
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            logger.info(ready)  # not before Ctrl-C is heeded
+            logger.info(ready)  # only once Ctrl-C works
 
     Server(config).run(sockets=[listener])
 
 
 def _room() -> int:
-    """How many connections the system lets this process have, up to `_CONNECTIONS`."""
+    """The number of connections that the system allows this process, at most `_CONNECTIONS`."""
     try:
         import resource
     except ImportError:  # Windows has no such bound
         return _CONNECTIONS
-    wanted = 2 * _CONNECTIONS + _OTHER_FILES  # those that are told to come back are open, too
+    wanted = 2 * _CONNECTIONS + _OTHER_FILES  # refused connections are open for a moment, too
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if now != resource.RLIM_INFINITY and now < wanted:
         now = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
@@ -148,12 +148,12 @@ def _room() -> int:
 
 
 def _names(host: str) -> tuple[str, ...]:
-    """The host names a request may use: any where others are let in on purpose."""
+    """The host names that a request may use; with an open --host, any."""
     if host == "localhost":
         return _LOCAL
     try:
         return _LOCAL if ip_address(host).is_loopback else ("*",)
-    except ValueError:  # a name that was given to be called by
+    except ValueError:  # a host name instead of an address
         return (host, *_LOCAL)
 
 

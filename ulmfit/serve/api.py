@@ -1,4 +1,4 @@
-"""The JSON API: classes of one text or many, what model answers, whether it does."""
+"""The JSON API: classes of one text or many, the models, and the server's health."""
 
 import json
 from typing import Any
@@ -52,7 +52,7 @@ def _body(request: Request, raw: bytes) -> dict[str, Any]:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
-    if len(made) < len(pairs):  # which one counts, others may see differently
+    if len(made) < len(pairs):  # programs disagree on which one counts
         raise HTTPException(400, f"found a name twice in an object; {EXPECTED}")
     return made
 
@@ -83,7 +83,7 @@ def _kind(value: object) -> str:
 def predictions_of(
     classifier: Classifier, texts: list[str], probabilities: np.ndarray
 ) -> list[dict[str, Any]]:
-    """What the API says of each text; `probabilities` has shape (texts, classes)."""
+    """The API's answer for each text; `probabilities` has shape (texts, classes)."""
     columns = prediction_columns(probabilities, classifier.labelling)
     made = []
     for i, text in enumerate(texts):
@@ -103,7 +103,7 @@ async def health(request: Request) -> JSONResponse:
 
 
 async def model(request: Request) -> JSONResponse:
-    """GET: the classes, the models whose mean is the answer, and what a request may ask for."""
+    """GET: the classes, the models of the ensemble, and the limits of a request."""
     classifier: Classifier = request.app.state.batcher.classifier
     limits: Limits = request.app.state.limits
     return JSONResponse(

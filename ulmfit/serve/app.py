@@ -28,13 +28,13 @@ from ulmfit.serve.page import Result, View, page
 from ulmfit.serve.presence import while_there
 from ulmfit.serve.uploads import NO_FILE, Uploads
 
-_STEPS = 8  # of integrated gradients, where the command has 32: somebody waits for the page
+_STEPS = 8  # of integrated gradients; the command has 32, but the page must be fast
 _FORMS = ("/", "/score")
 _FIELDS = 4  # of a form; the page's have two at most
 _MOST_ENCODED = 12  # bytes of a form for one character, such as %F0%9F%8E%AC
 _HERE = "this server has GET /, /health, /model and /openapi.json, and POST /predict"
 _ROUTING = {404: f"nothing here; {_HERE}", 405: f"not with this method; {_HERE}"}
-# Whatever a text holds: nothing is loaded or run, nothing is sent elsewhere, nobody frames it.
+# With any text in it, the page loads, runs and sends nothing, and no other page frames it.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'",
@@ -54,9 +54,9 @@ def make_app(
     """The page and the API for `classifier`.
 
     Args:
-        thread: the `batching.worker` in which it was loaded, if it was in one.
-        hosts: names under which a browser may call the server; the local ones alone keep out
-            pages of the web that point a name of theirs at this machine.
+        thread: the `batching.worker` in which it was loaded, if any.
+        hosts: names under which a browser may call the server. With the local ones only, web
+            pages cannot reach it by a name of their own that points at this machine.
     """
     limits = limits or Limits()
 
@@ -93,7 +93,7 @@ def make_app(
         },
         lifespan=lifespan,
     )
-    app.router.redirect_slashes = False  # an API has one name for a thing
+    app.router.redirect_slashes = False  # one path for each resource
     return app
 
 
@@ -102,7 +102,7 @@ async def _show(request: Request) -> Response:
 
 
 async def _classify(request: Request) -> Response:
-    """The form's text: its classes and the words that moved the prediction."""
+    """Classify the form's text and explain the prediction."""
     batcher, limits = request.app.state.batcher, request.app.state.limits
     text = _sent_text(request, await request.body(), limits)
     limits.check_text(text)
@@ -120,7 +120,7 @@ def _sent_text(request: Request, body: bytes, limits: Limits) -> str:
             "application/x-www-form-urlencoded",
         )
     if len(body) > _MOST_ENCODED * limits.characters:  # decoding it takes seconds
-        raise UserError(f"the text has more than {limits.characters:,} characters, the most here")
+        raise UserError(f"the text has more than {limits.characters:,} characters, the limit here")
     try:
         fields = dict(parse_qsl(body.decode("latin-1"), max_num_fields=_FIELDS))
     except ValueError:
@@ -160,9 +160,9 @@ async def _score(request: Request) -> Response:
 
 
 def _check_multipart(request: Request) -> None:
-    """Refuse what holds no file, or bytes that stand for other characters than in UTF-8.
+    """Refuse a body without a file, and charsets other than UTF-8.
 
-    Python knows encodings that take quadratic time, or fail in ways that nobody expects.
+    Python has encodings that take quadratic time or raise unexpected errors.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/form-data":
@@ -182,7 +182,7 @@ def _page(request: Request, view: View) -> str:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    """What the client did wrong, as one line: on the page, or as JSON."""
+    """The client's error in one line: on the page, or as JSON."""
     status, line, headers = 400, str(error), None
     if isinstance(error, HTTPException):
         status, headers = error.status_code, error.headers
@@ -193,12 +193,12 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _left(request: Request, error: Exception) -> Response:
-    """Nobody reads this any more."""
+    """The answer after a disconnect; nobody reads it."""
     return Response(status_code=400)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    """A fault of the server's own; Starlette raises it again, for the log to have it."""
+    """An error of the server itself; Starlette raises it again for the log."""
     return JSONResponse({"error": "the server failed on this request; its log says why"}, 500)
 
 
@@ -222,5 +222,5 @@ class _Headers:
             await self.app(scope, receive, with_headers)
         except asyncio.CancelledError:
             if not started:
-                ending = JSONResponse({"error": "the server is ending"}, 503)
+                ending = JSONResponse({"error": "the server is shutting down"}, 503)
                 await ending(scope, receive, with_headers)

@@ -19,29 +19,29 @@ T = TypeVar("T")
 def worker() -> ThreadPoolExecutor:
     """The one thread in which a server's models are loaded and compute.
 
-    Loaded elsewhere, they would leave threads of OpenMP behind, one a core. With more of them than
-    cores, OpenMP puts each to sleep whenever it waits, and an LSTM waits at every time step: it
-    takes twice as long.
+    A load in another thread would leave OpenMP threads behind, one a core. With more threads than
+    cores, OpenMP puts each to sleep whenever it waits. An LSTM waits at every time step and would
+    take twice as long.
     """
     return ThreadPoolExecutor(1, "classifier")
 
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """A text, and where its probabilities go, float32, shape (models, classes)."""
+    """A text, and a future for its probabilities, float32, shape (models, classes)."""
 
     text: str
     found: "asyncio.Future[np.ndarray]"
 
 
 class Batcher:
-    """Classifies what has arrived, in batches; what arrives meanwhile makes the next one.
+    """Classifies waiting texts in batches; texts that arrive meanwhile form the next batch.
 
-    A lone text so waits for nobody, and under load batches grow by themselves. All that touches
-    the models runs in one thread: they hold the state of one batch at a time.
+    So a single text does not wait, and batches grow under load. Everything that uses the models
+    runs in one thread, because they hold the state of one batch at a time.
 
     Args:
-        thread: where the models compute, and best have been loaded (see `worker`).
+        thread: computes with the models, and should have loaded them (see `worker`).
         most_texts, most_characters: of one batch; a single text may be longer.
     """
 
@@ -55,7 +55,7 @@ class Batcher:
         self.classifier = classifier
         self._most = (most_texts, most_characters)
         self._waiting: deque[_Job] = deque()
-        self._characters = 0  # of those
+        self._characters = 0  # of the waiting texts
         self._stopped = False
         self._arrived = asyncio.Event()
         self._thread = thread or worker()
@@ -67,17 +67,17 @@ class Batcher:
         return len(self._waiting)
 
     def check_room(self, texts: Sequence[str], limits: Limits) -> None:
-        """Refuse `texts`, with status 503, if too many wait already."""
+        """Refuse `texts` with status 503 if too many wait already."""
         characters = self._characters + sum(map(len, texts))
         if self.waiting + len(texts) > limits.waiting or characters > limits.body_bytes:
             raise busy(f"{self.waiting:,} texts are waiting already")
 
     def start(self) -> None:
-        """Begin to classify; called in the event loop that is to serve."""
+        """Start to classify; call this in the event loop of the server."""
         self._work = asyncio.create_task(self._batches())
 
     async def stop(self) -> None:
-        """End after the batch that is being computed; texts that wait are given up."""
+        """End after the current batch; waiting texts are dropped."""
         self._stopped = True
         if self._work is not None:
             self._work.cancel()
@@ -105,7 +105,7 @@ class Batcher:
         return np.stack(await asyncio.gather(*[job.found for job in jobs]), axis=1)
 
     async def alone(self, compute: Callable[[], T]) -> T:
-        """What `compute` returns, between two batches."""
+        """The result of `compute`, which runs between two batches."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, compute)
 
     async def _batches(self) -> None:
@@ -120,17 +120,17 @@ class Batcher:
     async def _compute(self, jobs: Sequence[_Job]) -> None:
         try:
             found = await self.alone(partial(self._of, [job.text for job in jobs]))
-        except Exception as error:  # those who wait have to hear of it
+        except Exception as error:  # the waiting requests get the error
             for job in jobs:
                 if not job.found.done():
                     job.found.set_exception(error)
             return
         for i, job in enumerate(jobs):
-            if not job.found.done():  # its request may have been given up meanwhile
+            if not job.found.done():  # its request may be dropped already
                 job.found.set_result(found[:, i])
 
     def _next(self) -> list[_Job]:
-        """The jobs of the next batch; those whose request was given up are dropped."""
+        """The jobs of the next batch, without those of dropped requests."""
         jobs: list[_Job] = []
         texts, characters = self._most
         while self._waiting and len(jobs) < texts:

@@ -1,4 +1,4 @@
-"""Connections that nobody can hold for nothing: every step of a client's has its time and size."""
+"""Connections with bounds: every step of a client has a limit of time and size."""
 
 import asyncio
 from typing import Any, ClassVar
@@ -6,18 +6,18 @@ from typing import Any, ClassVar
 from starlette.responses import JSONResponse
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-_HEAD_BYTES = 1 << 16  # of a request's first line and headers; browsers send some hundreds
+_HEAD_BYTES = 1 << 16  # for a request's first line and headers; browsers send some hundred bytes
 _HEAD_SECONDS = 10.0
-_GRACE = 5.0  # seconds that the application has to answer what came too slowly, before we close
+_GRACE = 5.0  # seconds for the application to answer a slow request before we close
 _IDLE = 1.0  # seconds after which a connection without a request may be closed for another one
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's connection, with the bounds that it lacks.
+    """uvicorn's connection with further bounds.
 
-    A request has to arrive, and a reply to be taken, in time; the head of a request has a size.
-    Of more than `most` connections, those that bring no request are closed, the oldest first; if
-    all do bring one, the newest are told to come back.
+    A request must arrive, and its reply must be taken, in time. The head of a request has a
+    largest size. Above `most` connections, those without a request are closed, the oldest first.
+    If all have a request, the newest are refused with 503.
     """
 
     seconds: ClassVar[float] = 30.0  # for a request to arrive, and for a reply's next part to go
@@ -30,7 +30,7 @@ class Connection(HttpToolsProtocol):
         self._sending: asyncio.TimerHandle | None = None
         self._in_head = True
         self._head_bytes = 0
-        self._waits_since: float | None = None  # for a request to be whole
+        self._waits_since: float | None = None  # since when the current request is incomplete
         self._await_request()
         self._make_room()
 
@@ -43,7 +43,7 @@ class Connection(HttpToolsProtocol):
             return
         others = [c for c in self.connections if isinstance(c, Connection)]
         waiting = [(c._waits_since, id(c), c) for c in others if c._waits_since is not None]
-        since, _, oldest = min(waiting)  # this one at least
+        since, _, oldest = min(waiting)  # has at least this connection
         if self.loop.time() - since > _IDLE:
             oldest._waits_since = None
             oldest.transport.abort()
@@ -52,7 +52,7 @@ class Connection(HttpToolsProtocol):
 
     def _late(self) -> None:
         self._arrival = None
-        if self.flow.read_paused:  # it is the server that takes its time
+        if self.flow.read_paused:  # the server is slow, not the client
             self._arrival = self.loop.call_later(_GRACE, self._late)
         elif self._in_head and self._head_bytes:
             self._refuse(408, "the request took too long to arrive")
@@ -118,7 +118,7 @@ class Connection(HttpToolsProtocol):
             self._sending = None
 
     def _watch_sending(self) -> None:
-        """End the connection unless what waits to be sent is taken in time."""
+        """End the connection unless the client takes the waiting reply in time."""
         if self._sending is None and self.transport.get_write_buffer_size():
             self._sending = self.loop.call_later(self.seconds, self._not_taken)
 
@@ -128,11 +128,11 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
-        """uvicorn's answer to what is not HTTP."""
-        self._refuse(400, "this is no request in HTTP/1.1")
+        """uvicorn's answer to malformed HTTP."""
+        self._refuse(400, "this is not an HTTP/1.1 request")
 
     def _refuse(self, status: int, line: str) -> None:
-        """Answer without the application, and close; within another answer, just close."""
+        """Answer without the application and close; during another answer, only close."""
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             reply = JSONResponse({"error": line}, status)
             head = [b"%s: %s\r\n" % header for header in reply.raw_headers]

@@ -1,4 +1,4 @@
-"""What a request may ask for, and the part of the server that reads no more than that."""
+"""The limits of a request, and the middleware that enforces them on its body."""
 
 import asyncio
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ulmfit.base.errors import UserError
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one request, and of all together."""
+    """The limits of one request and of all requests together."""
 
     body_bytes: int = 10_000_000
     texts: int = 256  # of one request to the API
@@ -21,19 +21,19 @@ class Limits:
     explained: int = 5_000  # characters of a text whose words are still highlighted
     seconds: float = 30.0  # until all of a request has arrived
     # Of all requests together
-    waiting: int = 4_096  # texts; of no more characters than the bytes of one request
+    waiting: int = 4_096  # texts; their characters are limited like the bytes of one request
     explanations: int = 4  # being computed or waiting for it
     files: int = 4  # being scored
     all_bytes: int = 100_000_000  # of bodies, from their arrival to the end of the reply
 
     @property
     def cells(self) -> int:
-        """Of a file: rows times columns."""
+        """Of a file: the largest number of rows times columns."""
         return 20 * self.rows
 
     @property
     def unpacked_bytes(self) -> int:
-        """Of a file that came compressed."""
+        """Of a compressed file, after unpacking."""
         return 10 * self.body_bytes
 
     def check_texts(self, count: int) -> None:
@@ -45,7 +45,7 @@ class Limits:
             )
 
     def check_text(self, text: str, name: str = "the text") -> None:
-        """Refuse a text that would keep everybody waiting."""
+        """Refuse a text that is too long: others would wait for it."""
         if len(text) > self.characters:
             raise UserError(
                 f"{name} has {len(text):,} characters, expected at most {self.characters:,}; "
@@ -54,19 +54,19 @@ class Limits:
 
 
 def busy(what: str) -> HTTPException:
-    """The refusal of a request that would be answered at another time."""
+    """A refusal with 503: the same request may succeed later."""
     return HTTPException(503, f"{what}; try again in a moment", headers={"Retry-After": "1"})
 
 
 class BodyLimit:
-    """Reads no more of a request's body than `limits` allow, and waits no longer for it."""
+    """Bounds the size of a request's body and the time for it to arrive."""
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self.app, self.limits = app, limits
-        self._held = 0  # bytes of the requests that are being handled
+        self._held = 0  # bytes of all current requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI; what is too much reaches the handler as an HTTPException: 408, 413 or 503."""
+        """ASGI; a body above a limit raises an HTTPException in the handler: 408, 413 or 503."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -76,7 +76,7 @@ class BodyLimit:
 
         async def limited() -> Message:
             nonlocal read, whole
-            if whole:  # what comes now is that the client has gone
+            if whole:  # the next message is the disconnect
                 return await receive()
             self._check(declared)
             message = await self._in_time(receive, deadline)

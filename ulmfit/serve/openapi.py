@@ -8,7 +8,7 @@ from ulmfit.serve.limits import Limits
 
 
 def description(labels: Sequence[str], limits: Limits) -> dict[str, Any]:
-    """The document that /openapi.json gives."""
+    """The content of /openapi.json."""
     paths = {
         "/predict": {"post": _predict()},
         "/health": {"get": _get("Whether the server is up", _ref("Health"))},

@@ -1,4 +1,4 @@
-"""Requests that pages of other sites have a browser send are refused."""
+"""Refuses requests that a browser sends for pages of other sites."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_SAFE = ("GET", "HEAD", "OPTIONS")  # they change nothing, and the other page cannot read the reply
+_SAFE = ("GET", "HEAD", "OPTIONS")  # they change nothing, and another page cannot read the reply
 _FOREIGN = "found a request from a page of another site, expected one from this server's own page"
 _HOST = re.compile(r"(\[[^\]]*\]|[^\[\]:@/]*)(:\d*)?")
 
@@ -16,8 +16,8 @@ _HOST = re.compile(r"(\[[^\]]*\]|[^\[\]:@/]*)(:\d*)?")
 class HostNames:
     """Lets through requests to one of `names`, or to any if "*" is among them.
 
-    A page of the web that points a name of its own at this machine would else be this server's
-    own page to a browser, and could read all it says.
+    Otherwise a web page could point a name of its own at this machine. A browser would take it for
+    this server's own page and let it read every reply.
     """
 
     def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
@@ -39,10 +39,10 @@ class HostNames:
 
 
 class SameOrigin:
-    """Lets through what this server's own page sends, and what programs send.
+    """Lets through requests of this server's own page and of programs.
 
-    Browsers say where a request comes from: in Sec-Fetch-Site, or where that is left out (older
-    ones, and addresses that are neither https nor local) in Origin. Programs send neither.
+    Browsers name the source of a request in Sec-Fetch-Site or, without that (old browsers, and
+    addresses that are neither https nor local), in Origin. Programs send neither.
     """
 
     def __init__(self, app: ASGIApp) -> None:

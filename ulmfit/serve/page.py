@@ -1,4 +1,4 @@
-"""The web page: a text and what the classifier makes of it, and files. It needs no script."""
+"""The web page: a text with its prediction, and files. It needs no script."""
 
 from dataclasses import dataclass
 
@@ -45,10 +45,10 @@ _MOST_BARS = 20  # classes, the most probable first
 
 @dataclass(frozen=True)
 class Result:
-    """What the page says of one text.
+    """The page's result for one text.
 
     by_model: shape (models, classes).
-    words: the explanation, or a sentence on why there is none.
+    words: the explanation, or a sentence that says why there is none.
     """
 
     by_model: np.ndarray
@@ -57,7 +57,7 @@ class Result:
 
 @dataclass(frozen=True)
 class View:
-    """What the page shows besides its forms."""
+    """The variable content of the page."""
 
     text: str = ""
     result: Result | None = None
@@ -166,7 +166,7 @@ def _file_form(text_col: str) -> FT:
         Label("Column of the texts", fr="text_col"),
         Input(id="text_col", name="text_col", type="text", value=text_col, required=True),
         Button("Score the file", type="submit"),
-        P("csv, tsv, jsonl or parquet; back comes a csv of all rows with label and probabilities."),
+        P("csv, tsv, jsonl or parquet; the result is a csv of all rows, label and probabilities."),
         action="/score",
         method="post",
         enctype="multipart/form-data",

@@ -1,4 +1,4 @@
-"""Who asks has to stay: what nobody waits for any more is not computed."""
+"""Requests of disconnected clients are dropped: their work is cancelled."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -10,12 +10,12 @@ T = TypeVar("T")
 
 
 async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` returns; it is cancelled if the client goes away first.
+    """The result of `work`, which is cancelled if the client disconnects first.
 
-    The body of `request` has to have been read.
+    Read the body of `request` before this.
 
     Raises:
-        ClientDisconnect: the client went away.
+        ClientDisconnect: the client has disconnected.
     """
     working, watching = asyncio.create_task(work), asyncio.create_task(_gone(request))
     try:

@@ -1,4 +1,4 @@
-"""A file that somebody sent, as a table within limits: of rows, cells, characters, bytes."""
+"""An uploaded file as a table with limits of rows, cells, characters and bytes."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ def open_limited(source: Path, text_col: str, limits: Limits, go_on: Callable[[]
     """The table in `source`; parquet is unpacked beside it.
 
     Args:
-        go_on: called now and then; ends the work by what it raises.
+        go_on: called now and then; it raises to end the work.
 
     Raises:
         UserError: as `open_table`; there is no column `text_col`, or the table is too large.
@@ -36,7 +36,7 @@ def open_limited(source: Path, text_col: str, limits: Limits, go_on: Callable[[]
 
 
 class _Limited:
-    """A table that raises UserError where it gets larger than `limits` allow."""
+    """A table that raises UserError when it exceeds `limits`."""
 
     def __init__(
         self,
@@ -50,8 +50,8 @@ class _Limited:
         self._source, self._table, self._text_col = source, table, text_col
         self._limits, self._go_on = limits, go_on
         if source.suffix == ".jsonl":
-            # A row may name one column of thousands and then has a cell in each: not even a block
-            # of such rows is tried.
+            # A row may name one column of thousands and then has a cell in each: refuse before even
+            # a block of such rows.
             self._check_cells(_lines(source))
 
     def _check_cells(self, rows: int) -> None:
@@ -82,15 +82,15 @@ class _Limited:
 
 
 def _lines(source: Path) -> int:
-    """How many there are, at most."""
+    """The largest possible number of rows."""
     with source.open("rb") as file:
         return 1 + sum(part.count(b"\n") for part in iter(lambda: file.read(1 << 20), b""))
 
 
 def _unpacked(source: Path, limits: Limits, go_on: Callable[[], object]) -> Path:
-    """A csv of the parquet file, made by a process that may be killed for what it takes.
+    """A csv of the parquet file, made by a process with limits, which may be killed.
 
-    Some hundred bytes of parquet can stand for gigabytes, and its sizes for anything.
+    Some hundred bytes of parquet can unpack to gigabytes, and its stated sizes may be wrong.
     """
     target = source.with_suffix(".csv")
     size = str(limits.unpacked_bytes)

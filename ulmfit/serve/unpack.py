@@ -1,10 +1,10 @@
-"""From parquet to csv, in a process that gets only so much memory, time and disk.
+"""From parquet to csv, in a process with bounded memory, time and disk.
 
     python -m ulmfit.serve.unpack SOURCE TARGET BYTES
 
-What a file says of its own size is not to be trusted: some hundred bytes may stand for gigabytes.
-The exit status is 0, or 1 with one line `error: ...` if the file is malformed; anything else says
-that it takes too much.
+The stated size of a file cannot be trusted: some hundred bytes may unpack to gigabytes. The exit
+status is 0, or 1 with one line `error: ...` if the file is malformed; any other status means that
+it takes too much.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ def main(source: str, target: str, most: str) -> None:
 
 
 def _limit(file_bytes: int) -> None:
-    """Bound what this process may take from now on, where the system can (Linux, macOS)."""
+    """Bound this process's resources from now on, if the system can (Linux, macOS)."""
     with contextlib.suppress(ImportError):
         import resource
 

@@ -1,4 +1,4 @@
-"""A file of texts comes in, the same rows with their predictions go out as csv."""
+"""Takes a file of texts and returns the same rows with predictions as csv."""
 
 import asyncio
 import re
@@ -22,16 +22,16 @@ from ulmfit.serve.batching import Batcher
 from ulmfit.serve.limits import Limits, busy
 from ulmfit.serve.tables import open_limited
 
-_PART = 64  # texts at a time: those of others come between
+_PART = 64  # texts at a time: other requests run in between
 NO_FILE = "no file chosen; choose a csv, tsv, jsonl or parquet file of texts"
 
 
 class GivenUp(Exception):
-    """Nobody waits for the file any more; it ends the thread that scores it."""
+    """The client has disconnected; this ends the thread that scores its file."""
 
 
 class _Sharing:
-    """Like a `Classifier`, for a thread that has to share it with the other requests."""
+    """Like a `Classifier`, for a thread that shares it with other requests."""
 
     def __init__(self, batcher: Batcher, loop: asyncio.AbstractEventLoop) -> None:
         self.labels = batcher.classifier.labels
@@ -52,26 +52,27 @@ class _Sharing:
         return waited.result().mean(0)
 
     def go_on(self) -> None:
-        """End the thread's work if nobody waits for it any more."""
+        """End the thread's work if its client has disconnected."""
         if self.given_up.is_set():
             raise GivenUp
 
 
 class Uploads:
-    """Scores files in threads of their own, some at a time."""
+    """Scores a few files at a time, each in its own thread."""
 
     def __init__(self, batcher: Batcher, limits: Limits) -> None:
         self._batcher, self._limits = batcher, limits
         self._threads = ThreadPoolExecutor(limits.files, "upload")
         self._lock = threading.Lock()
-        self._running = 0  # those that were given up included, until their thread has noticed
+        self._running = 0  # includes dropped files until their thread ends
 
     async def scored(self, upload: UploadFile, text_col: str) -> FileResponse:
-        """A csv of every row of `upload` and its prediction; it is deleted once it was sent.
+        """A csv of every row of `upload` with its prediction; it is deleted after sending.
 
         Raises:
-            UserError: no file was chosen, it cannot be read, is too large, or has no such column.
-            HTTPException: 503, as many files as may be are being scored already.
+            UserError: no file was chosen, or the file cannot be read, is too large, or lacks the
+                column.
+            HTTPException: 503, too many files are being scored already.
         """
         name = _shown(upload.filename or "")
         if not name:
@@ -106,7 +107,7 @@ class Uploads:
     def _score(
         self, upload: UploadFile, folder: Path, name: str, text_col: str, sharing: _Sharing
     ) -> None:
-        """Writes scored.csv; errors call the file by its user's `name` for it."""
+        """Write scored.csv; errors show the user's `name` of the file."""
         ending = Path(name).suffix.lower()
         if ending not in ENDINGS:
             raise UserError(
@@ -126,7 +127,7 @@ class Uploads:
 
 
 class _SentOnce(FileResponse):
-    """A csv file that is deleted, with its folder, once it was sent or will never be."""
+    """A csv file that is deleted, with its folder, after sending or after a failure."""
 
     def __init__(self, path: Path, name: str) -> None:
         super().__init__(path, media_type="text/csv; charset=utf-8", filename=name)
@@ -140,7 +141,7 @@ class _SentOnce(FileResponse):
 
 
 def _shown(given: str) -> str:
-    """The file's name as errors tell it: without folders, control characters and great length."""
+    """The file's name for errors: short, without folders and control characters."""
     return re.sub(r"[\x00-\x1f\x7f]", "\ufffd", re.split(r"[/\\]", given)[-1])[-100:]
 
 

@@ -17,9 +17,9 @@ def main(
     lang: str = "en",  # language of the word tokenizer
     lm: str | None = None,  # model directory whose tokenizer and vocabulary to use instead
 ) -> list[list[str]]:
-    """Show the tokens that a model would see; with --lm also which ones it does not know."""
+    """Show the tokens that a model would see; with --lm, mark those it does not know."""
     if not text:
-        raise UserError("no text given; put one or more texts in quotes behind the command")
+        raise UserError("no text given; put one or more texts in quotes after the command")
     processor = _command_processor(text, tokenizer, lang, lm)
     documents = processor.tokenize(text)
     known = set(processor.vocab)

@@ -1,7 +1,7 @@
 """Batches: the contiguous LM stream and length-sorted, padded classifier batches.
 
-The order of the data is a function of seed and epoch alone, so that a run can go on in the
-middle of an epoch and an equal run sees equal batches.
+The order of the data depends on seed and epoch only. So a run can continue in the middle of an
+epoch, and an equal run sees equal batches.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,8 +17,8 @@ from ulmfit.text.corpus import Corpus
 from ulmfit.text.prefetch import on_device
 from ulmfit.text.processor import PAD_ID
 
-# Training batches are cut from stretches of this many batches that are sorted by length, as in
-# fastai's `SortedDL`: little padding, and still another composition every epoch.
+# Training batches are cut from stretches of this many batches, sorted by length, as in fastai's
+# `SortedDL`: this needs little padding and still gives other batches every epoch.
 _SORTED_STRETCH = 50
 _CPU = torch.device("cpu")
 
@@ -27,14 +27,14 @@ _CPU = torch.device("cpu")
 class LMLoader:
     """Batches of a language model: fastai's `LMDataLoader`, batch by batch.
 
-    All documents in a row are cut into `batch_size` parts of equal length; row r of every batch
-    continues row r of the batch before, so that the hidden state can be carried on. Each batch
-    is (inputs, targets), int64, shape (batch_size, seq_len), the last one shorter; targets are
-    the inputs shifted by one token.
+    The stream of all documents is cut into `batch_size` parts of equal length. Row r of a batch
+    continues row r of the batch before, so the hidden state carries over. Each batch is (inputs,
+    targets), int64, shape (batch_size, seq_len); the last one is shorter. Targets are the inputs
+    shifted by one token.
 
-    `epoch` selects the order of the documents where `shuffle` is set, `share` how much of the
-    stream a pass reads, and `start` the first batch of the next pass (it falls back to 0 then).
-    Batches come on `device`.
+    With `shuffle`, `epoch` selects the order of the documents. `share` is the part of the stream
+    that a pass reads. `start` is the first batch of the next pass; the pass sets it back to 0.
+    Batches are on `device`.
     """
 
     corpus: Corpus
@@ -113,24 +113,24 @@ def _int64(ids: np.ndarray) -> Tensor:
 class DocumentBatch:
     """Documents of a batch, longest first.
 
-    ids: int64, shape (documents, longest), padded behind.
-    lengths: int64, shape (documents,), falling.
+    ids: int64, shape (documents, longest), padded at the end.
+    lengths: int64, shape (documents,), in falling order.
     """
 
     ids: Tensor
     lengths: Tensor
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "DocumentBatch":
-        """The batch on a device; the lengths stay where Python reads them."""
+        """The batch on a device; the lengths stay on the CPU, for Python."""
         return DocumentBatch(self.ids.to(device, non_blocking=non_blocking), self.lengths)
 
     def pin_memory(self) -> "DocumentBatch":
-        """The batch where a GPU can fetch it from by itself."""
+        """The batch in pinned memory, from which a GPU copies without the CPU."""
         return DocumentBatch(self.ids.pin_memory(), self.lengths)
 
 
 def collate(documents: Sequence[np.ndarray]) -> DocumentBatch:
-    """Pad `documents` (longest first) behind, to the longest of them and no wider."""
+    """Pad `documents` (longest first) at the end, to the length of the longest."""
     lengths = torch.tensor([len(document) for document in documents])
     ids = torch.full((len(documents), int(lengths[0])), PAD_ID)
     for row, document in zip(ids, documents, strict=True):
@@ -142,14 +142,14 @@ def collate(documents: Sequence[np.ndarray]) -> DocumentBatch:
 class ClassifierLoader:
     """Batches of a classifier, each (`DocumentBatch`, labels of shape (documents,), int64).
 
-    Of a multi-label classifier, labels are 0 and 1, shape (documents, classes).
+    For a multi-label classifier, labels are 0 and 1, shape (documents, classes).
 
-    With `shuffle`: batches of `batch_size` documents of about equal length in random order, the
-    longest one first so that memory runs out at once or never (as fastai's `SortedDL`). Without:
-    all documents, longest first, as many to a batch as fit into `tokens` with their padding.
+    With `shuffle`: batches of `batch_size` documents of about equal length, in random order. The
+    longest batch comes first, so memory runs out at once or never (as in fastai's `SortedDL`).
+    Without: all documents, longest first; a batch has at most `tokens` tokens, padding included.
 
-    `epoch`, `share` (of the documents), `start` and `device` as in `LMLoader`. `order` tells which
-    document is where in the unshuffled batches.
+    `epoch`, `share` (of the documents), `start` and `device` as in `LMLoader`. `order` has the
+    documents in the order of the unshuffled batches.
     """
 
     corpus: Corpus
@@ -219,7 +219,7 @@ class ClassifierLoader:
 
 
 def _cut(documents: np.ndarray, size: int) -> list[np.ndarray]:
-    """Parts of `size` documents; one left over joins the last, as no batch norm takes it."""
+    """Parts of `size` documents; a single last one joins the part before: batch norm needs two."""
     batches = [documents[i : i + size] for i in range(0, len(documents), size)]
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [np.concatenate(batches[-2:])]

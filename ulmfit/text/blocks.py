@@ -1,4 +1,4 @@
-"""Texts a block at a time, so that a column of them is never turned into one list of strings."""
+"""Texts in blocks, so that a column of them never becomes one list of strings."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Union
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Union
 if TYPE_CHECKING:  # pandas takes a while to import
     import pandas as pd
 
-# A list or a column; pandas keeps a column of strings outside of Python, end to end.
+# A list or a column. pandas stores a column of strings outside of Python's objects.
 Texts = Union[Sequence[str], "pd.Series"]
 
 
@@ -19,6 +19,6 @@ def in_blocks(texts: Texts, size: int) -> Iterator[list[str]]:
 
 
 def each(texts: Texts, size: int = 1000) -> Iterator[str]:
-    """`texts` one by one; `size` of a column are Python's strings at a time."""
+    """`texts` one by one; of a column, only `size` are Python strings at a time."""
     for block in in_blocks(texts, size):
         yield from block

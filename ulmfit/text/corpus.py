@@ -1,8 +1,8 @@
 """Tokenised documents: every text once, in parallel, kept on disk under a content key.
 
-Tokens are numbered in order of first occurrence, whatever the vocabulary. A vocabulary is
-chosen from the counts and applied as one table look-up, so that language model and classifier,
-forward and backward, share one tokenisation of the data.
+Tokens are numbered in order of first occurrence, independent of a vocabulary. A vocabulary is
+chosen from the counts and applied as one table look-up. So language model and classifier, forward
+and backward, share one tokenisation of the data.
 """
 
 import hashlib
@@ -29,10 +29,10 @@ from ulmfit.text.ids import hold_ids, tokens_of
 from ulmfit.text.processor import UNK_ID, TextProcessor, id_dtype, read_vocab, write_vocab
 from ulmfit.text.workers import Chunk, tokenize_chunks
 
-# Documents that are counted or numericalised at a time: numpy's index and sort take 8 to 24 bytes
-# a token, which all of IMDb at once would not be worth.
+# Documents to count or numericalise at a time: numpy's index and sort take 8 to 24 bytes a token,
+# too much for all of IMDb at once.
 _BLOCK = 2000
-# Seconds after which nobody writes on at something unfinished any more.
+# Seconds after which an unfinished file is taken for abandoned.
 _UNFINISHED = 24 * 3600
 
 
@@ -67,7 +67,7 @@ class Corpus:
     def reversed(self) -> "Corpus":
         """Every document read from its end, ``xxbos`` still first.
 
-        fastai's `reverse_text` moves ``xxbos`` to the end, where it announces nothing.
+        fastai's `reverse_text` moves ``xxbos`` to the end, where it marks no beginning.
         """
         ids = np.array(self.ids)
         for start, end in pairwise(self.offsets.tolist()):
@@ -80,7 +80,7 @@ class TokenizedTexts:
     """Tokenised texts before a vocabulary is chosen.
 
     tokens: every distinct token, in order of first occurrence.
-    ids: uint32, shape (all tokens,), rows of `tokens`; memory-mapped where it was cached.
+    ids: uint32, shape (all tokens,), rows of `tokens`; memory-mapped if cached.
     offsets: int64, shape (texts + 1,).
     """
 
@@ -91,7 +91,7 @@ class TokenizedTexts:
     def counts(self, rows: np.ndarray) -> Counter[str]:
         """How often each token occurs in the texts `rows`, in order of first occurrence there."""
         counts = np.zeros(len(self.tokens), np.int64)
-        order = [np.empty(0, np.uint32)]  # tokens that each block was the first to have
+        order = [np.empty(0, np.uint32)]  # new tokens of each block
         for ids in self._blocks(rows):
             new, first = np.unique(ids[counts[ids] == 0], return_index=True)
             order.append(new[np.argsort(first)])
@@ -101,7 +101,7 @@ class TokenizedTexts:
         return Counter({self.tokens[i]: n for i, n in pairs})
 
     def numericalize(self, vocab: Sequence[str], rows: np.ndarray) -> Corpus:
-        """The texts `rows` as ids of `vocab`; a token it lacks becomes ``xxunk``."""
+        """The texts `rows` as ids of `vocab`; other tokens become ``xxunk``."""
         known = {token: i for i, token in enumerate(vocab)}
         table = np.array([known.get(t, UNK_ID) for t in self.tokens], id_dtype(len(vocab)))
         offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[rows])])
@@ -113,7 +113,7 @@ class TokenizedTexts:
         return Corpus(made, offsets)
 
     def _blocks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """The ids of the texts `rows`, those of `_BLOCK` texts at a time."""
+        """The ids of the texts `rows`, `_BLOCK` texts at a time."""
         starts, ends = self.offsets[:-1][rows], self.offsets[1:][rows]
         for i in range(0, len(rows), _BLOCK):
             ids = _mapped_anew(self.ids)
@@ -122,9 +122,9 @@ class TokenizedTexts:
 
 
 def _mapped_anew(ids: np.ndarray) -> np.ndarray:
-    """`ids` as a plain array, whose slices cost a fraction of a memory map's.
+    """`ids` as a plain array: its slices cost a fraction of those of a memory map.
 
-    What was read of a memory map stays in memory as long as the map: this one goes with its user.
+    The pages that were read stay in memory as long as the map; this view ends with its user.
     """
     if isinstance(ids, np.memmap) and ids.filename is not None:
         return np.asarray(np.memmap(ids.filename, ids.dtype, "r", ids.offset, ids.shape))
@@ -142,13 +142,13 @@ def tokenize_texts(
     cache: Path | None = None,
     workers: int | None = None,
 ) -> TokenizedTexts:
-    """Tokenise `texts`, or take from `cache` what an earlier call made of the same ones.
+    """Tokenise `texts`, or read from `cache` the result of an earlier call.
 
     Args:
-        texts: a sequence of strings, or a column of them; or ids of texts, which `processor`
-            must have cut and which are taken as they are.
-        cache: folder of caches, to which ids go as they come; None keeps them in memory.
-        workers: processes; None takes one a core.
+        texts: a sequence or a column of strings; or ids of texts that `processor` has cut, which
+            are used as they are.
+        cache: folder of caches, to which ids are streamed; None keeps them in memory.
+        workers: processes; None starts one a core.
     """
     if hold_ids(texts):
         return TokenizedTexts(*tokens_of(texts, processor))
@@ -171,7 +171,7 @@ def tokenize_texts(
 
 
 def content_key(texts: Texts, processor: TextProcessor) -> str:
-    """Names the tokens of `texts`: the same key means the same texts, rules and tokenizer."""
+    """A key for the tokens of `texts`: an equal key means equal texts, rules and tokenizer."""
     digest = hashlib.sha256(processor.tokenizer_key().encode())
     for text in each(texts):
         digest.update(json.dumps(text).encode())
@@ -179,7 +179,7 @@ def content_key(texts: Texts, processor: TextProcessor) -> str:
 
 
 def _keep(chunks: Iterable[Chunk], folder: Path) -> None:
-    """Write tokens, ids and offsets of `chunks` into `folder`, the ids as they come."""
+    """Write tokens, ids and offsets of `chunks` into `folder`; stream the ids."""
     try:
         with atomic_directory(folder, overwrite=False) as temporary:
             tokens, offsets = _keep_ids(chunks, temporary / "ids.npy", folder)
@@ -187,12 +187,12 @@ def _keep(chunks: Iterable[Chunk], folder: Path) -> None:
                 (temporary / "tokens.txt").write_bytes(write_vocab(tokens))
                 np.save(temporary / "offsets.npy", offsets)
     except UserError:
-        if not folder.exists():  # else another process made the same meanwhile
+        if not folder.exists():  # otherwise another process has made the same meanwhile
             raise
 
 
 def _keep_ids(chunks: Iterable[Chunk], path: Path, folder: Path) -> tuple[list[str], np.ndarray]:
-    """Write the ids of `chunks` to `path` as they come; returns tokens and offsets."""
+    """Stream the ids of `chunks` to `path`; returns tokens and offsets."""
 
     def write(ids: np.ndarray) -> None:
         with os_errors_as(f"cannot write {folder}"):
@@ -209,13 +209,13 @@ def _keep_ids(chunks: Iterable[Chunk], path: Path, folder: Path) -> tuple[list[s
             _write_header(file, int(offsets[-1]))
             file.flush()
     finally:
-        with suppress(OSError):  # what a full disk did not take is tried again, and is told
+        with suppress(OSError):  # closing writes again; a full disk is already reported
             file.close()
     return tokens, offsets
 
 
 def _write_header(file: BinaryIO, count: int) -> None:
-    # numpy leaves room for more digits, so that the header for any count is of the same length.
+    # numpy leaves room for more digits, so the header has the same length for any count.
     described = {"descr": np.dtype(np.uint32).str, "fortran_order": False, "shape": (count,)}
     np.lib.format.write_array_header_1_0(file, described)
 
@@ -223,7 +223,7 @@ def _write_header(file: BinaryIO, count: int) -> None:
 def _number(
     chunks: Iterable[Chunk], keep: Callable[[np.ndarray], object]
 ) -> tuple[list[str], np.ndarray]:
-    """Distinct tokens and offsets of all `chunks`; `keep` gets the ids, uint32, of one by one."""
+    """Distinct tokens and offsets of all `chunks`; `keep` gets the ids (uint32) of each chunk."""
     numbers: dict[str, int] = {}
     lengths = [np.zeros(1, np.int64)]
     for tokens, ids, chunk_lengths in chunks:
@@ -234,9 +234,9 @@ def _number(
 
 
 def _remove_leftovers(cache: Path) -> None:
-    """Remove what runs that were killed with no chance to clean up have left unfinished."""
+    """Remove unfinished files of killed runs."""
     for temporary in cache.glob(f".{'[0-9a-f]' * 32}.*.tmp"):  # as `atomic_directory` names them
-        with suppress(OSError):  # another process may be about it
+        with suppress(OSError):  # another process may be removing it
             written = max(path.stat().st_mtime for path in (temporary, *temporary.iterdir()))
             if written < time.time() - _UNFINISHED:
                 shutil.rmtree(temporary)

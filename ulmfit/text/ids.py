@@ -1,7 +1,7 @@
-"""Texts as ids: what stands for a text where there is none, and does for the stages.
+"""Texts as ids: they replace the texts where only the ids are at hand.
 
-Where neither texts nor a tokenizer can be, a file of ids (see `ids_file`) takes the place of a data
-set, and a `TextIds` that of a text. The stages make the same weights of it.
+On a machine without texts or a tokenizer, a file of ids (see `ids_file`) replaces a data set, and a
+`TextIds` replaces a text. The stages train the same weights from it.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ DIGEST_BYTES = 16
 
 @dataclass(frozen=True, eq=False)
 class IdsSource:
-    """What the rows of a file, or of its numbered parts one after the other, have in common.
+    """The content that all rows of a file, or of all its numbered parts, share.
 
     tokens: every distinct token. ids: uint32, shape (all tokens,), rows of `tokens`. offsets:
     int64, shape (texts + 1,). digests, normalised: one a text. empty: bool, shape (texts,).
-    reading: the way from text to tokens, as `TextProcessor.reading` gives it. pieces: the model of
-    a subword tokenizer, nothing of a word tokenizer.
+    reading: the way from text to tokens (`TextProcessor.reading`). pieces: the model of a subword
+    tokenizer, empty for a word tokenizer.
     """
 
     path: Path
@@ -52,7 +52,7 @@ class IdsSource:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TextIds:
-    """A text of which nothing but its ids is there."""
+    """A text of which only the ids are known."""
 
     source: IdsSource
     row: int
@@ -62,7 +62,7 @@ Text = str | TextIds
 
 
 def digest(text: Text) -> bytes:
-    """16 bytes that stand for the text, in fingerprints."""
+    """16 bytes that identify the text in fingerprints."""
     if isinstance(text, TextIds):
         return text.source.digests[text.row]
     return hash_of(text)
@@ -75,14 +75,14 @@ def hash_of(text: str) -> bytes:
 
 
 def is_empty(text: Text) -> bool:
-    """Whether there is nothing but white space."""
+    """Whether the text has only white space."""
     if isinstance(text, TextIds):
         return bool(text.source.empty[text.row])
     return not text.strip()
 
 
 def hold_ids(texts: "Texts") -> "TypeGuard[Sequence[TextIds] | pd.Series]":
-    """Whether `texts` are ids; where some are and others not, raises a UserError."""
+    """Whether `texts` are ids; raises a UserError for a mixture of ids and texts."""
     if isinstance(getattr(texts, "dtype", object), np.dtype) or isinstance(texts, (list, tuple)):
         found = [text.source.path for text in texts if isinstance(text, TextIds)]
         if 0 < len(found) < len(texts):
@@ -103,7 +103,7 @@ def tokens_of(
     """Distinct tokens, ids and offsets (see `corpus.TokenizedTexts`) of `texts` in their order.
 
     Raises:
-        UserError: another tokenizer than that of `processor` cut the texts.
+        UserError: the texts were cut by another tokenizer than that of `processor`.
     """
     sources = list({id(text.source): text.source for text in texts}.values())
     for source in sources:
@@ -125,7 +125,7 @@ def tokens_of(
 
 
 def pieces_of(texts: "Texts") -> bytes:
-    """The subword tokenizer's model that cut `texts`; nothing where they are no ids of one."""
+    """The model of the subword tokenizer that cut `texts`; empty if there is none."""
     return next(iter(texts)).source.pieces if hold_ids(texts) else b""
 
 

@@ -1,12 +1,12 @@
 """A file of ids: a data set as tokens, without its texts.
 
-Whoever has the file can read the words of every text in their order: what is missing is the
-spelling that the rules do away with, capitals and white space. Keep it like the texts.
+The words of every text can be read from the file, in their order. It lacks only the white space and
+the spelling that the rules remove. Protect it like the texts.
 
-A parquet file (zstd), one row a text: `split` and `label` as the source has them, `ids` (rows of
-the token list), `digest` and `normalised` (see `ids.digest` and `duplicates.normalised_digest`)
-and `empty`. The file's metadata hold the token list, with a subword tokenizer its pieces, and what
-cut the texts. ``python -m ulmfit.tokenize`` writes it.
+It is a parquet file (zstd) with one row a text: `split` and `label` as in the source, `ids` (rows
+of the token list), `digest` and `normalised` (see `ids.digest` and `duplicates.normalised_digest`)
+and `empty`. The file's metadata have the token list, the pieces of a subword tokenizer, and the
+description of the tokenizer. ``python -m ulmfit.tokenize`` writes it.
 """
 
 import base64
@@ -30,8 +30,8 @@ if TYPE_CHECKING:  # takes a while to import, and few data sets are of ids
 
 _KEY = b"ulmfit.ids"  # of the file's metadata
 _FORMAT = 1
-_TOKENS_BYTES = 1 << 28  # of a token list at most
-# What a file raises that was altered, or was made by something else.
+_TOKENS_BYTES = 1 << 28  # the longest token list
+# Errors from a file that was altered or made by another program.
 _DAMAGES = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, zlib.error)
 
 
@@ -39,7 +39,7 @@ _DAMAGES = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError
 
 
 def ids_files(path: Path) -> list[Path]:
-    """The file of ids `path`, or its numbered parts in order; nothing if it is neither.
+    """The file of ids `path`, or its numbered parts in order; empty if it is neither.
 
     Raises:
         UserError: `path` is one part of several, or a part is missing.
@@ -68,7 +68,7 @@ def ids_files(path: Path) -> list[Path]:
 
 
 def parts_of(path: Path) -> list[tuple[Path, int]]:
-    """Numbered parts beside `path`, in order, and how many there are to be by the name of each."""
+    """Numbered parts beside `path`, in order, each with the number of parts in its name."""
     found = []
     for part in path.parent.glob(f"{_stem(path)}-*of*{path.suffix}") if path.name else ():
         if match := re.fullmatch(r"-(\d+)of(\d+)", _stem(part).removeprefix(_stem(path))):
@@ -77,7 +77,7 @@ def parts_of(path: Path) -> list[tuple[Path, int]]:
 
 
 def part_path(path: Path, number: int, count: int) -> Path:
-    """Where part `number` of `count` lies: ``x.ids-1of3.parquet`` of ``x.ids.parquet``."""
+    """Path of part `number` of `count`: ``x.ids-1of3.parquet`` for ``x.ids.parquet``."""
     return path if count == 1 else path.with_name(f"{_stem(path)}-{number}of{count}{path.suffix}")
 
 
@@ -86,7 +86,7 @@ def _stem(path: Path) -> str:
 
 
 def read_ids(files: Sequence[Path]) -> "pd.DataFrame":
-    """Rows of `text` (each a `TextIds`), and of `label` and `split` where the source had them.
+    """Rows with `text` (a `TextIds`), and with `label` and `split` if the source has them.
 
     Raises:
         UserError: a file is damaged or of another format version.
@@ -137,7 +137,7 @@ def _read_file(path: Path) -> "pd.DataFrame":
 
 def _check_source(source: IdsSource) -> None:
     if any(type(source.reading[name]) is not str for name in ("tokenizer", "lang", "pieces")):
-        raise ValueError("no words on the tokenizer")
+        raise ValueError("no description of the tokenizer")
     if len(source.ids) and int(source.ids.max()) >= len(source.tokens):
         raise ValueError(f"an id of {int(source.ids.max())}, {len(source.tokens)} tokens")
     digests = [*source.digests, *source.normalised]
@@ -146,20 +146,20 @@ def _check_source(source: IdsSource) -> None:
 
 
 def _about(path: Path) -> dict[str, Any] | None:
-    """What the metadata of a file say, None where it is no file of ids."""
+    """The metadata of a file of ids; None for another file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         metadata = pq.read_metadata(path).metadata or {}
     except (pa.ArrowException, OSError):
-        return None  # for `read_file` to name the trouble
+        return None  # `read_file` reports the problem
     if _KEY not in metadata:
         return None
     try:
         about = dict(json.loads(metadata[_KEY]))
         version = about["format"]
-        if version == _FORMAT:  # another one may well have other keys
+        if version == _FORMAT:  # another version may have other keys
             about["part"], about["parts"] = int(about["part"]), int(about["parts"])
     except (ValueError, KeyError, TypeError, RecursionError):
         raise _malformed(path, "its metadata") from None
@@ -183,7 +183,7 @@ def _malformed(path: Path, reason: str) -> UserError:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file of ids is to hold; see `IdsSource`. label, split: None where there are none."""
+    """The content of a file of ids; see `IdsSource`. label, split: None if the source has none."""
 
     tokens: list[str]
     ids: np.ndarray
@@ -198,7 +198,7 @@ class Contents:
     pieces: bytes
 
     def file(self, rows: slice, part: int = 1, parts: int = 1) -> bytes:
-        """The bytes of a file of some rows, which has a token list of its own."""
+        """The bytes of a file with some rows and its own token list."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -226,7 +226,7 @@ class Contents:
         }
         table = pa.table({name: column for name, column in columns.items() if column is not None})
         content = BytesIO()
-        # The bytes of an id lie apart: of the two upper ones nearly all are 0.
+        # Each byte of an id has its own stream: the two upper bytes are nearly always 0.
         writer = pq.ParquetWriter(
             content,
             table.schema,
@@ -237,12 +237,12 @@ class Contents:
         )
         with writer:
             writer.write_table(table, row_group_size=len(self.empty))
-            # Not the schema's: that is written twice over.
+            # Not in the schema, which is written twice.
             writer.add_key_value_metadata({_KEY: json.dumps(about)})
         return content.getvalue()
 
     def files(self, limit: int) -> list[bytes]:
-        """One file, or as many parts of about as many tokens as have `limit` bytes each at most."""
+        """One file, or parts with about equally many tokens and at most `limit` bytes each."""
         count = 1
         while True:
             cuts = np.searchsorted(self.offsets, np.linspace(0, self.offsets[-1], count + 1))
@@ -257,7 +257,7 @@ class Contents:
 
 
 def _frequent_first(tokens: Sequence[str], ids: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """The tokens that `ids` has, the most frequent ones first, and the ids as rows of them."""
+    """The tokens in `ids`, the most frequent ones first, and the ids as rows of them."""
     counts = np.bincount(ids, minlength=len(tokens))
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     rows = np.zeros(len(tokens), np.uint32)

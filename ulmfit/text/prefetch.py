@@ -1,4 +1,4 @@
-"""Batches on the device that computes; on a GPU, copied while the one before is worked on."""
+"""Batches on the device that computes; a GPU gets the next batch during the current one."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ T = TypeVar("T")
 def on_device(
     batches: Iterator[tuple[Any, ...]], device: torch.device
 ) -> Iterator[tuple[Any, ...]]:
-    """Each batch with its parts (tensors, or what moves like one) on `device`."""
+    """Each batch with its parts (tensors, or objects with `to`) on `device`."""
     if device.type != "cuda":
         for batch in batches:
             yield tuple(part.to(device) for part in batch)
@@ -28,7 +28,7 @@ def on_device(
 
 
 def ahead(fetch: Callable[[], T | None]) -> Iterator[T]:
-    """What `fetch` returns until it returns None, called in a thread one item ahead."""
+    """The results of `fetch` until it returns None; a thread calls it one item ahead."""
     with ThreadPoolExecutor(1) as pool:
         upcoming = pool.submit(fetch)
         while (item := upcoming.result()) is not None:

@@ -22,12 +22,13 @@ TOKENIZERS = tuple(_LIBRARIES)
 UNK_ID = SPECIAL_TOKENS.index(UNK)
 PAD_ID = SPECIAL_TOKENS.index(PAD)
 
-# Control characters of ASCII, but for white space: noise in texts, and in the vocabulary of a
-# stranger a way to a terminal. (Those of Latin-1 are dashes and quotes that were decoded wrongly.)
+# ASCII's control characters without white space. They are noise in texts, and a stranger's
+# vocabulary could control a terminal with them. (Those of Latin-1 are wrongly decoded dashes and
+# quotes.)
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f]")
 LARGEST_VOCABULARY = 1 << 22  # tokens
 
-# Changes whenever the same text would give other tokens; part of every cache key.
+# Changes whenever a text would give other tokens; part of every cache key.
 TEXT_FORMAT = 1
 
 
@@ -39,7 +40,7 @@ def has_control(token: str) -> bool:
 def make_vocab(counts: Counter[str], max_vocab: int = 60_000, min_freq: int = 3) -> list[str]:
     """The special tokens, then the most frequent tokens (fastai's `make_vocab`).
 
-    Ties are broken by who came first. Unlike fastai's, the list is not filled up with
+    In a tie, the token that came first wins. Unlike fastai's, the list is not filled up with
     ``xxfake``, and tokens with control characters are left out.
 
     Args:
@@ -143,7 +144,7 @@ class TextProcessor:
         return np.array(found, id_dtype(len(self.vocab)))
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of one document's ids, with the marks of the rules turned back."""
+        """Text of one document's ids, with the marks of the rules undone."""
         return " ".join(restore(words([self.vocab[int(i)] for i in ids], self.kind)))
 
     def _tokens(self, text: str) -> list[str]:
@@ -154,16 +155,16 @@ class TextProcessor:
     # --- identity and storage -----------------------------------------------------------------
 
     def description(self) -> dict[str, Any]:
-        """What a manifest says of it; two processors that agree here give the same ids."""
+        """The entry in a manifest; two processors with equal entries give the same ids."""
         return {"kind": self.kind, "lang": self.lang, "vocab_sha256": vocab_hash(self.vocab)}
 
     def tokenizer_key(self) -> str:
-        """Names the way from text to tokens, whatever the vocabulary (for caches)."""
+        """A key for the way from text to tokens, independent of the vocabulary (for caches)."""
         text_format, kind, lang, pieces = self.reading().values()
         return ":".join(map(str, (text_format, LONGEST_RUN, kind, lang, *self.library(), pieces)))
 
     def reading(self) -> dict[str, Any]:
-        """What decides on the tokens of a text, the library's version apart."""
+        """Everything that decides the tokens of a text, except the library's version."""
         pieces = getattr(self.tokenizer, "model", b"")
         return {
             "text_format": TEXT_FORMAT,
@@ -173,7 +174,7 @@ class TextProcessor:
         }
 
     def library(self) -> tuple[str, str]:
-        """The library that cuts texts, and its version; ids are read without it, too."""
+        """The library that cuts texts, and its version; ids are read without it."""
         name = _LIBRARIES[self.kind]
         try:
             return name, version(name)
@@ -196,10 +197,10 @@ class TextProcessor:
 
     @classmethod
     def from_files(cls, files: dict[str, bytes]) -> "TextProcessor":
-        """The processor that `files` made.
+        """The processor from the result of `files`.
 
         Raises:
-            UserError: if a file is missing or does not hold what it should.
+            UserError: if a file is missing or damaged.
         """
         try:
             settings = parse_json(files["processor.json"], "processor.json")
@@ -219,7 +220,7 @@ class TextProcessor:
             raise UserError(f"the text processor's files are damaged: {error}") from None
 
     def save(self, folder: str | Path) -> None:
-        """Write the processor's files into `folder`, which is made if need be."""
+        """Write the processor's files into `folder`, which is created if necessary."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in self.files().items():
@@ -243,7 +244,7 @@ def _check_settings(settings: dict[str, Any]) -> None:
 
 
 def reading_order(values: np.ndarray, backwards: bool) -> np.ndarray:
-    """One value a token of a document, as a model reads it, or back into the text's order.
+    """One value a token, from the text's order to the model's reading order or back.
 
     A backward model reads from the end, ``xxbos`` still first.
     """
@@ -251,7 +252,7 @@ def reading_order(values: np.ndarray, backwards: bool) -> np.ndarray:
 
 
 def id_dtype(vocab_size: int) -> type[np.unsignedinteger]:
-    """The smallest type that holds the ids of a vocabulary: 16 bit up to 65,536 tokens."""
+    """The smallest type for the ids of a vocabulary: 16 bit up to 65,536 tokens."""
     return np.uint16 if vocab_size <= 1 << 16 else np.uint32
 
 

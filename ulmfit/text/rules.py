@@ -1,7 +1,7 @@
 """Text rules applied before a tokenizer, and their inverse.
 
-Which rules, in which order and with which special tokens is fastai's (`fastai.text.core`,
-`defaults.text_proc_rules`), so that tokens are identical to those of a fastai pipeline.
+The rules, their order and the special tokens are fastai's (`fastai.text.core`,
+`defaults.text_proc_rules`), so the tokens are identical to those of a fastai pipeline.
 """
 
 import html
@@ -16,15 +16,15 @@ Rule = Callable[[str], str]
 
 _SPECIAL_CHARACTERS = re.compile(r"([/#\\])")
 _SPACES = re.compile(" {2,}")
-# These match what fastai's expressions match, but begin with a set of characters, to which the
-# engine skips, and never try a word again by halves. `[A-Z](?<!\S.)` is a capital that begins a
-# word.
+# These match the same as fastai's expressions. But they begin with a set of characters, to which
+# the engine skips, and they never try parts of a word again. `[A-Z](?<!\S.)` is a capital at the
+# beginning of a word.
 _REPEATED_CHARACTER = re.compile(r"(\S)\1\1+")
 _ALL_CAPS = re.compile(r"[A-Z](?<!\S.)[^a-z\s]*+(?!\S)")
 _CAPITALISED = re.compile(r"[A-Z](?<!\S.)[^A-Z\s]*+(?!\S)")
 _REPEATED_WORD = re.compile(r"\s(\w++)\s++(?=\1\s)((?:\1\s++)+)\1(\s|\W|$)")
 
-# A character of so many digits is none, but Python takes no number of 4,300 digits to say so.
+# No character has so many digits; Python would fail on a number of 4,300 digits.
 _LONG_REFERENCE = re.compile(r"&#([0-9]{9,}+)")
 
 # fastai's `fix_html`, in its order.
@@ -46,25 +46,26 @@ _HTML_FIXES = (
 
 
 def fix_html(text: str) -> str:
-    """Undo the html escapes and line breaks that texts from the web carry (`fix_html`)."""
+    """Undo html escapes and line breaks in texts from the web (`fix_html`)."""
     for found, replacement in _HTML_FIXES:
         text = text.replace(found, replacement)
     return html.unescape(_LONG_REFERENCE.sub(_shortened, text))
 
 
 def _shortened(reference: re.Match[str]) -> str:
-    """Without leading zeros, and of eight digits at most, which is beyond the last character."""
+    """Without leading zeros, at most eight digits: that is beyond the last character."""
     return f"&#{reference[1].lstrip('0')[:8] or '0'}"
 
 
 def replace_rep(text: str) -> str:
-    """Write three and more equal characters as ``xxrep n c`` (`replace_rep`)."""
+    """Write three or more equal characters as ``xxrep n c`` (`replace_rep`)."""
     return _REPEATED_CHARACTER.sub(lambda m: f" {TK_REP} {len(m[0])} {m[1]} ", text)
 
 
 def replace_wrep(text: str) -> str:
-    """Write three and more equal words in a row as ``xxwrep n word`` (`replace_wrep`)."""
-    # White space in front, taken off again, is for the first word; a replacement begins with " ".
+    """Write three or more equal words in a row as ``xxwrep n word`` (`replace_wrep`)."""
+    # The white space in front is for the first word and removed again; a replacement begins with "
+    # ".
     return _REPEATED_WORD.sub(
         lambda m: f" {TK_WREP} {len(m[2].split()) + 2} {m[1]} {m[3]}", f"\n{text}"
     ).removeprefix("\n")
@@ -113,20 +114,20 @@ RULES: tuple[Rule, ...] = (
 
 
 def apply_rules(text: str) -> str:
-    """`text` as the tokenizer gets it, every rule applied in fastai's order."""
+    """`text` as the tokenizer gets it, with all rules applied in fastai's order."""
     for rule in RULES:
         text = rule(text)
     return text
 
 
 def restore(tokens: Iterable[str]) -> list[str]:
-    """Words with the marks of the rules turned back into what they stand for.
+    """Words, with the marks of the rules undone.
 
-    ``xxmaj`` and ``xxup`` set the case of the word that follows (also of a repeated one),
-    ``xxrep 3 a`` becomes ``aaa``, ``xxwrep 3 a`` three words; a mark that nothing fits to
-    (a language model may write one) is dropped. fastai's `decode_spec_tokens` does not reset
-    after a repetition, so that every later word is repeated, too. Whoever writes the marks himself
-    gets no text of any size: repetitions beyond `_LONGEST_REPETITIONS` characters are dropped.
+    ``xxmaj`` and ``xxup`` set the case of the next word (also of a repeated one). ``xxrep 3 a``
+    becomes ``aaa``, and ``xxwrep 3 a`` becomes three words. A mark without a fitting word (a
+    language model may write one) is dropped. fastai's `decode_spec_tokens` does not reset after a
+    repetition and repeats every later word, too. Repetitions beyond `_LONGEST_REPETITIONS`
+    characters are dropped, so that typed marks cannot create a text of any size.
     """
     room = _LONGEST_REPETITIONS
     words: list[str] = []
@@ -152,9 +153,9 @@ def restore(tokens: Iterable[str]) -> list[str]:
     return words
 
 
-# A model may write any number; a repetition longer than this is no text of anybody's.
+# A model may write any number; no real text has a longer repetition.
 _LONGEST_REPETITION = 1000
-_LONGEST_REPETITIONS = 1_000_000  # of all of a text together, characters
+_LONGEST_REPETITIONS = 1_000_000  # characters, all repetitions of a text together
 
 
 def _is_count(token: str) -> bool:

@@ -14,23 +14,23 @@ _LANGUAGE = re.compile("[a-z]{2,3}")
 
 Search = Callable[[str], re.Match[str] | None]
 
-# spaCy cuts one affix after another off a run without white space, and reads all that is left each
-# time: it takes the square of the length. So longer runs are cut; no word is so long.
+# spaCy cuts affixes off a run without white space one by one, and reads the rest of the run each
+# time, which takes the square of its length. So longer runs are cut; no word is so long.
 LONGEST_RUN = 1000
 _LONG_RUN = re.compile(rf"(?<!\S)\S{{{LONGEST_RUN + 1},}}+")
-# A document of spaCy's takes some hundred bytes a character: one of a long text has a part of it.
+# A document of spaCy takes some hundred bytes a character: a long text becomes several documents.
 _LONGEST_DOCUMENT = 100_000
 _WORD = re.compile(r"(?<=\s)\S")
-# Characters at a word's end where its suffix is looked for first. Spelled out, the longest of any
-# language has nine; others are repetitions ("......"), of which the end is one as well.
+# Characters at a word's end in which to search a suffix first. The longest fixed suffix of any
+# language has nine; the others are repetitions ("......"), whose ends are suffixes, too.
 _TAIL = 32
 
 
 def spacy_tokenizer(lang: str) -> "SpacyTokenizer":
-    """The tokenizer of a language code, which keeps the special tokens whole.
+    """The tokenizer for a language code; it keeps the special tokens whole.
 
     Raises:
-        UserError: spaCy has none for this language, or none that is made of rules.
+        UserError: spaCy has none for this language, or none with rules.
     """
     try:
         import spacy
@@ -64,7 +64,7 @@ def spacy_tokenizer(lang: str) -> "SpacyTokenizer":
         given.token_match,
         _url_match(given.url_match),
     )
-    # spaCy computes shape, prefix and the like of every new word; nobody asks for them here.
+    # spaCy computes shape, prefix and the like of every new word; they are not used here.
     tokenizer.vocab.lex_attr_getters = {}
     return tokenizer
 
@@ -75,14 +75,14 @@ def _pattern(method: Any) -> re.Pattern[str] | None:
 
 
 def _prefix_search(search: Search | None) -> Search | None:
-    """The same, but it does not look for the beginning of a word in all of it."""
+    """The same, but it searches for a prefix only at the beginning of a word."""
     pattern = _pattern(search)
     anchored = pattern and all(part.startswith("^") for part in pattern.pattern.split("|"))
     return pattern.match if pattern and anchored else search
 
 
 def _suffix_search(search: Search | None) -> Search | None:
-    """The same, but it looks at a word's end first and at all of it only where that may matter."""
+    """The same, but it looks at a word's end first, and at the whole word only if necessary."""
     pattern = _pattern(search)
     if pattern is None:
         return search
@@ -97,7 +97,7 @@ def _suffix_search(search: Search | None) -> Search | None:
 
 
 def _url_match(match: Search | None) -> Search | None:
-    r"""The same: what `\S+(?::\S*)?` takes in many ways, `\S+` takes in one."""
+    r"""The same: `\S+(?::\S*)?` matches in many ways what `\S+` matches in one."""
     pattern = _pattern(match)
     if pattern is None:
         return match
@@ -107,7 +107,7 @@ def _url_match(match: Search | None) -> Search | None:
 def without_last_pass(tokenizer: "SpacyTokenizer") -> "SpacyTokenizer":
     """The same tokenizer, but special cases count only where affixes were cut off.
 
-    spaCy's last pass looks for the cases that had an affix when they were added; these had none.
+    spaCy's last pass searches for cases that had an affix when they were added; these had none.
     """
     from spacy.tokenizer import Tokenizer as SpacyTokenizer
 
@@ -130,7 +130,7 @@ def without_last_pass(tokenizer: "SpacyTokenizer") -> "SpacyTokenizer":
 
 
 def parts(text: str) -> Iterator[str]:
-    """`text`, cut within runs that are too long, and before a word where a document would be."""
+    """`text` in parts: cut inside runs that are too long, and before a word in long texts."""
     start = 0
     for run in _LONG_RUN.finditer(text):
         for end in range(run.start() + LONGEST_RUN, run.end(), LONGEST_RUN):

@@ -1,7 +1,7 @@
-"""Word and subword tokenizers: text to which the rules were applied -> tokens.
+"""Word and subword tokenizers: from a text after the rules to tokens.
 
 spaCy's rule-based word tokenizer (fastai's `WordTokenizer`) and SentencePiece's unigram model
-(fastai's `SubwordTokenizer`, with its flaws mended).
+(fastai's `SubwordTokenizer`, with its bugs fixed).
 """
 
 import io
@@ -18,19 +18,19 @@ from ulmfit.text.spacy_tokenizer import LONGEST_RUN, parts, spacy_tokenizer, wit
 if TYPE_CHECKING:
     from spacy.tokenizer import Tokenizer as SpacyTokenizer
 
-WORD_BOUNDARY = "▁"  # what a space within a token is written as, by fastai and SentencePiece
+WORD_BOUNDARY = "▁"  # a space within a token, in fastai and SentencePiece
 
-# Runs of white space and of anything else: spaCy tokenizes each by itself. As in spaCy, one space
-# after a word belongs to it, and the white space begins behind.
+# Runs of white space and of other characters: spaCy tokenizes each by itself. As in spaCy, one
+# space after a word belongs to the word, and a run of white space begins after it.
 _RUNS = re.compile(r"\S++|(?<!\S)\s++|(?! )\s++")
 _SPECIAL = re.compile(rf"\b({'|'.join(SPECIAL_TOKENS)})\b")
-# Distinct runs grow without end: those of so many characters are remembered, a quarter of a million
-# words, and of as many before them those that came again.
+# The number of distinct runs has no bound. The cache keeps so many characters (a quarter of a
+# million words), and from as many before them the runs that occurred again.
 _CACHED_CHARACTERS = 1 << 21
 
 
 class Tokenizer(Protocol):
-    """What a tokenizer of either kind offers; `kind` is "word" or "subword"."""
+    """The interface of both kinds of tokenizers; `kind` is "word" or "subword"."""
 
     kind: str
     lang: str
@@ -40,7 +40,7 @@ class Tokenizer(Protocol):
 
 
 class _Learned(dict[str, tuple[str, ...]]):
-    """Tokens of each run; those of a new one come from `learn`, which keeps them here."""
+    """Tokens of each run; `learn` computes and stores those of a new run."""
 
     def __init__(self, learn: Callable[[str], tuple[str, ...]]) -> None:
         self._learn = learn
@@ -50,19 +50,19 @@ class _Learned(dict[str, tuple[str, ...]]):
 
 
 class WordTokenizer:
-    """spaCy's tokenizer of a language, token by token what fastai's `WordTokenizer` gives.
+    """spaCy's tokenizer of a language; token by token the same as fastai's `WordTokenizer`.
 
-    spaCy cuts a text at white space first and then tokenizes each run by itself; here the
-    tokens of a run are remembered, so that spaCy sees every distinct run once and no document
-    is built for a text.
+    spaCy first cuts a text at white space and then tokenizes each run by itself. Here a cache
+    keeps the tokens of each run. So spaCy sees every distinct run once, and no document is built
+    for a text.
 
-    Its last pass looks for special cases among the tokens of the whole text, white space or
-    not: in ``foo:) )`` it finds ``:))``, drops that as no rule has a space, and with it the
-    ``:)``. So a text in which that pass may see more than it sees in the runs goes to spaCy as
-    a whole, about one review in a hundred.
+    spaCy's last pass searches for special cases among the tokens of the whole text, across white
+    space: in ``foo:) )`` it finds ``:))``, drops it because no rule has a space, and drops ``:)``
+    with it. So a text in which that pass may find more than in the runs goes to spaCy as a whole.
+    This is about one review in a hundred.
 
-    A run of more than `LONGEST_RUN` characters that are no white space is cut (spaCy takes a time
-    that grows with its square); only such texts have other tokens than fastai gives.
+    A run of more than `LONGEST_RUN` characters without white space is cut, because spaCy's time
+    grows with its square. Only such texts have other tokens than in fastai.
     """
 
     kind = "word"
@@ -74,7 +74,7 @@ class WordTokenizer:
         self._learned = 0  # characters since older tokens were forgotten
 
     def __reduce__(self) -> tuple[type["WordTokenizer"], tuple[str]]:
-        # For workers that are not forked: spaCy's tokenizer is built anew rather than pickled.
+        # For workers that are not forked: spaCy's tokenizer is built anew, not pickled.
         return WordTokenizer, (self.lang,)
 
     @cached_property
@@ -110,12 +110,12 @@ class WordTokenizer:
         return list(chain.from_iterable(found)) if all(found) else self._whole(text)
 
     def _whole(self, text: str) -> list[str]:
-        known: dict[str, str] = {}  # a token is kept once, however often it occurs
+        known: dict[str, str] = {}  # each token is stored once
         found = (token for part in parts(text) for token in _tokens(self._spacy, part))
         return [known.setdefault(token, token) for token in found]
 
     def _learn(self, run: str) -> tuple[str, ...]:
-        """Tokens of a run; none where its neighbours may have a say."""
+        """Tokens of a run; empty if its neighbours may change them."""
         if len(run) > LONGEST_RUN:
             found = [self._tokens[part] for part in parts(run)]
             return tuple(chain.from_iterable(found)) if all(found) else ()
@@ -134,7 +134,7 @@ class WordTokenizer:
         self._older = dict(self._tokens)
         self._tokens.clear()
         self._learned = 0
-        # spaCy's vocabulary keeps every token that it ever saw.
+        # spaCy's vocabulary never forgets a token.
         for built in ("_spacy", "_affixes"):
             self.__dict__.pop(built, None)
 
@@ -146,9 +146,9 @@ def _tokens(tokenizer: "SpacyTokenizer", text: str) -> tuple[str, ...]:
 class SubwordTokenizer:
     """A SentencePiece unigram model over rule-processed text.
 
-    The special tokens are cut out before SentencePiece sees the text, so that they are never
-    split, have no doubled form (fastai's `SubwordTokenizer` has both ``xxbos`` and ``▁xxbos``)
-    and cut no word that happens to hold their letters. Every word begins with ``▁``.
+    The special tokens are cut out before SentencePiece sees the text. So they are never split, have
+    one form only (fastai's `SubwordTokenizer` has both ``xxbos`` and ``▁xxbos``), and do not cut
+    words that contain their letters. Every word begins with ``▁``.
     """
 
     kind = "subword"
@@ -165,7 +165,7 @@ class SubwordTokenizer:
 
     @property
     def vocab(self) -> list[str]:
-        """The model's pieces, row by row of the embedding; the special tokens come first."""
+        """The model's pieces in the order of the embedding's rows, the special tokens first."""
         return [self._pieces.id_to_piece(i) for i in range(self._pieces.get_piece_size())]
 
     def tokenize(self, text: str) -> list[str]:
@@ -182,14 +182,14 @@ class SubwordTokenizer:
         """A model of at most `vocab_size` pieces from `texts` (rules applied), one text a line.
 
         Raises:
-            UserError: if there is no text, or fewer pieces than different characters.
+            UserError: if there is no text, or there are fewer pieces than distinct characters.
         """
         from sentencepiece import SentencePieceTrainer
 
         model = io.BytesIO()
         unk, pad, *others = SPECIAL_TOKENS
         try:
-            # Neither file nor path: the same texts give the same bytes.
+            # Without file or path in it, the same texts give the same bytes.
             SentencePieceTrainer.train(
                 sentence_iterator=(_SPECIAL.sub(" ", _line(text)) for text in texts),
                 model_writer=model,
@@ -205,7 +205,7 @@ class SubwordTokenizer:
                 eos_id=-1,
                 control_symbols=others,
                 max_sentence_length=1 << 20,
-                # A sample is enough to choose pieces; all of a large corpus takes hours.
+                # A sample is enough to choose pieces; a whole large corpus takes hours.
                 input_sentence_size=200_000,
                 shuffle_input_sentence=False,
                 num_threads=threads,
@@ -225,12 +225,12 @@ def _line(text: str) -> str:
 
 
 def _valid(text: str) -> str:
-    """`text` with ? for lone surrogates (half an emoji, from JSON): they have no UTF-8 form."""
+    """`text` with ? for lone surrogates (half an emoji, from JSON), which UTF-8 cannot encode."""
     return text.encode("utf-8", "replace").decode()
 
 
 def words(tokens: Sequence[str], kind: str) -> list[str]:
-    """Whole words and special tokens: subword pieces are put together, words stay as they are."""
+    """Whole words and special tokens: subword pieces are joined, words stay as they are."""
     if kind == "word":
         return [token.replace(WORD_BOUNDARY, " ") for token in tokens]
     spaced = (f" {token} " if token in SPECIAL_TOKENS else token for token in tokens)

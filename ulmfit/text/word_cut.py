@@ -1,4 +1,4 @@
-"""From tokens back to the words that a reader knows, spaCy's and SentencePiece's alike."""
+"""From tokens back to words as a reader sees them, for spaCy and SentencePiece."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,13 +6,13 @@ from typing import NamedTuple
 from ulmfit.text.rules import SPECIAL_TOKENS, fix_html, restore
 from ulmfit.text.tokenizers import WORD_BOUNDARY, words
 
-_NEAR = 40  # characters among which the next word of a text is looked for
+_NEAR = 40  # characters in which to search for the next word of a text
 
 
 class Cut(NamedTuple):
-    """A text cut into words; `tokens` has the numbers of those that make each of them.
+    """A text cut into words; `tokens` has the numbers of the tokens of each word.
 
-    Every token but ``xxbos`` belongs to one word.
+    Every token except ``xxbos`` belongs to one word.
     """
 
     words: list[str]
@@ -23,8 +23,8 @@ class Cut(NamedTuple):
 def cut_words(text: str, tokens: Sequence[str], kind: str) -> Cut:
     """The words of `text`, from its `tokens` by a tokenizer of `kind` "word" or "subword".
 
-    Marks and white space belong to the word that they stand before. ``!!!`` and ``very very very``,
-    which are one token with marks, are one word.
+    Marks and white space belong to the word after them. ``!!!`` and ``very very very`` are one
+    token with marks, and so one word.
     """
     groups = _groups(tokens, kind)
     shown = [_shown([tokens[i] for i in group], kind) for group in groups]
@@ -32,7 +32,7 @@ def cut_words(text: str, tokens: Sequence[str], kind: str) -> Cut:
 
 
 def _groups(tokens: Sequence[str], kind: str) -> list[list[int]]:
-    """Numbers of the tokens that make a word, each with the marks before it."""
+    """Numbers of the tokens of a word, each with the marks before it."""
     groups: list[list[int]] = []
     for i, token in enumerate(tokens[1:], 1):  # xxbos is first
         begins = kind == "word" or token.startswith(WORD_BOUNDARY) or token in SPECIAL_TOKENS
@@ -47,15 +47,15 @@ def _restored(tokens: list[str], kind: str) -> str:
 
 
 def _shown(tokens: list[str], kind: str) -> str:
-    """As it is read; marks that nothing follows, as somebody may have typed them, as they are."""
+    """The word as it is read; marks without a word after them (typed ones, perhaps) as they are."""
     return _restored(tokens, kind) or " ".join(tokens)
 
 
 def _as_written(shown: list[str], text: str) -> tuple[list[str], list[str]]:
     """The words with their case in `text`, and the gaps before them.
 
-    Only looks depend on it: what is not found, as the tokenizer wrote it in another way, stays as
-    it is, with a space before it.
+    This affects the display only. A word that the tokenizer wrote in another way is not found; it
+    stays as it is, with a space before it.
     """
     text = text.strip()
     folded = _folded(text)
@@ -75,14 +75,14 @@ def _as_written(shown: list[str], text: str) -> tuple[list[str], list[str]]:
 
 
 def _folded(text: str) -> str:
-    """`text` without case, character by character, so that none changes its place."""
+    """`text` in lower case, character by character, so that every character keeps its position."""
     return "".join(c.casefold() if len(c.casefold()) == 1 else c for c in text)
 
 
 def _joined(cut: Cut) -> Cut:
-    """What was cut out of the middle of a word is part of it: don't, it's, cannot, sooooo.
+    """Join parts that were cut out of the middle of a word: don't, it's, cannot, sooooo.
 
-    Letters without case are left as they are: Chinese has no spaces between words.
+    Letters without case are left alone: Chinese has no spaces between words.
     """
     joined = Cut([], [], [])
     for word, gap, tokens in zip(*cut, strict=True):

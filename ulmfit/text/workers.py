@@ -1,4 +1,4 @@
-"""Texts -> tokens in processes of their own, in order and a bounded number at a time."""
+"""From texts to tokens in worker processes, in order, with a bounded number at a time."""
 
 import gc
 import os
@@ -18,7 +18,7 @@ from ulmfit.text.processor import TextProcessor
 from ulmfit.text.rules import apply_rules
 from ulmfit.text.tokenizers import Tokenizer
 
-# Texts a worker gets at a time: some megabytes, and enough to pay for the way there and back.
+# Texts that a worker gets at a time: a few megabytes, enough to outweigh the transfer.
 CHUNK = 500
 
 # Distinct tokens of some texts, ids into them (all tokens,), and the length of each text.
@@ -28,7 +28,7 @@ Chunk = tuple[list[str], np.ndarray, np.ndarray]
 def tokenize_chunks(
     texts: Texts, processor: TextProcessor, workers: int | None
 ) -> Generator[Chunk]:
-    """What the tokenizer makes of `texts`, `CHUNK` at a time and in their order."""
+    """The tokens of `texts`, `CHUNK` texts at a time, in their order."""
     workers = cores() if workers is None else workers
     chunks = in_blocks(texts, CHUNK)
     tokenizer = processor.tokenizer
@@ -36,7 +36,8 @@ def tokenize_chunks(
     if workers <= 1 or len(texts) <= CHUNK:
         yield from (_tokenize_chunk(chunk, tokenizer) for chunk in chunks)
         return
-    # Forked, the workers inherit the tokenizer; they touch no torch, whose threads do not survive.
+    # Forked workers inherit the tokenizer; they do not use torch, whose threads do not survive a
+    # fork.
     method = "fork" if "fork" in get_all_start_methods() else "spawn"
     context = get_context(method)
     stopped = context.Event()
@@ -46,14 +47,14 @@ def tokenize_chunks(
     try:
         yield from _in_order(pool, chunks, ahead=2 * workers)
     finally:
-        stopped.set()  # after Ctrl-C, neither what was begun nor what waits is worked off
+        stopped.set()  # after Ctrl-C, drop both running and waiting work
         pool.shutdown(cancel_futures=True)
 
 
 def _in_order(
     pool: ProcessPoolExecutor, chunks: Iterator[Sequence[str]], ahead: int
 ) -> Iterator[Chunk]:
-    """Results in the order of `chunks`, with at most `ahead` of them under way."""
+    """Results in the order of `chunks`, with at most `ahead` of them in work."""
     waiting: list[Future[Chunk]] = [pool.submit(_work, c) for c in islice(chunks, ahead)]
     while waiting:
         yield waiting.pop(0).result()
@@ -67,13 +68,13 @@ _worker_stopped: Event
 def _start_worker(tokenizer: Tokenizer, stopped: Event) -> None:
     global _worker_tokenizer, _worker_stopped
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent has the word
-    gc.freeze()  # a collection would touch, and thereby copy, what is shared with the parent
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    gc.freeze()  # a collection would write to, and so copy, pages shared with the parent
     _worker_tokenizer, _worker_stopped = tokenizer, stopped
 
 
 def _end_with_parent() -> None:
-    # A parent that is killed tells nobody: its workers would wait for texts for ever.
+    # A killed parent cannot stop its workers: they would wait for texts for ever.
     parent = parent_process()
     if parent is not None:
         parent.join()

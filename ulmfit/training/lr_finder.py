@@ -101,8 +101,8 @@ def find_rate(learn: Learner, batches: int = BATCHES) -> FoundRate:
     restore_random_state(random)
     if len(test.losses) < 10:
         raise UserError(
-            f"the rate finder came {len(test.losses)} batches far, expected 10 at least; give more "
-            "texts or a smaller --batch-size, or choose --lr by hand"
+            f"the learning-rate finder ran only {len(test.losses)} batches; it needs at least 10: "
+            "give more texts or a smaller --batch-size, or set --lr yourself"
         )
     suggestion, _ = valley(test.rates, test.losses, len(test.losses))
     return FoundRate(test.rates, test.losses, suggestion)
