@@ -133,7 +133,7 @@ def test_no_command_depends_on_test_labels(tmp_path, monkeypatch):
         made.append(commands(str(path), tmp_path / name, lm))
         (figures,) = evaluate.main(clf=str(tmp_path / name / "clf")).values()
         settings = ClassifierSettings(data=str(path))
-        baselines = pipeline.baselines_of(settings, ["bad", "good"])
+        baselines = pipeline.baselines_of(settings, SingleLabels(["bad", "good"]))
         figures |= {name: found["accuracy"] for name, found in baselines.items()}
         right.append(figures)
     assert made[0].keys() == made[1].keys()

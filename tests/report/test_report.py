@@ -370,7 +370,7 @@ def test_figures_of_the_page(written, place):
         assert f"{matthews_corrcoef(truth, predicted):.4f}" in shown
         assert f"{-np.log(probabilities[np.arange(len(truth)), truth]).mean():.4f}" in shown
     assert f"majority class {np.bincount(truth).max() / len(truth):.3f}" in shown
-    measured = measure_baselines(frame, list(LABELS)).values()
+    measured = measure_baselines(frame, SingleLabels(list(LABELS))).values()
     peers = [f"{figures['accuracy']:.4f}" for figures in measured]
     assert re.search(rf"\baccuracy (0\.\d{{4}} ){{3}}{' '.join(peers)} 0\.\d{{4}}\b", shown)
     assert f"{' and '.join(baseline_names())}: on words and pairs of words" in shown
