@@ -381,7 +381,9 @@ def test_missing_texts_of_every_kind_are_rows(folders, tmp_path):
     source.write_text("\n".join(lines))
     main(clf=folders[0], input=source, output=tmp_path / "out.jsonl", precision="float32")
     found = read_file(tmp_path / "out.jsonl")
-    expected = Classifier.load(folders[0], precision="float32").predict([None, None, 7, ["a", "b"], None])
+    expected = Classifier.load(folders[0], precision="float32").predict(
+        [None, None, 7, ["a", "b"], None]
+    )
     np.testing.assert_allclose(found["pos"], expected["pos"], atol=1e-4)
 
 
