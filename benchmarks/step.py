@@ -18,7 +18,7 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.peak import recurrent_weights
-from ulmfit.base.precision import hardware
+from ulmfit.base.precision import default_device, hardware, resolve_precision
 from ulmfit.model import lm_loss
 from ulmfit.model.build import build_lm
 from ulmfit.model.sizes import SIZES, EncoderConfig
@@ -120,7 +120,8 @@ def main(
     if chunk:
         lm_loss._CHUNK_ON_GPU = chunk
     found = measure(size, vocab, batch_size, seq_len, steps, precision)
-    print(f"{hardware()}: {size}, {vocab:,} words, batch {batch_size} x {seq_len}, {precision}")
+    name = str(resolve_precision(precision, default_device())).removeprefix("torch.")
+    print(f"{hardware()}: {size}, {vocab:,} words, batch {batch_size} x {seq_len}, {name}")
     print(f"{found['tokens_per_second']:,.0f} tokens/s, {found['tflops']:.1f} TFLOP/s")
     if torch.cuda.is_available():
         print(f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB at most")

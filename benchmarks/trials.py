@@ -25,7 +25,7 @@ class Trials:
         self.found: dict[str, Figures] = json.loads(file.read_text()) if file.exists() else {}
 
     def get(self, name: str, compute: Callable[[], Figures]) -> Figures:
-        """The figures of `name`."""
+        """The figures of `name`; one line says where kept ones are of other hardware."""
         if name not in self.found:
             print(f"--- {name}", flush=True)
             began = time.monotonic()
@@ -33,6 +33,8 @@ class Trials:
             made = {"seconds": round(time.monotonic() - began), "hardware": hardware()}
             self.found[name] = {**figures, **made, "versions": versions()}
             atomic_write(self.file, json.dumps(self.found, indent=1, sort_keys=True) + "\n")
+        elif (made_on := self.found[name].get("hardware")) not in (None, hardware()):
+            print(f"--- {name}: kept, of other hardware: {made_on}", flush=True)
         return self.found[name]
 
 

@@ -18,7 +18,7 @@ class Row:
 
     lost: results, rows or checkpoints that were lost or changed. crashed: tracebacks, deaths by an
     unexpected signal, and hangs. let_in: inputs that were wrongly accepted. `told` has one line for
-    each failure, with the data to repeat it.
+    each failure, with the data to repeat it. skipped: why nothing was tried.
     """
 
     what: str
@@ -27,6 +27,7 @@ class Row:
     crashed: int = 0
     let_in: int = 0
     told: list[str] = field(default_factory=list)
+    skipped: str = ""
 
     def fail(self, kind: str, line: str) -> None:
         """Count one failure of `kind`: "lost", "crashed" or "let_in"."""
@@ -82,7 +83,12 @@ def table(rows: Sequence[Row]) -> str:
         for name in ("tried", "lost", "crashed", "let_in"):
             setattr(total, name, getattr(total, name) + getattr(row, name))
     cells = [
-        (r.what, f"{r.tried:,}", str(r.lost), str(r.crashed), str(r.let_in)) for r in [*rows, total]
+        (
+            r.what,
+            "skipped" if r.skipped else f"{r.tried:,}",
+            *map(str, (r.lost, r.crashed, r.let_in)),
+        )
+        for r in [*rows, total]
     ]
     widths = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
     return "\n".join(

@@ -1,5 +1,6 @@
 """Model directories: what is written, what is refused, and in which words."""
 
+import errno
 import json
 import os
 import re
@@ -148,12 +149,12 @@ def test_full_disk_leaves_nothing(tmp_path, monkeypatch, name):
 
     def refuse(path, data):
         if path.name == name:
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return write_bytes(path, data)
 
     monkeypatch.setattr(Path, "write_bytes", refuse)
     out = tmp_path / "m"
-    assert error_of(write, out) == f"cannot write {out}: No space left on device"
+    assert error_of(write, out) == f"cannot write {out}: {os.strerror(errno.ENOSPC)}"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,5 +1,6 @@
 """Commands: exit codes, one line an error, --debug, and help that explains every flag."""
 
+import errno
 import inspect
 import os
 import re
@@ -46,7 +47,7 @@ def command(
     if name == "saved":
         raise KeyboardInterrupt("saved m.checkpoint; the same command goes on from there")
     if name == "full":
-        raise OSError(28, "No space left on device", "m.png")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "m.png")
     if name == "odd":
         raise OSError("not\nnow")
     print(name.upper() if loud else name)
@@ -62,7 +63,7 @@ def test_bad_input_is_one_line(capsys, monkeypatch):
 
 
 def test_what_the_system_refuses_is_one_line(capsys, monkeypatch):
-    full = (1, "", "error: m.png: No space left on device\n")
+    full = (1, "", f"error: m.png: {os.strerror(errno.ENOSPC)}\n")
     assert run(capsys, monkeypatch, command, "--name", "full") == full
     assert run(capsys, monkeypatch, command, "--name", "odd") == (1, "", "error: not now\n")
 
@@ -86,7 +87,7 @@ def test_output_on_a_full_disk(length, tmp_path):
     told = [sys.executable, str(script), "--length", length]
     with open("/dev/full", "w") as full:
         done = subprocess.run(told, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, f"error: {os.strerror(errno.ENOSPC)}\n")
 
 
 def test_debug_shows_the_traceback(capsys, monkeypatch):

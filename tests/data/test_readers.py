@@ -1,5 +1,7 @@
 """Every form of file and folder that is accepted, and every line that refuses one."""
 
+import errno
+import os
 import re
 
 import pandas as pd
@@ -167,7 +169,8 @@ def test_not_utf8(tmp_path, name):
 def test_unreadable_file(tmp_path):
     (tmp_path / "a.csv").mkdir()
     with refuses(
-        f"{tmp_path / 'a.csv'}: cannot be read (Is a directory); check the file's permissions"
+        f"{tmp_path / 'a.csv'}: cannot be read ({os.strerror(errno.EISDIR)}); check the file's "
+        "permissions"
     ):
         read_file(tmp_path / "a.csv")
 

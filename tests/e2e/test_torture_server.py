@@ -78,11 +78,11 @@ def test_answers_may_differ_by_rounding_and_by_nothing_else(target):
     probability = target.expected[-1]["probability"]
     assert target.as_before(answers())
     assert target.as_before(answers(probability=probability + 9e-8))
-    assert not target.as_before(answers(probability=probability + 2e-6))
+    assert not target.as_before(answers(probability=probability + 2e-5))
     assert not target.as_before(answers(label="another"))
     assert not target.as_before(answers(note="another"))
     first, *others = target.expected[-1]["probabilities"].items()
-    moved = {first[0]: first[1] + 2e-6, **dict(others)}
+    moved = {first[0]: first[1] + 2e-5, **dict(others)}
     assert not target.as_before(answers(probabilities=moved))
     assert not target.as_before(target.expected[:-1])
     assert not target.as_before(None)

@@ -2,8 +2,10 @@
 
 import asyncio
 import csv
+import errno
 import io
 import json
+import os
 import re
 import signal
 import socket
@@ -506,8 +508,8 @@ def test_a_port_in_use_is_refused():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with refuses(
-            f"cannot listen on 127.0.0.1, port {port}: Address already in use; choose another "
-            "--port or --host"
+            f"cannot listen on 127.0.0.1, port {port}: {os.strerror(errno.EADDRINUSE)}; choose "
+            "another --port or --host"
         ):
             main(clf=["none"], port=port)
 

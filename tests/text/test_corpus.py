@@ -1,5 +1,6 @@
 """Tokenised once, kept under its content's name, numericalised as the processor would."""
 
+import errno
 import json
 import os
 import random
@@ -308,13 +309,13 @@ def test_killed_while_it_writes(processor, tmp_path):
 
 def test_disk_that_is_full(monkeypatch, processor, tmp_path):
     def refuse(tokens):
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(corpus, "write_vocab", refuse)
     folder = tmp_path / content_key(TEXTS, processor)
     with pytest.raises(UserError) as caught:
         tokenize_texts(TEXTS, processor, tmp_path)
-    assert str(caught.value) == f"cannot write {folder}: No space left on device"
+    assert str(caught.value) == f"cannot write {folder}: {os.strerror(errno.ENOSPC)}"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -9,7 +9,7 @@ import tempfile
 from torture.common import Row
 from torture.serving.target import HOST, Target
 
-_SECONDS = 180.0
+_SECONDS = 540.0
 
 
 def described(target: Target, examples: int, seed: int) -> Row:
@@ -22,7 +22,7 @@ def described(target: Target, examples: int, seed: int) -> Row:
         "max-examples": str(examples),
         "seed": str(seed),
         "generation-database": "none",
-        "request-timeout": "30",
+        "request-timeout": "90",
     }
     command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"]
     command += ["run", url, "--no-color", "--continue-on-failure"]
