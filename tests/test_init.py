@@ -10,6 +10,7 @@ import pytest
 import ulmfit
 from ulmfit import stage1_pretrain, stage2_lm, stage3_clf
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import show_progress
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.language_model import LanguageModel
 from ulmfit.text.processor import TextProcessor
@@ -25,6 +26,7 @@ def test_what_a_user_imports():
         "__version__": version("ulmfit"),
         "fine_tune_lm": stage2_lm.main,
         "pretrain": stage1_pretrain.main,
+        "show_progress": show_progress,
         "train_classifier": stage3_clf.main,
     }
 

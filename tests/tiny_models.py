@@ -87,7 +87,7 @@ def write_lm(out, backwards=False, seed=0):
     model = widen(build_lm(encoder), seed)
     settings = LMSettings(steps=[Step(1, 0.01)])
     made = finished(LMConfig(encoder), model, processor, settings)
-    return save(made, out, 0.1, Options(backwards)).path
+    return save(made, out, 0.1, Options(backwards=backwards)).path
 
 
 def write_classifier(
@@ -110,7 +110,7 @@ def write_classifier(
     config = ClassifierConfig(encoder, max_len, 10, prior=prior, multi_label=multi_label)
     more |= {"labels": list(labels)}
     made = finished(config, widen(model, seed), processor, settings, **more)
-    return save(made, out, 0.1, Options(backwards, about=about)).path
+    return save(made, out, 0.1, Options(backwards=backwards, about=about)).path
 
 
 def random_documents(lengths, vocab_size, seed=0):

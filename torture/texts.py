@@ -141,7 +141,7 @@ def write_model(out: Path, processor: TextProcessor, backwards: bool) -> Path:
         data_fingerprint="torture",
         labels=list(LABELS),
     )
-    return save(finished, out, 0.1, Options(backwards)).path
+    return save(finished, out, 0.1, Options(backwards=backwards)).path
 
 
 # --- texts --------------------------------------------------------------------------------------

@@ -257,7 +257,7 @@ def test_interrupted_tokenisation_leaves_nothing(monkeypatch, processor, tmp_pat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(f"ulmfit.{where}", interrupt)
+        patched.setattr(f"ulmfit.text.{where}", interrupt)
         with pytest.raises(KeyboardInterrupt):
             tokenize_texts(TEXTS, processor, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -268,7 +268,7 @@ def test_interrupted_tokenisation_leaves_nothing(monkeypatch, processor, tmp_pat
 KILLED = """
 import sys, time
 from pathlib import Path
-from ulmfit import corpus, workers
+from ulmfit.text import corpus, workers
 from ulmfit.text.processor import TextProcessor
 
 class Slow:
