@@ -44,6 +44,7 @@ PARTS = ("help", "stages", "commands", "models")
 # What a model is: these files are equal byte for byte.
 WEIGHTS = {"encoder.safetensors", "head.safetensors", "vocab.txt", "spm.model"}
 TEXTS = {".csv", ".html", ".json", ".jsonl", ".md", ".tsv", ".txt"}
+TIMED = {"accuracy-time.png"}  # a drawing of seconds
 _DIFF_LINES = 40  # of one case that are shown
 _NUMBER = r"\d[\d,]*(?:\.\d+)?"
 _BLOTS = [
@@ -51,6 +52,9 @@ _BLOTS = [
     (re.compile(rf"{_NUMBER} ?(?:s|seconds?|min|minutes?|hours?|h)\b"), "<time>"),
     (re.compile(rf"{_NUMBER}(?: \w+)? a second"), "<speed>"),
     (re.compile(rf"{_NUMBER} (?:tokens|texts|documents)/s"), "<speed>"),
+    (re.compile(r'("(?:clock|peak_bytes|bytes)": )[\d.]+'), r"\1<size>"),
+    # The table of compare: seconds, texts a second, megabytes of the model and of memory.
+    (re.compile(r"(?m)^(\| [\w-]+ \| \d+ (?:\| [\d.]+ ){3})(?:\| [\d.,]+ ){4}"), r"\1| <cost> "),
     (re.compile(r"(?<![.\w])(?=\d*[a-f])[0-9a-f]{12,64}\b"), "<hash>"),
     (re.compile(r"\b20\d\d-\d\d-\d\d(?:[T ][\d:.+Z]+)?"), "<date>"),
 ]
@@ -69,7 +73,7 @@ class Side:
         folder.mkdir()
         done = self._python(folder, "-m", case.module, *case.arguments)
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        files = {str(path.relative_to(folder)): path for path in paths}
+        files = {str(path.relative_to(folder)): path for path in paths if path.name not in TIMED}
         said = f"{done.stdout}--- stderr\n{done.stderr}"
         return Outcome(done.returncode, self.normalised(said), files)
 

@@ -97,35 +97,33 @@ def json_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _json_object(path: Path, number: int, line: str) -> dict[str, Any]:
+    place = f"{path}, line {number}: found"
     try:
         found = json.loads(line)
+        deep = line.count("[") + line.count("{") > _DEEPEST and _depth(found) > _DEEPEST
     except json.JSONDecodeError as error:
         raise UserError(
-            f"{path}, line {number}: found malformed JSON ({error.msg}, column {error.colno}); "
+            f"{place} malformed JSON ({error.msg}, column {error.colno}); "
             "expected one JSON object a line"
         ) from None
     except RecursionError:
-        raise _too_deep(path, number) from None
+        found, deep = {}, True
     except ValueError:  # Python's limit on the digits of an integer
         raise UserError(
-            f"{path}, line {number}: found a number of thousands of digits, expected a number or a "
-            "text; put it in double quotes"
+            f"{place} a number of thousands of digits, expected a number or a text; put it in "
+            "double quotes"
         ) from None
     if not isinstance(found, dict):
         raise UserError(
-            f"{path}, line {number}: found a JSON {type(found).__name__}, expected one JSON "
+            f"{place} a JSON {type(found).__name__}, expected one JSON "
             'object a line, such as {"text": "...", "label": "..."}'
         )
-    if line.count("[") + line.count("{") > _DEEPEST and _depth(found) > _DEEPEST:
-        raise _too_deep(path, number)
+    if deep:
+        raise UserError(
+            f"{place} JSON nested more than {_DEEPEST} levels deep, expected an "
+            "object of texts and numbers; flatten it"
+        )
     return _mend(found) if "\\ud" in line.lower() else found
-
-
-def _too_deep(path: Path, number: int) -> UserError:
-    return UserError(
-        f"{path}, line {number}: found JSON nested more than {_DEEPEST} levels deep, expected an "
-        "object of texts and numbers; flatten it"
-    )
 
 
 def _depth(value: Any) -> int:
