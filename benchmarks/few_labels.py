@@ -20,12 +20,12 @@ from typing import Any
 
 from benchmarks.trials import Figures, Trials, classifier
 from ulmfit import evaluate
-from ulmfit.data.draws import keep_labels
 from ulmfit.data.labels import SingleLabels
 from ulmfit.data.load import load_with_test_labels
 from ulmfit.data.spec import DataSpec
+from ulmfit.data.splits import keep_labels
 from ulmfit.inference.baseline import NAIVE_BAYES, TFIDF, baseline_names
-from ulmfit.inference.measuring import measure_baselines
+from ulmfit.inference.evaluation import measure_baselines
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "few_labels.json"

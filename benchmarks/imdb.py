@@ -22,7 +22,7 @@ from ulmfit.base.log import show_progress
 from ulmfit.base.precision import hardware
 from ulmfit.data.labels import SingleLabels
 from ulmfit.data.load import load_with_test_labels
-from ulmfit.inference.measuring import measure_baselines
+from ulmfit.inference.evaluation import measure_baselines
 
 RESULTS = Path(__file__).with_name("imdb.json")
 CLASSIFIER, LM, WIKI = "imdb-small", "imdb-lm-small", "wiki-en-small"

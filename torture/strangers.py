@@ -199,7 +199,7 @@ def problem(path: Path) -> str:
 
 def _text_problem(path: Path) -> str:
     from ulmfit.artifacts.directory import read_artifact
-    from ulmfit.base.visible import visible
+    from ulmfit.base.printable import visible
     from ulmfit.inference.sampling import generate, load_lm
 
     model, processor = load_lm(read_artifact(path, "lm"))

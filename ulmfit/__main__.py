@@ -15,7 +15,7 @@ from ulmfit.base.atomic import atomic_write
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.base.visible import visible
+from ulmfit.base.printable import visible
 from ulmfit.text.ids import hold_ids
 
 if TYPE_CHECKING:

@@ -46,8 +46,8 @@ def main(
 
 
 def _fitted(artifact: Artifact, given: DataSpec, precision: str) -> float:
+    from ulmfit.inference.evaluation import read_data
     from ulmfit.inference.loaded import LoadedModel
-    from ulmfit.inference.measuring import read_data
     from ulmfit.inference.temperatures import validation_texts
 
     data, frame = read_data(artifact, given, "valid", texts_required=False)

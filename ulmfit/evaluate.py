@@ -43,9 +43,9 @@ def main(
     from ulmfit.base.precision import keep_memory
     from ulmfit.data.load import source_name
     from ulmfit.data.overlap import Overlap
-    from ulmfit.inference import measuring
+    from ulmfit.inference import evaluation
 
-    measuring.check_split_name(split)
+    evaluation.check_split_name(split)
     if output:
         check_parent(Path(output))
     keep_memory()
@@ -54,25 +54,25 @@ def main(
     classifier = Classifier.load(*folders, precision=precision)
     given = DataSpec(data, text_col, label_col, split_col)
     trained = classifier.models[0].artifact
-    data, frame = measuring.read_data(trained, given, split, texts_required=False)
-    texts, truth = measuring.labelled_texts(frame, data, split, classifier.labelling)
+    data, frame = evaluation.read_data(trained, given, split, texts_required=False)
+    texts, truth = evaluation.labelled_texts(frame, data, split, classifier.labelling)
     kept = [read_metrics(Path(folder)) for folder in folders]
     overlap = Overlap.of(frame, split)
-    results = measuring.measure(classifier, texts, truth, overlap)
+    results = evaluation.measure(classifier, texts, truth, overlap)
     named = dict(zip([*folders, "ensemble"], results, strict=False))
     logger.info(f"{len(texts):,} texts, split {split}")
-    logger.info(measuring.figures_table(named))
+    logger.info(evaluation.figures_table(named))
     if classifier.labelling.multi:
         name, figures = list(named.items())[-1]
-        logger.info(f"{name}, each class\n{measuring.classes_table(figures['classes'])}")
+        logger.info(f"{name}, each class\n{evaluation.classes_table(figures['classes'])}")
     for part, line in overlap.lines().items():
         if part in results[0]:
             logger.info(line)
             parts = {name: figures[part] for name, figures in named.items()}
-            logger.info(measuring.figures_table(parts))
+            logger.info(evaluation.figures_table(parts))
     for folder, metrics, figures in zip(folders, kept, results, strict=False):
-        evaluation = {source_name(data): {split: figures}}
-        update_metrics(Path(folder), {**metrics, "evaluation": evaluation})
+        measured = {source_name(data): {split: figures}}
+        update_metrics(Path(folder), {**metrics, "evaluation": measured})
     if output:
         seconds = round(time.monotonic() - began, 1)
         facts = {"data": source_name(data), "split": split, "precision": classifier.precision}

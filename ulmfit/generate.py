@@ -3,7 +3,7 @@
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.base.visible import visible
+from ulmfit.base.printable import visible
 
 
 def main(

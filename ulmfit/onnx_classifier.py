@@ -19,7 +19,7 @@ from ulmfit.artifacts.directory import PROCESSOR
 from ulmfit.artifacts.limits import largest
 from ulmfit.base.atomic import os_errors_as
 from ulmfit.base.errors import UserError
-from ulmfit.base.strangers import parse_json, read_bounded
+from ulmfit.base.untrusted import parse_json, read_bounded
 from ulmfit.data.labels import KINDS, Labels
 from ulmfit.inference.onnx_session import (
     FACTS,

@@ -20,11 +20,11 @@ from ulmfit.artifacts.writing import check_output
 from ulmfit.base.errors import Stopped, UserError
 from ulmfit.base.log import logger, quiet
 from ulmfit.data.corpora import read_corpora
-from ulmfit.data.draws import keep_labels
 from ulmfit.data.fingerprints import labelled_fingerprint, texts_fingerprint
 from ulmfit.data.labels import Labels
 from ulmfit.data.load import load_data, load_with_test_labels
-from ulmfit.inference.measuring import labelled_texts, measure_baselines
+from ulmfit.data.splits import keep_labels
+from ulmfit.inference.evaluation import labelled_texts, measure_baselines
 from ulmfit.training.classifier_data import labels_in
 from ulmfit.training.domain_lm import data_fingerprint, read_frame
 from ulmfit.training.options import StageResult

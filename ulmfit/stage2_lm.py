@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ulmfit.base.cli import run_command
 from ulmfit.base.log import logger
-from ulmfit.base.visible import visible
+from ulmfit.base.printable import visible
 from ulmfit.training.options import StageResult, options_and_settings, stage_flags
 from ulmfit.training.settings import LMSettings
 

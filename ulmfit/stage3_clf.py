@@ -41,8 +41,8 @@ class ClassifierTraining:
 
     def read(self) -> None:
         """Read the language model and the labelled texts."""
-        from ulmfit.data.draws import keep_labels
         from ulmfit.data.load import load_data
+        from ulmfit.data.splits import keep_labels
         from ulmfit.training.classifier_data import prepare
         from ulmfit.training.start import check_lm_texts, read_start
 

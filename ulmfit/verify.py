@@ -10,7 +10,7 @@ from ulmfit.artifacts.lineage import lineage
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.base.visible import visible
+from ulmfit.base.printable import visible
 
 # Figures that are shown, of what a stage measured when it wrote the model.
 _FIGURES = ("accuracy", "f1_micro", "f1", "perplexity")

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from ulmfit.base.errors import UserError
-from ulmfit.data.draws import divide, keep_labels
 from ulmfit.data.load import load_with_test_labels as load_data
 from ulmfit.data.load import same_source, source_name, without_test_labels
 from ulmfit.data.spec import DataSpec
+from ulmfit.data.splits import divide, keep_labels
 
 
 def refuses(line):

@@ -18,14 +18,14 @@ from ulmfit.base.errors import UserError
 from ulmfit.data import __main__ as look
 from ulmfit.data.labels import SingleLabels
 from ulmfit.data.load import load_data, load_with_test_labels
-from ulmfit.inference import measuring
+from ulmfit.inference import evaluation
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.explanation import explain
 from ulmfit.training.classifier_data import labels_in
 from ulmfit.training.settings import ClassifierSettings
 
 PACKAGE = Path(ulmfit.__file__).parent
-READERS = {"inference/measuring.py", "pipeline.py", "compare/judge.py"}  # of test labels
+READERS = {"inference/evaluation.py", "pipeline.py", "compare/judge.py"}  # of test labels
 CORPORA = {"data/columns.py", "data/datasets.py", "data/corpora.py"}
 # What reads files of data: whoever uses these could find labels of test in them.
 SOURCES = {
@@ -120,14 +120,14 @@ def test_no_command_depends_on_test_labels(tmp_path, monkeypatch):
     made, right, guesses = [], [], []
     # So small a model fits no temperature: a figure of all that one would be fitted to.
     monkeypatch.setattr(calibrate, "fit_temperature", lambda p, t, _: 1 + p[t == 1, 1].mean())
-    fit = measuring.fit_baseline
+    fit = evaluation.fit_baseline
 
     def noted(*given):
         fitted = fit(*given)
         guesses.append(fitted.probabilities(["A dull film.", "A fine film."]))
         return fitted
 
-    monkeypatch.setattr(measuring, "fit_baseline", noted)
+    monkeypatch.setattr(evaluation, "fit_baseline", noted)
     for name, written in (("a", rows), ("b", bent)):
         write_csv(path, ["text", "label", "split"], written)
         made.append(commands(str(path), tmp_path / name, lm))

@@ -27,10 +27,10 @@ from ulmfit.artifacts.config import ClassifierConfig
 from ulmfit.artifacts.directory import check_pair, read_artifact, read_metrics
 from ulmfit.base.cli import run_command
 from ulmfit.data.__main__ import main as look
-from ulmfit.data.draws import keep_labels
 from ulmfit.data.labels import MULTI, MultiLabels
 from ulmfit.data.load import load_with_test_labels as load_data
 from ulmfit.data.spec import DataSpec
+from ulmfit.data.splits import keep_labels
 from ulmfit.explain import main as explain_main
 from ulmfit.inference import baseline
 from ulmfit.inference.calibration import fit_temperature

@@ -31,7 +31,7 @@ from ulmfit.data.load import load_with_test_labels as load_data
 from ulmfit.inference.baseline import baseline_names
 from ulmfit.inference.calibration import fit_temperature
 from ulmfit.inference.ensemble import Classifier
-from ulmfit.inference.measuring import measure_baselines
+from ulmfit.inference.evaluation import measure_baselines
 from ulmfit.inference.metrics import class_figures, expected_calibration_error
 from ulmfit.report import data as report_data
 from ulmfit.report import features as report_features

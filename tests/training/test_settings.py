@@ -8,7 +8,7 @@ import pytest
 from tiny_models import refuses
 
 from ulmfit.base.cli import field_notes
-from ulmfit.base.formats import PRECISIONS
+from ulmfit.base.number_formats import PRECISIONS
 from ulmfit.model.sizes import SIZES
 from ulmfit.text.processor import TOKENIZERS
 from ulmfit.training import settings as module

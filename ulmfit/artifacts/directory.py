@@ -20,7 +20,7 @@ from ulmfit.artifacts.manifest import KINDS, Manifest
 from ulmfit.artifacts.weights import Header
 from ulmfit.base.atomic import os_errors_as
 from ulmfit.base.errors import UserError
-from ulmfit.base.strangers import parse_json, read_bounded, sha256_bounded
+from ulmfit.base.untrusted import parse_json, read_bounded, sha256_bounded
 
 if TYPE_CHECKING:  # torch takes seconds to import; a command that only checks --out needs none
     from torch import Tensor

@@ -12,7 +12,7 @@ from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import MANIFEST, Artifact, read_artifact
 from ulmfit.artifacts.limits import largest
 from ulmfit.base.errors import UserError
-from ulmfit.base.strangers import sha256_bounded
+from ulmfit.base.untrusted import sha256_bounded
 
 
 def lineage(artifact: Artifact, among: Sequence[Path] = ()) -> Iterator[Artifact]:

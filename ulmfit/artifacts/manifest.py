@@ -13,8 +13,8 @@ from typing import Any
 
 from ulmfit.artifacts.config import ClassifierConfig, LMConfig
 from ulmfit.base.errors import UserError
-from ulmfit.base.strangers import parse_json
-from ulmfit.base.visible import visible
+from ulmfit.base.printable import visible
+from ulmfit.base.untrusted import parse_json
 from ulmfit.data.labels import KINDS as KINDS_OF_LABELS
 from ulmfit.data.labels import Labels
 

@@ -1,4 +1,4 @@
-"""Weights in safetensors files of strangers: the header is checked before anything is allocated."""
+"""Weights in untrusted safetensors files: the header is checked before anything is allocated."""
 
 import math
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ulmfit.artifacts.limits import LARGEST_HEADER, largest
 from ulmfit.base.errors import UserError
-from ulmfit.base.strangers import parse_json, plain_file
+from ulmfit.base.untrusted import parse_json, plain_file
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from torch import Tensor

@@ -22,7 +22,7 @@ from ulmfit.artifacts.limits import largest
 from ulmfit.artifacts.manifest import KINDS, Manifest, json_text, plain
 from ulmfit.base.atomic import atomic_directory, atomic_write, check_parent, os_errors_as
 from ulmfit.base.errors import UserError
-from ulmfit.base.strangers import parse_json, read_bounded
+from ulmfit.base.untrusted import parse_json, read_bounded
 
 if TYPE_CHECKING:  # torch takes seconds to import; a command that only checks --out needs none
     from torch import Tensor

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from ulmfit.base.visible import visible
+from ulmfit.base.printable import visible
 
 _LONGEST = 2000  # characters of a line; what a stranger's file holds may be longer
 

@@ -15,7 +15,7 @@ import torch
 
 from ulmfit.base.cores import cores
 from ulmfit.base.errors import UserError
-from ulmfit.base.formats import PRECISIONS
+from ulmfit.base.number_formats import PRECISIONS
 
 VARIABLE = "ULMFIT_PRECISION"  # overrides "auto"
 # oneDNN's instruction sets that lack a fast bfloat16 product, by ONEDNN_MAX_CPU_ISA's names.

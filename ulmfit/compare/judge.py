@@ -8,11 +8,11 @@ import pandas as pd
 
 from ulmfit.base.errors import UserError
 from ulmfit.compare.plan import Settings
-from ulmfit.data.draws import keep_labels
 from ulmfit.data.fingerprints import fingerprint, texts_fingerprint
 from ulmfit.data.labels import SINGLE
 from ulmfit.data.load import load_with_test_labels, without_test_labels
-from ulmfit.inference.measuring import labelled_texts
+from ulmfit.data.splits import keep_labels
+from ulmfit.inference.evaluation import labelled_texts
 from ulmfit.inference.metrics import classification_metrics
 from ulmfit.report.data import confusion
 

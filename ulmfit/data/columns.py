@@ -9,7 +9,7 @@ import pandas as pd
 
 from ulmfit.base.errors import UserError, listed
 from ulmfit.base.log import logger
-from ulmfit.base.visible import visible
+from ulmfit.base.printable import visible
 from ulmfit.data.datasets import NAMES
 from ulmfit.data.folders import read_folder, split_name
 from ulmfit.data.formats import read_file

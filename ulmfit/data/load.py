@@ -14,10 +14,10 @@ from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.data.columns import SPLITS, first_five, read_columns
 from ulmfit.data.datasets import NAMES
-from ulmfit.data.draws import divide
 from ulmfit.data.folders import split_name
 from ulmfit.data.labels import SEPARATOR, Labels
 from ulmfit.data.spec import DataSpec
+from ulmfit.data.splits import divide
 from ulmfit.text.ids import hold_ids
 
 VALID_SHARE = TEST_SHARE = 0.1

@@ -15,9 +15,9 @@ from ulmfit.artifacts.directory import (
 )
 from ulmfit.artifacts.writing import write_artifact
 from ulmfit.base.errors import UserError
-from ulmfit.data.draws import keep_labels
 from ulmfit.data.load import same_source
-from ulmfit.inference.measuring import labelled_texts
+from ulmfit.data.splits import keep_labels
+from ulmfit.inference.evaluation import labelled_texts
 from ulmfit.text.ids import is_empty
 
 

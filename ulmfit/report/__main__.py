@@ -35,8 +35,8 @@ def main(
     if not clf:
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
     from ulmfit.base.precision import keep_memory
+    from ulmfit.inference.evaluation import check_split_name, read_data
     from ulmfit.inference.explanation import explain
-    from ulmfit.inference.measuring import check_split_name, read_data
     from ulmfit.report.collect import collect
     from ulmfit.report.page import page
 

@@ -8,14 +8,14 @@ import pandas as pd
 from ulmfit.artifacts.lineage import lineage
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.data.draws import keep_labels
 from ulmfit.data.labels import Labels
 from ulmfit.data.load import same_source, source_name, without_test_labels
 from ulmfit.data.overlap import Overlap
+from ulmfit.data.splits import keep_labels
 from ulmfit.inference.baseline import baseline_names, fit_baseline
 from ulmfit.inference.calibration import fit_temperature
 from ulmfit.inference.ensemble import Classifier
-from ulmfit.inference.measuring import check_split, figures_table, labelled_texts
+from ulmfit.inference.evaluation import check_split, figures_table, labelled_texts
 from ulmfit.inference.temperatures import validation_texts
 from ulmfit.report.data import Calibrated, Measured, Report, hardest, overall_figures
 from ulmfit.report.features import text_map

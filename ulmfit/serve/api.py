@@ -13,8 +13,8 @@ from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.loaded import LoadedModel
 from ulmfit.inference.scoring import EMPTY, plain_text, prediction_columns
 from ulmfit.serve.batching import Batcher
+from ulmfit.serve.disconnects import while_there
 from ulmfit.serve.limits import Limits
-from ulmfit.serve.presence import while_there
 
 EXPECTED = 'expected {"text": "..."} or {"texts": ["...", ...]}'
 

@@ -21,11 +21,11 @@ from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.explanation import Explanation, explain
 from ulmfit.serve import api
 from ulmfit.serve.batching import Batcher
+from ulmfit.serve.disconnects import while_there
 from ulmfit.serve.limits import BodyLimit, Limits
 from ulmfit.serve.openapi import description
 from ulmfit.serve.origins import HostNames, SameOrigin
 from ulmfit.serve.page import Result, View, page
-from ulmfit.serve.presence import while_there
 from ulmfit.serve.uploads import NO_FILE, Uploads
 
 _STEPS = 8  # of integrated gradients; the command has 32, but the page must be fast

@@ -6,7 +6,7 @@ from pathlib import Path
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.base.visible import visible
+from ulmfit.base.printable import visible
 from ulmfit.text.processor import TextProcessor
 from ulmfit.text.rules import UNK
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ulmfit.base.errors import UserError
-from ulmfit.base.strangers import parse_json
+from ulmfit.base.untrusted import parse_json
 from ulmfit.text.rules import PAD, SPECIAL_TOKENS, UNK, apply_rules, restore
 from ulmfit.text.spacy_tokenizer import LONGEST_RUN
 from ulmfit.text.tokenizers import SubwordTokenizer, Tokenizer, WordTokenizer, words

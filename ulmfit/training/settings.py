@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from ulmfit.base.errors import UserError
-from ulmfit.base.formats import PRECISIONS
+from ulmfit.base.number_formats import PRECISIONS
 from ulmfit.data.labels import KINDS
 from ulmfit.data.spec import DataSpec
 from ulmfit.model.sizes import EMBEDDING_RANGE, SIZES

@@ -9,12 +9,12 @@ import pandas as pd
 
 from ulmfit.artifacts.directory import Artifact
 from ulmfit.base.errors import UserError
-from ulmfit.data.draws import keep_labels
 from ulmfit.data.fingerprints import labelled_fingerprint
 from ulmfit.data.labels import Labels
 from ulmfit.data.load import load_data, load_with_test_labels, same_source, without_test_labels
 from ulmfit.data.overlap import Overlap
 from ulmfit.data.spec import DataSpec
+from ulmfit.data.splits import keep_labels
 from ulmfit.inference.baseline import baseline_names, fit_baseline
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.metrics import class_figures, classification_metrics

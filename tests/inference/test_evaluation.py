@@ -17,7 +17,7 @@ from ulmfit.data.spec import DataSpec
 from ulmfit.evaluate import main
 from ulmfit.inference.baseline import baseline_names
 from ulmfit.inference.ensemble import Classifier
-from ulmfit.inference.measuring import figures_table, measure_baselines
+from ulmfit.inference.evaluation import figures_table, measure_baselines
 
 
 def data_frame(rows=40):

@@ -1,4 +1,4 @@
-"""Files of strangers: read in bounded memory and time, and only if they are plain files.
+"""Untrusted files: read in bounded memory and time, and only if they are plain files.
 
 What a model directory holds was perhaps written by somebody who means no good. Nothing in it is
 opened, allocated or built before its size was looked at.

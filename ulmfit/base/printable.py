@@ -1,4 +1,4 @@
-"""Text of strangers on a terminal: shown as it is, but for what would steer the terminal."""
+"""Untrusted text on a terminal: shown as it is, without the characters that would control it."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Files of strangers: what is refused before anything is allocated, and in which words."""
+"""Untrusted files: what is refused before anything is allocated, and in which words."""
 
 import json
 import os
@@ -10,8 +10,8 @@ from tiny_models import refuses, write_classifier, write_lm
 from ulmfit.artifacts.directory import file_sha256, read_artifact, read_metrics
 from ulmfit.artifacts.weights import read_headers, read_tensors
 from ulmfit.base.errors import UserError
-from ulmfit.base.strangers import parse_json, read_bounded
-from ulmfit.base.visible import visible
+from ulmfit.base.printable import visible
+from ulmfit.base.untrusted import parse_json, read_bounded
 from ulmfit.inference.loaded import load_classifier
 from ulmfit.inference.sampling import load_lm
 
