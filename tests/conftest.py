@@ -7,6 +7,7 @@ import re
 # Before torch is imported: tiny models gain nothing from threads, which wait for each other for
 # ever where another process keeps a core busy.
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["COLUMNS"] = "80"  # what argparse wraps its help by
 
 from pathlib import Path
 
