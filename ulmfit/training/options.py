@@ -25,7 +25,7 @@ class StageResult(NamedTuple):
     metrics: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """What a stage is told that is no setting of the training itself.
 
