@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import WORK
+from benchmarks.common import FIGURES, WORK
 from benchmarks.trials import Figures, Trials, classifier
 from ulmfit import stage2_lm
 from ulmfit.artifacts.directory import MANIFEST, read_artifact
 from ulmfit.training.settings import LMSettings, load_settings
 
-RESULTS = Path(__file__).with_name("ablations.json")
+RESULTS = FIGURES / "ablations.json"
 LABELS, SEEDS = 2000, (1, 2, 3)
 SHARE = 1.0  # of IMDb's training text that stage 2 reads
 

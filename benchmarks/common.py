@@ -21,7 +21,8 @@ from typing import Any
 
 from ulmfit.base.precision import hardware
 
-RESULTS = Path(__file__).with_name("results.json")
+FIGURES = Path(__file__).with_name("results")  # what the scripts measured
+RESULTS = FIGURES / "results.json"
 WORK = Path(__file__).with_name("work")  # models and caches of the benchmarks, git-ignored
 SIDES = ("peer", "ours")
 

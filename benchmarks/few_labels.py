@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common import FIGURES
 from benchmarks.trials import Figures, Trials, classifier
 from ulmfit import evaluate
 from ulmfit.data.labels import SingleLabels
@@ -27,9 +28,8 @@ from ulmfit.data.splits import keep_labels
 from ulmfit.inference.baseline import NAIVE_BAYES, TFIDF, baseline_names
 from ulmfit.inference.evaluation import measure_baselines
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "few_labels.json"
-PLOT = HERE.parent / "docs" / "few-labels.png"
+RESULTS = FIGURES / "few_labels.json"
+PLOT = Path(__file__).parents[1] / "docs" / "few-labels.png"
 ULMFIT, SCRATCH = "ULMFiT", "without stages 1 and 2"
 METHODS = (ULMFIT, SCRATCH, TFIDF, NAIVE_BAYES)
 COUNTS = (100, 500, 2000, 8000, 0)  # 0: all of train, less the tenth held out for validation

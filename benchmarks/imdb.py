@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import versions
+from benchmarks.common import FIGURES, versions
 from ulmfit import evaluate
 from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import read_artifact, read_metrics
@@ -24,7 +24,7 @@ from ulmfit.data.labels import SingleLabels
 from ulmfit.data.load import load_with_test_labels
 from ulmfit.inference.evaluation import measure_baselines
 
-RESULTS = Path(__file__).with_name("imdb.json")
+RESULTS = FIGURES / "imdb.json"
 CLASSIFIER, LM, WIKI = "imdb-small", "imdb-lm-small", "wiki-en-small"
 NAMES = ("forward", "backward", "ensemble")
 

@@ -20,6 +20,7 @@ import difflib
 import hashlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -214,6 +215,7 @@ def main() -> None:
     given = parser.parse_args()
     if "commands" in given.parts and "stages" not in given.parts:
         parser.error("commands need the models of stages: --parts stages commands")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the worktree goes then, too
     with worktree(given.revision) as tree, tempfile.TemporaryDirectory() as folder:
         work = Path(folder).resolve()
         sides = [Side(tree, work / "before"), Side(ROOT, work / "now")]

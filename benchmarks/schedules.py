@@ -14,12 +14,12 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks.common import WORK
+from benchmarks.common import FIGURES, WORK
 from benchmarks.trials import Figures, Trials, classifier
 from ulmfit import stage2_lm
 from ulmfit.artifacts.directory import MANIFEST
 
-RESULTS = Path(__file__).with_name("schedules.json")
+RESULTS = FIGURES / "schedules.json"
 DATA, RECIPE = "emotion", "few"
 
 Settings = dict[str, Any]

@@ -8,13 +8,12 @@ Perplexity is always measured with all words. The figures are written to softmax
 
 import shutil
 from functools import partial
-from pathlib import Path
 
-from benchmarks.common import WORK
+from benchmarks.common import FIGURES, WORK
 from benchmarks.trials import Figures, Trials
 from ulmfit import stage2_lm
 
-RESULTS = Path(__file__).with_name("softmax.json")
+RESULTS = FIGURES / "softmax.json"
 WORDS = (0, 8192, 4096, 2048)  # 0: all
 STEPS = [{"epochs": 1, "share": 0.07, "lr": 6e-3}]
 
