@@ -24,7 +24,7 @@ from ulmfit.data.fingerprints import fingerprint
 from ulmfit.inference.loaded import load_classifier
 from ulmfit.inference.sampling import load_lm
 from ulmfit.model.build import TiedDecoder, encoder_of
-from ulmfit.model.sizes import SIZES
+from ulmfit.model.sizes import SIZES, EncoderConfig
 from ulmfit.text.processor import TextProcessor
 
 
@@ -164,10 +164,7 @@ def from_learner(
             f"found a multi-label Learner ({type(learner.loss_func).__name__}), expected one of a "
             "class a text; train it with python -m ulmfit.stage3_clf --multi-label"
         )
-    state = {name: weight.detach().cpu() for name, weight in learner.model.state_dict().items()}
-    state = _plain_names(state)
-    if "0.rnns.0.weight_hh_l0_raw" not in state:
-        raise UserError("the Learner's model is no AWD_LSTM of fastai's; make it with AWD_LSTM")
+    state = _state(learner)
     numbers, encoder, kept = encoder_from_fastai(state, words)
     config: LMConfig | ClassifierConfig
     if labels:
@@ -177,12 +174,11 @@ def from_learner(
     else:
         head, config = {"decoder.bias": state["1.decoder.bias"][kept]}, LMConfig(numbers)
     processor = TextProcessor("word", lang).with_vocab([words[i] for i in kept])
-    sizes = {size: name for name, size in SIZES.items()}
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         kind=config.kind,
         direction="forward",
-        size=sizes.get((numbers.emb_sz, numbers.n_hid, numbers.n_layers), "custom"),
+        size=_size(numbers),
         config=config,
         tokenizer=processor.description(),
         labels=labels,
@@ -206,6 +202,20 @@ def from_learner(
         overwrite=overwrite,
         half=half,
     )
+
+
+def _size(config: EncoderConfig) -> str:
+    found = (config.emb_sz, config.n_hid, config.n_layers)
+    return next((name for name, size in SIZES.items() if size == found), "custom")
+
+
+def _state(learner: Any) -> dict[str, Tensor]:
+    """The weights of an AWD_LSTM under plain names; UserError if it is another model."""
+    weights = learner.model.state_dict().items()
+    state = _plain_names({name: weight.detach().cpu() for name, weight in weights})
+    if "0.rnns.0.weight_hh_l0_raw" not in state:
+        raise UserError("the Learner's model is no AWD_LSTM of fastai's; make it with AWD_LSTM")
+    return state
 
 
 def _whole(max_len: Any) -> int:
