@@ -14,7 +14,7 @@ TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial.md"
 BLOCK = re.compile(r"(<!-- varies -->\n)?^```(python|console)\n(.*?)^```$", re.M | re.DOTALL)
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 # What calibrate says where a model is right about all of the few notes, or about nearly all.
-TOO_GOOD = re.compile(r"^error: .*: no temperature from .* of 31 texts classified rightly", re.M)
+TOO_GOOD = re.compile(r"^error: .*: no temperature from .* of 31 texts classified correctly", re.M)
 
 
 def masked(line):
