@@ -28,7 +28,7 @@ SECONDS = 2.0  # the --max-seconds of the servers that are attacked
 # With other requests, a text's batch has another shape, and products of matrices are summed in
 # another order, which depends on the processor: at most 9e-8 was seen in float32. Another text's
 # numbers differ far more.
-_ROUNDING = 1e-5
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
