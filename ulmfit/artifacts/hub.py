@@ -24,14 +24,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ulmfit.artifacts.bundled import HUB
-from ulmfit.artifacts.directory import (
-    ALWAYS,
-    CARD,
-    MANIFEST,
-    METRICS,
-    read_artifact,
-    read_metrics,
-)
+from ulmfit.artifacts.directory import ALWAYS, CARD, MANIFEST, METRICS, read_artifact, read_metrics
 from ulmfit.artifacts.limits import largest
 from ulmfit.artifacts.manifest import Manifest, library_versions
 from ulmfit.artifacts.writing import check_output

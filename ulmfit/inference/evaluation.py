@@ -127,11 +127,7 @@ def read_data(
     """
     manifest = trained.manifest
     # The seed of the model's training: data without a split column is split as it was then.
-    spec = replace(
-        given.or_of(manifest.recipe),
-        labels=manifest.labelling,
-        seed=manifest.seed,
-    )
+    spec = replace(given.or_of(manifest.recipe), labels=manifest.labelling, seed=manifest.seed)
     if not spec.data:
         raise UserError(f"{trained.path} does not say what data it is of; name it with --data")
     load = load_with_test_labels if split == "test" else load_data

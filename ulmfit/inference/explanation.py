@@ -153,13 +153,7 @@ def explain(
     cuts = _same_words(classifier.models, text, documents)
     shown = Progress(sum(map(len, documents)) * len(points), "explaining", "tokens")
     ways = [
-        Way(
-            loaded.model,
-            _ids(loaded, tokens),
-            shown.advance,
-            loaded.temperature,
-            loaded.labels,
-        )
+        Way(loaded.model, _ids(loaded, tokens), shown.advance, loaded.temperature, loaded.labels)
         for loaded, tokens in zip(classifier.models, documents, strict=True)
     ]
     baseline, found = np.mean([way.ends() for way in ways], axis=0)  # (classes,) each

@@ -8,11 +8,7 @@ import numpy as np
 import pandas as pd
 from safetensors import safe_open
 
-from ulmfit.artifacts.directory import (
-    ENCODER,
-    Artifact,
-    read_metrics,
-)
+from ulmfit.artifacts.directory import ENCODER, Artifact, read_metrics
 from ulmfit.artifacts.writing import write_artifact
 from ulmfit.base.errors import UserError
 from ulmfit.data.load import same_source

@@ -132,13 +132,7 @@ class AWDLSTM(nn.Module):
     """
 
     def __init__(
-        self,
-        vocab_sz: int,
-        emb_sz: int,
-        n_hid: int,
-        n_layers: int,
-        pad_id: int,
-        dropouts: Dropouts,
+        self, vocab_sz: int, emb_sz: int, n_hid: int, n_layers: int, pad_id: int, dropouts: Dropouts
     ) -> None:
         super().__init__()
         sizes = [emb_sz, *[n_hid] * (n_layers - 1), emb_sz]

@@ -137,10 +137,7 @@ def cache_folder() -> Path:
 
 
 def tokenize_texts(
-    texts: Texts,
-    processor: TextProcessor,
-    cache: Path | None = None,
-    workers: int | None = None,
+    texts: Texts, processor: TextProcessor, cache: Path | None = None, workers: int | None = None
 ) -> TokenizedTexts:
     """Tokenise `texts`, or read from `cache` the result of an earlier call.
 

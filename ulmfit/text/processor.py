@@ -66,11 +66,7 @@ class TextProcessor:
     """
 
     def __init__(
-        self,
-        tokenizer: str = "word",
-        lang: str = "en",
-        max_vocab: int = 60_000,
-        min_freq: int = 3,
+        self, tokenizer: str = "word", lang: str = "en", max_vocab: int = 60_000, min_freq: int = 3
     ) -> None:
         if tokenizer not in TOKENIZERS:
             raise UserError(f"unknown tokenizer {tokenizer!r}; choose one of {TOKENIZERS}")
