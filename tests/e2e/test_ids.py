@@ -273,8 +273,8 @@ def test_corpora_of_several_files_are_one(sources):
     rows = np.arange(len(texts))
     assert list(one.counts(rows).items()) == list(other.counts(rows).items())
     with refuses(
-        f"{sources['ids']['corpus']} holds ids, and texts were given beside it; give the texts of "
-        "all, or the ids of all (python -m ulmfit.tokenize)"
+        f"found ids ({sources['ids']['corpus']}) and texts together, expected one kind; give the "
+        "texts of all, or the ids of all (python -m ulmfit.tokenize)"
     ):
         mixed = [Path(sources[k][n]) for k, n in (("ids", "corpus"), ("texts", "data"))]
         tokenize_texts(read_corpora(mixed, "text"), processor)
@@ -306,7 +306,7 @@ def test_pieces_travel_with_the_ids(sources, tmp_path):
     assert TextProcessor.from_files(processor.files()).description() == processor.description()
     with refuses(
         f"{data} holds ids of another tokenizer: found tokenizer subword, expected word; make it "
-        "again with python -m ulmfit.tokenize, which takes --tokenizer-of a model or a file of ids"
+        "again with python -m ulmfit.tokenize --tokenizer-of a model or a file of ids"
     ):
         tokenize_texts(load_data(data, texts_required=False)["text"], TextProcessor("word"))
 
@@ -429,7 +429,7 @@ def test_without_spacy_texts_are_refused_and_nothing_else(tmp_path, monkeypatch)
     assert generate.main(lm=str(lm), n=1, words=3) == written
     assert processor.vocab
     line = (
-        "spaCy, which cuts texts into words, cannot be imported (import of spacy halted; None in "
+        "the word tokenizer needs spaCy, which cannot be imported (import of spacy halted; None in "
         "sys.modules); install it (pip install spacy), or give ids, which python -m "
         "ulmfit.tokenize makes elsewhere"
     )

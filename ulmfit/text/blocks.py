@@ -1,4 +1,4 @@
-"""Texts in blocks, so that a column of them never becomes one list of strings."""
+"""Texts in blocks, so that a column never becomes one list of strings."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Union
@@ -19,6 +19,6 @@ def in_blocks(texts: Texts, size: int) -> Iterator[list[str]]:
 
 
 def each(texts: Texts, size: int = 1000) -> Iterator[str]:
-    """`texts` one by one; of a column, only `size` are Python strings at a time."""
+    """`texts` one by one; only `size` texts of a column are Python strings at a time."""
     for block in in_blocks(texts, size):
         yield from block

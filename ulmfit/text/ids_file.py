@@ -1,12 +1,12 @@
 """A file of ids: a data set as tokens, without its texts.
 
-The words of every text can be read from the file, in their order. It lacks only the white space and
-the spelling that the rules remove. Protect it like the texts.
+The file has the words of every text in their order; only white space and spelling that the rules
+remove are missing. Protect it like the texts.
 
-It is a parquet file (zstd) with one row a text: `split` and `label` as in the source, `ids` (rows
-of the token list), `digest` and `normalised` (see `ids.digest` and `duplicates.normalised_digest`)
-and `empty`. The file's metadata have the token list, the pieces of a subword tokenizer, and the
-description of the tokenizer. ``python -m ulmfit.tokenize`` writes it.
+It is a parquet file (zstd) with one row for each text: `split` and `label` as in the source, `ids`
+(rows of the token list), `digest` and `normalised` (see `ids.digest` and
+`duplicates.normalised_digest`) and `empty`. The metadata hold the token list, the subword
+tokenizer's pieces, and the tokenizer's description. ``python -m ulmfit.tokenize`` writes it.
 """
 
 import base64
@@ -28,10 +28,10 @@ from ulmfit.text.ids import DIGEST_BYTES, IdsSource, TextIds
 if TYPE_CHECKING:  # takes a while to import, and few data sets are of ids
     import pandas as pd
 
-_KEY = b"ulmfit.ids"  # of the file's metadata
+_KEY = b"ulmfit.ids"  # in the file's metadata
 _FORMAT = 1
 _TOKENS_BYTES = 1 << 28  # the longest token list
-# Errors from a file that was altered or made by another program.
+# Errors from a file that was altered or written by another program.
 _DAMAGES = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, zlib.error)
 
 
@@ -122,12 +122,8 @@ def _read_file(path: Path) -> "pd.DataFrame":
             base64.b64decode(about["pieces"]),
         )
         _check_source(source)
-    except UserError:
-        raise
-    except _DAMAGES as error:
+    except (*_DAMAGES, pa.ArrowException) as error:
         raise _malformed(path, (str(error).splitlines() or [type(error).__name__])[0]) from None
-    except pa.ArrowException as error:
-        raise _malformed(path, (str(error).splitlines() or ["?"])[0]) from None
     frame = pd.DataFrame({"text": [TextIds(source, i) for i in range(len(source.empty))]})
     for name in ("label", "split"):
         if name in table.column_names:
@@ -198,7 +194,7 @@ class Contents:
     pieces: bytes
 
     def file(self, rows: slice, part: int = 1, parts: int = 1) -> bytes:
-        """The bytes of a file with some rows and its own token list."""
+        """The bytes of a file with the texts `rows` and its own token list."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
