@@ -199,10 +199,12 @@ def problem(path: Path) -> str:
 
 def _text_problem(path: Path) -> str:
     from ulmfit.artifacts.directory import read_artifact
+    from ulmfit.artifacts.trained import load_network
     from ulmfit.base.printable import visible
-    from ulmfit.inference.sampling import generate, load_lm
+    from ulmfit.inference.sampling import generate
 
-    model, processor = load_lm(read_artifact(path, "lm"))
+    artifact = read_artifact(path, "lm")
+    model, processor = load_network(artifact), artifact.processor()
     texts = generate(model, processor, "A film", n=2, words=4)
     fine = len(texts) == 2 and all(isinstance(text, str) for text in texts)
     visible(" ".join(texts)).encode()  # a terminal can show it

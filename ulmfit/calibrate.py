@@ -9,7 +9,6 @@ from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.data.spec import DataSpec
-from ulmfit.inference.calibration import fit_temperature
 from ulmfit.inference.metrics import classification_metrics
 
 
@@ -29,7 +28,7 @@ def main(
     """
     if not clf:
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
-    from ulmfit.inference.temperatures import store_temperature
+    from ulmfit.inference.calibration import store_temperature
 
     given = DataSpec(data, text_col, label_col, split_col)
     # A temperature that is there is not looked at; it may be damaged.
@@ -46,9 +45,9 @@ def main(
 
 
 def _fitted(artifact: Artifact, given: DataSpec, precision: str) -> float:
+    from ulmfit.inference.calibration import fit_temperature, validation_texts
     from ulmfit.inference.evaluation import read_data
     from ulmfit.inference.loaded import LoadedModel
-    from ulmfit.inference.temperatures import validation_texts
 
     data, frame = read_data(artifact, given, "valid", texts_required=False)
     texts, truth = validation_texts(artifact, frame, data)

@@ -17,12 +17,10 @@ from ulmfit.artifacts.config import ClassifierConfig, LMConfig
 from ulmfit.artifacts.directory import Artifact, read_artifact
 from ulmfit.artifacts.manifest import FORMAT_VERSION, Manifest, library_versions
 from ulmfit.artifacts.pretrained import encoder_from_fastai
-from ulmfit.artifacts.trained import trained_config
+from ulmfit.artifacts.trained import load_network
 from ulmfit.artifacts.writing import write_artifact
 from ulmfit.base.errors import UserError
 from ulmfit.data.fingerprints import fingerprint
-from ulmfit.inference.loaded import load_classifier
-from ulmfit.inference.sampling import load_lm
 from ulmfit.model.build import TiedDecoder, encoder_of
 from ulmfit.model.sizes import SIZES, EncoderConfig
 from ulmfit.text.processor import TextProcessor
@@ -80,8 +78,7 @@ def to_learner(folder: str | Path, dls: Any, **more: Any) -> Any:
     _check_same("vocabulary", artifact, artifact.processor().vocab, words)
     if not is_lm:
         _check_same("list of labels", artifact, artifact.manifest.labels, labels)
-    model = load_lm(artifact)[0] if is_lm else load_classifier(artifact)
-    sizes = trained_config(artifact).as_dict()
+    model, sizes = load_network(artifact), artifact.manifest.config.encoder.as_dict()
     own = {name: sizes[name] for name in ("emb_sz", "n_hid", "n_layers")}
     if is_lm:
         make, config = language_model_learner, awd_lstm_lm_config

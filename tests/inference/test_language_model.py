@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from ulmfit import LanguageModel, UserError
 from ulmfit.artifacts.directory import read_artifact
 from ulmfit.generate import main
-from ulmfit.inference.perplexity import measure_lm
+from ulmfit.inference.language_model import measure_lm
 from ulmfit.inference.sampling import Sampling
 from ulmfit.text.batches import LMLoader
 from ulmfit.text.corpus import tokenize_texts

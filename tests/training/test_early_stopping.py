@@ -5,7 +5,7 @@ import torch
 from tiny_learners import CPU, DTYPE, At, ctrl_c, lm, rows_of, run_of, same, weights
 from told import lines_told
 
-from ulmfit.inference.perplexity import measure_lm
+from ulmfit.inference.language_model import measure_lm
 from ulmfit.training.lm import measured_lm
 from ulmfit.training.settings import Step
 

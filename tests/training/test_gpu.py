@@ -6,7 +6,7 @@ from tiny_learners import STEPS, VOCAB, random_corpus, run_of, weights
 
 from ulmfit.base.errors import Stopped
 from ulmfit.base.precision import cudnn_has_bfloat16, set_seed
-from ulmfit.inference.perplexity import measure_lm
+from ulmfit.inference.language_model import measure_lm
 from ulmfit.model.awd_lstm import WeightDropLSTM, _dtype_on_gpu
 from ulmfit.model.build import build_lm
 from ulmfit.model.sizes import encoder_config

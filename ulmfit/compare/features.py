@@ -18,7 +18,7 @@ from ulmfit.compare.feature_cache import POOLINGS, FeatureCache, Features
 from ulmfit.compare.gru import GRUClassifier, gru_probabilities, parameter_bytes, train_gru
 from ulmfit.compare.task import Fitted, Task
 from ulmfit.compare.transformer import Encoder
-from ulmfit.inference.selection import class_weights, score
+from ulmfit.inference.baseline import class_weights, score
 
 _STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 _PART = 1_000  # texts in a file of the cache: the most to repeat after an interruption

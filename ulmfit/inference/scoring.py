@@ -1,4 +1,4 @@
-"""A file of texts in, the same rows with their predictions out, block by block."""
+"""From a file of texts to the same rows with predictions, block by block."""
 
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
@@ -18,15 +18,14 @@ EMPTY = "no text: shares of the classes in the training"
 
 
 class Scorer(Protocol):
-    """What gives texts their probabilities: a `Classifier`."""
+    """The part of `Classifier` that `score_file` uses."""
 
-    labels: list[str]
     labelling: Labels
 
     def probabilities(
         self, texts: Sequence[str | None], tell: Callable[[float], object] | None = None
     ) -> np.ndarray:
-        """float32, shape (texts, classes)."""
+        """float32, shape (texts, classes); calls `tell` with numbers of finished texts."""
 
 
 def prediction_columns(
@@ -34,10 +33,9 @@ def prediction_columns(
 ) -> dict[str, Any]:
     """Probabilities of shape (texts, classes) as columns: label, its probability, each class's.
 
-    Of a multi-label classifier, `label` has every label of a probability of 0.5 or more, separated
-    by ';', or is empty; `probability` is the lowest of theirs, and where there is none 1 less the
-    highest of all. None is called as one of `taken`, the columns of a table that they come to
-    stand beside.
+    Multi-label: `label` has all labels with a probability of 0.5 or more, separated by ';'.
+    `probability` is the lowest of theirs; without a label it is 1 minus the highest of all.
+    Columns get a prefix if their name is in `taken`, the other columns of a table.
     """
     columns: dict[str, Any] = {
         "label": labels.decode(labels.decide(probabilities)),
@@ -46,7 +44,7 @@ def prediction_columns(
     # A class called "label" gets the column "class_label".
     for i, label in enumerate(labels.classes):
         columns[_free_name(label, columns, "class_")] = probabilities[:, i]
-    # A table may bring labels of its own, or of an earlier prediction; they keep their name.
+    # A table may have labels of its own or of an earlier prediction; those keep their name.
     beside: dict[str, Any] = dict.fromkeys(taken)
     for name, column in columns.items():
         beside[_free_name(name, beside, "predicted_")] = column
@@ -59,7 +57,7 @@ def plain_text(text: Any) -> str:
         return text
     if text is None:
         return ""
-    import pandas as pd  # knows what else stands for nothing: nan, NA, NaT
+    import pandas as pd  # for the other missing values: nan, NA, NaT
 
     return "" if pd.api.types.is_scalar(text) and pd.isna(text) else str(text)
 
@@ -67,7 +65,7 @@ def plain_text(text: Any) -> str:
 def file_columns(
     texts: Sequence[Any], probabilities: np.ndarray, labels: Labels, taken: Sequence[str]
 ) -> dict[str, Any]:
-    """The `prediction_columns`, and a `note` on texts that there was nothing to read in."""
+    """The `prediction_columns`, and a `note` on empty texts."""
     columns = prediction_columns(probabilities, labels, taken)
     notes = ["" if plain_text(text).strip() else EMPTY for text in texts]
     return {**columns, _free_name("note", {**dict.fromkeys(taken), **columns}, "predicted_"): notes}
@@ -80,10 +78,10 @@ def _free_name(name: str, taken: Container[str], prefix: str) -> str:
 
 
 def score_file(classifier: Scorer, table: Table, text_col: str, output: Path) -> int:
-    """Write every row of `table` with its prediction to `output`; returns how many rows.
+    """Write every row of `table` with its prediction to `output`; returns the number of rows.
 
     Raises:
-        UserError: the input turns bad, or a column has no form in the output; nothing is written.
+        UserError: a row cannot be read, or a column cannot be written; nothing is written.
     """
     labels, own = classifier.labelling, table.columns
     added = list(file_columns([], np.zeros((0, len(labels.classes))), labels, own))
@@ -106,7 +104,7 @@ def _schema(table: Table, added: Sequence[str]) -> "pa.Schema":
 
 
 def _rehearse(table: Table, writer: Writer) -> int:
-    """The number of rows; what cannot be read or written fails here and not after hours."""
+    """The number of rows; bad rows raise their errors here and not after hours."""
     rows = 0
     for block in table.blocks():
         writer.check(block)

@@ -1,4 +1,4 @@
-"""Weights under plain names, and their transfer to another model or vocabulary."""
+"""Weights by name, and their transfer to another model or vocabulary."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -18,7 +18,7 @@ class Shaped(Protocol):
 
 
 def encoder_weights(model: SequentialRNN) -> dict[str, Tensor]:
-    """The encoder's weights, each once: `embedding.weight`, and nn.LSTM's names for each layer."""
+    """The encoder's weights, each once: `embedding.weight`, and ``rnn.i.`` with nn.LSTM's names."""
     encoder = encoder_of(model)
     weights: dict[str, Tensor] = {"embedding.weight": encoder.encoder.weight}
     for i, layer in enumerate(encoder.rnns):
@@ -34,16 +34,16 @@ def head_weights(model: SequentialRNN) -> dict[str, Tensor]:
 
 
 def load_encoder(model: SequentialRNN, weights: Mapping[str, Tensor], where: object = None) -> None:
-    """Copy `weights` into the encoder of a language model or classifier; names must match.
+    """Copy `weights` into the encoder of a language model or classifier.
 
     Raises:
-        UserError: names or shapes differ; `where` says whose they are.
+        UserError: names or shapes differ; the message begins with `where`.
     """
     _copy(encoder_weights(model), weights, where)
 
 
 def load_head(model: SequentialRNN, weights: Mapping[str, Tensor], where: object = None) -> None:
-    """Copy `weights` into the decoder or the classifier's head; raises as `load_encoder`."""
+    """Copy `weights` into the decoder or the classifier's head; same errors as `load_encoder`."""
     _copy(head_weights(model), weights, where)
 
 
@@ -56,6 +56,7 @@ def _copy(own: Mapping[str, Tensor], given: Mapping[str, Tensor], where: object)
 
 
 def misfit(own: Mapping[str, Tensor], given: Mapping[str, Shaped]) -> str:
+    """The first difference of names or shapes, for an error message; empty if there is none."""
     if own.keys() != given.keys():
         return (
             f"the weights are not this model's: missing {sorted(own.keys() - given.keys())}, "

@@ -13,10 +13,9 @@ from ulmfit.data.load import same_source, source_name, without_test_labels
 from ulmfit.data.overlap import Overlap
 from ulmfit.data.splits import keep_labels
 from ulmfit.inference.baseline import baseline_names, fit_baseline
-from ulmfit.inference.calibration import fit_temperature
+from ulmfit.inference.calibration import fit_temperature, validation_texts
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.evaluation import check_split, figures_table, labelled_texts
-from ulmfit.inference.temperatures import validation_texts
 from ulmfit.report.data import Calibrated, Measured, Report, hardest, overall_figures
 from ulmfit.report.features import text_map
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -174,21 +175,24 @@ def content_key(texts: Texts, processor: TextProcessor) -> str:
 
 def _keep(chunks: Iterable[Chunk], folder: Path) -> None:
     """Write tokens, ids and offsets of `chunks` into `folder`; stream the ids."""
-    header = {"descr": np.dtype(np.uint32).str, "fortran_order": False}
     try:
         with atomic_directory(folder, False) as temporary, os_errors_as(f"cannot write {folder}"):
             with (temporary / "ids.npy").open("wb") as file:
-                # numpy leaves room for more digits: the header has the same length for any count.
-                np.lib.format.write_array_header_1_0(file, header | {"shape": (0,)})
+                _write_header(file, 0)
                 tokens, offsets = _number(chunks, lambda ids: file.write(ids.data))
                 file.seek(0)
-                shape = (int(offsets[-1]),)
-                np.lib.format.write_array_header_1_0(file, header | {"shape": shape})
+                _write_header(file, int(offsets[-1]))
             (temporary / "tokens.txt").write_bytes(write_vocab(tokens))
             np.save(temporary / "offsets.npy", offsets)
     except UserError:
         if not folder.exists():  # otherwise another process has written the same folder
             raise
+
+
+def _write_header(file: BinaryIO, count: int) -> None:
+    # numpy leaves room for more digits, so the header has the same length for any count.
+    described = {"descr": np.dtype(np.uint32).str, "fortran_order": False, "shape": (count,)}
+    np.lib.format.write_array_header_1_0(file, described)
 
 
 def _number(

@@ -9,7 +9,7 @@ from fastai.callback.rnn import rnn_cbs
 from fastai.callback.training import GradientClip
 from fastai.learner import Learner
 
-from ulmfit.inference.perplexity import measure_lm as measure_lm
+from ulmfit.inference.language_model import measure_lm as measure_lm
 from ulmfit.model.build import lm_groups
 from ulmfit.model.lm_loss import LMLoss
 from ulmfit.text.batches import LMLoader, lm_loader
