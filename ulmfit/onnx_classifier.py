@@ -16,7 +16,7 @@ import numpy as np
 
 from ulmfit.artifacts.config import multi_label_of
 from ulmfit.artifacts.directory import PROCESSOR
-from ulmfit.artifacts.limits import largest
+from ulmfit.artifacts.weights import largest
 from ulmfit.base.atomic import os_errors_as
 from ulmfit.base.errors import UserError
 from ulmfit.base.untrusted import parse_json, read_bounded
@@ -117,7 +117,7 @@ class OnnxClassifier:
     def probabilities(self, texts: Sequence[str | None]) -> np.ndarray:
         """Those that `predict` returns, float32, shape (texts, classes)."""
         if isinstance(texts, str):
-            raise UserError("found one text, expected a list of texts; predict([text]) takes one")
+            raise UserError("found one text, expected a list of texts; call predict([text])")
         plain = [plain_text(text) for text in texts]
         return np.mean([model.probabilities(plain) for model in self.models], axis=0)
 

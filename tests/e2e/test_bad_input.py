@@ -622,8 +622,8 @@ def test_output_that_holds_something_else(fails, here, stage, overwrite):
     main, arguments, _ = STAGES[stage]
     (here / "new").mkdir()
     (here / "new" / "thesis.txt").write_text("mine")
-    line = "new holds what is no part of a model (thesis.txt) and is left alone; choose another"
-    fails(main, arguments + overwrite, f"{line} --out")
+    line = "new contains files that are not part of a model (thesis.txt); choose another --out"
+    fails(main, arguments + overwrite, line)
 
 
 def test_output_file_that_exists(fails):

@@ -116,7 +116,7 @@ def test_learner_that_fastai_made(tmp_path, kind):
         ours = Classifier.load(folder, precision="float32").probabilities(READ)
         found = [fastai_probabilities(learner, folder, text) for text in READ]
         np.testing.assert_allclose(ours, found, atol=1e-5)
-        with refuses(f"{folder} does not say what data it is of; name it with --data"):
+        with refuses(f"the manifest of {folder} names no data; give it with --data"):
             evaluate.main(clf=str(folder))
 
 

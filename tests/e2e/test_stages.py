@@ -478,8 +478,8 @@ def test_what_a_later_stage_would_refuse_is_refused_at_once(made, recipe, tmp_pa
     foreign.mkdir(parents=True)
     (foreign / "notes.txt").write_text("mine")
     with refuses(
-        "models/tiny/clf-bwd holds what is no part of a model (notes.txt) and is left alone; "
-        "choose another --out"
+        "models/tiny/clf-bwd contains files that are not part of a model (notes.txt); choose "
+        "another --out"
     ):
         __main__.main(recipe="tiny")
     assert [p.name for p in foreign.parent.iterdir()] == ["clf-bwd"]

@@ -174,7 +174,7 @@ def test_other_sequences(classifier):
 
 
 def test_one_string_is_no_list_of_texts(classifier):
-    with refuses("found one text, expected a list of texts; predict([text]) takes one"):
+    with refuses("found one text, expected a list of texts; call predict([text])"):
         classifier.predict("a film")
 
 

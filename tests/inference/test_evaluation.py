@@ -186,8 +186,8 @@ def test_data_that_changed_since_the_training_is_not_divided_again(tmp_path, mon
     name = given.get("data", "data.csv")
     for split in ("test", "valid"):
         with refuses(
-            f"{name} has changed since clf was trained on it: drawn anew, split {split} would hold "
-            "texts of the training; train again, or give the data with a split column"
+            f"{name} has changed since clf was trained on it, so split {split} would contain texts "
+            "of the training; train again, or give the data with a split column"
         ):
             main(clf=folder, split=split, **given)
     # Other data may be divided, and a split column says for itself what is test.

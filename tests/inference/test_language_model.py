@@ -73,10 +73,10 @@ def test_many_texts_are_measured_as_the_stages_measure(folder):
 
 def test_what_cannot_be_measured(folder):
     model = LanguageModel.load(folder)
-    with refuses("found one text, expected a list of texts; perplexity([text]) takes one"):
+    with refuses("found one text, expected a list of texts; call perplexity([text])"):
         model.perplexity(WORDS)
     for nothing in ([], [None, " "]):
-        with refuses("found no text to measure on, expected one at least that is not empty"):
+        with refuses("found no text to measure on, expected at least one that is not empty"):
             model.perplexity(nothing)
     assert model.perplexity(["a"]) > 1
     with refuses("--n is 0 and --words is 60, expected at least 1 each"):

@@ -325,7 +325,7 @@ def test_the_runner_needs_neither_torch_nor_fastai(subword, forward):
 
 
 def test_one_string_is_no_list_of_texts(forward):
-    with refuses("found one text, expected a list of texts; predict([text]) takes one"):
+    with refuses("found one text, expected a list of texts; call predict([text])"):
         OnnxClassifier.load(forward[1]).predict("a film")
 
 

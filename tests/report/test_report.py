@@ -485,8 +485,8 @@ def test_no_temperature_from_texts_of_the_training(place, tmp_path, monkeypatch)
     monkeypatch.setattr("ulmfit.report.features.text_map", lambda *given: None)
     found = collect(Classifier.load(folder), load_data(path), str(path)).calibrated
     assert found == (
-        "data.csv has changed since clf was trained on it: drawn anew, split valid would "
-        "hold texts of the training; train again, or give the data with a split column"
+        "data.csv has changed since clf was trained on it, so split valid would contain texts of "
+        "the training; train again, or give the data with a split column"
     )
 
 

@@ -79,9 +79,7 @@ class LanguageModel:
             UserError: every text is empty, or the model computes nan or infinity.
         """
         if isinstance(texts, str):
-            raise UserError(
-                "found one text, expected a list of texts; perplexity([text]) takes one"
-            )
+            raise UserError("found one text, expected a list of texts; call perplexity([text])")
         plain = [plain_text(text) for text in texts]
         if not any(text.strip() for text in plain):
             raise UserError("found no text to measure on, expected at least one that is not empty")

@@ -17,8 +17,8 @@ from torch.autograd.function import once_differentiable
 _CHUNK = 384
 # A GPU needs large products: 8,192 tokens and 60,000 words are a gigabyte of bfloat16 logits.
 _CHUNK_ON_GPU = 8192
-# In training, the loss of a token is at most 87 nats; its gradient is exact. Subtracting the largest
-# logit would avoid this, but finding it costs as much as the softmax.
+# In training, the loss of a token is at most 87 nats; its gradient is exact. The largest logit of
+# each row would avoid this, but finding it costs as much as the softmax.
 _LEAST_SHARE = torch.finfo(torch.float32).tiny
 
 
