@@ -262,9 +262,8 @@ def test_model_with_something_beside_it_is_left_alone(tmp_path):
     for name in ("a.txt", "b.txt", "c.txt"):
         (out / name).write_text("")
     (out / "sub").mkdir()
-    assert "not part of a model (a.txt, b.txt, c.txt, ...); choose" in error_of(
-        check_output, out, True
-    )
+    found = error_of(check_output, out, True)
+    assert "not part of a model (a.txt, b.txt, c.txt, ...); choose" in found
 
 
 @pytest.mark.parametrize("manifest", ["{}", "[]", "no json", '{"kind": [], "format_version": 1}'])

@@ -53,8 +53,7 @@ class LMConfig(_Config):
     def from_dict(cls, found: Mapping[str, Any], where: object) -> "LMConfig":
         """The inverse of `as_dict`; `where` is the model directory.
 
-        Raises:
-            UserError: a number is missing or impossible, or a fingerprint is no text.
+        Raises UserError if a number is missing or impossible, or a fingerprint is no text.
         """
         encoder = EncoderConfig(**_numbers(found, _ENCODER, where))
         own = {name: found.get(name) for name in cls._own()}
@@ -85,9 +84,8 @@ class ClassifierConfig(_Config):
     def from_dict(cls, found: Mapping[str, Any], classes: int, where: object) -> "ClassifierConfig":
         """The inverse of `as_dict`, for a number of classes; `where` is the model directory.
 
-        Raises:
-            UserError: a number is missing or impossible, `multi_label` is neither true nor false,
-                the prior does not fit the classes, or the temperature is not above 0.
+        Raises UserError if a number is missing or impossible, `multi_label` is neither true nor
+        false, the prior does not fit the classes, or the temperature is not above 0.
         """
         numbers = _numbers(found, [*_ENCODER, "hidden", "max_len"], where)
         multi_label = multi_label_of(found, where)
@@ -104,8 +102,7 @@ class ClassifierConfig(_Config):
 def multi_label_of(found: Mapping[str, Any], where: object) -> bool:
     """The value of `multi_label` in a config, false without the key.
 
-    Raises:
-        UserError: it is neither true nor false; `where` is the model directory or file.
+    Raises UserError if it is neither true nor false; `where` is the model directory or file.
     """
     value = found.get("multi_label", False)
     if isinstance(value, bool):

@@ -98,8 +98,7 @@ class Artifact:
     def history(self) -> list[dict[str, Any]]:
         """A row for each epoch: numbers as numbers, empty cells as None.
 
-        Raises:
-            UserError: history.csv is no table.
+        Raises UserError if history.csv is no table.
         """
         text = _decoded(self._read(HISTORY), self.path / HISTORY)
         try:
@@ -142,8 +141,7 @@ def read_artifact(path: Path, kind: str | None = None, ignored: str | None = Non
 def read_metrics(path: Path) -> dict[str, Any]:
     """The content of ``metrics.json`` in the model directory `path`; it has no hash.
 
-    Raises:
-        UserError: it is missing, damaged, or a link that leads out of the directory.
+    Raises UserError if it is missing, damaged, or a link that leads out of the directory.
     """
     check_present(path, METRICS)
     with os_errors_as(f"cannot read {path / METRICS}"):

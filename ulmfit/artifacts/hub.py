@@ -71,8 +71,7 @@ class Repository:
 def client() -> "HfApi":
     """A client of the Hub ($HF_ENDPOINT, or huggingface.co); it sends nothing yet.
 
-    Raises:
-        UserError: huggingface_hub is not installed, or the token cannot be read.
+    Raises UserError if huggingface_hub is not installed, or the token cannot be read.
     """
     try:
         import huggingface_hub
@@ -157,9 +156,8 @@ def shown(text: str) -> str:
 def pull(repository: Repository, out: Path, overwrite: bool = False) -> Path:
     """Download a model into directory `out`, which afterwards is complete and verified, or absent.
 
-    Raises:
-        UserError: the Hub cannot be reached; there is no such model; a file is too large, of an
-            unknown kind or altered; or `out` cannot be written.
+    Raises UserError if the Hub cannot be reached, the model does not exist, a file is too large,
+    of an unknown kind or altered, or `out` cannot be written.
     """
     check_output(out, overwrite)
     api = client()
@@ -177,7 +175,9 @@ def pull(repository: Repository, out: Path, overwrite: bool = False) -> Path:
                     api.hf_hub_download(repository.id, name, revision=info.sha, local_dir=directory)
 
         fetch([MANIFEST])
-        names = _files_of(_manifest(repository, directory / MANIFEST))
+        with os_errors_as(f"cannot read {directory / MANIFEST}"):
+            text = (directory / MANIFEST).read_bytes()
+        names = _files_of(Manifest.from_json(text, f"{repository}/{MANIFEST}", str(repository)))
         card = HUB_CARD if HUB_CARD in sizes else CARD
         fetch([card if name == CARD else name for name in names])
         with os_errors_as(f"cannot write {out}"):
@@ -212,11 +212,6 @@ def resolve(name: str) -> Path:
             if not folder.exists():  # otherwise another process has pulled the same model
                 raise
     return folder
-
-
-def _manifest(repository: Repository, file: Path) -> Manifest:
-    with os_errors_as(f"cannot read {file}"):
-        return Manifest.from_json(file.read_bytes(), f"{repository}/{MANIFEST}", str(repository))
 
 
 def _files_of(manifest: Manifest) -> list[str]:

@@ -64,8 +64,7 @@ def load_pretrained(name: str, backwards: bool, size: str = "small") -> Pretrain
 def find_pretrained(name: str, backwards: bool) -> Artifact | None:
     """The model directory `name`, in any direction; None for "wt103" and "none".
 
-    Raises:
-        UserError: there is no such model, or it is damaged.
+    Raises UserError if there is no such model, or it is damaged.
     """
     if name in (WT103, NONE):
         return None

@@ -16,8 +16,7 @@ _BPTT = 128
 def load_network(artifact: Artifact) -> SequentialRNN:
     """The language model or classifier in evaluation mode, on the CPU.
 
-    Raises:
-        UserError: the weights are damaged, or do not fit the config in the manifest.
+    Raises UserError if the weights are damaged, or do not fit the config in the manifest.
     """
     trained_config(artifact)
     model = _built(artifact)
@@ -30,16 +29,14 @@ def trained_config(artifact: Artifact) -> EncoderConfig:
     """The encoder's numbers in the manifest, after a comparison with the files of the weights.
 
     Only the headers of the files are read, so a false config cannot make a model of any size.
-
-    Raises:
-        UserError: the weights have other names, shapes or types.
+    Raises UserError if the weights have other names, shapes or types.
     """
     with torch.device("meta"):
         model = _built(artifact)
     own, found = {**encoder_weights(model), **head_weights(model)}, artifact.headers()
     problem = misfit(own, found)
     if not problem:
-        other = [n for n, w in own.items() if w.is_floating_point() != found[n].is_float]
+        other = [n for n, w in own.items() if w.is_floating_point() == (found[n].dtype == "I64")]
         problem = f"weight {other[0]} has type {found[other[0]].dtype}" if other else ""
     if problem:
         raise UserError(f"{artifact.path}: {problem}; copy or train the model again")

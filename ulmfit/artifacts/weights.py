@@ -31,20 +31,13 @@ class Header(NamedTuple):
     dtype: str  # safetensors' name, such as F32
     shape: tuple[int, ...]
 
-    @property
-    def is_float(self) -> bool:
-        """Whether its numbers are floating-point."""
-        return self.dtype != "I64"
-
 
 def read_headers(file: Path) -> dict[str, Header]:
     """Type and shape of each tensor in a safetensors file.
 
     (`safetensors.safe_open` parses headers of up to 100 MB, for seconds, and accepts repeated
-    names, any type, and a thousand dimensions.)
-
-    Raises:
-        UserError: it is no safetensors file, or its length differs from the header.
+    names, any type, and a thousand dimensions.) Raises UserError if it is no safetensors file, or
+    its length differs from the header.
     """
     with plain_file(file, largest(file.name)) as opened:
         length = int.from_bytes(opened.read(8), "little")
@@ -77,8 +70,7 @@ def _header(file: Path, name: str, entry: Any) -> Header:
 def read_tensors(file: Path) -> "dict[str, Tensor]":
     """The tensors by name, as float32 (integers as they are), on the CPU.
 
-    Raises:
-        UserError: as `read_headers`, or a number is not finite.
+    Raises UserError as `read_headers`, and if a number is not finite.
     """
     import torch
     from safetensors import SafetensorError

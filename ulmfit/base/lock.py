@@ -25,10 +25,8 @@ def locked(out: Path) -> Iterator[None]:
 
     The system releases the lock when its owner dies, also after ``kill -9``; a leftover file is no
     lock. Missing parents are created, and removed again if they stay empty. On a file system
-    without locks, a line warns and the block runs without a lock.
-
-    Raises:
-        UserError: another run holds it, or the file cannot be written.
+    without locks, a line warns and the block runs without a lock. Raises UserError if another run
+    holds it, or the file cannot be written.
     """
     path = beside(Path(os.path.realpath(out)), "lock")
     missing = [parent for parent in path.parents if not parent.exists()]

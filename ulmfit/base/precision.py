@@ -38,8 +38,7 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     bfloat16 on hardware that multiplies it fast: CUDA with native bfloat16, CPUs with AMX or
     AVX512-BF16, within the limit of ONEDNN_MAX_CPU_ISA.
 
-    Raises:
-        UserError: the format is unknown, or no LSTM runs in bfloat16 on this machine.
+    Raises UserError if the format is unknown, or no LSTM runs in bfloat16 on this machine.
     """
     name = "precision"
     if precision == "auto" and (override := os.environ.get(VARIABLE)):
@@ -47,17 +46,14 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     found = f"{name} is {precision!r}"
     if precision not in PRECISIONS:
         raise UserError(f"{found}, expected one of {', '.join(PRECISIONS)}")
+    if precision == "auto" and device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if fast else torch.float32
     if precision == "auto":
-        return torch.bfloat16 if _fast_bfloat16(device) else torch.float32
+        return torch.bfloat16 if bfloat16_features() else torch.float32
     if precision == "bfloat16" and not has_bfloat16(device):
         raise UserError(f"{found}, but no LSTM runs in it on this machine; use auto or float32")
     return getattr(torch, precision)
-
-
-def _fast_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(bfloat16_features())
 
 
 def bfloat16_features() -> list[str]:

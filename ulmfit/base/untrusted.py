@@ -55,9 +55,8 @@ def sha256_bounded(file: Path, largest: int) -> str:
 def parse_json(content: bytes | str, where: object) -> Any:
     """The value of a JSON text; messages call it `where`.
 
-    Raises:
-        UserError: invalid JSON, a repeated key in an object, a number that is not finite or needs
-            more than 64 bits, more than `DEEPEST` levels, or a lone surrogate.
+    Raises UserError for invalid JSON, a repeated key in an object, a number that is not finite or
+    needs more than 64 bits, more than `DEEPEST` levels, or a lone surrogate.
     """
     try:
         text = content.decode() if isinstance(content, bytes) else content

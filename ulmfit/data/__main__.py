@@ -1,4 +1,4 @@
-"""The command that looks at data before any compute is spent on it."""
+"""The command that checks data before a training."""
 
 from typing import Any
 

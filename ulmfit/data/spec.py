@@ -1,4 +1,4 @@
-"""Which data set is meant, and how it is read."""
+"""The description of a data set."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,12 +10,11 @@ from ulmfit.data.labels import SINGLE, Labels
 
 @dataclass(frozen=True)
 class DataSpec:
-    """A data set by name, a file or a folder, as the flags of a command describe it.
+    """A data set by name, file or folder, from the flags of a command.
 
-    data: None for the data set that a classifier was trained on, see `or_of`.
+    data: None for the data set of a classifier, see `or_of`.
     text_col, label_col, split_col: columns of a file; None for text, label and split.
-    labels: the kind of labels.
-    seed: of the splits, where the source has none.
+    seed: for new splits, if the source has none.
     """
 
     data: str | Path | None = None
@@ -27,14 +26,11 @@ class DataSpec:
 
     @property
     def source(self) -> str:
-        """What is read, as messages name it."""
+        """The name of `data` in messages."""
         return str(self.data)
 
     def or_of(self, recipe: Mapping[str, Any]) -> "DataSpec":
-        """This one, or if it names no data set that of a manifest's recipe.
-
-        The recipe's columns stand for those that are not given.
-        """
+        """This description; without `data`, the data and missing columns of a manifest's recipe."""
         if self.data is not None:
             return self
         return replace(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from operator import itemgetter
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -31,19 +31,14 @@ Score = tuple[float, float]
 T = TypeVar("T")
 
 
-class Baseline(Protocol):
-    """A fitted baseline."""
-
-    def probabilities(self, texts: list[str]) -> np.ndarray:
-        """Probabilities of `texts`, shape (texts, classes)."""
-
-
 def baseline_names(labels: Labels = SINGLE) -> tuple[str, ...]:
     """The baselines for this kind of labels; naive Bayes has no multi-label form."""
     return (TFIDF,) if labels.multi else (TFIDF, NAIVE_BAYES)
 
 
-def fit_baseline(name: str, frame: pd.DataFrame, labels: Labels) -> Baseline:
+def fit_baseline(
+    name: str, frame: pd.DataFrame, labels: Labels
+) -> "TfidfClassifier | NaiveBayesClassifier":
     """A baseline from the labels of split train."""
     return fit_tfidf(frame, labels) if name == TFIDF else fit_naive_bayes(frame, labels.classes)
 

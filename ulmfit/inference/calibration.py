@@ -67,8 +67,7 @@ def validation_texts(
 ) -> tuple[list[Any], np.ndarray]:
     """The texts on which `trained` was validated, and their true labels; without empty texts.
 
-    Raises:
-        UserError: split valid is empty, or a text has no label or an unknown one.
+    Raises UserError if split valid is empty, or a text has no label or an unknown one.
     """
     manifest = trained.manifest
     labels = manifest.labelling

@@ -114,11 +114,8 @@ def read_data(
     """Name and frame of the data `given`, or of the training data of `trained`.
 
     The data are split as in the training. Labels of test are missing unless `split` is test.
-    `texts_required` as in `load_data`.
-
-    Raises:
-        UserError: as `load_data`; the manifest names no data; or `split` was drawn from data that
-            have changed since.
+    `texts_required` as in `load_data`. Raises UserError as `load_data`, if the manifest names no
+    data, or if `split` was drawn from data that have changed since.
     """
     manifest = trained.manifest
     # With the training's seed, data without a split column are split as in the training.

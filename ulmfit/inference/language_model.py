@@ -75,8 +75,7 @@ class LanguageModel:
     def measure(self, texts: Sequence[str | None]) -> dict[str, float]:
         """`loss` (nats a token), `perplexity` and `accuracy` over all tokens of `texts`.
 
-        Raises:
-            UserError: every text is empty, or the model computes nan or infinity.
+        Raises UserError if every text is empty, or the model computes nan or infinity.
         """
         if isinstance(texts, str):
             raise UserError("found one text, expected a list of texts; call perplexity([text])")

@@ -104,8 +104,7 @@ class LoadedModel:
     def probabilities(self, tokenized: TokenizedTexts, tell: Tell | None = None) -> np.ndarray:
         """float32, shape (texts, classes).
 
-        Raises:
-            UserError: the model computes nan or infinity.
+        Raises UserError if the model computes nan or infinity.
         """
         corpus, place = self.corpus(tokenized), (self.device, self.dtype)
         with self._lock:

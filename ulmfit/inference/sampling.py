@@ -79,8 +79,7 @@ def generate(
 ) -> list[str]:
     """`n` texts that continue `prompt` by `words` tokens; a backward model's end with the prompt.
 
-    Raises:
-        UserError: nothing to write, or the model computes nan or infinity.
+    Raises UserError if there is nothing to write, or the model computes nan or infinity.
     """
     check_amounts(n, words)
     sampling = sampling or Sampling()

@@ -80,8 +80,7 @@ def _free_name(name: str, taken: Container[str], prefix: str) -> str:
 def score_file(classifier: Scorer, table: Table, text_col: str, output: Path) -> int:
     """Write every row of `table` with its prediction to `output`; returns the number of rows.
 
-    Raises:
-        UserError: a row cannot be read, or a column cannot be written; nothing is written.
+    Raises UserError if a row cannot be read, or a column cannot be written; nothing is written.
     """
     labels, own = classifier.labelling, table.columns
     added = list(file_columns([], np.zeros((0, len(labels.classes))), labels, own))

@@ -1,20 +1,13 @@
 """Weights by name, and their transfer to another model or vocabulary."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ulmfit.base.errors import UserError
 from ulmfit.model.build import SequentialRNN, TiedDecoder, encoder_of
-
-
-class Shaped(Protocol):
-    """A tensor, or the description of one in a file."""
-
-    @property
-    def shape(self) -> Sequence[int]: ...
 
 
 def encoder_weights(model: SequentialRNN) -> dict[str, Tensor]:
@@ -36,8 +29,7 @@ def head_weights(model: SequentialRNN) -> dict[str, Tensor]:
 def load_encoder(model: SequentialRNN, weights: Mapping[str, Tensor], where: object = None) -> None:
     """Copy `weights` into the encoder of a language model or classifier.
 
-    Raises:
-        UserError: names or shapes differ; the message begins with `where`.
+    Raises UserError if names or shapes differ; the message begins with `where`.
     """
     _copy(encoder_weights(model), weights, where)
 
@@ -55,8 +47,8 @@ def _copy(own: Mapping[str, Tensor], given: Mapping[str, Tensor], where: object)
         tensor.copy_(given[name])
 
 
-def misfit(own: Mapping[str, Tensor], given: Mapping[str, Shaped]) -> str:
-    """The first difference of names or shapes, for an error message; empty if there is none."""
+def misfit(own: Mapping[str, Tensor], given: Mapping[str, Any]) -> str:
+    """The first difference of names or shapes, for a message, or "". `given` needs only shapes."""
     if own.keys() != given.keys():
         return (
             f"the weights are not this model's: missing {sorted(own.keys() - given.keys())}, "

@@ -93,8 +93,7 @@ def lm_loader(
 ) -> LMLoader:
     """Batches to train on, with `shuffle`, or to measure on; errors name the `purpose`.
 
-    Raises:
-        UserError: there are too few tokens for one batch.
+    Raises UserError if there are too few tokens for one batch.
     """
     # A small validation part does not fill a large batch; a narrower one measures the same.
     rows = batch_size if shuffle else min(batch_size, len(corpus.ids) // 100 or 1)

@@ -101,8 +101,7 @@ def tokens_of(
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Distinct tokens, ids and offsets (see `corpus.TokenizedTexts`) of `texts` in their order.
 
-    Raises:
-        UserError: the texts were cut by another tokenizer than that of `processor`.
+    Raises UserError if the texts are from another tokenizer than that of `processor`.
     """
     sources = list({id(text.source): text.source for text in texts}.values())
     for source in sources:

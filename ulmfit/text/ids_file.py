@@ -41,8 +41,7 @@ _DAMAGES = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError
 def ids_files(path: Path) -> list[Path]:
     """The file of ids `path`, or its numbered parts in order; empty if it is neither.
 
-    Raises:
-        UserError: `path` is one part of several, or a part is missing.
+    Raises UserError if `path` is one part of several, or a part is missing.
     """
     if path.is_file():
         about = _about(path)
@@ -88,8 +87,7 @@ def _stem(path: Path) -> str:
 def read_ids(files: Sequence[Path]) -> "pd.DataFrame":
     """Rows with `text` (a `TextIds`), and with `label` and `split` if the source has them.
 
-    Raises:
-        UserError: a file is damaged or of another format version.
+    Raises UserError if a file is damaged or of another format version.
     """
     import pandas as pd
 

@@ -101,9 +101,8 @@ class TextProcessor:
     def with_vocab(self, vocab: Sequence[str]) -> "TextProcessor":
         """Use `vocab`, in which token i has id i; returns itself.
 
-        Raises:
-            UserError: it does not begin with the special tokens, or has a token twice or with
-                control characters.
+        Raises UserError if it does not begin with the special tokens, or has a token twice or with
+        control characters.
         """
         if tuple(vocab[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
             raise UserError(
@@ -192,8 +191,7 @@ class TextProcessor:
     def from_files(cls, files: dict[str, bytes]) -> "TextProcessor":
         """The processor from the result of `files`.
 
-        Raises:
-            UserError: a file is missing or damaged.
+        Raises UserError if a file is missing or damaged.
         """
         try:
             settings = parse_json(files["processor.json"], "processor.json")

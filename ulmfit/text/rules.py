@@ -12,8 +12,6 @@ UNK, PAD, BOS, EOS, FLD = "xxunk", "xxpad", "xxbos", "xxeos", "xxfld"
 TK_REP, TK_WREP, TK_UP, TK_MAJ = "xxrep", "xxwrep", "xxup", "xxmaj"
 SPECIAL_TOKENS = (UNK, PAD, BOS, EOS, FLD, TK_REP, TK_WREP, TK_UP, TK_MAJ)
 
-Rule = Callable[[str], str]
-
 _SPECIAL_CHARACTERS = re.compile(r"([/#\\])")
 _SPACES = re.compile(" {2,}")
 # These match the same as fastai's expressions, but faster: the engine skips to their first set of
@@ -100,7 +98,7 @@ def lowercase(text: str) -> str:
     return f"{BOS} {text.lower().strip()}"
 
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[Callable[[str], str], ...] = (
     fix_html,
     replace_rep,
     replace_wrep,

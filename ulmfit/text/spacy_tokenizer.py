@@ -29,8 +29,7 @@ _TAIL = 32
 def spacy_tokenizer(lang: str) -> "SpacyTokenizer":
     """The tokenizer for a language code; it keeps the special tokens whole.
 
-    Raises:
-        UserError: spaCy has no tokenizer with rules for this language, or cannot be imported.
+    Raises UserError if spaCy has no tokenizer with rules for this language, or cannot be imported.
     """
     try:
         import spacy

@@ -174,13 +174,10 @@ class SubwordTokenizer:
         return tokens
 
     @classmethod
-    def train(
-        cls, texts: Iterable[str], vocab_size: int, lang: str = "en", threads: int = 2
-    ) -> "SubwordTokenizer":
+    def train(cls, texts: Iterable[str], vocab_size: int, lang: str = "en") -> "SubwordTokenizer":
         """A model of at most `vocab_size` pieces from `texts` (rules applied), one text a line.
 
-        Raises:
-            UserError: there is no text, or there are fewer pieces than distinct characters.
+        Raises UserError if there is no text, or there are fewer pieces than distinct characters.
         """
         from sentencepiece import SentencePieceTrainer
 
@@ -206,7 +203,7 @@ class SubwordTokenizer:
                 # A sample is enough to choose pieces; a large corpus would take hours.
                 input_sentence_size=200_000,
                 shuffle_input_sentence=False,
-                num_threads=threads,
+                num_threads=2,
                 minloglevel=2,
             )
         except RuntimeError as error:
