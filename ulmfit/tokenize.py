@@ -5,6 +5,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ulmfit.base.atomic import atomic_write, check_parent
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
@@ -50,7 +52,7 @@ def main(
     if hold_ids(columns.texts):
         raise UserError(f"{data} holds ids already; give the texts that they were made of")
     processor = _processor(columns.texts, tokenizer, lang, max_vocab, tokenizer_of)
-    contents = tokenized_contents(columns, processor)
+    contents = tokenized_contents(path, columns, processor)
     files = contents.files(int(part_mb * 1e6))
     paths = [part_path(path, number, len(files)) for number in range(1, len(files) + 1)]
     for part, content in zip(paths, files, strict=True):
@@ -65,21 +67,22 @@ def main(
     return paths
 
 
-def tokenized_contents(columns: "Columns", processor: TextProcessor) -> Contents:
-    """What a file of ids holds of a source's texts, labels and splits."""
+def tokenized_contents(path: Path, columns: "Columns", processor: TextProcessor) -> Contents:
+    """The content of the file of ids `path` from a source's texts, labels and splits."""
     tokenized = tokenize_texts(columns.texts, processor, cache_folder())
     return Contents(
+        path,
         tokenized.tokens,
         tokenized.ids,
         tokenized.offsets,
         [digest(text) for text in each(columns.texts)],
         [normalised_digest(text) for text in each(columns.texts)],
-        [is_empty(text) for text in each(columns.texts)],
+        np.array([is_empty(text) for text in each(columns.texts)], bool),
+        processor.reading(),
+        getattr(processor.tokenizer, "model", b""),
         columns.labels,
         columns.splits,
-        processor.reading(),
         " ".join(processor.library()),
-        getattr(processor.tokenizer, "model", b""),
     )
 
 

@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, fields, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from ulmfit.artifacts.config import ClassifierConfig, LMConfig
 from ulmfit.base.errors import UserError
 from ulmfit.base.printable import visible
 from ulmfit.base.untrusted import parse_json
+from ulmfit.base.version import version_of
 from ulmfit.data.labels import KINDS as KINDS_OF_LABELS
 from ulmfit.data.labels import Labels
 
@@ -101,25 +101,16 @@ class Manifest:
             )
         if problems := _problems(found):
             raise UserError(f"{where}: {'; '.join(problems)}")
-        found["config"].pop(ignored, None)
-        return cls(**{**found, "config": _config(found, model or where)})
-
-
-def _config(found: dict[str, Any], where: Path | str) -> LMConfig | ClassifierConfig:
-    if found["kind"] == LMConfig.kind:
-        return LMConfig.from_dict(found["config"], where)
-    return ClassifierConfig.from_dict(found["config"], len(found["labels"]), where)
+        config, model = found.pop("config"), model or where
+        config.pop(ignored, None)
+        if found["kind"] == LMConfig.kind:
+            return cls(config=LMConfig.from_dict(config, model), **found)
+        return cls(config=ClassifierConfig.from_dict(config, len(found["labels"]), model), **found)
 
 
 def library_versions() -> dict[str, str]:
     """Versions of Python and of the libraries that affect a model's results."""
-    versions = {"python": platform.python_version()}
-    for name in LIBRARIES:  # from the metadata, because an import takes seconds
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions
+    return {"python": platform.python_version(), **{n: version_of(n) for n in LIBRARIES}}
 
 
 def _all_texts(values: Iterable[object]) -> bool:

@@ -78,11 +78,11 @@ def run_command(func: Callable[..., Any]) -> None:
         if "--debug" in sys.argv[1:]:
             raise
         _drop_unwritten()
-        sys.exit(_fail(f"error: {_line(error)}", 1))
+        _exit(f"error: {_line(error)}", 1)
     except Stopped as stopped:
         logger.info(stopped)
     except KeyboardInterrupt as interrupt:
-        sys.exit(_fail(": ".join(["interrupted", *map(str, interrupt.args)]), 130))
+        _exit(": ".join(["interrupted", *map(str, interrupt.args)]), 130)
 
 
 def _line(error: UserError | OSError) -> str:
@@ -102,14 +102,6 @@ def _drop_unwritten() -> None:
         os.close(nowhere)
 
 
-def _call(func: Callable[..., Any]) -> None:
-    arguments = _arguments(func)
-    parameters = inspect.signature(func).parameters.values()
-    several = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
-    positional = arguments.pop(several) if several else ()
-    func(*positional, **arguments)
-
-
 def _program(func: Callable[..., Any]) -> str:
     """The command line of `func`; with ``python -m``, its module has the name __main__."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
@@ -117,12 +109,13 @@ def _program(func: Callable[..., Any]) -> str:
     return f"python -m {module.removesuffix('.__main__')}"
 
 
-def _fail(line: str, status: int) -> int:
+def _exit(line: str, status: int) -> None:
     print(line, file=sys.stderr)  # noqa: T201
-    return status
+    sys.exit(status)
 
 
-def _arguments(func: Callable[..., Any]) -> dict[str, Any]:
+def _call(func: Callable[..., Any]) -> None:
+    """Call `func` with the arguments of the command line."""
     parser = anno_parser(func, prog=_program(func))
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
@@ -136,4 +129,5 @@ def _arguments(func: Callable[..., Any]) -> dict[str, Any]:
     arguments = vars(parser.parse_args())
     for internal in ("debug", "pdb", "xtra"):
         arguments.pop(internal)
-    return arguments
+    several = [p.name for p in parameters if p.kind is p.VAR_POSITIONAL]
+    func(*(arguments.pop(several[0]) if several else ()), **arguments)

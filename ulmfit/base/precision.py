@@ -46,11 +46,10 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     found = f"{name} is {precision!r}"
     if precision not in PRECISIONS:
         raise UserError(f"{found}, expected one of {', '.join(PRECISIONS)}")
-    if precision == "auto" and device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if fast else torch.float32
     if precision == "auto":
-        return torch.bfloat16 if bfloat16_features() else torch.float32
+        on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        on_cpu = device.type != "cuda" and bfloat16_features()
+        return torch.bfloat16 if on_gpu or on_cpu else torch.float32
     if precision == "bfloat16" and not has_bfloat16(device):
         raise UserError(f"{found}, but no LSTM runs in it on this machine; use auto or float32")
     return getattr(torch, precision)

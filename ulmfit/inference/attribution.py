@@ -104,7 +104,8 @@ class Way:
         encoder, (tokens, _) = encoder_of(self.model), self.difference.shape
         length = _TOKENS // len(points)
         first = max(0, tokens - self.model[0].max_len)  # where pooling starts
-        state = _no_state(encoder, len(points), self.difference)
+        zeros = [self.difference.new_zeros(1, len(points), n.hidden_size) for n in encoder.rnns]
+        state = [(zero, zero) for zero in zeros]
         pooled: list[Tensor] = []
         for start in range(0, tokens, length):
             read = partial(self._read, encoder, points, shift, slice(start, start + length))
@@ -156,8 +157,3 @@ def _end_faint_gradients(state: list[State]) -> None:
     for tensor in chain.from_iterable(state):
         if tensor.requires_grad:
             tensor.register_hook(lambda g: g.where(g.abs() > _FAINTEST, 0.0))
-
-
-def _no_state(encoder: AWDLSTM, rows: int, like: Tensor) -> list[State]:
-    zeros = [like.new_zeros(1, rows, layer.hidden_size) for layer in encoder.rnns]
-    return [(zero, zero) for zero in zeros]

@@ -3,11 +3,11 @@
 Settings are chosen on split valid, or on train if there is no valid.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from operator import itemgetter
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -28,19 +28,11 @@ _EVEN = 1.5  # classes are not weighted if the largest is at most so many times 
 
 ClassWeight = Literal["balanced"] | None
 Score = tuple[float, float]
-T = TypeVar("T")
 
 
 def baseline_names(labels: Labels = SINGLE) -> tuple[str, ...]:
     """The baselines for this kind of labels; naive Bayes has no multi-label form."""
     return (TFIDF,) if labels.multi else (TFIDF, NAIVE_BAYES)
-
-
-def fit_baseline(
-    name: str, frame: pd.DataFrame, labels: Labels
-) -> "TfidfClassifier | NaiveBayesClassifier":
-    """A baseline from the labels of split train."""
-    return fit_tfidf(frame, labels) if name == TFIDF else fit_naive_bayes(frame, labels.classes)
 
 
 def score(probabilities: np.ndarray, truth: np.ndarray) -> Score:
@@ -60,17 +52,9 @@ def class_weights(labels: Sequence[str] | np.ndarray) -> tuple[ClassWeight, ...]
     return (None, "balanced") if sizes.max() > _EVEN * sizes.min() else (None,)
 
 
-def _best(tried: Iterable[tuple[Score, T]]) -> T:
-    """The first of the models with the highest score."""
-    return max(tried, key=itemgetter(0))[1]
-
-
 def _train_valid(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     train, valid = (frame[frame["split"] == split] for split in ("train", "valid"))
     return train, valid if len(valid) else train
-
-
-# --- TF-IDF --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -121,7 +105,7 @@ def fit_tfidf(frame: pd.DataFrame, labels: Labels) -> TfidfClassifier:
         return found, TfidfClassifier(features, [model], columns, strength, weight)
 
     settings = product(class_weights(train["label"].tolist()), _TFIDF_STRENGTHS)
-    return _best(tried(*chosen) for chosen in settings)
+    return max((tried(*chosen) for chosen in settings), key=itemgetter(0))[1]
 
 
 def _each_class(
@@ -151,13 +135,11 @@ def _answers(models: list[Any], rows: Any) -> np.ndarray:
     )
 
 
-# --- naive Bayes (Wang & Manning 2012, "Baselines and Bigrams", with logistic regression) --------
-
-
 @dataclass(frozen=True)
 class NaiveBayesClassifier:
     """Words and pairs of words, present or absent, weighted by naive Bayes; fitted.
 
+    As in Wang & Manning 2012, "Baselines and Bigrams", but with logistic regression for the SVM.
     weights: ratio times coefficient, float32, shape (classes, words). biases: shape (classes,).
     Of two classes, only the second has a row.
     """
@@ -196,7 +178,14 @@ def fit_naive_bayes(frame: pd.DataFrame, classes: Sequence[str]) -> NaiveBayesCl
         return found, NaiveBayesClassifier(features, weights, biases, strength, weight)
 
     settings = product(class_weights(train["label"].tolist()), _BAYES_STRENGTHS)
-    return _best(tried(*chosen) for chosen in settings)
+    return max((tried(*chosen) for chosen in settings), key=itemgetter(0))[1]
+
+
+def fit_baseline(
+    name: str, frame: pd.DataFrame, labels: Labels
+) -> TfidfClassifier | NaiveBayesClassifier:
+    """A baseline from the labels of split train."""
+    return fit_tfidf(frame, labels) if name == TFIDF else fit_naive_bayes(frame, labels.classes)
 
 
 def _log_ratio(known: Any, inside: np.ndarray) -> np.ndarray:

@@ -48,8 +48,7 @@ def fit_temperature(probabilities: np.ndarray, truth: np.ndarray, labels: Labels
         log_probabilities = log_softmax(logits / math.exp(log_temperature), 1)
         return -float(log_probabilities[np.arange(len(truth)), truth].mean())
 
-    # Convex in 1 / T, so there is one minimum over log T, in which halving and doubling are equal
-    # steps.
+    # The loss is convex in 1 / T, so over log T it has one minimum, too.
     bounds = (math.log(LOWEST), math.log(HIGHEST))
     found = minimize_scalar(log_loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
     if min(map(log_loss, bounds)) < found.fun + 1e-9:  # not by found.x: there are plateaus

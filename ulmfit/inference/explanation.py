@@ -29,8 +29,6 @@ _GREENS, _REDS = (194, 157, 120, 77), (224, 217, 210, 203)
 _BLUE, _ORANGE = "86,180,233", "230,159,0"  # for the colour-blind (Okabe and Ito)
 _JOINERS = "\u200c\u200d"  # not printable by themselves, but part of words and emoji
 
-Marked = Callable[[str, float, float], str]  # word, score, share of the strongest -> marked up
-
 
 @dataclass(frozen=True)
 class Explanation:
@@ -88,7 +86,8 @@ class Explanation:
         style = "white-space:pre-wrap;color:#000;background:#fff"
         return f'<p dir="auto" style="{style}">{self._text(_span)}</p>'
 
-    def _text(self, marked: Marked) -> str:
+    def _text(self, marked: Callable[[str, float, float], str]) -> str:
+        """The text, every word `marked` by its score and the share of the strongest score."""
         strongest = float(np.abs(self.scores).max(initial=0)) or 1.0
         rows = zip(self.gaps, self.words, self.scores.tolist(), strict=True)
         return "".join(gap + marked(_visible(word), s, s / strongest) for gap, word, s in rows)

@@ -57,12 +57,6 @@ class Corpus:
         """Number of tokens of each document, int64, shape (documents,)."""
         return np.diff(self.offsets)
 
-    @classmethod
-    def from_documents(cls, documents: Sequence[np.ndarray]) -> "Corpus":
-        """A corpus of ids, each of shape (tokens,)."""
-        lengths = [len(document) for document in documents]
-        return cls(np.concatenate(documents), np.concatenate([[0], np.cumsum(lengths)]))
-
     def reversed(self) -> "Corpus":
         """Every document read from its end, ``xxbos`` still first.
 

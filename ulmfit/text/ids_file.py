@@ -13,7 +13,7 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import pairwise
@@ -175,21 +175,13 @@ def _malformed(path: Path, reason: str) -> UserError:
 # --- writing -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Contents:
-    """The content of a file of ids; see `IdsSource`. label, split: None if the source has none."""
+@dataclass(frozen=True, eq=False)
+class Contents(IdsSource):
+    """The content of a file of ids to write. label, split: None if the source has none."""
 
-    tokens: list[str]
-    ids: np.ndarray
-    offsets: np.ndarray
-    digests: list[bytes]
-    normalised: list[bytes]
-    empty: list[bool]
     label: list[str | None] | None
     split: list[str] | None
-    reading: Mapping[str, Any]
     library: str
-    pieces: bytes
 
     def file(self, rows: slice, part: int = 1, parts: int = 1) -> bytes:
         """The bytes of a file with the texts `rows` and its own token list."""
@@ -207,7 +199,7 @@ class Contents:
             "ids": pa.ListArray.from_arrays(offsets, pa.array(ids)),
             "digest": pa.array(self.digests[rows], binary),
             "normalised": pa.array(self.normalised[rows], binary),
-            "empty": pa.array(self.empty[rows], pa.bool_()),
+            "empty": pa.array(self.empty[rows]),
         }
         about = {
             "format": _FORMAT,

@@ -5,7 +5,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from ulmfit.base.errors import UserError
 from ulmfit.base.untrusted import parse_json
+from ulmfit.base.version import version_of
 from ulmfit.text.rules import PAD, SPECIAL_TOKENS, UNK, apply_rules, restore
 from ulmfit.text.spacy_tokenizer import LONGEST_RUN
 from ulmfit.text.tokenizers import SubwordTokenizer, Tokenizer, WordTokenizer, words
@@ -167,11 +167,7 @@ class TextProcessor:
 
     def library(self) -> tuple[str, str]:
         """Name and version of the tokenizer's library; ids are read without it."""
-        name = _LIBRARIES[self.kind]
-        try:
-            return name, version(name)
-        except PackageNotFoundError:
-            return name, "not installed"
+        return _LIBRARIES[self.kind], version_of(_LIBRARIES[self.kind])
 
     def files(self) -> dict[str, bytes]:
         """The processor as files of a model directory, name -> content."""

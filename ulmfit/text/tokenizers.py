@@ -86,7 +86,7 @@ class WordTokenizer:
 
     @cached_property
     def _spaced_cases(self) -> tuple[str, ...]:
-        """Special cases of several runs ("и др."); English has none."""
+        """Special cases with white space ("и др."); English has none."""
         return tuple(case for case in self._spacy.rules if len(case.split()) > 1)
 
     @cached_property
