@@ -24,7 +24,7 @@ from ulmfit.model.build import build_lm
 from ulmfit.model.sizes import SIZES, EncoderConfig
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.processor import id_dtype
-from ulmfit.training.lm import lm_learner, lm_loaders
+from ulmfit.training.learner import lm_learner, lm_loaders
 from ulmfit.training.settings import LMSettings
 from ulmfit.training.stage import set_up
 

@@ -1,4 +1,4 @@
-"""Give classifiers the temperature that makes their probabilities mean what they say."""
+"""Fit temperatures, which calibrate the probabilities of classifiers."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,18 +20,17 @@ def main(
     split_col: str | None = None,  # column of the splits, where --data is a file
     precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
 ) -> dict[str, float]:
-    """Fit the temperature of each classifier on split valid, and keep it in its directory.
+    """Fit the temperature of each classifier on split valid, and store it in its directory.
 
-    The temperature divides a classifier's logits (arXiv:1706.04599); it becomes part of the
-    manifest, and no other file changes. A temperature that was there is replaced. Returns the
-    temperatures by directory.
+    The temperature divides a classifier's logits (arXiv:1706.04599). It replaces an earlier one in
+    the manifest; no other file changes. Returns the temperatures by directory.
     """
     if not clf:
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
     from ulmfit.inference.calibration import store_temperature
 
     given = DataSpec(data, text_col, label_col, split_col)
-    # A temperature that is there is not looked at; it may be damaged.
+    # An earlier temperature is not read, since it may be damaged.
     artifacts = [
         read_artifact(Path(path), "classifier", ignored="temperature")
         for path in bundled.model_folders(clf)

@@ -1,4 +1,4 @@
-"""The command that shows which words moved a prediction."""
+"""Show which words moved a prediction, and how far."""
 
 import sys
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Classes and probabilities from what `ulmfit.export` wrote: onnxruntime, no torch, no fastai.
+"""Predictions with the files of `ulmfit.export`: needs onnxruntime, but no torch and no fastai.
 
     OnnxClassifier.load("model.onnx").predict(["A quiet film."])
 
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 _FACTS = {"files": dict, "labels": list, "direction": str, "prior": list, "config": dict}
 
-# Tokens of a batch, padding included. onnxruntime keeps every layer's features of all of them:
-# 100 MB at a time for size small. Below 8,192 the products are too small to be fast.
+# Tokens of a batch, including padding. onnxruntime keeps the features of every layer: 100 MB for
+# size small. Below 8,192 tokens the matrix products are too small to be fast.
 _TOKENS = 16_384
 
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """An ONNX file that was read, and the text processor that belongs to it."""
+    """An ONNX file and its text processor."""
 
     path: Path
     facts: dict[str, Any]
@@ -59,7 +59,7 @@ class OnnxModel:
 
     @classmethod
     def read(cls, path: Path, threads: int) -> "OnnxModel":
-        """Raises UserError: no such file, none of this project's, or not its tokenizer's files."""
+        """Raises UserError: the file is missing or of another program, or the tokenizer's are."""
         session = _session(path, threads)
         facts = _facts(session, path)
         return cls(path, facts, _processor(tokenizer_folder(path), facts["files"]), session)
@@ -79,7 +79,7 @@ class OnnxClassifier:
     """One or more exported classifiers; the probabilities of several are averaged.
 
     Raises:
-        UserError: the models make no ensemble.
+        UserError: the models do not make an ensemble.
     """
 
     def __init__(self, models: Sequence[OnnxModel]) -> None:
@@ -94,10 +94,10 @@ class OnnxClassifier:
         """The classifiers of ONNX files, each with its tokenizer's folder beside it.
 
         Args:
-            threads: that compute; 0 takes one a core.
+            threads: number of computing threads; 0 for one a core.
 
         Raises:
-            UserError: a file is not what `ulmfit.export` wrote, or they make no ensemble.
+            UserError: a file is not from `ulmfit.export`, or the models do not make an ensemble.
         """
         if not files:
             raise UserError("no model given; name at least one file that ulmfit.export wrote")
@@ -106,8 +106,7 @@ class OnnxClassifier:
     def predict(self, texts: Sequence[str | None]) -> "pd.DataFrame":
         """`label`, its `probability`, and one column of probabilities a class, in order.
 
-        All as in `ulmfit.Classifier`: a missing text counts as an empty one. A row without text
-        gets the training class frequencies.
+        As in `ulmfit.Classifier`, missing and empty texts get the training class frequencies.
         """
         import pandas as pd
 
@@ -115,7 +114,7 @@ class OnnxClassifier:
         return pd.DataFrame(prediction_columns(found, self.labelling))
 
     def probabilities(self, texts: Sequence[str | None]) -> np.ndarray:
-        """Those that `predict` returns, float32, shape (texts, classes)."""
+        """The probabilities of `predict`, float32, shape (texts, classes)."""
         if isinstance(texts, str):
             raise UserError("found one text, expected a list of texts; call predict([text])")
         plain = [plain_text(text) for text in texts]
@@ -123,7 +122,7 @@ class OnnxClassifier:
 
 
 def _batches(lengths: np.ndarray) -> Iterator[np.ndarray]:
-    """Rows of documents, longest first, as many at a time as fit into `_TOKENS`."""
+    """Batches of rows with at most `_TOKENS` tokens each, the longest documents first."""
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
@@ -163,7 +162,7 @@ def _facts(session: Any, path: Path) -> dict[str, Any]:
 
 
 def _processor(folder: Path, hashes: dict[str, str]) -> TextProcessor:
-    """The processor whose files lie in `folder`, if they are those that `hashes` names."""
+    """The processor with files in `folder`; UserError unless they have the `hashes`."""
     files = {}
     for name, expected in hashes.items():
         with os_errors_as(f"cannot read {folder / name}, which belongs to the model"):

@@ -1,4 +1,4 @@
-"""The command that classifies a text, or every row of a file."""
+"""Classify a text, or every row of a file."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Share a model on the Hugging Face Hub, with a card that the Hub can read."""
+"""Share a model on the Hugging Face Hub, with a model card for the Hub."""
 
 import math
 from collections.abc import Iterator
@@ -40,13 +40,13 @@ _TASKS = {
 def main(
     model: str | None = None,  # model directory to share
     to: str | None = None,  # its name on the Hub: user/name
-    private: bool = False,  # only you can see it; else as the Hub has it set for you, public
+    private: bool = False,  # only you can see it; default: the Hub's setting, usually public
 ) -> str:
     """Share a model directory on the Hugging Face Hub: all of its files, verified first.
 
-    The vocabulary lists words of the texts that the model was trained on, a language model may
-    give back sentences of them, and the manifest has the recipe as it was given. Returns the
-    address of the repository, which is made if need be; files that it has already are replaced.
+    The vocabulary lists words of the training texts, a language model may repeat their sentences,
+    and the manifest has the recipe with its paths. The repository is created if it does not exist;
+    its files are replaced. Returns its address.
     """
     if model is None or to is None:
         raise UserError("give both --model DIR and --to user/name")
@@ -144,10 +144,10 @@ def _uploads(artifact: Artifact, card: str) -> list["CommitOperationAdd"]:
 
 
 def _make(api: "HfApi", repository: Repository, private: bool) -> str:
-    """Make the repository if it is not there, say who can see it, and return its address.
+    """Create the repository if it does not exist; returns its address.
 
     Raises:
-        UserError: no token, no right to, or it should be private and is not.
+        UserError: there is no token, the right is missing, or a public one should be private.
     """
     from huggingface_hub import get_token
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ulmfit.training.run import Run
     from ulmfit.training.stage import Built, Workplace
 
-# A model that ends this close to the unigram entropy has learned word frequencies and no more.
+# A final loss above this share of the unigram entropy: only word frequencies were learned.
 _STUCK = 0.97
 
 
@@ -60,7 +60,7 @@ class Pretraining:
         from ulmfit.model.build import build_lm
         from ulmfit.model.sizes import encoder_config
         from ulmfit.training.general_lm import prepare
-        from ulmfit.training.lm import lm_learner, lm_loaders, unigram_entropy
+        from ulmfit.training.learner import lm_learner, lm_loaders, unigram_entropy
         from ulmfit.training.run import parameters_of
         from ulmfit.training.stage import Built
 
@@ -86,15 +86,15 @@ class Pretraining:
         )
 
     def train(self, run: "Run", place: "Workplace") -> tuple[dict[str, Any], str]:
-        """Train; warn where the model learned nothing but word frequencies."""
-        from ulmfit.training.lm import measured_lm
+        """Train; warn if the model learned only word frequencies."""
+        from ulmfit.training.learner import measured_lm
 
         run.fit()
         measured, entropy = measured_lm(run.final_row()), self.entropy
         if measured["loss"] > _STUCK * entropy:
             logger.info(
-                f"warning: the loss {measured['loss']:.2f} sits at the unigram entropy "
-                f"{entropy:.2f}: nothing was learned but word frequencies; train longer, or widen "
+                f"warning: the loss {measured['loss']:.2f} is near the unigram entropy "
+                f"{entropy:.2f}: the model learned only word frequencies; train longer, or widen "
                 "--embedding-range"
             )
         metrics = {"valid": measured, "unigram_entropy": entropy, **self.tokens}

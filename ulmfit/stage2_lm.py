@@ -29,7 +29,7 @@ def main(**given: Any) -> StageResult:
 
 @dataclass
 class DomainTuning:
-    """A pretrained language model, over the vocabulary of the domain."""
+    """A pretrained language model with the vocabulary of the domain."""
 
     settings: LMSettings
     backwards: bool
@@ -44,12 +44,12 @@ class DomainTuning:
         self.pretrained = load_pretrained(settings.pretrained, self.backwards, settings.size)
 
     def build(self, place: "Workplace") -> "tuple[Learner, Built]":
-        """Choose the vocabulary, give the pretrained rows of the embedding to its words."""
+        """Choose the vocabulary, and copy the pretrained rows of the embedding for its words."""
         from ulmfit.artifacts.config import LMConfig
         from ulmfit.data.fingerprints import texts_fingerprint
         from ulmfit.model.transfer import vocabulary_overlap
         from ulmfit.training import domain_lm
-        from ulmfit.training.lm import lm_learner, lm_loaders
+        from ulmfit.training.learner import lm_learner, lm_loaders
         from ulmfit.training.stage import Built
 
         settings, pretrained = self.settings, self.pretrained
@@ -63,7 +63,7 @@ class DomainTuning:
         )
         if settings.lm_text == "all":
             logger.info(
-                "it reads the texts of test, too, as --lm-text all says, without their labels"
+                "--lm-text all: the model also reads the texts of test, without their labels"
             )
         self.processor, self.held_out = processor, len(valid)
         self.counts = {
@@ -74,7 +74,7 @@ class DomainTuning:
         learner = lm_learner(model, loaders, settings, place.device, place.dtype)
         return learner, Built(
             model=model,
-            # Stage 3 asks whether the texts of its test split were read.
+            # Stage 3 checks whether the model has read the texts of its test split.
             config=LMConfig(
                 config,
                 texts=texts_fingerprint(self.frame["text"]),
@@ -89,8 +89,9 @@ class DomainTuning:
 
     def train(self, run: "Run", place: "Workplace") -> tuple[dict[str, Any], str]:
         """Train, measure before and after, and write samples."""
+        from ulmfit.inference.language_model import measure_lm
         from ulmfit.inference.sampling import generate
-        from ulmfit.training.lm import measure_lm, measured_lm
+        from ulmfit.training.learner import measured_lm
 
         model, settings = run.learn.model, self.settings
         before = measure_lm(model, run.learn.dls.valid, place.device, place.dtype)

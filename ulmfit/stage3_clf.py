@@ -23,7 +23,7 @@ def main(
     lm: str | None = None,  # a language model's directory, a bundled one's name, or none: random
     **given: Any,
 ) -> StageResult:
-    """Train a classifier on the encoder that stage 2 saved."""
+    """Train a classifier on the encoder of stage 2."""
     options, settings = options_and_settings(ClassifierSettings, given)
     from ulmfit.training.stage import run_stage
 
@@ -62,7 +62,7 @@ class ClassifierTraining:
         from ulmfit.artifacts.config import ClassifierConfig
         from ulmfit.data.fingerprints import labelled_fingerprint
         from ulmfit.model.build import build_classifier
-        from ulmfit.training.classifier_learner import classifier_learner
+        from ulmfit.training.learner import classifier_learner
         from ulmfit.training.stage import Built
 
         settings, start, train, valid = self.settings, self.start, self.labelled, self.held_out
@@ -93,7 +93,7 @@ class ClassifierTraining:
         )
 
     def train(self, run: "Run", place: "Workplace") -> tuple[dict[str, Any], str]:
-        """Train, and measure on what is held out."""
+        """Train, and measure on the held-out texts."""
         from ulmfit.inference.loaded import predict_probabilities
         from ulmfit.inference.metrics import classification_metrics
 

@@ -1,4 +1,4 @@
-"""Tokenise a data set into a file of ids, for a machine without its texts or without a tokenizer:
+"""Tokenise a data set into a file of ids, for a machine without the texts or the tokenizer:
 ``python -m ulmfit.tokenize --data NAME|PATH --out FILE`` (see `ids_file`).
 """
 
@@ -34,13 +34,13 @@ def main(
     tokenizer: str = "word",  # word, or subword: its pieces are trained on the texts
     lang: str = "en",  # language of the word tokenizer
     max_vocab: int = 30_000,  # pieces of a subword tokenizer at most
-    tokenizer_of: str | None = None,  # a model or a file of ids, whose tokenizer to take instead
-    part_mb: float = 60.0,  # size (10^6 bytes) from which on numbered parts are written
-    overwrite: bool = False,  # replace what is there
+    tokenizer_of: str | None = None,  # take the tokenizer of this model or file of ids instead
+    part_mb: float = 60.0,  # larger contents (10^6 bytes) are written as numbered parts
+    overwrite: bool = False,  # replace existing files
 ) -> list[Path]:
     """Tokenise a data set into a file of ids, which the stages and evaluate read without texts.
 
-    Returns the path of the file, or those of its numbered parts.
+    Returns the paths of the file or of its numbered parts.
     """
     if data is None or out is None:
         raise UserError("both --data NAME|PATH and --out FILE are needed; --help explains them")
@@ -62,13 +62,13 @@ def main(
         stale.unlink()
     logger.info(
         f"{len(contents.empty):,} texts, {len(contents.ids):,} tokens, {len(contents.tokens):,} "
-        "distinct; the words of every text can be read from it: keep it like the texts"
+        "distinct; the file contains the words of every text: protect it like the texts"
     )
     return paths
 
 
 def tokenized_contents(path: Path, columns: "Columns", processor: TextProcessor) -> Contents:
-    """The content of the file of ids `path` from a source's texts, labels and splits."""
+    """The content of the file of ids `path`, from a source's texts, labels and splits."""
     tokenized = tokenize_texts(columns.texts, processor, cache_folder())
     return Contents(
         path,
@@ -87,7 +87,7 @@ def tokenized_contents(path: Path, columns: "Columns", processor: TextProcessor)
 
 
 def _check_output(path: Path, part_mb: float, overwrite: bool) -> list[Path]:
-    """The files that are there already, to be replaced."""
+    """The existing files, which are replaced."""
     if path.suffix != _ENDING:
         raise UserError(f"--out is {path}, expected a name that ends in {_ENDING}")
     if not part_mb > 0:

@@ -31,11 +31,11 @@ from tiny_stages import reviews, write_csv
 
 from ulmfit import stage1_pretrain
 from ulmfit.base.lock import locked
-from ulmfit.compare import process, worker
+from ulmfit.compare import worker
 from ulmfit.compare.__main__ import main
 from ulmfit.compare.judge import Judge
 from ulmfit.compare.plan import METHODS, Job, Settings, chosen_methods, chosen_sizes, jobs
-from ulmfit.training.settings import LMSettings, PretrainSettings, recipe_names, recipe_table
+from ulmfit.training.settings import LMSettings, PretrainSettings, recipe_table, recipes
 
 # Every method
 
@@ -371,8 +371,8 @@ def test_a_job_in_a_process_of_its_own(tmp_path):
 )
 def test_how_a_process_ends(tmp_path, code, why):
     log = tmp_path / "log.txt"
-    status = process.run_process([sys.executable, "-c", f"import os; {code}"], log)
-    assert process.how_it_ended(status, log) == why.format(log=log)
+    status = worker.run_process([sys.executable, "-c", f"import os; {code}"], log)
+    assert worker.how_it_ended(status, log) == why.format(log=log)
 
 
 WAITS = "import time, sys; print('there', flush=True); time.sleep(60)"
@@ -389,7 +389,7 @@ def test_ctrl_c_is_handed_on_once(tmp_path):
     outer = tmp_path / "outer.py"
     outer.write_text(
         "import signal, sys\nfrom pathlib import Path\nfrom ulmfit.base.cli import run_command\n"
-        "from ulmfit.compare.process import run_process\n"
+        "from ulmfit.compare.worker import run_process\n"
         # As in a terminal: what a shell started with & would ignore the signal.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"def main():\n    run_process([sys.executable, {str(inner)!r}], Path({str(log)!r}))\n"
@@ -416,13 +416,13 @@ def test_ctrl_c_is_handed_on_once(tmp_path):
 def test_a_job_ends_with_the_process_that_started_it(tmp_path, ignored):
     log = tmp_path / "log.txt"
     job = (
-        "import time; from ulmfit.compare.process import end_with_parent\n"
+        "import time; from ulmfit.compare.worker import end_with_parent\n"
         "end_with_parent()\n"
         "try:\n  print('there', flush=True); time.sleep(60)\n"
         "except KeyboardInterrupt: print('ended', flush=True)"
     )
     outer = (
-        "import sys; from pathlib import Path; from ulmfit.compare.process import run_process\n"
+        "import sys; from pathlib import Path; from ulmfit.compare.worker import run_process\n"
         f"run_process([sys.executable, '-c', {job!r}], Path({str(log)!r}))"
     )
     if ignored:  # as a shell has it for what ends in &
@@ -495,7 +495,7 @@ def test_numbers_of_labels():
         ),
         (
             {"stage2_recipe": "gone"},
-            f"no recipe 'gone' in stage2_lm.toml; it has {', '.join(recipe_names(LMSettings))}",
+            f"no recipe 'gone' in stage2_lm.toml; it has {', '.join(recipes(LMSettings))}",
         ),
         (
             {"tokenizer": "letters"},

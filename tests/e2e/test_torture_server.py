@@ -17,8 +17,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.serve import uploads
 from ulmfit.serve.app import make_app
-from ulmfit.serve.batching import Batcher
-from ulmfit.serve.disconnects import while_there
+from ulmfit.serve.batching import Batcher, while_there
 from ulmfit.serve.limits import Limits
 from ulmfit.serve.tables import open_limited
 

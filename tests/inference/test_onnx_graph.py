@@ -363,7 +363,7 @@ def test_what_is_there_is_left_alone(forward, tmp_path):
 def test_libraries_that_are_missing(forward, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "find_spec", lambda name: None if name != "onnx" else name)
     with refuses(
-        "the export needs onnxscript, onnxruntime; pip install 'ulmfit[export]' brings all of it"
+        "the export needs onnxscript, onnxruntime; pip install 'ulmfit[export]' installs them"
     ):
         main(clf=forward[0], out=str(tmp_path / "model.onnx"))
 

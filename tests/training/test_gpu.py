@@ -10,7 +10,7 @@ from ulmfit.inference.language_model import measure_lm
 from ulmfit.model.awd_lstm import WeightDropLSTM, _dtype_on_gpu
 from ulmfit.model.build import build_lm
 from ulmfit.model.sizes import encoder_config
-from ulmfit.training.lm import lm_learner, lm_loaders
+from ulmfit.training.learner import lm_learner, lm_loaders
 from ulmfit.training.settings import LMSettings
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here, or no --gpu")

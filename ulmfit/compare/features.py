@@ -38,12 +38,8 @@ def features_lr(task: Task) -> Fitted:
             best = now, pooling, chosen(strength, weight), model
     assert best is not None
     _, pooling, facts, model = best
-
-    def predict(texts: list[str]) -> np.ndarray:
-        return model.predict_proba(test.pooled(pooling))  # the features are in the cache
-
     return Fitted(
-        predict,
+        lambda texts: model.predict_proba(test.pooled(pooling)),  # from the cache
         size + len(pickle.dumps(model)),
         {"pooling": pooling, **facts, "texts cut": float(train.cut.mean())},
         train_elsewhere=float(train.seconds.sum() + valid.seconds.sum()) - clock,

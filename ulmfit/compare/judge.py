@@ -14,7 +14,6 @@ from ulmfit.data.load import load_with_test_labels, without_test_labels
 from ulmfit.data.splits import keep_labels
 from ulmfit.inference.evaluation import labelled_texts
 from ulmfit.inference.metrics import classification_metrics
-from ulmfit.report.data import confusion
 
 SUBSET_SEED = 42  # for --test-texts: always the same texts
 
@@ -85,10 +84,6 @@ class Judge:
     def figures(self, probabilities: np.ndarray) -> dict[str, Any]:
         """The figures of a method, the same for all methods."""
         return classification_metrics(probabilities, self.truth)
-
-    def confusion(self, probabilities: np.ndarray) -> np.ndarray:
-        """Counts, shape (true classes, predicted classes)."""
-        return confusion(probabilities, self.truth)
 
 
 def _some_of_test(frame: pd.DataFrame, count: int) -> pd.DataFrame:

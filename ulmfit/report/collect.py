@@ -19,12 +19,7 @@ from ulmfit.inference.evaluation import check_split, figures_table, labelled_tex
 from ulmfit.report.data import Calibrated, Measured, Report, hardest, overall_figures
 from ulmfit.report.features import text_map
 
-MAP_TEXTS = 2_000  # drawn at most: more are a cloud, and a heavy page
-
-
 EXPLAINED = 5  # texts of the highest loss
-
-
 Explain = Callable[[str], str]  # a text -> a fragment of HTML, put into the page as it is
 
 
@@ -65,7 +60,7 @@ def collect(
         measured=measured,
         peers=peers,
         calibrated=calibrated,
-        text_map=text_map(classifier, texts, MAP_TEXTS),
+        text_map=text_map(classifier, texts),
         lineages=dict(zip(_names(classifier), lines, strict=True)),
         precision=classifier.precision,
         shown=shown,

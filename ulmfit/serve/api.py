@@ -12,8 +12,7 @@ from ulmfit.data.load import source_name
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.loaded import LoadedModel
 from ulmfit.inference.scoring import EMPTY, plain_text, prediction_columns
-from ulmfit.serve.batching import Batcher
-from ulmfit.serve.disconnects import while_there
+from ulmfit.serve.batching import Batcher, while_there
 from ulmfit.serve.limits import Limits
 
 EXPECTED = 'expected {"text": "..."} or {"texts": ["...", ...]}'

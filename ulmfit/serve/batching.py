@@ -1,14 +1,18 @@
-"""Texts of concurrent requests, classified together by one thread."""
+"""Texts of concurrent requests: one thread classifies them together.
+
+Requests of disconnected clients are dropped: their work is cancelled.
+"""
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from starlette.requests import ClientDisconnect, Request
 
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.serve.limits import Limits, busy
@@ -145,3 +149,27 @@ class Batcher:
 
     def _of(self, texts: list[str]) -> np.ndarray:
         return np.stack(self.classifier.probabilities_by_model(texts, lambda count: None))
+
+
+async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled if the client disconnects first.
+
+    Read the body of `request` before this.
+
+    Raises:
+        ClientDisconnect: the client has disconnected.
+    """
+    working, watching = asyncio.create_task(work), asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientDisconnect
+    finally:
+        for task in (working, watching):
+            task.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

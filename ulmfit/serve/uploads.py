@@ -6,12 +6,11 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
@@ -63,8 +62,7 @@ class Uploads:
     def __init__(self, batcher: Batcher, limits: Limits) -> None:
         self._batcher, self._limits = batcher, limits
         self._threads = ThreadPoolExecutor(limits.files, "upload")
-        self._lock = threading.Lock()
-        self._running = 0  # includes dropped files until their thread ends
+        self._room = threading.Semaphore(limits.files)  # a dropped file's is free when it ends
 
     async def scored(self, upload: UploadFile, text_col: str) -> FileResponse:
         """A csv of every row of `upload` with its prediction; it is deleted after sending.
@@ -78,14 +76,12 @@ class Uploads:
         if not name:
             raise UserError(NO_FILE)
         folder = Path(tempfile.mkdtemp(prefix="ulmfit-"))
-        try:
-            self._count_up()
-        except HTTPException:
+        if not self._room.acquire(blocking=False):
             folder.rmdir()
-            raise
+            raise busy(f"{self._limits.files} files are being scored already")
         sharing = _Sharing(self._batcher, asyncio.get_running_loop())
         scoring = self._threads.submit(self._score, upload, folder, name, text_col, sharing)
-        scoring.add_done_callback(self._count_down)
+        scoring.add_done_callback(lambda _: self._room.release())
         try:
             await asyncio.wrap_future(scoring)
         except BaseException:  # the thread may still be writing there
@@ -93,16 +89,6 @@ class Uploads:
             scoring.add_done_callback(lambda _: shutil.rmtree(folder, ignore_errors=True))
             raise
         return _SentOnce(folder / "scored.csv", f"{_plain(Path(name).stem)}-scored.csv")
-
-    def _count_up(self) -> None:
-        with self._lock:
-            if self._running >= self._limits.files:
-                raise busy(f"{self._running} files are being scored already")
-            self._running += 1
-
-    def _count_down(self, scoring: Future[None]) -> None:
-        with self._lock:
-            self._running -= 1
 
     def _score(
         self, upload: UploadFile, folder: Path, name: str, text_col: str, sharing: _Sharing

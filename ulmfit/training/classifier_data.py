@@ -1,4 +1,4 @@
-"""Stage 3's labelled documents and their labels."""
+"""The labelled documents of stage 3, and their labels."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from ulmfit.training.start import Start
 
 
 class Labelled(NamedTuple):
-    """Documents and what is true of them, as `Labels.encode` gives it."""
+    """Documents and their true labels, as `Labels.encode` returns them."""
 
     corpus: Corpus
     truth: np.ndarray
@@ -24,7 +24,7 @@ def labels_in(frame: pd.DataFrame, kind: Labels = SINGLE) -> Labels:
     """`kind` with the classes of train, in alphabetical order.
 
     Raises:
-        UserError: there is nothing to validate on.
+        UserError: there are no texts to validate on.
     """
     labels = kind.of(frame.loc[frame["split"] == "train", "label"])
     if not (frame["split"] == "valid").any():

@@ -1,4 +1,4 @@
-"""Stage 1's documents: their vocabulary, what is trained on, and what is held out."""
+"""The documents of stage 1: their vocabulary, a part for training, and a held-out part."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from ulmfit.training.settings import PretrainSettings
 
 
 def prepare(texts: pd.Series, settings: PretrainSettings) -> tuple[TextProcessor, Corpus, Corpus]:
-    """Processor, training and validation documents, chosen by the seed."""
+    """The text processor, and documents for training and validation, chosen by the seed."""
     if len(texts) <= settings.valid_documents:
         raise UserError(
             f"found {len(texts)} documents, expected more than the {settings.valid_documents} "
