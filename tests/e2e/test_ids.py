@@ -23,6 +23,7 @@ from ulmfit.data.duplicates import exact_groups
 from ulmfit.data.fingerprints import labelled_fingerprint
 from ulmfit.data.load import load_data
 from ulmfit.data.spec import DataSpec
+from ulmfit.inference import calibration
 from ulmfit.report import __main__ as report
 from ulmfit.text.corpus import tokenize_texts
 from ulmfit.text.ids import digest, is_empty
@@ -138,7 +139,9 @@ def test_models_of_texts_and_of_ids_make_an_ensemble(made, sources, tmp_path, mo
     both = [str(forward.path), str(made["ids"][0]["clf"])]
     assert "ensemble" in evaluate.main(clf=both, data=sources["ids"]["data"])
     # After one epoch no temperature may fit: a figure of all that one would be fitted to.
-    monkeypatch.setattr(calibrate, "fit_temperature", lambda p, t, labels: 1 + p[t == 1, 1].mean())
+    monkeypatch.setattr(
+        calibration, "fit_temperature", lambda p, t, labels: 1 + p[t == 1, 1].mean()
+    )
     assert calibrate.main(clf=both[1:], data=sources["ids"]["data"])[both[1]] > 1
 
 

@@ -297,7 +297,7 @@ def test_baseline_is_one_regression_a_class(tmp_path, monkeypatch):
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
-    monkeypatch.setattr(baseline, "_STRENGTHS", (3.0,))
+    monkeypatch.setattr(baseline, "_TFIDF_STRENGTHS", (3.0,))
     rows = [*meals(), ["soup", "always", "valid"]]
     data = DataSpec(write_csv(tmp_path / "meals.csv", HEADER, rows), labels=MULTI)
     frame = load_data(data, labels_required=False)
@@ -610,7 +610,7 @@ def test_all_stages_from_one_command(made, tmp_path, monkeypatch, capsys):
         settings.LMSettings: {**SETTINGS_2, **shared, "pretrained": "none"},
         settings.ClassifierSettings: {**SETTINGS_3, **shared},
     }
-    monkeypatch.setattr(settings, "_tables", lambda stage: {"tiny": tables[stage]})
+    monkeypatch.setattr(settings, "recipes", lambda stage: {"tiny": tables[stage]})
     monkeypatch.chdir(tmp_path)
     summary = __main__.main(recipe="tiny", out="models")
     said = capsys.readouterr().out
@@ -656,7 +656,7 @@ def test_interop_keeps_the_kinds_apart(made, paths, tmp_path):
         theirs = learner.model.eval()(ids[None])[0].sigmoid()[0]
     np.testing.assert_allclose(classifier.probabilities([ASKED[1]])[0], theirs, atol=1e-4)
     with refuses(
-        "found a multi-label Learner (BCEWithLogitsLossFlat), expected one of a class a text; "
+        "found a multi-label Learner (BCEWithLogitsLossFlat), expected one with one class a text; "
         "train it with python -m ulmfit.stage3_clf --multi-label"
     ):
         from_learner(learner, tmp_path / "back")

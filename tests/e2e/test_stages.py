@@ -219,7 +219,8 @@ def test_lm_text_says_which_splits_are_read(made, tmp_path, capsys):
     for text in ("train", "all"):
         found.append(stage2(made["data"], made["wiki-fwd"].path, tmp_path / text, lm_text=text))
         card = (found[-1].path / "README.md").read_text("utf-8")
-        told += ["texts of test, too" in capsys.readouterr().out, "test part, too" in card]
+        told += ["also reads the texts of test" in capsys.readouterr().out]
+        told += ["also read the texts of split test" in card]
     train, whole = found
     assert told == [False, False, True, True]
     assert train.metrics["train_tokens"] < whole.metrics["train_tokens"]
@@ -383,7 +384,7 @@ def recipe(made, monkeypatch):
         settings.LMSettings: {**SETTINGS_2, "data": made["data"], "pretrained": wiki},
         settings.ClassifierSettings: {**SETTINGS_3, "data": made["data"]},
     }
-    monkeypatch.setattr(settings, "_tables", lambda stage: {"tiny": tables[stage]})
+    monkeypatch.setattr(settings, "recipes", lambda stage: {"tiny": tables[stage]})
     return tables
 
 
