@@ -89,7 +89,7 @@ def test_backward_card():
     assert "python -m ulmfit.stage3_clf --lm DIR --data texts.csv --backwards\n" in card
     assert "ulmfit.generate" not in card  # it would write its words last to first
     card = model_card(replace(CLASSIFIER, direction="backward"), [])
-    assert "rests on the first (the last in its order) 1440 tokens of a text" in card
+    assert "depends on the first (the last in its order) 1440 tokens of a text" in card
 
 
 def test_parameters():

@@ -592,7 +592,7 @@ def test_no_such_revision(shared):
 @pytest.mark.parametrize(
     ("request_line", "status", "words", "line"),
     [
-        ("GET /api", 403, "no", "cannot pull hf://ada/films: the Hub answers 403 (no); take a "),
+        ("GET /api", 403, "no", "cannot pull hf://ada/films: the Hub answers 403 (no); use a t"),
         ("GET /api", 418, "a\n\x1b[31mb", "cannot pull hf://ada/films: the Hub answers 418 (a [31"),
         ("vocab", 401, "", "cannot pull vocab.txt of hf://ada/films: the Hub answers 401; log in "),
         ("HEAD", 418, "", "cannot pull manifest.json of hf://ada/films: the Hub answers 418; try "),
@@ -658,8 +658,8 @@ def test_not_logged_in(site, written, monkeypatch):
     ("part", "line"),
     [
         ("POST /api/repos/create", "cannot push to hf://ada/films: the Hub answers 403 (not you"),
-        ("PUT /store", "cannot push to hf://ada/films: the Hub answers 403 (not yours); take a to"),
-        ("/commit/", "cannot push to hf://ada/films: the Hub answers 403 (not yours); take a tok"),
+        ("PUT /store", "cannot push to hf://ada/films: the Hub answers 403 (not yours); use a tok"),
+        ("/commit/", "cannot push to hf://ada/films: the Hub answers 403 (not yours); use a toke"),
     ],
 )
 def test_push_is_refused(site, written, part, line):

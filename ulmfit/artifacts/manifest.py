@@ -43,7 +43,7 @@ class Manifest:
     metrics: dict[str, Any]  # measured when the model was written
     versions: dict[str, str]  # of the libraries
     data_fingerprint: str
-    parent: str | None  # sha256 of manifest.json of the model before the training
+    parent: str | None  # sha256 of the pretrained model's manifest.json
     files: dict[str, str]  # name -> sha256 of every file except manifest.json and metrics.json
     about: str = ""  # for the card: the texts, their source, and the limits of the model
 

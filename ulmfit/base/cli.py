@@ -67,7 +67,7 @@ def run_command(func: Callable[..., Any]) -> None:
     """Run `func` with the arguments of the command line, then exit the process.
 
     Exit status: 0 on success and after ``--stop-after``; 1 after one line ``error: ...`` for a
-    `UserError` or an OSError (with ``--debug`` after its traceback); 130 on Ctrl-C.
+    `UserError` or an OSError (with ``--debug``, the traceback); 130 on Ctrl-C.
     """
     show_progress()
     logger.propagate = False  # a library's handler on the root logger would print lines twice

@@ -87,7 +87,7 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
 
 
 def row_block(rows: int) -> int:
-    """The number of which about `rows` rows should be a multiple for fast low precision.
+    """The block size for about `rows` rows: low precision is fast for multiples of it.
 
     oneDNN's bfloat16 LSTM cuts the rows into equal blocks. 97 rows (a prime) take five times as
     long as 112; 136 (8 x 17) take twice as long as 160. Tensor cores work on multiples of 8.

@@ -106,7 +106,7 @@ def flat_lstm(
 
 
 def _dtype_on_gpu(inputs: Tensor) -> torch.dtype:
-    """bfloat16 with autocast if cuDNN has it, float32 with autocast else, or the inputs' type."""
+    """The inputs' type; with autocast, bfloat16 if cuDNN has it, else float32."""
     if not torch.is_autocast_enabled("cuda"):
         return inputs.dtype
     return torch.bfloat16 if cudnn_has_bfloat16(inputs.device) else torch.float32
