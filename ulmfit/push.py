@@ -21,7 +21,7 @@ from ulmfit.base.log import logger
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, EvalResult, HfApi
 
-# Our figures -> the Hub's metric and the words beside it. A loss is the perplexity's logarithm.
+# This project's figures -> the Hub's metric and its description.
 _METRICS = {
     "accuracy": ("accuracy", "Accuracy"),
     "f1_micro": ("f1", "F1 over all decisions"),
@@ -63,7 +63,7 @@ def main(
     for line in _revealed(artifact):
         logger.info(line)
     with hub_errors(f"cannot push to {repository}"):
-        # All in one commit: nobody ever pulls half a model.
+        # All in one commit: a pull never gets half a model.
         api.create_commit(repository.id, uploads, commit_message="Model directory of ulmfit")
     logger.info(
         f"pushed to {url}; python -m ulmfit.pull --from {repository.id} --out DIR fetches it"
@@ -84,10 +84,10 @@ def hub_card(artifact: Artifact, name: str) -> str:
 
 
 def evaluation_results(artifact: Artifact) -> Iterator["EvalResult"]:
-    """What the training measured on its valid split, then what `ulmfit.evaluate` did.
+    """The figures of the training on its valid split, then those of `ulmfit.evaluate`.
 
     Raises:
-        UserError: metrics.json does not hold what `ulmfit.evaluate` writes.
+        UserError: metrics.json has another form than `ulmfit.evaluate` writes.
     """
     from ulmfit.data.load import source_name  # and with it pandas
 
@@ -167,7 +167,7 @@ def _make(api: "HfApi", repository: Repository, private: bool) -> str:
 
 
 def _revealed(artifact: Artifact) -> Iterator[str]:
-    """What somebody may not expect to be in a model."""
+    """Lines about unexpected contents of the model."""
     yield "the vocabulary lists words of the training texts"
     if artifact.manifest.kind == "lm":
         yield "a language model may give back sentences of the training texts"

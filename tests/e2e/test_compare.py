@@ -105,7 +105,7 @@ def test_stage_1_on_the_texts_themselves(tmp_path):
         "there is no language model of other texts to begin with (--pretrained none)"
     ]
     page = (tmp_path / "out" / "compare.md").read_text()
-    assert "ULMFiT's language model is trained on the unlabelled text alone (perplexity" in page
+    assert "ULMFiT's language model is trained only on the unlabelled text (perplexity" in page
 
 
 @pytest.mark.usefixtures("no_processes")
@@ -135,7 +135,7 @@ def test_a_language_model_that_was_trained_anew(tmp_path):
     with refuses(
         f"{out / 'trials' / 'lm-fwd.json'} was measured with other contents of "
         f"{given.lm} (--lm) and contents of {given.lm} (--pretrained); give the same, "
-        "choose another --out, or pass --overwrite to measure again what is not of these"
+        "choose another --out, or pass --overwrite to repeat such trials"
     ):
         made(given, out, ["ulmfit-fwd"])
 
@@ -301,10 +301,7 @@ def test_results_of_other_settings_or_data(tmp_path):
     kept = made(given, out, ["majority", "ulmfit-scratch"])["majority-20-1"]
     other = replace(given, stage3={**given.stage3, "hidden": 6})
     file = out / "trials" / "ulmfit-scratch-20-1.json"
-    ending = (
-        "; give the same, choose another --out, or pass --overwrite to measure again what is not "
-        "of these"
-    )
+    ending = "; give the same, choose another --out, or pass --overwrite to repeat such trials"
     with refuses(f"{file} was measured with other --stage3{ending}"):
         made(other, out, ["majority"])
     found = made(other, out, ["majority", "ulmfit-scratch"], overwrite=True)
@@ -334,7 +331,7 @@ def test_results_of_a_recipe_that_was_changed_since(tmp_path, monkeypatch):
     with refuses(
         f"{out / 'trials' / 'ulmfit-scratch-20-1.json'} was measured with other contents of the "
         f"recipe {given.scratch_recipe}; give the same, choose another --out, or pass --overwrite "
-        "to measure again what is not of these"
+        "to repeat such trials"
     ):
         made(given, out, ["majority"])
 

@@ -369,7 +369,7 @@ def test_models_that_cut_words_in_other_ways(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ({}, "no text given; --text TEXT has the words to explain"),
+        ({}, "no text given; --text TEXT is the text to explain"),
         (
             {"text": "a", "method": "lime"},
             "--method is 'lime', expected one of integrated, gradient",

@@ -468,9 +468,7 @@ def test_temperatures_are_those_of_split_valid(place, report):
 
 def test_no_temperature_from_the_split_that_is_reported(place):
     report = collected(place, split="valid")
-    assert report.calibrated == (
-        "split valid, to which it would be fitted, is the one that is reported"
-    )
+    assert report.calibrated == ("this page is about split valid, to which it would be fitted")
     html = to_xml(tuple(calibration_parts(report)))
     assert f"No temperature was fitted: {report.calibrated}." in html
     assert html.count("Reliability diagram of ensemble") == 1

@@ -110,7 +110,7 @@ def _language_model(trials: Trials) -> str:
     ]
     told = f" (perplexity on held-out texts: {', '.join(measured)})" if measured else ""
     if settings.pretrained == "none":
-        return f"ULMFiT's language model is trained on the unlabelled text alone{told}.\n"
+        return f"ULMFiT's language model is trained only on the unlabelled text{told}.\n"
     name = _without_folders(settings.pretrained)
     return f"ULMFiT's language model is `{name}`, fine-tuned on the unlabelled text{told}.\n"
 

@@ -23,8 +23,8 @@ from ulmfit.compare.worker import how_it_ended, run_process
 class Trials:
     """The results in a folder; missing ones are computed.
 
-    A result belongs to its settings and data. A result of others is refused or, with `overwrite`,
-    computed again. The next call repeats a failed job.
+    A result belongs to its settings and data. Results of other settings or data are refused or,
+    with `overwrite`, computed again. The next call repeats a failed job.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Trials:
             other = differences(result["identity"], wanted)
             raise UserError(
                 f"{file} was measured with other {' and '.join(other)}; give the same, choose "
-                "another --out, or pass --overwrite to measure again what is not of these"
+                "another --out, or pass --overwrite to repeat such trials"
             )
 
     def make(self, jobs: Sequence[Job]) -> None:
@@ -70,14 +70,14 @@ class Trials:
             logger.info(f"[{number}/{len(jobs)}] {job.told}")
             result = self._failed_need(job) or self._run(job)
             result = {"job": [job.method, job.labels, job.seed], **result}
-            # Found out here: the imports would add to the trial's peak of memory.
+            # Not computed in the trial: the imports would add to its peak memory.
             result |= {"hardware": hardware(), "versions": library_versions()}
             result["identity"] = identity(job, self.settings, self.data)
             self._keep(job, result)
             logger.info(f"    {_told(result)}")
 
     def _wanted(self, jobs: Sequence[Job]) -> set[Job]:
-        """Unfinished jobs, and those of their needs whose files in ``work`` are gone."""
+        """Unfinished jobs, and their needs if the files in ``work`` are gone."""
         wanted = {job for job in jobs if self.found.get(job, {}).get("status") != "done"}
         for job in reversed(jobs):  # the needs of a job come before it
             if job in wanted:

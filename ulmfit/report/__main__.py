@@ -27,7 +27,7 @@ def main(
     precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
     overwrite: bool = False,  # replace --out if it exists
 ) -> Path:
-    """Write one HTML page about classifiers on one split: figures, errors, how they were trained.
+    """Write one HTML page about classifiers on one split: figures, errors, training.
 
     The page needs no network and runs no script. It contains texts of the data, see --texts.
     Returns its path.

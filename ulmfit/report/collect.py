@@ -1,4 +1,4 @@
-"""All that a report shows, collected from classifiers and labelled texts."""
+"""The collection of a report's content from classifiers and labelled texts."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ from ulmfit.report.data import Calibrated, Measured, Report, hardest, overall_fi
 from ulmfit.report.features import text_map
 
 EXPLAINED = 5  # texts of the highest loss
-Explain = Callable[[str], str]  # a text -> a fragment of HTML, put into the page as it is
+Explain = Callable[[str], str]  # a text -> a fragment of HTML, which is not escaped
 
 
 def collect(
@@ -31,13 +31,13 @@ def collect(
     shown: int = 20,
     explain: Explain | None = None,
 ) -> Report:
-    """All that the page shows of `classifier` on the texts of `split`, labels included.
+    """The content of the page about `classifier` on the labelled texts of `split`.
 
     Args:
-        frame: text, label and split, as `load_data` gives them; `data` is its name.
+        frame: text, label and split, as `load_data` returns them; `data` is its name.
         shown: texts of the highest loss that the page has; 0 for no text at all.
-        explain: gives HTML for the first of those. It goes into the page unescaped; scripts in
-            it do not run.
+        explain: returns HTML for the first of those. The page contains it unescaped, but does not
+            run its scripts.
     """
     labels = classifier.labelling
     texts, truth = labelled_texts(frame, data, split, labels)
@@ -86,9 +86,9 @@ def _measured(classifier: Classifier, by_model: list[np.ndarray]) -> list[Measur
 def _peers(
     classifier: Classifier, frame: pd.DataFrame, data: str, split: str, texts: list[str]
 ) -> list[Measured]:
-    """Baselines of the labels that the classifier was trained on; none of other data than those.
+    """Baselines with the labels of the classifier's training.
 
-    Nor on the splits that they are trained and tuned on.
+    There are none for other data, or for the splits that they are trained and tuned on.
     """
     manifest = classifier.models[0].artifact.manifest
     if split != "test" or not same_source(data, str(manifest.recipe.get("data"))):
@@ -108,12 +108,12 @@ def _tell(measured: list[Measured], truth: np.ndarray, labels: Labels, split: st
 def _calibrated(
     classifier: Classifier, frame: pd.DataFrame, data: str, split: str, measured: list[Measured]
 ) -> Calibrated | str:
-    """The models with temperatures fitted to split valid, or why there are none.
+    """The models with temperatures fitted to split valid, or the reason why there are none.
 
-    Empty texts keep their probabilities, which do not come from a model's logits.
+    Empty texts keep their probabilities, because these do not come from logits.
     """
     if split == "valid":
-        return "split valid, to which it would be fitted, is the one that is reported"
+        return "this page is about split valid, to which it would be fitted"
     trained, labels = classifier.models[0].artifact, classifier.labelling
     try:
         check_split(frame, data, "valid", trained)
@@ -122,8 +122,8 @@ def _calibrated(
             fit_temperature(probabilities, truth, labels)
             for probabilities in classifier.probabilities_by_model(texts)
         ]
-    except UserError as error:  # a page without is still a page, and says why
-        # Where data and models lie is their owner's, and the page may be passed on.
+    except UserError as error:  # the page gives the reason instead
+        # The page may be passed on, so it must not show the folders of data and models.
         name = trained.path.resolve().name
         return str(error).replace(data, source_name(data)).replace(str(trained.path), name)
     empty = np.array([[not text.strip()] for text in frame.loc[frame["split"] == split, "text"]])

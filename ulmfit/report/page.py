@@ -73,7 +73,7 @@ def _lengths(report: Report) -> list[FT]:
     bins = accuracy_by_length(report.lengths, best.probabilities, report.truth, report.labels)
     measure = "all labels right" if report.labels.multi else "accuracy"
     caption = f"{best.name}: {measure} with its 95 % interval, about as many texts in each bar"
-    alt = f"Bars of {measure} by text length; the table has them as numbers"
+    alt = f"Bars of {measure} by text length; the table has the numbers"
     rows = [
         (f"{b.low:,.0f} to {b.high:,.0f}", f"{b.texts:,}", f"{b.accuracy:.4f}", span(b.interval))
         for b in bins

@@ -30,11 +30,11 @@ def main(
     host: str = "127.0.0.1",  # address to listen on; 0.0.0.0 lets the whole network in
     port: int = 8000,  # 0 takes a free one
     precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
-    max_mb: float = 10.0,  # a request's size in megabytes at most, an uploaded file included
-    max_texts: int = 256,  # texts of one request to the API at most
-    max_chars: int = 100_000,  # characters of one text at most
-    max_rows: int = 100_000,  # rows of an uploaded file at most
-    max_seconds: float = 30.0,  # for a request to arrive, and for a reply to be taken, at most
+    max_mb: float = 10.0,  # largest request in megabytes, including an uploaded file
+    max_texts: int = 256,  # most texts of one request to the API
+    max_chars: int = 100_000,  # most characters of one text
+    max_rows: int = 100_000,  # most rows of an uploaded file
+    max_seconds: float = 30.0,  # for a request to arrive, and for a client to take the reply
 ) -> None:
     """Serve classifiers on a web page and as a JSON API, until Ctrl-C.
 

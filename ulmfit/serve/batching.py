@@ -39,10 +39,10 @@ class _Job:
 
 
 class Batcher:
-    """Classifies waiting texts in batches; texts that arrive meanwhile form the next batch.
+    """Classifies waiting texts in batches; later texts form the next batch.
 
-    So a single text does not wait, and batches grow under load. Everything that uses the models
-    runs in one thread, because they hold the state of one batch at a time.
+    So a single text does not wait, and batches grow under load. All uses of the models run in one
+    thread, because a model holds the state of one batch at a time.
 
     Args:
         thread: computes with the models, and should have loaded them (see `worker`).

@@ -36,7 +36,7 @@ class Options:
     out: str | None = None  # model directory to write
     backwards: bool = False  # read each text from its end
     half: bool = False  # store the weights in half precision
-    about: str = ""  # for the model card: what the texts are, and whose
+    about: str = ""  # for the model card: content and owner of the texts
     overwrite: bool = False  # replace the model directory, and a checkpoint of another run
     find_lr: bool = False  # train nothing: look for a learning rate, and draw loss against rate
     log: str = ""  # where to follow the training: tensorboard or mlflow
