@@ -21,6 +21,7 @@ from ulmfit.base.errors import Stopped, UserError
 from ulmfit.base.log import logger, quiet
 from ulmfit.data.corpora import read_corpora
 from ulmfit.data.fingerprints import labelled_fingerprint, texts_fingerprint
+from ulmfit.data.label_checks import as_classes, tell_remarks
 from ulmfit.data.labels import Labels
 from ulmfit.data.load import load_data, load_with_test_labels
 from ulmfit.data.splits import keep_labels
@@ -116,7 +117,9 @@ def train(plan: Plan, corpus: str, folder: Path) -> tuple[Trained, Plan]:
 def check_data(settings: ClassifierSettings) -> pd.DataFrame:
     """The data of stage 3; raises before any training what the evaluation would raise."""
     frame = labelled(settings)
-    labels = labels_in(frame, data_spec(settings).labels)
+    kind = data_spec(settings).labels
+    tell_remarks(frame, kind)
+    labels = labels_in(frame, kind)
     by_themselves = "or run python -m ulmfit.stage2_lm and ulmfit.stage3_clf by themselves"
     if not (frame["split"] == "test").any():
         raise UserError(
@@ -273,17 +276,17 @@ def _kept(out: Path, plan: Plan) -> StageResult | None:
 
 def check_test_labels(settings: ClassifierSettings, labels: Labels) -> None:
     """Raise, before any training, the UserError in which evaluating on test would end."""
-    frame = _data_of(settings)
+    frame = _data_of(settings, labels)
     labelled_texts(frame, settings.data, "test", labels)
 
 
 def baselines_of(settings: ClassifierSettings, labels: Labels) -> dict[str, dict[str, Any]]:
     """`measure_baselines` with the data and labels that stage 3 trains on by `settings`."""
-    return measure_baselines(_data_of(settings), labels)
+    return measure_baselines(_data_of(settings, labels), labels)
 
 
-def _data_of(settings: ClassifierSettings) -> pd.DataFrame:
+def _data_of(settings: ClassifierSettings, labels: Labels) -> pd.DataFrame:
     spec = data_spec(settings)
     with quiet():
-        frame = load_with_test_labels(spec, texts_required=False)
+        frame = as_classes(load_with_test_labels(spec, texts_required=False), labels)
     return keep_labels(frame, settings.labels, settings.seed, spec.labels)

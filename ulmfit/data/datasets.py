@@ -30,11 +30,21 @@ def _imdb() -> pd.DataFrame:
     places += [Path("data", "imdb.parquet"), Path("data", "aclImdb")]
     for place in places:
         if place.is_file() and place.suffix == ".parquet":
-            return read_file(place)
+            return _unlabelled(read_file(place))
         if Path(place, "train", "pos").is_dir():
             return read_folder(place)
     ids = _ids("imdb")
-    return read_folder(_download_imdb(", ".join(map(str, places)))) if ids is None else ids
+    if ids is not None:
+        return _unlabelled(ids)
+    return read_folder(_download_imdb(", ".join(map(str, places))))
+
+
+def _unlabelled(reviews: pd.DataFrame) -> pd.DataFrame:
+    """Reviews of train that are labelled `unsup` have no label, as those in aclImdb/train/unsup."""
+    unsup = reviews["label"] == "unsup"
+    return reviews.assign(
+        label=reviews["label"].mask(unsup), split=reviews["split"].mask(unsup, "unsup")
+    )
 
 
 def _download_imdb(looked: str) -> Path:

@@ -17,6 +17,7 @@ _SPELLINGS = {
     "test": ("test", "testing"),
     "unsup": ("unsup", "unsupervised", "unlabelled", "unlabeled"),
 }
+UNLABELLED = "unsup"  # aclImdb's folder of texts without a label, beside its folders of classes
 SPLIT_NAMES = {spelling: split for split, names in _SPELLINGS.items() for spelling in names}
 
 
@@ -48,7 +49,7 @@ def read_folder(path: Path) -> pd.DataFrame:
             f"{path}: found .txt files ({beside[0].name}) beside folders of .txt files "
             f"({folders[0].name}), expected one or the other; move the files or the folders away"
         )
-    labelled = [(text, _class(folder)) for folder in folders for text in _texts(folder, "**/*.txt")]
+    labelled = [(text, folder.name) for folder in folders for text in _texts(folder, "**/*.txt")]
     rows_of = labelled or [(text, None) for text in _texts(path, "*.txt")]
     if not rows_of:
         raise UserError(
@@ -83,7 +84,7 @@ def _text_folders(path: Path) -> list[Path]:
 
 
 def _class(folder: Path) -> str | None:
-    return None if split_name(folder.name) == "unsup" else folder.name
+    return None if folder.name.lower() == UNLABELLED else folder.name
 
 
 def _texts(folder: Path, pattern: str) -> Iterable[str]:

@@ -1,6 +1,7 @@
 """What a data set is like, before any compute is spent on it: figures, a report, warnings."""
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ulmfit.data.duplicates import exact_groups, near_duplicate_groups
+from ulmfit.data.label_checks import escaped, not_classes, remarks
 from ulmfit.data.labels import SINGLE, Labels
 from ulmfit.text.blocks import Texts, each
 
@@ -61,7 +63,8 @@ def preflight(frame: pd.DataFrame, labels: Labels = SINGLE) -> Figures:
             if first in present and second in present
         },
     }
-    return {**figures, "warnings": _warnings(figures, labels)}
+    odd = remarks(frame, labels, exact)
+    return {**figures, "warnings": _warnings(figures, labels, odd)}
 
 
 def examples(frame: pd.DataFrame, count: int) -> list[tuple[str, str, list[str]]]:
@@ -129,9 +132,10 @@ def _overlap(
     return {"exact": int(same.sum()), "near": int((similar & ~same).sum())}
 
 
-def _warnings(figures: Figures, labels: Labels) -> list[str]:
+def _warnings(figures: Figures, labels: Labels, odd: list[str]) -> list[str]:
     return [
         *_label_warnings(figures["labels"].get("train", {}), labels),
+        *odd,
         *(
             f"{names.replace('-', ' and ')} share texts ({same['exact']:,} equal, {same['near']:,} "
             "nearly): scores flatter the model; drop the repeated rows"
@@ -143,10 +147,12 @@ def _warnings(figures: Figures, labels: Labels) -> list[str]:
 
 
 def _label_warnings(train: dict[str, int], labels: Labels) -> list[str]:
-    counts = {label: count for label, count in train.items() if label}
+    counts = Counter({label: count for label, count in train.items() if label})
     if not counts:
         return ["no labelled train rows: enough for a language model, not for a classifier"]
     found = []
+    if reason := not_classes(counts):
+        found.append(f"found {reason}; stage 3 refuses them")
     if "" in train and not labels.multi:
         found.append(f"{train['']:,} train rows have no label; a classifier refuses them")
     if len(counts) == 1:
@@ -197,7 +203,7 @@ def _labels_table(figures: Figures) -> list[str]:
         rows = [["label", *labels]]
         for name in names:
             counts = (f"{counts.get(name, 0):,}" for counts in labels.values())
-            rows.append([name or "(none)", *counts])
+            rows.append([escaped(name) or "(none)", *counts])
         lines = _table(rows)
     if "test" in figures["splits"]:
         lines.append("The labels of test are left unread: evaluate alone reads them.")

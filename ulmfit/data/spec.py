@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ulmfit.data.labels import SINGLE, Labels
+from ulmfit.data.labels import SEPARATOR, SINGLE, Labels
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,12 @@ class DataSpec:
     split_col: str | None = None
     labels: Labels = SINGLE
     seed: int = 42
+    label_cols: tuple[str, ...] = ()
+    label_sep: str = ""
+
+    @property
+    def separator(self) -> str:
+        return self.label_sep or SEPARATOR
 
     @property
     def source(self) -> str:
