@@ -144,8 +144,8 @@ def _joined(labels: Iterable[str], spec: DataSpec, row: int | None) -> str:
             )
         if spec.labels.multi and SEPARATOR in label:
             raise UserError(
-                f"{place}: found the label {label[:60]!r}, which has a {SEPARATOR}; it separates "
-                "the labels of a text in what the program writes: write the label without it"
+                f"{place}: found a '{SEPARATOR}' in the label {label[:60]!r}, expected none: it "
+                "separates labels in what the program writes; write the label without it"
             )
     return SEPARATOR.join(parts)
 
@@ -157,7 +157,7 @@ def _tell(
     whole = [value for kind, value in known if kind is float and value.is_integer()]
     if whole:
         shown = first_five(f"{value} as {_text(value)}" for value in sorted(whole))
-        logger.info(f"the labels in the column '{name}' are decimal numbers: {shown} is read")
+        logger.info(f"labels of the column '{name}' are read without their .0: {shown}")
     writings: dict[str, list[str]] = {}
     for (kind, value), cell in known.items():
         if kind is str and cell and not spec.labels.multi:

@@ -63,8 +63,9 @@ def preflight(frame: pd.DataFrame, labels: Labels = SINGLE) -> Figures:
             if first in present and second in present
         },
     }
+    labelled = int((frame["label"].notna() & (frame["split"] == "train")).sum())
     odd = remarks(frame, labels, exact)
-    return {**figures, "warnings": _warnings(figures, labels, odd)}
+    return {**figures, "warnings": _warnings(figures, labels, labelled, odd)}
 
 
 def examples(frame: pd.DataFrame, count: int) -> list[tuple[str, str, list[str]]]:
@@ -132,9 +133,9 @@ def _overlap(
     return {"exact": int(same.sum()), "near": int((similar & ~same).sum())}
 
 
-def _warnings(figures: Figures, labels: Labels, odd: list[str]) -> list[str]:
+def _warnings(figures: Figures, labels: Labels, labelled: int, odd: list[str]) -> list[str]:
     return [
-        *_label_warnings(figures["labels"].get("train", {}), labels),
+        *_label_warnings(figures["labels"].get("train", {}), labels, labelled),
         *odd,
         *(
             f"{names.replace('-', ' and ')} share texts ({same['exact']:,} equal, {same['near']:,} "
@@ -146,7 +147,7 @@ def _warnings(figures: Figures, labels: Labels, odd: list[str]) -> list[str]:
     ]
 
 
-def _label_warnings(train: dict[str, int], labels: Labels) -> list[str]:
+def _label_warnings(train: dict[str, int], labels: Labels, labelled: int) -> list[str]:
     counts = Counter({label: count for label, count in train.items() if label})
     if not counts:
         return ["no labelled train rows: enough for a language model, not for a classifier"]
@@ -157,10 +158,8 @@ def _label_warnings(train: dict[str, int], labels: Labels) -> list[str]:
         found.append(f"{train['']:,} train rows have no label; a classifier refuses them")
     if len(counts) == 1:
         found.append(f"train has one class only ('{next(iter(counts))}'); a classifier needs two")
-    if sum(counts.values()) < FEW_LABELS:
-        found.append(
-            f"{sum(counts.values()):,} labelled train rows are few; expect unsteady scores"
-        )
+    if labelled < FEW_LABELS:
+        found.append(f"{labelled:,} labelled train rows are few; expect unsteady scores")
     rare = min(counts, key=counts.__getitem__)
     common = max(counts, key=counts.__getitem__)
     if counts[common] > SKEW * counts[rare]:
