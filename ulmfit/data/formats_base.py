@@ -129,7 +129,9 @@ def frame_of(rows: Iterator[Any], columns: list[str] | None = None) -> "pd.DataF
     if not parts:
         return pd.DataFrame(columns=columns, dtype=object)
     frame = pd.concat(parts, ignore_index=True).infer_objects()
-    return frame if columns is None else frame.set_axis(columns, axis=1)
+    if columns is not None:
+        frame.columns = pd.Index(columns)
+    return frame
 
 
 def place_of(name: str, columns: Iterable[Any], source: object) -> int:

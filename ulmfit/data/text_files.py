@@ -2,7 +2,7 @@
 
 import codecs
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -34,10 +34,8 @@ def _not_in(encoding: str, path: Path, newline: str) -> UserError:
     # Whatever the encoding, decoding puts the mark of a fault into the line.
     line = 1
     with path.open(encoding=encoding, errors="replace", newline=newline) as file:
-        try:
+        with suppress(UnicodeError):
             line = next((n for n, text in enumerate(file, 1) if "\ufffd" in text), 1)
-        except UnicodeError:
-            pass
     return UserError(
         f"{path}, line {line}: found bytes that are not {encoding}; name the encoding of the file "
         "with --encoding, or leave it out for UTF-8"
@@ -78,4 +76,4 @@ def _way_out(byte: bytes) -> str:
         return "name its encoding with --encoding"
     if not shown.isprintable():
         return "name its encoding with --encoding"
-    return f"pass --encoding cp1252, as of Windows, if {shown} stands there"
+    return f"pass --encoding cp1252 (Windows) if {shown} stands there"
