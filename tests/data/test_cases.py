@@ -127,5 +127,5 @@ def test_what_is_said(capsys, name, flags, labels, splits, lines):
 
 
 def test_lists_name_the_flag():
-    with pytest.raises(UserError, match="found a list in the column 'label'.* --multi-label"):
+    with pytest.raises(UserError, match=r"found a list in the column 'label'.* --multi-label"):
         main(data=str(CASES / "c11_list.jsonl"))

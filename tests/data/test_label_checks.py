@@ -84,7 +84,7 @@ def test_one_class_and_empty_cells(tmp_path):
     with refuses(
         f"{path}: found one class ('pos') in train, expected two classes at least; check the "
         "column that holds the label (--label-col) and the one that holds the split (--split-col); "
-        "1 empty cells are no class: give them a name"
+        "1 empty cells are read as no label: name their class"
     ):
         load_data(path)
 

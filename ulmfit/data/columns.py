@@ -11,6 +11,7 @@ from ulmfit.base.log import logger
 from ulmfit.data.datasets import NAMES
 from ulmfit.data.folders import read_folder
 from ulmfit.data.formats import read_file
+from ulmfit.data.formats_base import place_of
 from ulmfit.data.label_cells import cells_of_column, cells_of_columns, looks_like_marks
 from ulmfit.data.spec import DataSpec
 from ulmfit.data.split_columns import (
@@ -113,8 +114,8 @@ def _marked(table: pd.DataFrame, others: set[Any]) -> str:
     """The flag for columns that look like one column a label; '' where there are not two."""
     names = [
         str(name)
-        for name in table.columns
-        if name not in others and str(name) != IS_VALID and looks_like_marks(table[name])
+        for name, column in table.items()  # two columns that nobody reads may have one name
+        if name not in others and str(name) != IS_VALID and looks_like_marks(column)
     ]
     return f"--label-cols {' '.join(map(shlex.quote, names))}" if len(names) > 1 else ""
 
@@ -151,6 +152,7 @@ def _column(
     """The name of the column that holds `expected`, or None where it may be missing and is."""
     name = expected if given is None else given
     if name in table.columns:
+        place_of(name, table.columns, source)
         return name
     if table.columns.empty:
         raise UserError(f"{source}: found no rows, expected some with a text; check the path")

@@ -11,6 +11,7 @@ import pandas as pd
 from ulmfit.base.errors import UserError, listed
 from ulmfit.base.log import logger
 from ulmfit.base.printable import visible
+from ulmfit.data.formats_base import place_of
 from ulmfit.data.labels import SEPARATOR
 from ulmfit.data.spec import DataSpec
 from ulmfit.data.values import SEQUENCES, first_five, is_nested, nested, values_of
@@ -66,7 +67,8 @@ def cells_of_columns(table: pd.DataFrame, spec: DataSpec) -> Cells:
             "missing; correct the names"
         )
     labels = [_joined([_text(name)], spec, None) for name in names]
-    marks = [_marks(table[name], spec.source) for name in names]
+    places = [place_of(name, table.columns, spec.source) for name in names]
+    marks = [_marks(table.iloc[:, place], spec.source) for place in places]
     return [
         None
         if all(mark is None for mark in row)

@@ -82,7 +82,8 @@ def load_with_test_labels(
         for label, split in zip(labels, splits, strict=True)
     ]
     if labels_required:
-        _check_labels(labels, splits, source, kind)
+        empty = 0 if columns.splits or columns.labels is None else splits.count("unsup")
+        _check_labels(labels, splits, source, kind, empty)
     completed = _complete(labels, splits, columns.splits is not None, spec)
     frame = pd.DataFrame({"text": columns.texts, "label": labels, "split": completed})
     frame.attrs["drawn"] = sorted(set(completed) - set(splits))
@@ -115,7 +116,10 @@ def _tell_unread(labels: list[str | None], splits: list[str]) -> None:
         logger.info(f"{unread:,} rows have a label and are in split unsup: it is not read")
 
 
-def _check_labels(labels: list[str | None], splits: list[str], source: str, kind: Labels) -> None:
+def _check_labels(
+    labels: list[str | None], splits: list[str], source: str, kind: Labels, empty: int
+) -> None:
+    """Refuse labels of which no classifier can be made; `empty` rows have none in their cell."""
     for split in ("train", "valid"):
         rows = [row for row, name in enumerate(splits) if name == split]
         missing = [row for row in rows if labels[row] is None]
@@ -128,9 +132,11 @@ def _check_labels(labels: list[str | None], splits: list[str], source: str, kind
             )
     trained = _labels_of("train", labels, splits, kind)
     if len(trained) < 2:
-        found = f"one class ('{trained.pop()}')" if trained else "no labelled rows"
-        empty = labels.count(None) if "class" in found else 0
-        named = f"; {empty:,} empty cells are no class: give them a name" if empty else ""
+        found, named = "no labelled rows", ""
+        if trained:
+            found = f"one class ('{trained.pop()}')"
+            named = f"; {empty:,} empty cells are read as no label: name their class"
+        named = named if empty else ""
         raise UserError(
             f"{source}: found {found} in train, expected two classes at least; check the column "
             "that holds the label (--label-col) and the one that holds the split (--split-col)"

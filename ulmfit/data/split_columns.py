@@ -38,7 +38,7 @@ def splits_of_is_valid(table: pd.DataFrame, labels: list[str | None] | None) -> 
 
     It has no word for texts without a label, which are unsup.
     """
-    if IS_VALID not in table.columns:
+    if [*table.columns].count(IS_VALID) != 1:
         return None
     found = [_split(str(value), truths=True) for value in values_of(table[IS_VALID])]
     splits = [split for split in found if split in SPLITS]
@@ -58,13 +58,13 @@ def splits_of_is_valid(table: pd.DataFrame, labels: list[str | None] | None) -> 
 
 def tell_unused(table: pd.DataFrame, used: str | None, others: set[Any]) -> None:
     """Log the columns that look like the splits and are not `used`; `others` are of other use."""
-    for name in table.columns:
+    for name, column in table.items():  # two columns that nobody reads may have one name
         if name == used or name in others:
             continue
         like = str(name).strip().lower() in _LIKE_SPLITS
-        first = table[name].iloc[:1].tolist()
+        first = column.iloc[:1].tolist()
         named = used is None and any(split_name(str(value)) for value in first)
-        if (like or named) and (line := _unused(str(name), values_of(table[name]), used, like)):
+        if (like or named) and (line := _unused(str(name), values_of(column), used, like)):
             logger.info(line)
 
 
