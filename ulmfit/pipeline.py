@@ -21,6 +21,7 @@ from ulmfit.base.errors import Stopped, UserError
 from ulmfit.base.log import logger, quiet
 from ulmfit.data.corpora import read_corpora
 from ulmfit.data.fingerprints import labelled_fingerprint, texts_fingerprint
+from ulmfit.data.label_checks import as_classes, tell_remarks
 from ulmfit.data.labels import Labels
 from ulmfit.data.load import load_data, load_with_test_labels
 from ulmfit.data.splits import keep_labels
@@ -118,7 +119,9 @@ def train(plan: Plan, corpus: str, folder: Path) -> tuple[Trained, Plan]:
 def check_data(settings: ClassifierSettings) -> pd.DataFrame:
     """The data of stage 3; raises the errors of the evaluation before any training."""
     frame = labelled(settings)
-    labels = labels_in(frame, data_spec(settings).labels)
+    kind = data_spec(settings).labels
+    tell_remarks(frame, kind)
+    labels = labels_in(frame, kind)
     by_themselves = "or run python -m ulmfit.stage2_lm and ulmfit.stage3_clf by themselves"
     if not (frame["split"] == "test").any():
         raise UserError(
@@ -174,11 +177,14 @@ def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
             _check_same(classifier, settings, same_data, settings.data)
 
 
-def labelled(settings: ClassifierSettings, test_labels: bool = False) -> pd.DataFrame:
-    """The data of stage 3, with the labels that it keeps; with those of test if asked."""
-    spec, load = data_spec(settings), load_with_test_labels if test_labels else load_data
+def labelled(settings: ClassifierSettings, labels: Labels | None = None) -> pd.DataFrame:
+    """The data of stage 3, with the labels that it keeps; with `labels`, also those of test."""
+    spec = data_spec(settings)
     with quiet():
-        frame = load(spec, texts_required=False)
+        if labels is None:
+            frame = load_data(spec, texts_required=False)
+        else:
+            frame = as_classes(load_with_test_labels(spec, texts_required=False), labels)
     return keep_labels(frame, settings.labels, settings.seed, spec.labels)
 
 
@@ -202,7 +208,9 @@ def _stays(out: Path, plan: Plan) -> bool:
 
 
 def _check_same(out: Path, settings: Settings, same_data: bool, data: str) -> None:
-    if read_artifact(out).manifest.recipe != json.loads(json.dumps(asdict(settings))):
+    # A setting that is newer than the model had its default in the training.
+    trained = asdict(type(settings)()) | read_artifact(out).manifest.recipe
+    if trained != json.loads(json.dumps(asdict(settings))):
         found = "holds a model of other settings"
     elif not same_data:
         found = f"was trained on other data than {data} holds now"
@@ -242,9 +250,10 @@ def _kept(out: Path, plan: Plan) -> StageResult | None:
 
 def check_test_labels(settings: ClassifierSettings, labels: Labels) -> None:
     """Raise the UserError of an evaluation on test before any training."""
-    labelled_texts(labelled(settings, test_labels=True), settings.data, "test", labels)
+    frame = labelled(settings, labels)
+    labelled_texts(frame, settings.data, "test", labels)
 
 
 def baselines_of(settings: ClassifierSettings, labels: Labels) -> dict[str, dict[str, Any]]:
     """`measure_baselines` with the data and labels of stage 3."""
-    return measure_baselines(labelled(settings, test_labels=True), labels)
+    return measure_baselines(labelled(settings, labels), labels)

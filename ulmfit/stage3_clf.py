@@ -41,6 +41,7 @@ class ClassifierTraining:
 
     def read(self) -> None:
         """Read the language model and the labelled texts."""
+        from ulmfit.data.label_checks import tell_remarks
         from ulmfit.data.load import load_data
         from ulmfit.data.splits import keep_labels
         from ulmfit.training.classifier_data import prepare
@@ -50,6 +51,7 @@ class ClassifierTraining:
         self.start = read_start(self.lm, self.options.folder("lm"), backwards, settings)
         spec = data_spec(settings)
         frame = load_data(spec, texts_required=False)
+        tell_remarks(frame, spec.labels)
         if self.start.parent:
             check_lm_texts(self.start.parent, frame, settings)
         self.frame = keep_labels(frame, settings.labels, settings.seed, spec.labels)

@@ -590,6 +590,25 @@ def test_a_hint_where_labels_look_joined(made, tmp_path, capsys):
     assert "multi_label" not in read_artifact(tmp_path / "x").manifest.config.as_dict()
 
 
+def test_one_column_a_label(made, paths, tmp_path, capsys):
+    """Trained and evaluated as from cells: the same weights, the same figures."""
+    rows = [row for row in meals(60) if row[2] != "unsup"]
+    cells = write_csv(tmp_path / "cells.csv", HEADER, rows)
+    marks = [[text, *(int(name in cell) for name in TOPICS), split] for text, cell, split in rows]
+    columns = write_csv(tmp_path / "columns.csv", ["text", *TOPICS, "split"], marks)
+    steps = [{"epochs": 1, "lr": 0.01}]
+    shared = {"size": "tiny", "min_freq": 1, "steps": steps}
+    flags = {"label_cols": list(TOPICS)}
+    one = stage3(cells, "none", tmp_path / "one", multi_label=True, **shared)
+    other = stage3(columns, "none", tmp_path / "other", **flags, **shared)
+    (of_cells,) = evaluate.main(clf=one.path).values()
+    (of_columns,) = evaluate.main(clf=other.path).values()  # the manifest knows the columns
+    assert of_cells == of_columns
+    (given,) = evaluate.main(clf=one.path, data=columns, **flags).values()
+    assert given == of_cells
+    assert read_artifact(other.path).manifest.recipe["label_cols"] == list(TOPICS)
+
+
 def test_single_labels_may_be_trained_so_too(made, tmp_path):
     data = write_reviews(tmp_path / "reviews.csv", n=60)
     steps = [{"epochs": 1, "lr": 0.01}]

@@ -120,6 +120,7 @@ def _all_texts(values: Iterable[object]) -> bool:
 # A field's annotation -> the expectation in messages, and whether a value from JSON fits.
 _FORMS: dict[object, tuple[str, Callable[[Any], bool]]] = {
     int: ("a whole number", lambda v: type(v) is int),  # isinstance would accept true
+    bool: ("true or false", lambda v: isinstance(v, bool)),
     str: ("a text", lambda v: isinstance(v, str)),
     str | None: ("a text or null", lambda v: v is None or isinstance(v, str)),
     list[str]: ("a list of texts", lambda v: isinstance(v, list) and _all_texts(v)),
@@ -137,6 +138,12 @@ _RECIPE: dict[str, object] = {
     "text_col": str | None,
     "label_col": str | None,
     "split_col": str | None,
+    "label_cols": list[str],
+    "label_sep": str,
+    "sep": str | None,
+    "quoting": str | None,
+    "encoding": str | None,
+    "no_header": bool,
     "labels": int,
 }
 

@@ -20,12 +20,15 @@ from ulmfit.base.log import logger, show_progress
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def settings_flags(settings: type) -> Callable[[F], F]:
+def settings_flags(settings: type, default: str = "the recipe's") -> Callable[[F], F]:
     """Show a function's ``**overrides`` as one optional flag for each field of `settings`.
 
     The default of each flag is None: the recipe decides. (fastcore's `delegates` would use the
     dataclass' defaults and so hide whether a flag was given.) Fields with the metadata
     ``flag=False`` have no flag; only recipes set them.
+
+    Args:
+        default: the default in the help; '' if the notes of the fields have it.
     """
 
     def decorate(func: F) -> F:
@@ -37,7 +40,7 @@ def settings_flags(settings: type) -> Callable[[F], F]:
                 field.name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=None,
-                annotation=_annotation(kinds[field.name], notes[field.name]),
+                annotation=_annotation(kinds[field.name], notes[field.name], default),
             )
             for field in fields(settings)
             if field.metadata.get("flag", True)
@@ -49,9 +52,11 @@ def settings_flags(settings: type) -> Callable[[F], F]:
     return decorate
 
 
-def _annotation(kind: Any, note: str) -> Any:
-    text = f"{note} (default: the recipe's)"
+def _annotation(kind: Any, note: str, default: str) -> Any:
+    text = f"{note} (default: {default})" if default else note
     # fastcore adds no default of its own to "help".
+    if kind == list[str]:
+        return Annotated[str, text, {"help": text, "nargs": "+"}]
     return Annotated[kind, text, {"help": text}]
 
 

@@ -30,11 +30,11 @@ def _imdb() -> pd.DataFrame:
     places += [Path("data", "imdb.parquet"), Path("data", "aclImdb")]
     for place in places:
         if place.is_file() and place.suffix == ".parquet":
-            return read_file(place)
+            return _unlabelled(read_file(place))
         if Path(place, "train", "pos").is_dir():
             return read_folder(place)
     if (ids := _ids("imdb")) is not None:
-        return ids
+        return _unlabelled(ids)
     from fastai.data.external import URLs, untar_data
 
     try:
@@ -46,6 +46,14 @@ def _imdb() -> pd.DataFrame:
             "extracted aclImdb, or use imdb-sample, which works offline"
         ) from error
     return read_folder(folder)
+
+
+def _unlabelled(reviews: pd.DataFrame) -> pd.DataFrame:
+    """Reviews with the label `unsup` lose it; those in aclImdb/train/unsup have none, too."""
+    unsup = reviews["label"] == "unsup"
+    return reviews.assign(
+        label=reviews["label"].mask(unsup), split=reviews["split"].mask(unsup, "unsup")
+    )
 
 
 def _imdb_sample() -> pd.DataFrame:

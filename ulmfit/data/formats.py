@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ulmfit.base.atomic import atomic_file, os_errors_as
 from ulmfit.base.errors import UserError
+from ulmfit.data.dialect import PLAIN, Dialect
 from ulmfit.data.formats_base import Block, Encoder, Format, Schema, Table
 from ulmfit.data.formats_csv import Csv, Tsv
 from ulmfit.data.formats_jsonl import Jsonl
@@ -23,31 +24,35 @@ FORMATS: dict[str, type[Format]] = {known.ending: known for known in (Csv, Tsv, 
 ENDINGS = tuple(FORMATS)
 
 
-def read_file(path: Path) -> "pd.DataFrame":
+def read_file(path: Path, dialect: Dialect = PLAIN) -> "pd.DataFrame":
     """All columns of a csv, tsv, jsonl or parquet file, its rows in order.
 
     csv and tsv give strings only, empty cells as ''; the others give their own types.
 
     Raises:
-        UserError: the extension is none of these, the file is malformed or not UTF-8, or two
-            columns have the same name.
+        UserError: the extension is none of these, or the file is malformed or in an encoding that
+            `dialect` does not say.
     """
-    return _format_of(path, ", or a folder of .txt files").read(path)
+    found = _format_of(path, ", or a folder of .txt files")
+    dialect.check_only(found.dialect_of, path, found.ending)
+    return found.read(path, dialect)
 
 
-def open_table(path: Path) -> Table:
+def open_table(path: Path, dialect: Dialect = PLAIN) -> Table:
     """The table in a csv, tsv, jsonl or parquet file, in memory that does not grow.
 
     A column has one type in all blocks: csv and tsv give strings, which are what stands in the
     file; jsonl gives each cell its own type, and parquet the column's.
 
     Raises:
-        UserError: there is no such file, the extension is none of these, the file is malformed
-            or not UTF-8, or two columns have the same name.
+        UserError: there is no such file, the extension is none of these, or the file is malformed
+            or in an encoding that `dialect` does not say.
     """
     if not path.is_file():
         raise UserError(f"no file {path}; --input takes csv, tsv, jsonl or parquet")
-    return _format_of(path)(path)
+    found = _format_of(path)
+    dialect.check_only(found.dialect_of, path, found.ending)
+    return found(path, dialect)
 
 
 def _format_of(path: Path, or_else: str = "") -> type[Format]:
@@ -90,7 +95,7 @@ class Writer:
         self._path, self._encoder = path, encoder
 
     def check(self, block: Block) -> None:
-        """Raise the UserError that `write` would raise for these columns, all or some."""
+        """Raise the UserError that `write` would raise for these columns, all or the first."""
         with _no_form_told(self._path):
             self._encoder.encode(block)
 

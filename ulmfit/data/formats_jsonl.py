@@ -3,13 +3,23 @@
 import datetime
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ulmfit.base.errors import UserError
-from ulmfit.data.formats_base import Block, Encoder, Format, cells, cut, frame_of
+from ulmfit.data.dialect import Dialect
+from ulmfit.data.formats_base import (
+    Block,
+    Encoder,
+    Format,
+    Schema,
+    cells,
+    check_distinct,
+    cut,
+    frame_of,
+)
 from ulmfit.data.text_files import text_lines
 
 if TYPE_CHECKING:
@@ -23,9 +33,14 @@ _DEEPEST = 100  # levels of a JSON value
 class _JsonEncoder(Encoder):
     """A JSON object a line; a missing cell is null."""
 
+    def __init__(self, file: BinaryIO, columns: Sequence[str], schema: Schema) -> None:
+        super().__init__(file, columns, schema)
+        check_distinct(columns)
+        self._columns = columns
+
     def encode(self, block: Block) -> bytes:
-        columns = [cells(column) for column in block.values()]
-        rows = (dict(zip(block, row, strict=True)) for row in zip(*columns, strict=True))
+        columns, names = [cells(column) for column in block], self._columns[: len(block)]
+        rows = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
         return "".join(
             f"{json.dumps(_json_value(row), ensure_ascii=False)}\n" for row in rows
         ).encode()
@@ -48,26 +63,31 @@ class Jsonl(Format):
     """Objects; all of their keys are columns, in order of first occurrence."""
 
     ending, encoder = ".jsonl", _JsonEncoder
+    dialect_of = ("encoding",)
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.columns = list(dict.fromkeys(key for row in json_rows(path) for key in row))
+    def __init__(self, path: Path, dialect: Dialect) -> None:
+        self._path, self._encoding = path, dialect.encoding
+        self.columns = list(dict.fromkeys(key for row in self._rows() for key in row))
 
     @classmethod
-    def read(cls, path: Path) -> "pd.DataFrame":
-        return frame_of(json_rows(path))
+    def read(cls, path: Path, dialect: Dialect) -> "pd.DataFrame":
+        return frame_of(json_rows(path, dialect.encoding))
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        return json_rows(self._path, self._encoding)
 
     def blocks(self) -> Iterator[Block]:
         width = len(self.columns)
-        for rows in cut(json_rows(self._path), lambda row: width + _characters(row)):
-            yield {name: [row.get(name) for row in rows] for name in self.columns}
+        for rows in cut(self._rows(), lambda row: width + _characters(row)):
+            yield [[row.get(name) for row in rows] for name in self.columns]
 
     def schema(self) -> "pa.Schema":
         import pyarrow as pa
 
         schema = pa.schema([(name, pa.null()) for name in self.columns])
         for block in self.blocks():
-            found = pa.schema([(name, pa.array(column).type) for name, column in block.items()])
+            types = [pa.array(column).type for column in block]
+            found = pa.schema(list(zip(self.columns, types, strict=True)))
             schema = pa.unify_schemas([schema, found], promote_options="permissive")
         return schema
 
@@ -76,14 +96,14 @@ def _characters(row: Mapping[str, Any]) -> int:
     return sum(len(cell) for cell in row.values() if isinstance(cell, str))
 
 
-def json_rows(path: Path) -> Iterator[dict[str, Any]]:
+def json_rows(path: Path, encoding: str = "") -> Iterator[dict[str, Any]]:
     """The object of each line that is not blank.
 
     Raises:
         UserError: a line holds no JSON object, or the file is not UTF-8.
     """
     keys: set[str] = set()
-    with text_lines(path, newline="\n") as lines:
+    with text_lines(path, "\n", encoding) as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 found = _json_object(path, number, line.removesuffix("\n"))

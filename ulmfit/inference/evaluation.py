@@ -10,6 +10,7 @@ import pandas as pd
 from ulmfit.artifacts.directory import Artifact
 from ulmfit.base.errors import UserError
 from ulmfit.data.fingerprints import labelled_fingerprint
+from ulmfit.data.label_checks import as_classes
 from ulmfit.data.labels import Labels
 from ulmfit.data.load import load_data, load_with_test_labels, same_source, without_test_labels
 from ulmfit.data.overlap import Overlap
@@ -124,6 +125,7 @@ def read_data(
         raise UserError(f"the manifest of {trained.path} names no data; give it with --data")
     load = load_with_test_labels if split == "test" else load_data
     frame = load(spec, labels_required=False, texts_required=texts_required)
+    frame = as_classes(frame, manifest.labelling)
     check_split(frame, spec.source, split, trained)
     return spec.source, frame
 

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit.base.errors import UserError
-from ulmfit.base.log import logger
-from ulmfit.data.labels import SEPARATOR, SINGLE, Labels
+from ulmfit.data.labels import SINGLE, Labels
 from ulmfit.text.corpus import Corpus, cache_folder, tokenize_texts
 from ulmfit.training.settings import ClassifierSettings, data_spec
 from ulmfit.training.start import Start
@@ -44,11 +43,6 @@ def prepare(
     tokenized = tokenize_texts(frame["text"], processor, cache_folder())
     splits, cells = frame["split"].to_numpy(), frame["label"]
     start.choose_vocabulary(tokenized, np.flatnonzero(splits == "train"), settings)
-    if joint := sum(SEPARATOR in label for label in labels.classes):
-        logger.info(
-            f"{joint:,} of {len(labels.classes):,} classes have a {SEPARATOR} in their name; where "
-            "it separates labels of one text, pass --multi-label"
-        )
 
     def labelled(split: str) -> Labelled:
         rows = np.flatnonzero(splits == split)

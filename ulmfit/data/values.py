@@ -1,0 +1,49 @@
+"""The cells of a table's column as Python's values."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ulmfit.base.errors import UserError
+
+SEQUENCES = (list, tuple, np.ndarray)
+_NESTED = (*SEQUENCES, dict, bytes)
+
+
+def values_of(column: pd.Series) -> list[Any]:
+    """Values as Python objects, None where missing."""
+    return column.astype(object).where(column.notna(), None).tolist()
+
+
+def plain_values(column: pd.Series, source: str) -> list[Any]:
+    """As `values_of`.
+
+    Raises:
+        UserError: one is a list, an object or bytes.
+    """
+    values = values_of(column)
+    for row, value in enumerate(values, 1):
+        if isinstance(value, _NESTED):
+            raise nested(value, source, row, str(column.name))
+    return values
+
+
+def nested(value: Any, source: str, row: int, name: str) -> UserError:
+    """The error for a value that holds several."""
+    return UserError(
+        f"{source}, row {row}: found a {type(value).__name__} in the column "
+        f"'{name}', expected one string a row; convert it or name another column"
+    )
+
+
+def is_nested(value: Any) -> bool:
+    """Whether a value is a list, an object or bytes."""
+    return isinstance(value, _NESTED)
+
+
+def first_five(names: Iterable[str]) -> str:
+    """The first five names: an error or a decision is told in one line."""
+    shown = list(names)
+    return ", ".join([*shown[:5], "..."] if len(shown) > 5 else shown)
