@@ -548,7 +548,7 @@ STAGES = {
 @pytest.mark.parametrize("stage", STAGES)
 def test_unknown_recipe(fails, monkeypatch, stage):
     main, arguments, file = STAGES[stage]
-    monkeypatch.setattr(settings, "_tables", lambda kind: {"demo": {}, "imdb": {}})
+    monkeypatch.setattr(settings, "recipes", lambda kind: {"demo": {}, "imdb": {}})
     line = f"no recipe 'dmeo' in {file}; it has demo, imdb"
     fails(main, f"{arguments} --recipe dmeo", line)
 
@@ -557,7 +557,7 @@ def test_unknown_recipe(fails, monkeypatch, stage):
 def test_unknown_recipe_key(fails, monkeypatch, stage):
     main, arguments, file = STAGES[stage]
     table = {"batchsize": 3, "steps": [{"epochs": 1, "lr": 0.1}]}
-    monkeypatch.setattr(settings, "_tables", lambda kind: {"demo": table})
+    monkeypatch.setattr(settings, "recipes", lambda kind: {"demo": table})
     kind = next(k for k, name in settings.STAGE_FILES.items() if name == file)
     known = ", ".join(f.name for f in fields(kind))
     line = f"recipe [demo] of {file}: unknown key 'batchsize'; known are {known}"
@@ -567,7 +567,7 @@ def test_unknown_recipe_key(fails, monkeypatch, stage):
 def test_recipe_that_stage_3_lacks_is_found_before_stage_2_trains(fails, monkeypatch):
     steps = {"steps": [{"epochs": 1, "lr": 0.1}]}
     tables = {settings.LMSettings: {"mine": steps}, settings.ClassifierSettings: {"demo": steps}}
-    monkeypatch.setattr(settings, "_tables", tables.__getitem__)
+    monkeypatch.setattr(settings, "recipes", tables.__getitem__)
     fails(
         __main__.main,
         "--recipe mine --data good.csv --out new",

@@ -610,7 +610,7 @@ def test_all_stages_from_one_command(made, tmp_path, monkeypatch, capsys):
         settings.LMSettings: {**SETTINGS_2, **shared, "pretrained": "none"},
         settings.ClassifierSettings: {**SETTINGS_3, **shared},
     }
-    monkeypatch.setattr(settings, "_tables", lambda stage: {"tiny": tables[stage]})
+    monkeypatch.setattr(settings, "recipes", lambda stage: {"tiny": tables[stage]})
     monkeypatch.chdir(tmp_path)
     summary = __main__.main(recipe="tiny", out="models")
     said = capsys.readouterr().out

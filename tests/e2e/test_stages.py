@@ -383,7 +383,7 @@ def recipe(made, monkeypatch):
         settings.LMSettings: {**SETTINGS_2, "data": made["data"], "pretrained": wiki},
         settings.ClassifierSettings: {**SETTINGS_3, "data": made["data"]},
     }
-    monkeypatch.setattr(settings, "_tables", lambda stage: {"tiny": tables[stage]})
+    monkeypatch.setattr(settings, "recipes", lambda stage: {"tiny": tables[stage]})
     return tables
 
 

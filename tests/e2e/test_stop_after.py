@@ -80,7 +80,7 @@ def everything(tmp_path, monkeypatch):
         settings.LMSettings: {**SETTINGS_2, **long, "data": data, "samples": 0},
         settings.ClassifierSettings: {**SETTINGS_3, **few, "data": data},
     }
-    monkeypatch.setattr(settings, "_tables", lambda stage: {"tiny": tables[stage]})
+    monkeypatch.setattr(settings, "recipes", lambda stage: {"tiny": tables[stage]})
     return {"recipe": "tiny", "corpus": write_general(tmp_path / "general.csv"), "out": "all"}
 
 

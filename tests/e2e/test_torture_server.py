@@ -111,7 +111,7 @@ def classifier(tmp_path_factory):
 
 def test_files_at_once_are_bounded(classifier):
     with TestClient(make_app(classifier, Limits(files=1))) as client:
-        client.app.state.uploads._running = 1
+        client.app.state.uploads._room.acquire()
         found = client.post("/score", files={"file": ("a.csv", "text\na\n")})
     assert found.status_code == 503
     assert found.headers["retry-after"] == "1"
