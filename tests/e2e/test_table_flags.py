@@ -121,8 +121,5 @@ def test_predict_finds_the_separator(clf, tmp_path, told):
 
 
 def test_predict_of_a_text_takes_no_dialect(clf):
-    with refuses(
-        "--text: found --sep, which say how a csv or another text file is written, expected none "
-        "for a text; leave them out"
-    ):
+    with refuses("--text: found --sep, expected no such flag for a text; leave it out"):
         predict.main(clf=clf, text="good", sep=";")
