@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ulmfit.base.errors import UserError, listed
 from ulmfit.data.csv_rows import LONGEST_FIELD, form
-from ulmfit.data.dialect import Dialect
+from ulmfit.data.dialect import QUOTING, Dialect
 from ulmfit.data.text_files import text_lines
 
 SEPARATORS = {",": "','", ";": "';'", "\t": "a tab", "|": "'|'"}
@@ -26,13 +26,15 @@ class Head(NamedTuple):
     """What the first lines hold if `Dialect` is right.
 
     header: the cells of the first row; [] of an empty file.
-    rows: those behind it that stand on one line and have as many cells.
+    rows: those behind it that have as many cells.
     fit: the share of all that has as many cells; 1 where there is none.
+    quoted: whether the first name is in quotes.
     """
 
     header: list[str]
     rows: list[list[str]]
     fit: float
+    quoted: bool
 
 
 def separated(path: Path, usual: str, dialect: Dialect) -> tuple[Dialect, list[str]]:
@@ -49,7 +51,7 @@ def separated(path: Path, usual: str, dialect: Dialect) -> tuple[Dialect, list[s
     others = [sep for sep in SEPARATORS if sep != usual and sep in header]
     if not others:
         return usual_dialect, []
-    heads = {sep: head_of(lines, replace(dialect, sep=sep)) for sep in (usual, *others)}
+    heads = {sep: _better_head(lines, replace(dialect, sep=sep)) for sep in (usual, *others)}
     fitting = [s for s in others if heads[s].fit >= _FITS and len(heads[s].header) > 1]
     # Of several that fit, what cuts into the most columns: the others stand in names and texts.
     best = max(fitting, key=lambda sep: len(heads[sep].header), default=None)
@@ -92,26 +94,32 @@ def first_lines(path: Path, encoding: str) -> Iterator[str]:
                 return
 
 
+def _better_head(lines: list[str], dialect: Dialect) -> Head:
+    """What the first lines hold, with quoting or without where `dialect` does not say."""
+    kinds = [dialect.quoting] if dialect.quoting else reversed(QUOTING)
+    heads = [head_of(lines, replace(dialect, quoting=kind)) for kind in kinds]
+    return max(heads, key=lambda head: head.fit)
+
+
 def head_of(lines: list[str], dialect: Dialect) -> Head:
     """What the first `lines` of a file hold; what is malformed ends it."""
     header: list[str] = []
-    rows, fitting, count, start = [], 0, 0, 1
+    rows, count = [], 0
     limit = csv.field_size_limit(LONGEST_FIELD)
     try:
-        reader = csv.reader(lines, **form(dialect))
-        for row in reader:
+        for row in csv.reader(lines, **form(dialect)):
             if row and header:
-                fits = len(row) == len(header)
-                count, fitting = count + 1, fitting + fits
-                if fits and reader.line_num == start:
+                count += 1
+                if len(row) == len(header):
                     rows.append(row)
             header = header or row
-            start = reader.line_num + 1
     except csv.Error:
         count += 1
     finally:
         csv.field_size_limit(limit)
-    return Head(header, rows, fitting / count if count else 1.0)
+    first = next((line for line in lines if line.strip()), "")
+    quoted = first.lstrip(" \ufeff").startswith('"')
+    return Head(header, rows, len(rows) / count if count else 1.0, quoted)
 
 
 def header_notes(path: Path, head: Head) -> list[str]:

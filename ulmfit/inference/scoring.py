@@ -77,8 +77,12 @@ def _free_name(name: str, taken: Container[str], prefix: str) -> str:
     return name
 
 
-def score_file(classifier: Scorer, table: Table, text_col: str, output: Path) -> int:
+def score_file(
+    classifier: Scorer, table: Table, text_col: str, output: Path, said: str = ""
+) -> int:
     """Write every row of `table` with its prediction to `output`; returns the number of rows.
+
+    `said` becomes the note of the first row, for a reader who does not see the log.
 
     Raises UserError if a row cannot be read, or a column cannot be written; nothing is written.
     """
@@ -92,6 +96,10 @@ def score_file(classifier: Scorer, table: Table, text_col: str, output: Path) ->
             texts = cells(block[place])
             probabilities = classifier.probabilities(texts, shown.advance)
             made = file_columns(texts, probabilities, labels, own)
+            if said:
+                notes = made[added[-1]]
+                notes[0] = f"{said}; {notes[0]}" if notes[0] else said
+                said = ""
             writer.write([*block, *made.values()])
     return rows
 
