@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def main(
-    recipe: str = "demo",  # table of stages/stage2_lm.toml and stages/stage3_clf.toml
+    recipe: str | None = None,  # table of stages/stage2_lm.toml and stage3_clf.toml (default: demo)
     data: str | None = None,  # data set: a name or a path (default: the recipe's)
     corpus: Annotated[str, {"nargs": "+"}] = "",  # general text, for stage 1 to come first
     pretrained: str | None = None,  # language model to start from (default: the recipe's)
@@ -45,10 +45,11 @@ def main(
     from ulmfit.base.precision import keep_memory
     from ulmfit.pipeline import Plan, train
     from ulmfit.training.options import deadline_after
+    from ulmfit.training.settings import DEFAULT_RECIPE
 
     keep_memory()
     began = time.monotonic()
-    folder = Path(out or Path("models", recipe))
+    folder = Path(out or Path("models", recipe or DEFAULT_RECIPE))
     columns = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
     shared = {"data": data, "seed": seed, "multi_label": multi_label or None, **columns}
     deadline = deadline_after(stop_after)

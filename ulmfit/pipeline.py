@@ -25,15 +25,20 @@ from ulmfit.data.labels import Labels
 from ulmfit.data.load import load_data, load_with_test_labels
 from ulmfit.data.splits import keep_labels
 from ulmfit.inference.evaluation import labelled_texts, measure_baselines
+from ulmfit.text.fit import OWN_TEXT
 from ulmfit.training.classifier_data import labels_in
 from ulmfit.training.domain_lm import data_fingerprint, read_frame
+from ulmfit.training.general_lm import with_tokenizer
 from ulmfit.training.options import StageResult
+from ulmfit.training.own_text import needs_own_text
 from ulmfit.training.settings import (
+    DEFAULT_RECIPE,
     ClassifierSettings,
     LMSettings,
     PretrainSettings,
     Settings,
     as_recipe,
+    changed,
     data_spec,
     load_settings,
 )
@@ -42,9 +47,13 @@ DIRECTIONS = {"fwd": False, "bwd": True}
 
 
 class Plan(NamedTuple):
-    """What all stages of a run have in common; `shared` was given for stages 2 and 3."""
+    """What all stages of a run have in common; `shared` was given for stages 2 and 3.
+
+    chosen: whether the recipe, or the model to start from, was given.
+    """
 
     recipe: str
+    chosen: bool
     overwrite: bool
     shared: dict[str, Any]
     pretrained: str | None  # as it was given
@@ -56,7 +65,7 @@ class Plan(NamedTuple):
     @classmethod
     def of(
         cls,
-        recipe: str,
+        recipe: str | None,
         overwrite: bool,
         shared: dict[str, Any],
         pretrained: str | None,
@@ -64,9 +73,15 @@ class Plan(NamedTuple):
         deadline: float = math.inf,
     ) -> "Plan":
         """The settings of both stages, checked before either begins."""
+        chosen = recipe is not None or pretrained is not None
+        recipe = recipe or DEFAULT_RECIPE
         lm = load_settings(LMSettings, recipe, {**shared, "pretrained": pretrained})
         classifier = load_settings(ClassifierSettings, recipe, shared)
-        return cls(recipe, overwrite, shared, pretrained, lm, classifier, half, deadline)
+        return cls(recipe, chosen, overwrite, shared, pretrained, lm, classifier, half, deadline)
+
+    def with_model(self, recipe: str, pretrained: str | None) -> "Plan":
+        """The plan with another recipe and another model to start from."""
+        return Plan.of(recipe, self.overwrite, self.shared, pretrained, self.half, self.deadline)
 
     def running(self) -> dict[str, Any]:
         """What every stage is told that is no setting of it."""
@@ -106,6 +121,8 @@ def train(plan: Plan, corpus: str, folder: Path) -> tuple[Trained, Plan]:
     if corpus:
         general, plan = pretrain(corpus, folder / "pretrained", plan)
         trained.general.update(general)
+    elif not plan.chosen and needs_own_text(frame["text"], plan.lm.pretrained):
+        plan = plan.with_model(OWN_TEXT, None)
     check_models(folder, plan, frame)
     for name, backwards in DIRECTIONS.items():
         lm = trained.lms[name] = language_model(folder / f"lm-{name}", backwards, plan)
@@ -141,8 +158,11 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
         logger.info(f"\nstage 1, {direction(backwards)}: language model of general text")
         if _stays(one, plan):
             manifest = read_artifact(one, "lm").manifest
-            texts = texts_fingerprint(read_corpora(paths, "text"))
-            _check_same(one, settings, manifest.lm_config.corpus == texts, "--corpus")
+            texts = read_corpora(paths, "text")
+            same = manifest.lm_config.corpus == texts_fingerprint(texts)
+            with quiet():
+                wanted = with_tokenizer(settings, texts, None)
+            _check_same(one, wanted, same, "--corpus")
         results[name] = _kept(one, plan) or plan.after(
             stage1_pretrain.main(
                 corpus=corpus,
@@ -153,8 +173,7 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
                 **plan.running(),
             )
         )
-    started = (plan.recipe, plan.overwrite, plan.shared, str(out), plan.half, plan.deadline)
-    return results, Plan.of(*started)
+    return results, plan.with_model(plan.recipe, str(out))
 
 
 def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
@@ -174,11 +193,13 @@ def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
             _check_kept(classifier, "classifier", settings, lambda: labelled_fingerprint(frame))
 
 
-def labelled(settings: ClassifierSettings) -> pd.DataFrame:
+def labelled(
+    settings: ClassifierSettings, load: Callable[..., pd.DataFrame] = load_data
+) -> pd.DataFrame:
     """The data of stage 3, with the labels that are kept, and none of the test part."""
     spec = data_spec(settings)
     with quiet():
-        frame = load_data(spec, texts_required=False)
+        frame = load(spec, texts_required=False)
     return keep_labels(frame, settings.labels, settings.seed, spec.labels)
 
 
@@ -220,7 +241,9 @@ def _check_same(
     same_data: bool,
     data: str,
 ) -> None:
-    if read_artifact(out).manifest.recipe != json.loads(json.dumps(as_recipe(settings))):
+    wanted = json.loads(json.dumps(as_recipe(settings)))
+    trained = read_artifact(out).manifest.recipe
+    if changed(type(settings), trained) != changed(type(settings), wanted):
         found = "holds a model of other settings"
     elif not same_data:
         found = f"was trained on other data than {data} holds now"
@@ -273,17 +296,9 @@ def _kept(out: Path, plan: Plan) -> StageResult | None:
 
 def check_test_labels(settings: ClassifierSettings, labels: Labels) -> None:
     """Raise, before any training, the UserError in which evaluating on test would end."""
-    frame = _data_of(settings)
-    labelled_texts(frame, settings.data, "test", labels)
+    labelled_texts(labelled(settings, load_with_test_labels), settings.data, "test", labels)
 
 
 def baselines_of(settings: ClassifierSettings, labels: Labels) -> dict[str, dict[str, Any]]:
     """`measure_baselines` with the data and labels that stage 3 trains on by `settings`."""
-    return measure_baselines(_data_of(settings), labels)
-
-
-def _data_of(settings: ClassifierSettings) -> pd.DataFrame:
-    spec = data_spec(settings)
-    with quiet():
-        frame = load_with_test_labels(spec, texts_required=False)
-    return keep_labels(frame, settings.labels, settings.seed, spec.labels)
+    return measure_baselines(labelled(settings, load_with_test_labels), labels)
