@@ -235,12 +235,7 @@ def _check_kept(
     _check_same(out, settings, same_data, settings.data)
 
 
-def _check_same(
-    out: Path,
-    settings: Settings,
-    same_data: bool,
-    data: str,
-) -> None:
+def _check_same(out: Path, settings: Settings, same_data: bool, data: str) -> None:
     wanted = json.loads(json.dumps(as_recipe(settings)))
     trained = read_artifact(out).manifest.recipe
     if changed(type(settings), trained) != changed(type(settings), wanted):

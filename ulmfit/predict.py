@@ -46,13 +46,14 @@ def _tell_notes(scored: Scored) -> None:
     found = []
     if scored.unknown:
         found.append(
-            f"fewer than a fifth of the tokens of {scored.unknown:,} are known to the model, whose "
+            f"{scored.unknown:,} with fewer than a fifth of the tokens known to the model, whose "
             "answers to them mean little"
         )
     if scored.empty:
-        found.append(f"{scored.empty:,} have nothing to read")
+        found.append(f"{scored.empty:,} with nothing to read")
     if found:
-        logger.info(f"of {scored.rows:,} rows, {'; '.join(found)}: see the column note")
+        noted = scored.unknown + scored.empty
+        logger.info(f"notes on {noted:,} of {scored.rows:,} rows: {'; '.join(found)}")
 
 
 def _classify_text(classifier: Classifier, text: str) -> dict[str, float]:

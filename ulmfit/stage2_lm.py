@@ -23,12 +23,18 @@ if TYPE_CHECKING:
 def main(**given: Any) -> StageResult:
     """Adapt a language model to the texts of --data, and let it write sample reviews."""
     options, settings = options_and_settings(LMSettings, given)
+    named = given.get("tokenizer")
+    if named and settings.pretrained != "none":
+        raise UserError(
+            f"found --tokenizer {named} with the model {settings.pretrained}, which has one of its "
+            "own; leave it out, or give --pretrained none"
+        )
     from ulmfit.training.stage import run_stage
 
     own_text = None
     if given.get("recipe") is None and given.get("pretrained") is None:
         _, own_text = options_and_settings(LMSettings, {**given, "recipe": OWN_TEXT})
-    stage = DomainTuning(settings, options.backwards, own_text, given.get("tokenizer"))
+    stage = DomainTuning(settings, options.backwards, own_text, named)
     return run_stage(stage, options, Path(options.out or options.folder("lm")))
 
 
@@ -58,11 +64,6 @@ class DomainTuning:
             self.settings = self.own_text
         if self.settings.pretrained == NONE:
             self.settings = with_tokenizer(self.settings, texts, self.tokenizer)
-        elif self.tokenizer:
-            raise UserError(
-                f"found --tokenizer {self.tokenizer} with the model {self.settings.pretrained}, "
-                "which has one of its own; leave it out, or give --pretrained none"
-            )
         self.pretrained = load_pretrained(self.settings.pretrained, backwards, self.settings.size)
 
     def build(self, place: "Workplace") -> "tuple[Learner, Built]":

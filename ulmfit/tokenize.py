@@ -16,7 +16,7 @@ from ulmfit.text.corpus import cache_folder, tokenize_texts
 from ulmfit.text.ids import digest, hold_ids, is_empty
 from ulmfit.text.ids_file import Contents, ids_files, part_path, parts_of, read_ids
 from ulmfit.text.processor import TextProcessor
-from ulmfit.text.scripts import tokenizer_for
+from ulmfit.text.scripts import coverage_of, tokenizer_for
 
 if TYPE_CHECKING:
     from ulmfit.data.columns import Columns
@@ -107,7 +107,9 @@ def _processor(
         return _processor_of(Path(tokenizer_of))
     tokenizer = tokenizer_for(texts, named)
     processor = TextProcessor(tokenizer, lang, max_vocab)
-    return processor.train_pieces(each(texts)) if tokenizer == "subword" else processor
+    if tokenizer == "subword":
+        processor.train_pieces(each(texts), coverage_of(texts))
+    return processor
 
 
 def _processor_of(path: Path) -> TextProcessor:

@@ -78,7 +78,7 @@ def warn_of(notes: Sequence[str]) -> None:
     """Warn the caller's caller, who gets no notes, of answers that mean little."""
     if unknown := sum(note not in ("", EMPTY) for note in notes):
         warnings.warn(
-            f"{unknown:,} of {len(notes):,} texts have fewer than a fifth of their tokens known to "
+            f"fewer than a fifth of the tokens of {unknown:,} of {len(notes):,} texts are known to "
             "this model; its answers to them mean little",
             stacklevel=3,
         )

@@ -4,8 +4,10 @@ import re
 
 from ulmfit.base.log import logger
 from ulmfit.text.blocks import Texts, each, spread
+from ulmfit.text.tokenizers import COVERAGE
 
 _SHARE = 0.3  # of the letters; English about Chinese has fewer, Chinese about computers more
+_COVERAGE = 0.9998
 _TEXTS, _CHARACTERS = 500, 2000  # texts that are looked at, and how far each
 # Thai, Lao, Tibetan, Burmese, Khmer, kana, Han.
 _UNSPACED = re.compile(
@@ -25,6 +27,14 @@ def without_spaces(texts: Texts) -> bool:
             unspaced += found
             others += len(_LETTER.findall(rest))
     return unspaced > _SHARE * (unspaced + others)
+
+
+def coverage_of(texts: Texts) -> float:
+    """Share of the characters of `texts` to which a subword tokenizer gives pieces.
+
+    As in fastai: of thousands of characters the rarest would take the place of words.
+    """
+    return _COVERAGE if without_spaces(texts) else COVERAGE
 
 
 def tokenizer_for(texts: Texts, named: str | None, usual: str = "word") -> str:

@@ -10,7 +10,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.text.corpus import Corpus, TokenizedTexts, cache_folder, tokenize_texts
 from ulmfit.text.ids import hold_ids, pieces_of
 from ulmfit.text.processor import TextProcessor, make_vocab
-from ulmfit.text.scripts import tokenizer_for
+from ulmfit.text.scripts import coverage_of, tokenizer_for
 from ulmfit.training.settings import LMSettings, PretrainSettings
 
 T = TypeVar("T", PretrainSettings, LMSettings)
@@ -26,7 +26,7 @@ def learn_pieces(processor: TextProcessor, texts: pd.Series, rows: np.ndarray) -
     if pieces := pieces_of(texts):
         processor.with_pieces(pieces)
     elif not hold_ids(texts):  # ids of words are refused where they are read
-        processor.train_pieces(texts.iloc[row] for row in rows)
+        processor.train_pieces((texts.iloc[row] for row in rows), coverage_of(texts))
 
 
 def prepare(texts: pd.Series, settings: PretrainSettings) -> tuple[TextProcessor, Corpus, Corpus]:
