@@ -26,14 +26,19 @@ from ulmfit.data.labels import Labels
 from ulmfit.data.load import load_data, load_with_test_labels
 from ulmfit.data.splits import keep_labels
 from ulmfit.inference.evaluation import labelled_texts, measure_baselines
+from ulmfit.text.fit import OWN_TEXT
 from ulmfit.training.classifier_data import labels_in
 from ulmfit.training.domain_lm import data_fingerprint, read_frame
+from ulmfit.training.general_lm import with_tokenizer
 from ulmfit.training.options import StageResult
+from ulmfit.training.own_text import needs_own_text
 from ulmfit.training.settings import (
+    DEFAULT_RECIPE,
     ClassifierSettings,
     LMSettings,
     PretrainSettings,
     Settings,
+    changed,
     data_spec,
     load_settings,
 )
@@ -42,9 +47,13 @@ DIRECTIONS = {"fwd": False, "bwd": True}
 
 
 class Plan(NamedTuple):
-    """The common settings of all stages; `shared` are the flags for stages 2 and 3."""
+    """The common settings of all stages; `shared` are the flags for stages 2 and 3.
+
+    chosen: whether the recipe or the pretrained model was given.
+    """
 
     recipe: str
+    chosen: bool
     overwrite: bool
     shared: dict[str, Any]
     pretrained: str | None  # the flag
@@ -56,7 +65,7 @@ class Plan(NamedTuple):
     @classmethod
     def of(
         cls,
-        recipe: str,
+        recipe: str | None,
         overwrite: bool,
         shared: dict[str, Any],
         pretrained: str | None,
@@ -64,9 +73,15 @@ class Plan(NamedTuple):
         deadline: float = math.inf,
     ) -> "Plan":
         """The plan with the settings of stages 2 and 3, checked before any stage begins."""
+        chosen = recipe is not None or pretrained is not None
+        recipe = recipe or DEFAULT_RECIPE
         lm = load_settings(LMSettings, recipe, {**shared, "pretrained": pretrained})
         classifier = load_settings(ClassifierSettings, recipe, shared)
-        return cls(recipe, overwrite, shared, pretrained, lm, classifier, half, deadline)
+        return cls(recipe, chosen, overwrite, shared, pretrained, lm, classifier, half, deadline)
+
+    def with_model(self, recipe: str, pretrained: str | None) -> "Plan":
+        """The plan with another recipe and another model to start from."""
+        return Plan.of(recipe, self.overwrite, self.shared, pretrained, self.half, self.deadline)
 
     def options(self, out: Path, backwards: bool) -> dict[str, Any]:
         """The flags of a stage that are not its settings."""
@@ -109,6 +124,8 @@ def train(plan: Plan, corpus: str, folder: Path) -> tuple[Trained, Plan]:
     if corpus:
         general, plan = pretrain(corpus, folder / "pretrained", plan)
         trained.general.update(general)
+    elif not plan.chosen and needs_own_text(frame["text"], plan.lm.pretrained):
+        plan = plan.with_model(OWN_TEXT, None)
     check_models(folder, plan, frame)
     for name, backwards in DIRECTIONS.items():
         lm = trained.lms[name] = language_model(folder / f"lm-{name}", backwards, plan)
@@ -146,13 +163,15 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
         logger.info(f"\nstage 1, {direction(backwards)}: language model of general text")
         if _stays(one, plan):
             manifest = read_artifact(one, "lm").manifest
-            texts = texts_fingerprint(read_corpora(paths, "text"))
-            _check_same(one, settings, manifest.lm_config.corpus == texts, "--corpus")
+            texts = read_corpora(paths, "text")
+            same = manifest.lm_config.corpus == texts_fingerprint(texts)
+            with quiet():
+                wanted = with_tokenizer(settings, texts, None)
+            _check_same(one, wanted, same, "--corpus")
         results[name] = _kept(one, plan) or plan.after(
             stage1_pretrain.main(corpus=corpus, **given, **plan.options(one, backwards))
         )
-    lm = load_settings(LMSettings, plan.recipe, {**plan.shared, "pretrained": str(out)})
-    return results, plan._replace(pretrained=str(out), lm=lm)
+    return results, plan.with_model(plan.recipe, str(out))
 
 
 def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
@@ -208,9 +227,9 @@ def _stays(out: Path, plan: Plan) -> bool:
 
 
 def _check_same(out: Path, settings: Settings, same_data: bool, data: str) -> None:
-    # A setting that is newer than the model had its default in the training.
-    trained = asdict(type(settings)()) | read_artifact(out).manifest.recipe
-    if trained != json.loads(json.dumps(asdict(settings))):
+    wanted = json.loads(json.dumps(asdict(settings)))
+    trained = read_artifact(out).manifest.recipe
+    if changed(type(settings), trained) != changed(type(settings), wanted):
         found = "holds a model of other settings"
     elif not same_data:
         found = f"was trained on other data than {data} holds now"

@@ -1,5 +1,6 @@
 """Duplicates, the figures of the pre-flight command, its report and its warnings."""
 
+import json
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -210,6 +211,8 @@ test in train                      0             0
 valid in train                     1             0
 test in valid                      0             0
 
+0.0 % of the tokens are unknown to wiki-en-small
+
 [train, pos]
   one two
   3 tokens, as the model sees them:
@@ -222,6 +225,42 @@ repeated rows
 """
     )
     assert figures["splits"] == {"train": 2, "valid": 1, "test": 1}
+    assert figures["unknown"] == {"model": "wiki-en-small", "share": 0.0, "fits": True}
+
+
+FOREIGN = {
+    "这部电影很好看": (
+        "the texts have no spaces between words, and 100.0 % of the tokens are unknown to "
+        "wiki-en-small: python -m ulmfit and stage 2 take the recipe own-text, which trains on "
+        "these texts alone, in subwords"
+    ),
+    "Η ταινία ήταν πολύ καλή": (
+        "100.0 % of the tokens are unknown to wiki-en-small: python -m ulmfit and stage 2 take the "
+        "recipe own-text, which trains on these texts alone, in subwords"
+    ),
+    "the film was ταινία": (
+        "25.0 % of the tokens are unknown to wiki-en-small; python -m ulmfit --recipe own-text "
+        "starts from no other model and trains on these texts alone, in subwords"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_texts_that_the_general_model_does_not_know_are_warned_of(tmp_path, text, capsys):
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["text,label", *[f"{text},{label}" for label in "ab" * 20]]))
+    figures = main(data=str(path), rows=0)
+    assert FOREIGN[text] in figures["warnings"]
+    said = capsys.readouterr().out
+    assert said.count("unknown to") == 1
+    assert f"warning: {FOREIGN[text]}" in said.splitlines()
+
+
+def test_invisible_texts_count_as_empty(tmp_path):
+    path = tmp_path / "a.jsonl"
+    texts = ["\u200b", "\u3000\ufeff", "<br />", "good", "bad"]
+    path.write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    assert main(data=str(path), rows=0)["empty"] == 3
 
 
 def test_long_texts_are_cut(capsys):

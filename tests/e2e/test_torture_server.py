@@ -215,7 +215,7 @@ def test_work_on_a_file_ends_when_nobody_waits(classifier):
     sharing = uploads._Sharing(Batcher(classifier), None)
     sharing.given_up.set()
     with pytest.raises(uploads.GivenUp):
-        sharing.probabilities(["a"])
+        sharing.answers(["a"])
 
 
 def test_columns_are_compared_in_linear_time(tmp_path):

@@ -123,6 +123,78 @@ def test_a_prior_that_is_none(tmp_path, prior):
         Classifier.load(folder)
 
 
+# Texts that a model does not know
+
+FOREIGN = [
+    ("这部电影很好看", "no token is known to this model; its answer means little"),
+    ("Η ταινία ήταν πολύ καλή", "none of 5 tokens is known to this model; its answer means little"),
+    (
+        "Η ταινία ήταν πολύ καλή, a great",
+        "",  # 2 of 7
+    ),
+    (
+        "Η ταινία αυτή ήταν τόσο πολύ καλή, great",
+        "only 1 of 8 tokens is known to this model; its answer means little",
+    ),
+    (
+        "Η ταινία αυτή ήταν τόσο πολύ πολύ καλή και αυτή όμως, a great",
+        "only 2 of 13 tokens are known to this model; its answer means little",
+    ),
+    ("A great film 电影", ""),
+    ("\u200b\u200b", EMPTY),
+    (" <br />\n<br />", EMPTY),
+]
+
+
+def test_each_answer_has_its_note(classifier, folders):
+    texts = [text for text, _ in FOREIGN]
+    assert classifier.answers(texts).notes == [note for _, note in FOREIGN]
+    assert Classifier.load(*folders).answers(texts).notes == [note for _, note in FOREIGN]
+    assert classifier.answers([]).notes == []
+
+
+def test_invisible_texts_get_the_shares_of_the_training(tmp_path):
+    folder = write_with_prior(tmp_path / "clf", [0.75, 0.25])
+    found = Classifier.load(folder).predict(["\u200b\ufeff", "\u3000\u3164", "<br />"])
+    assert found["neg"].tolist() == [0.75] * 3
+
+
+def test_from_python_a_warning_counts_them(classifier):
+    line = (
+        "^fewer than a fifth of the tokens of 2 of 4 texts are known to this model; its answers to "
+        "them mean little$"
+    )
+    with pytest.warns(UserWarning, match=line) as warned:
+        classifier.predict(["这部电影很好看", "a great film", "", "Η ταινία ήταν πολύ καλή"])
+    assert [one.filename for one in warned] == [__file__]
+
+
+def test_the_command_notes_one_text(folders, told):
+    main(clf=[folders[0]], text="这部电影很好看")
+    note = "note no token is known to this model; its answer means little"
+    assert told[-1].strip() == note
+    main(clf=[folders[0]], text="\u200b")
+    assert told[-1].strip() == f"note {EMPTY}"
+    main(clf=[folders[0]], text="a great film")
+    assert told[-1].startswith("       label")
+
+
+def test_the_command_counts_the_rows_of_a_file(folders, tmp_path, told):
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+    texts = [*(text for text, _ in FOREIGN), "a great film"]
+    write_file(source, pd.DataFrame({"text": texts}))
+    main(clf=[folders[0]], input=str(source), output=str(target))
+    assert told[-1] == (
+        "notes on 6 of 9 rows: 4 with fewer than a fifth of the tokens known to the model, whose "
+        "answers to them mean little; 2 with nothing to read"
+    )
+    notes = read_file(target)["note"].fillna("").tolist()
+    assert notes == [*(note for _, note in FOREIGN), ""]
+    write_file(source, pd.DataFrame({"text": ["a great film"]}))
+    main(clf=[folders[0]], input=str(source), output=str(target), overwrite=True)
+    assert told[-1].startswith("wrote 1 rows")
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_texts_without_words_are_marked(folders, tmp_path, ending):
     table = pd.DataFrame({"text": ["a good film", "", None, "  ", "bad"]})
@@ -136,7 +208,8 @@ def test_texts_without_words_are_marked(folders, tmp_path, ending):
 
 
 def test_a_number_is_read_as_its_text(classifier):
-    pd.testing.assert_frame_equal(classifier.predict([7, 1.5]), classifier.predict(["7", "1.5"]))
+    both = [classifier.probabilities(texts) for texts in ([7, 1.5], ["7", "1.5"])]
+    np.testing.assert_array_equal(*both)
 
 
 def test_odd_texts(classifier):
@@ -282,7 +355,11 @@ def test_file_to_file(folders, classifier, tmp_path, given, written, capsys):
     written = main(clf=[folders[0]], input=str(source), output=str(target), precision="float32")
     assert written == target
     out = capsys.readouterr().out
-    assert re.fullmatch(rf"wrote 5 rows to {re.escape(str(target))}, [\d,]+ a second\n", out)
+    assert re.fullmatch(
+        rf"wrote 5 rows to {re.escape(str(target))}, [\d,]+ a second\n"
+        r"notes on 1 of 5 rows: 1 with nothing to read\n",
+        out,
+    )
     found = read_file(target)
     assert list(found.columns) == ["id", "text", "label", "probability", "neg", "pos", "note"]
     assert found["id"].tolist() == table["id"].tolist()

@@ -211,6 +211,22 @@ def test_missing_texts_and_other_sequences(forward):
     pd.testing.assert_frame_equal(classifier.predict([7]), classifier.predict(["7"]))
 
 
+FOREIGN = ["这部电影很好看", "a great film", "\u200b", "Η ταινία ήταν πολύ καλή"]
+
+
+def test_notes_are_those_of_the_classifier(forward, backward):
+    """On texts that the model does not know."""
+    ours = OnnxClassifier.load(forward[1], backward[1])
+    theirs = Classifier.load(forward[0], backward[0], precision="float32")
+    assert ours.answers(FOREIGN).notes == theirs.answers(FOREIGN).notes
+    assert [bool(note) for note in ours.answers(FOREIGN).notes] == [True, False, True, True]
+    np.testing.assert_allclose(ours.probabilities(FOREIGN)[2], 0.5)
+    line = "^fewer than a fifth of the tokens of 2 of 4 texts are known to this model"
+    with pytest.warns(UserWarning, match=line) as warned:
+        ours.predict(FOREIGN)
+    assert [one.filename for one in warned] == [__file__]
+
+
 def test_no_texts(forward):
     found = OnnxClassifier.load(forward[1]).predict([])
     assert found.shape == (0, 4)

@@ -7,6 +7,7 @@ from pathlib import Path
 LANGUAGE_MODEL = "lm"
 CLASSIFIER = "classifier"  # kinds of models, as in a manifest
 DEFAULT_CLASSIFIER = "imdb-small"
+GENERAL = "wiki-en-small"  # the language model that stage 2 starts from
 DIRECTIONS = ("fwd", "bwd")
 HUB = "hf://"  # prefix of names on the Hugging Face Hub
 

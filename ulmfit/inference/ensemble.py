@@ -13,7 +13,13 @@ from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import check_pair, read_artifact
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.inference.scoring import plain_text, prediction_columns
+from ulmfit.inference.scoring import (
+    Answers,
+    notes_on,
+    plain_text,
+    prediction_columns,
+    warn_of,
+)
 from ulmfit.text.corpus import TokenizedTexts
 from ulmfit.text.ids import Text, is_empty
 
@@ -68,14 +74,15 @@ class Classifier:
         """`label`, its `probability`, and a column of probabilities for each class, in order.
 
         An empty or missing text gets the training class frequencies. Several labels are separated
-        by ';' (see `scoring.prediction_columns`).
+        by ';' (see `scoring.prediction_columns`). A warning counts the texts with few known tokens.
         """
         import pandas as pd
 
         if isinstance(texts, str):
             raise UserError("found one text, expected a list of texts; call predict([text])")
-        found = self.probabilities(texts)
-        return pd.DataFrame(prediction_columns(found, self.labelling))
+        answers = self.answers([plain_text(text) for text in texts])
+        warn_of(answers.notes)
+        return pd.DataFrame(prediction_columns(answers.mean, self.labelling))
 
     def probabilities(
         self, texts: Sequence[str | None], tell: Callable[[float], object] | None = None
@@ -84,25 +91,30 @@ class Classifier:
 
         `tell` is called with numbers of finished texts, which may be fractions.
         """
-        return np.mean(self.probabilities_by_model([plain_text(t) for t in texts], tell), axis=0)
+        return self.answers([plain_text(text) for text in texts], tell).mean
 
-    def probabilities_by_model(
-        self, texts: Sequence[Text], tell: Callable[[float], object] | None = None
-    ) -> list[np.ndarray]:
+    def probabilities_by_model(self, texts: Sequence[Text]) -> list[np.ndarray]:
         """One array of shape (texts, classes) for each model, in their order."""
+        return list(self.answers(texts).by_model)
+
+    def answers(
+        self, texts: Sequence[Text], tell: Callable[[float], object] | None = None
+    ) -> Answers:
+        """The probabilities of each model, and notes on texts with few known tokens."""
         if len(texts) == 0:
-            return [np.zeros((0, len(self.labels)), np.float32) for _ in self.models]
+            return Answers(np.zeros((len(self.models), 0, len(self.labels)), np.float32), [])
         share = tell and (lambda count: tell(count / len(self.models)))
         tokenized: dict[str, TokenizedTexts] = {}
         empty = [i for i, text in enumerate(texts) if is_empty(text)]
-        results = []
+        results, known = [], []
         for loaded in self.models:
             key = loaded.tokenizer_key
             if key not in tokenized:
                 tokenized[key] = loaded.tokenize(texts)
             results.append(loaded.probabilities(tokenized[key], share))
             results[-1][empty] = loaded.prior
-        return results
+            known.append(loaded.known(tokenized[key]))
+        return Answers(np.stack(results), notes_on(texts, known))
 
 
 def load_named(clf: bundled.Paths, precision: str) -> Classifier:

@@ -14,6 +14,9 @@ import numpy as np
 from ulmfit.base.errors import UserError
 from ulmfit.base.progress import Progress
 from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.scoring import EMPTY, notes_on
+from ulmfit.text.corpus import TokenizedTexts
+from ulmfit.text.ids import is_empty
 from ulmfit.text.processor import reading_order
 from ulmfit.text.word_cut import Cut, cut_words
 
@@ -40,6 +43,7 @@ class Explanation:
     scores: shape (words,); positive for `label`. With method "integrated" their sum is close to
         `total` (the more steps, the closer); with "gradient" it may differ.
     gaps: nothing, a space or a line break before each word.
+    note: on a text with few known tokens, see `scoring.notes_on`.
     """
 
     label: str
@@ -48,6 +52,7 @@ class Explanation:
     words: list[str]
     scores: np.ndarray
     gaps: list[str]
+    note: str = ""
 
     @property
     def total(self) -> float:
@@ -65,8 +70,9 @@ class Explanation:
         Green words count for the class, red ones against it.
         """
         label = _visible(self.label)
+        note = f"note: {self.note}\n" if self.note else ""
         head = (
-            f"label {label}, probability {self.probability:.3f}\n"
+            f"label {label}, probability {self.probability:.3f}\n{note}"
             f"the words moved it by {self.total:+.3f}, from {self.baseline:.3f} with average words;"
             f" their scores sum to {self.scores.sum():+.3f}\n"
         )
@@ -139,15 +145,13 @@ def explain(
     check_request(text, method, steps)
     if label is not None and label not in classifier.labels:
         raise UserError(f"--label is {label!r}, expected one of {', '.join(classifier.labels)}")
-    if not text.strip():  # the classifier does not read it either
-        probabilities = classifier.probabilities([""])[0]
-        target = _target(classifier, probabilities, label)
-        found = float(probabilities[target])
-        return Explanation(classifier.labels[target], found, found, [], np.zeros(0), [])
+    if is_empty(text):  # the classifier does not read it either
+        return _of_nothing(classifier, label)
     from ulmfit.inference.attribution import Way, path
 
     points = path(None if method == "gradient" else steps)
-    documents = [loaded.processor.tokenize([text])[0] for loaded in classifier.models]
+    tokenized = [loaded.tokenize([text]) for loaded in classifier.models]
+    documents = [[one.tokens[i] for i in one.ids.tolist()] for one in tokenized]
     cuts = _same_words(classifier.models, text, documents)
     shown = Progress(sum(map(len, documents)) * len(points), "explaining", "tokens")
     ways = [
@@ -167,7 +171,13 @@ def explain(
         words=cuts[0].words,
         scores=np.mean(scores, axis=0),
         gaps=cuts[0].gaps,
+        note=_note(classifier, text, tokenized),
     )
+
+
+def _note(classifier: Classifier, text: str, tokenized: list[TokenizedTexts]) -> str:
+    pairs = zip(classifier.models, tokenized, strict=True)
+    return notes_on([text], [loaded.known(one) for loaded, one in pairs])[0]
 
 
 def check_request(text: object, method: str, steps: int) -> None:
@@ -182,6 +192,13 @@ def check_request(text: object, method: str, steps: int) -> None:
 
 def _target(classifier: Classifier, probabilities: np.ndarray, label: str | None) -> int:
     return int(probabilities.argmax()) if label is None else classifier.labels.index(label)
+
+
+def _of_nothing(classifier: Classifier, label: str | None) -> Explanation:
+    probabilities = classifier.probabilities([""])[0]
+    target = _target(classifier, probabilities, label)
+    found = float(probabilities[target])
+    return Explanation(classifier.labels[target], found, found, [], np.zeros(0), [], EMPTY)
 
 
 def _same_words(

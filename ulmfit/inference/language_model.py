@@ -19,6 +19,7 @@ from ulmfit.inference.scoring import plain_text
 from ulmfit.model.lm_loss import LMLoss
 from ulmfit.text.batches import LMLoader, lm_loader
 from ulmfit.text.corpus import tokenize_texts
+from ulmfit.text.ids import is_empty
 
 _ROWS, _SEQ_LEN = 64, 72  # as in the recipes, for the same figures as in a stage
 
@@ -80,7 +81,7 @@ class LanguageModel:
         if isinstance(texts, str):
             raise UserError("found one text, expected a list of texts; call perplexity([text])")
         plain = [plain_text(text) for text in texts]
-        if not any(text.strip() for text in plain):
+        if all(map(is_empty, plain)):
             raise UserError("found no text to measure on, expected at least one that is not empty")
         tokenized = tokenize_texts(plain, self.processor)
         corpus = tokenized.numericalize(self.processor.vocab, np.arange(len(plain)))

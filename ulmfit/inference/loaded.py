@@ -17,6 +17,7 @@ from ulmfit.data.labels import SINGLE, Labels
 from ulmfit.text.batches import ClassifierLoader, DocumentBatch
 from ulmfit.text.corpus import Corpus, TokenizedTexts, tokenize_texts
 from ulmfit.text.ids import Text
+from ulmfit.text.known import Known, known_tokens
 
 # Up to so many characters, a second's work, no worker processes tokenise the texts: each would
 # start with an empty cache of words, again for every block of a file.
@@ -95,6 +96,10 @@ class LoadedModel:
         """The tokens of the texts."""
         alone = sum(len(text) for text in texts if isinstance(text, str)) <= _ALONE
         return tokenize_texts(texts, self.processor, workers=1 if alone else None)
+
+    def known(self, tokenized: TokenizedTexts) -> Known:
+        """How many tokens of each text the model knows."""
+        return known_tokens(tokenized, self.processor)
 
     def corpus(self, tokenized: TokenizedTexts) -> Corpus:
         """The texts as ids, in the order in which the model reads them."""

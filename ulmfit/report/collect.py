@@ -18,6 +18,7 @@ from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.evaluation import check_split, figures_table, labelled_texts
 from ulmfit.report.data import Calibrated, Measured, Report, hardest, overall_figures
 from ulmfit.report.features import text_map
+from ulmfit.text.ids import is_empty
 
 EXPLAINED = 5  # texts of the highest loss
 Explain = Callable[[str], str]  # a text -> a fragment of HTML, which is not escaped
@@ -126,7 +127,7 @@ def _calibrated(
         # The page may be passed on, so it must not show the folders of data and models.
         name = trained.path.resolve().name
         return str(error).replace(data, source_name(data)).replace(str(trained.path), name)
-    empty = np.array([[not text.strip()] for text in frame.loc[frame["split"] == split, "text"]])
+    empty = np.array([[is_empty(text)] for text in frame.loc[frame["split"] == split, "text"]])
     scaled = [
         np.where(empty, raw.probabilities, labels.rescaled(raw.probabilities, temperature))
         for raw, temperature in zip(measured, fitted, strict=False)

@@ -15,7 +15,7 @@ from ulmfit.base.untrusted import parse_json
 from ulmfit.base.version import version_of
 from ulmfit.text.rules import PAD, SPECIAL_TOKENS, UNK, apply_rules, restore
 from ulmfit.text.spacy_tokenizer import LONGEST_RUN
-from ulmfit.text.tokenizers import SubwordTokenizer, Tokenizer, WordTokenizer, words
+from ulmfit.text.tokenizers import COVERAGE, SubwordTokenizer, Tokenizer, WordTokenizer, words
 
 _LIBRARIES = {"word": "spacy", "subword": "sentencepiece"}
 TOKENIZERS = tuple(_LIBRARIES)
@@ -86,10 +86,10 @@ class TextProcessor:
             counts.update(self._tokens(text))
         return self.with_vocab(make_vocab(counts, self.max_vocab, self.min_freq))
 
-    def train_pieces(self, texts: Iterable[str]) -> "TextProcessor":
+    def train_pieces(self, texts: Iterable[str], coverage: float = COVERAGE) -> "TextProcessor":
         """Learn SentencePiece's pieces from `texts`; returns itself."""
         self.tokenizer = SubwordTokenizer.train(
-            (apply_rules(text) for text in texts), self.max_vocab, self.lang
+            (apply_rules(text) for text in texts), self.max_vocab, self.lang, coverage=coverage
         )
         return self.with_vocab(self.tokenizer.vocab)
 

@@ -18,6 +18,7 @@ from ulmfit.text.spacy_tokenizer import LONGEST_RUN, parts, spacy_tokenizer, wit
 if TYPE_CHECKING:
     from spacy.tokenizer import Tokenizer as SpacyTokenizer
 
+COVERAGE = 0.99999  # share of a corpus' characters that have a piece
 WORD_BOUNDARY = "▁"  # a space within a token, in fastai and SentencePiece
 
 # Runs of white space and of other characters. As in spaCy, one space after a word belongs to the
@@ -174,8 +175,17 @@ class SubwordTokenizer:
         return tokens
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int, lang: str = "en") -> "SubwordTokenizer":
+    def train(
+        cls,
+        texts: Iterable[str],
+        vocab_size: int,
+        lang: str = "en",
+        threads: int = 2,
+        coverage: float = COVERAGE,
+    ) -> "SubwordTokenizer":
         """A model of at most `vocab_size` pieces from `texts` (rules applied), one text a line.
+
+        `coverage` is the share of all characters in the texts with a piece of their own.
 
         Raises UserError if there is no text, or there are fewer pieces than distinct characters.
         """
@@ -190,7 +200,7 @@ class SubwordTokenizer:
                 model_writer=model,
                 vocab_size=vocab_size,
                 hard_vocab_limit=False,
-                character_coverage=0.99999,
+                character_coverage=coverage,
                 model_type="unigram",
                 unk_id=0,
                 unk_piece=unk,

@@ -27,6 +27,7 @@ from ulmfit.training.settings_checks import (
     raise_problems,
 )
 
+DEFAULT_RECIPE = "demo"
 AUTO = "auto"  # the learning rate that the finder suggests
 
 
@@ -127,6 +128,8 @@ class LMSettings(_LanguageModel, _Data):
     size: Annotated[str, one_of(*SIZES)] = "small"
     # train: train + unsup; all: the texts of test, too (the book's way)
     lm_text: Annotated[str, one_of("train", "all")] = "train"
+    # word or subword, if --pretrained is none; else the pretrained model's
+    tokenizer: Annotated[str, one_of("word", "subword")] = "word"
     withhold: str = ""  # another data set; texts of its test split are left out
     max_vocab: Annotated[int, least(20)] = 60_000  # tokens of the vocabulary at most
     # words of the texts, or both: filled up with those of the pretrained model
@@ -230,6 +233,12 @@ def _plain_step(step: Any) -> Any:
     if isinstance(step, Mapping) and isinstance(step.get("lr"), tuple):
         return {**step, "lr": list(step["lr"])}
     return step
+
+
+def changed(settings: type, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of `recipe` that differs from the defaults; equal for versions with new settings."""
+    defaults = asdict(settings())
+    return {k: v for k, v in recipe.items() if k not in defaults or v != defaults[k]}
 
 
 def recipes(settings: type) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from ulmfit.training.options import Options, StageResult
 from ulmfit.training.run import Run, parameters_of
 from ulmfit.training.run_log import run_log
 from ulmfit.training.schedules import steps_of
-from ulmfit.training.settings import Settings
+from ulmfit.training.settings import Settings, changed
 
 
 @dataclass(kw_only=True)
@@ -70,8 +70,10 @@ class Finished(Built):
 class Stage(Protocol):
     """The parts of a particular stage; `run_stage` calls them in this order."""
 
+    settings: Any  # of the stage's own kind
+
     def read(self) -> None:
-        """Read the texts and the initial model."""
+        """Read the texts and the initial model; `settings` may depend on them."""
 
     def build(self, place: Workplace) -> tuple[Learner, Built]:
         """Make text processor, model and learner."""
@@ -80,15 +82,17 @@ class Stage(Protocol):
         """Fit and measure; returns the metrics, and their part of the last log line."""
 
 
-def run_stage(stage: Stage, settings: Settings, options: Options, target: Path) -> StageResult:
+def run_stage(stage: Stage, options: Options, target: Path) -> StageResult:
     """Run `stage` from its data to its model directory `target`.
 
     With ``--find-lr``, it only draws the learning rates.
     """
     with writing(target, options.overwrite):
         facts: dict[str, Any] = {"recipe": options.recipe, "backwards": options.backwards}
-        log = run_log(options.log, target, settings, **facts)
+        run_log(options.log, target, stage.settings, **facts)  # errors before texts are read
         stage.read()
+        settings: Settings = stage.settings
+        log = run_log(options.log, target, settings, **facts)
         place = set_up(settings)
         learner, built = stage.build(place)
         found = rate_found(learner, settings, options.find_lr)
@@ -157,9 +161,8 @@ def identity(settings: Settings, backwards: bool, data: str, parent: str | None)
 
     Settings at their default are left out, so a version with new settings can resume the run.
     """
-    defaults = asdict(type(settings)())
     return {
-        "settings": {k: v for k, v in asdict(settings).items() if v != defaults[k]},
+        "settings": changed(type(settings), asdict(settings)),
         "direction": direction(backwards),
         "data": data,
         "parent": parent,
