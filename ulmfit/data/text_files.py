@@ -33,9 +33,9 @@ def text_lines(path: Path, newline: str, encoding: str = "") -> Iterator[TextIO]
 def _not_in(encoding: str, path: Path, newline: str) -> UserError:
     # Whatever the encoding, decoding puts the mark of a fault into the line.
     line = 1
-    with path.open(encoding=encoding, errors="replace", newline=newline) as file:
-        with suppress(UnicodeError):
-            line = next((n for n, text in enumerate(file, 1) if "\ufffd" in text), 1)
+    file = path.open(encoding=encoding, errors="replace", newline=newline)
+    with file, suppress(UnicodeError):
+        line = next((n for n, text in enumerate(file, 1) if "\ufffd" in text), 1)
     return UserError(
         f"{path}, line {line}: found bytes that are not {encoding}; name the encoding of the file "
         "with --encoding, or leave it out for UTF-8"

@@ -16,6 +16,7 @@ from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import quiet
 from ulmfit.data.formats import ENDINGS
 from ulmfit.inference.scoring import plain_text, score_file
 from ulmfit.serve.batching import Batcher
@@ -117,8 +118,11 @@ class Uploads:
         with source.open("wb") as file:
             shutil.copyfileobj(upload.file, file)
         try:
-            table = open_limited(source, text_col, self._limits, sharing.go_on)
-            score_file(sharing, table, text_col, folder / "scored.csv")
+            with quiet():  # the lines would show in the server's log what is in a user's file
+                table = open_limited(source, text_col, self._limits, sharing.go_on)
+            notes = [] if ending == ".parquet" else table.notes  # it was unpacked to a csv of ours
+            said = "; ".join(notes).replace(str(source), name)
+            score_file(sharing, table, text_col, folder / "scored.csv", said)
         except UserError as error:
             line = str(error)
             for path in (source, source.with_suffix(".csv")):  # parquet becomes a csv
