@@ -44,7 +44,7 @@ def test_text_stays_as_it_is_written(tmp_path, told, ending):
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
 def test_whole_floats_lose_their_decimals_whatever_the_others_are(tmp_path, told, ending):
     assert labels(table(tmp_path / f"a.{ending}", [1.0, 1.5, 2.0])) == ["1", "1.5", "2"]
-    assert told == ["labels of the column 'label' are read without their .0: 1.0 as 1, 2.0 as 2"]
+    assert told == ["whole numbers in the column 'label' are labels without .0: 1, 2"]
 
 
 def test_white_space_at_the_ends_is_told_where_it_makes_labels_one(tmp_path, told):

@@ -73,8 +73,8 @@ def test_labels_that_look_like_none(label):
 @pytest.mark.parametrize("label", ["unsup", "Unsupervised", "unlabelled"])
 def test_a_class_that_is_called_like_a_split(label):
     assert of("supervised", label) == [
-        f"'{label}' is read as a class (1 of 2 labelled rows have it); leave the cell empty where "
-        "it means that a text has no label"
+        f"'{label}' is read as a class (1 of 2 labelled rows have it); where it means that "
+        "a text has no label, leave the cell empty, or call the folder unsup"
     ]
 
 

@@ -221,6 +221,23 @@ def test_unsup_rows_lose_their_label_which_is_told(tmp_path, told):
     assert told == ["1 rows have a label and are in split unsup: it is not read"]
 
 
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+@pytest.mark.parametrize("name", ["unsup", "Unsupervised", "unlabelled", "train", "test"])
+def test_a_class_may_be_called_like_a_split(tmp_path, ending, name):
+    rows = pd.DataFrame({"text": list("abcd"), "label": ["other", name] * 2})
+    for columns in ({}, {"split": ["train", "train", "valid", "valid"]}):
+        frame, path = rows.assign(**columns), tmp_path / f"a.{ending}"
+        if ending == "jsonl":
+            frame.to_json(path, orient="records", lines=True)
+        elif ending == "parquet":
+            frame.to_parquet(path)
+        else:
+            frame.to_csv(path, index=False, sep="\t" if ending == "tsv" else ",")
+        found = load_data(path)
+        assert found["label"].tolist() == ["other", name] * 2
+        assert "unsup" not in found["split"].tolist()
+
+
 @pytest.mark.parametrize(("split", "of"), [("train", 3), ("valid", 2)])
 def test_missing_labels(tmp_path, split, of):
     path = csv(tmp_path / "a.csv", [*SPLIT_ROWS, f"e,,{split}"])

@@ -60,6 +60,7 @@ def test_rows_of_is_valid_without_a_label_are_unsup(tmp_path, told):
         "no column 'split': 'is_valid' is read in its place, True is valid and False is train: "
         "2 train, 2 valid, 2 without a label unsup"
     ]
+    assert splits(path, split_col="is_valid") == load_data(path)["split"].tolist()
 
 
 def test_is_valid_beside_split(tmp_path, told):

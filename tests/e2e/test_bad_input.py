@@ -162,6 +162,20 @@ def test_one_class(fails, here, main):
 
 
 @pytest.mark.parametrize("main", [stage3_clf.main, __main__.main])
+def test_numbers_to_predict(fails, here, main):
+    rows = [[text, n / 8, split] for n, (text, _, split) in enumerate(reviews(60), 1)]
+    write_csv(here / "prices.csv", HEADER, rows)
+    arguments = "--data prices.csv --out new" + (" --lm lm-fwd" if main is stage3_clf.main else "")
+    fails(
+        main,
+        arguments,
+        "prices.csv: found 30 different labels in 30 train rows, such as '0.125', '0.25', '0.375': "
+        "these look like numbers to predict, not classes; cut them into a few ranges with a name "
+        "each, such as low and high",
+    )
+
+
+@pytest.mark.parametrize("main", [stage3_clf.main, __main__.main])
 def test_missing_labels_in_train(fails, here, main):
     rows = reviews(60)
     rows[0][1] = rows[6][1] = ""

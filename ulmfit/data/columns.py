@@ -90,7 +90,7 @@ def _splits(
     table: pd.DataFrame, spec: DataSpec, labels: list[str | None] | None, others: set[Any]
 ) -> list[str] | None:
     split = _column(table, spec.source, "split", spec.split_col, needed=False)
-    splits = splits_of_column(table, split, spec.source) if split else None
+    splits = splits_of_column(table, split, spec.source, labels) if split else None
     if split is None and (splits := splits_of_is_valid(table, labels)):
         split = IS_VALID
     if spec.split_col is None and spec.source not in NAMES:

@@ -158,8 +158,8 @@ def _tell(
     """Log what was not read as it stands in the source."""
     whole = [value for kind, value in known if kind is float and value.is_integer()]
     if whole:
-        shown = first_five(f"{value} as {_text(value)}" for value in sorted(whole))
-        logger.info(f"labels of the column '{name}' are read without their .0: {shown}")
+        shown = first_five(map(_text, sorted(whole)))
+        logger.info(f"whole numbers in the column '{name}' are labels without .0: {shown}")
     writings: dict[str, list[str]] = {}
     for (kind, value), cell in known.items():
         if kind is str and cell and not spec.labels.multi:

@@ -167,8 +167,8 @@ def _no_label(counts: Counter[str], texts: int) -> list[str]:
             )
         elif label.lower() in _UNLABELLED:
             lines.append(
-                f"'{label}' is read as a class ({share}); leave the cell empty where it means that "
-                "a text has no label"
+                f"'{label}' is read as a class ({share}); where it means that a text has no label, "
+                "leave the cell empty, or call the folder unsup"
             )
     return lines
 

@@ -13,13 +13,20 @@ from ulmfit.data.values import first_five, plain_values, values_of
 
 SPLITS = ("train", "valid", "test", "unsup")
 IS_VALID = "is_valid"
+Labels = list[str | None] | None  # None where the source has none
 _TRUTHS = {"true": "valid", "1": "valid", "1.0": "valid"}
 _TRUTHS |= {"false": "train", "0": "train", "0.0": "train"}
 _LIKE_SPLITS = ("split", "set", "fold", IS_VALID)
 
 
-def splits_of_column(table: pd.DataFrame, name: str, source: str) -> list[str]:
-    """The split of each text as the column `name` says; raises UserError for an unknown value."""
+def splits_of_column(table: pd.DataFrame, name: str, source: str, labels: Labels) -> list[str]:
+    """The split of each text as the column `name` says.
+
+    A column `is_valid` has no word for texts without a label, which are unsup.
+
+    Raises:
+        UserError: a value is unknown.
+    """
     truths = name.lower() == IS_VALID
     values = ["" if value is None else str(value) for value in plain_values(table[name], source)]
     names = {value: _split(value, truths) for value in dict.fromkeys(values)}
@@ -30,23 +37,19 @@ def splits_of_column(table: pd.DataFrame, name: str, source: str) -> list[str]:
             f"{source}: found the values {first_five(unknown)} in the split column '{name}', "
             f"expected {expected}; rename them, or name another column with --split-col"
         )
-    return [names[value] or "" for value in values]
+    splits = [names[value] or "" for value in values]
+    return _unlabelled(splits, labels) if truths else splits
 
 
-def splits_of_is_valid(table: pd.DataFrame, labels: list[str | None] | None) -> list[str] | None:
-    """The splits by fastai's column `is_valid`, where it holds True and False; told.
-
-    It has no word for texts without a label, which are unsup.
-    """
+def splits_of_is_valid(table: pd.DataFrame, labels: Labels) -> list[str] | None:
+    """The splits by fastai's column `is_valid`, where it holds True and False; told."""
     if [*table.columns].count(IS_VALID) != 1:
         return None
     found = [_split(str(value), truths=True) for value in values_of(table[IS_VALID])]
     splits = [split for split in found if split in SPLITS]
     if len(splits) < len(found):
         return None
-    if labels:
-        pairs = zip(splits, labels, strict=True)
-        splits = ["unsup" if label is None else split for split, label in pairs]
+    splits = _unlabelled(splits, labels)
     counts = ", ".join(f"{splits.count(split):,} {split}" for split in ("train", "valid"))
     rest = f", {splits.count('unsup'):,} without a label unsup" if "unsup" in splits else ""
     logger.info(
@@ -54,6 +57,12 @@ def splits_of_is_valid(table: pd.DataFrame, labels: list[str | None] | None) -> 
         f"{counts}{rest}"
     )
     return splits
+
+
+def _unlabelled(splits: list[str], labels: Labels) -> list[str]:
+    """`splits`, but for texts without a label unsup."""
+    pairs = zip(splits, labels or [""] * len(splits), strict=True)
+    return ["unsup" if label is None else split for split, label in pairs]
 
 
 def tell_unused(table: pd.DataFrame, used: str | None, others: set[Any]) -> None:
