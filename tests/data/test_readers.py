@@ -122,9 +122,9 @@ def test_parts_in_which_a_file_is_read_change_nothing(tmp_path, monkeypatch, par
         {
             "text": ["a", "b", None, "d"],
             "n": [1, 2, 3, 4],
-            "m": [1.0, None, 2.0, None],
+            "m": [1, None, 2, None],
             "x": [1, "1", None, []],
-            "f": [1.0, 0.5, 2.0, 3.0],
+            "f": [1, 0.5, 2, 3],
             "b": [True, False, True, True],
             "late": [None, None, None, "z"],
         }

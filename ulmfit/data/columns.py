@@ -13,6 +13,7 @@ from ulmfit.base.printable import visible
 from ulmfit.data.datasets import NAMES
 from ulmfit.data.folders import read_folder, split_name
 from ulmfit.data.formats import read_file
+from ulmfit.data.formats_base import plain_text
 from ulmfit.data.spec import DataSpec
 from ulmfit.text.blocks import each
 from ulmfit.text.ids import hold_ids, is_empty
@@ -102,7 +103,7 @@ def _texts(column: pd.Series, source: str) -> pd.Series:
     elif isinstance(column.dtype, pd.StringDtype):
         texts = column.fillna("").reset_index(drop=True)
     else:
-        texts = pd.Series(["" if v is None else str(v) for v in _plain(column, source)], dtype=str)
+        texts = pd.Series([plain_text(cell) for cell in _plain(column, source)], dtype=str)
     empty = sum(map(is_empty, each(texts)))
     if empty == len(texts):
         found = f"{empty:,} rows and no text in any of them" if empty else "no rows"

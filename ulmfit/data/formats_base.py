@@ -72,6 +72,20 @@ class Format(Table):
         """All columns and rows at once; raises UserError where the file is bad."""
 
 
+def plain_text(cell: Any) -> str:
+    """A cell as a text, in training and prediction alike; a missing one is empty.
+
+    A number is written as Python writes it: 7 stays '7', 7.0 '7.0', and true is 'True'.
+    """
+    if isinstance(cell, str):
+        return cell
+    if cell is None:
+        return ""
+    import pandas as pd  # knows what else stands for nothing: nan, NA, NaT
+
+    return "" if pd.api.types.is_scalar(cell) and pd.isna(cell) else str(cell)
+
+
 def cells(column: Any) -> list[Any]:
     """The cells of a block's column as Python's values, missing ones as None."""
     if hasattr(column, "to_pylist"):
@@ -104,7 +118,8 @@ def rows_of_block(rows: int, size: int) -> int:
 def frame_of(rows: Iterator[Any], columns: list[str] | None = None) -> "pd.DataFrame":
     """A table of `rows`, of which `_PART` at a time are Python's objects.
 
-    Strings become columns part by part; the type of other columns is that of all their values.
+    Strings become columns part by part. Other columns get a type if all of their values have it;
+    else each value keeps its own: beside a missing value or a float, 7 would become 7.0.
     """
     import pandas as pd
     from pandas.api.types import infer_dtype
@@ -118,7 +133,18 @@ def frame_of(rows: Iterator[Any], columns: list[str] | None = None) -> "pd.DataF
         parts.append(made)
     if not parts:
         return pd.DataFrame(columns=columns, dtype=object)
-    return pd.concat(parts, ignore_index=True).infer_objects()
+    frame = pd.concat(parts, ignore_index=True)
+    for place in range(frame.shape[1]):
+        column = frame.iloc[:, place]
+        if infer_dtype(column, skipna=True) == "string" or _of_one_type(column):
+            frame.isetitem(place, column.infer_objects())
+    return frame
+
+
+def _of_one_type(column: "pd.Series") -> bool:
+    from pandas.api.types import infer_dtype
+
+    return infer_dtype(column, skipna=False) in ("integer", "floating", "boolean")
 
 
 def distinct(path: Path, names: list[str]) -> list[str]:

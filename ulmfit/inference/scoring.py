@@ -8,7 +8,7 @@ import numpy as np
 
 from ulmfit.base.progress import Progress
 from ulmfit.data.formats import Writer, open_writer
-from ulmfit.data.formats_base import Table, cells
+from ulmfit.data.formats_base import Table, cells, plain_text
 from ulmfit.data.labels import Labels
 
 if TYPE_CHECKING:
@@ -51,17 +51,6 @@ def prediction_columns(
     for name, column in columns.items():
         beside[_free_name(name, beside, "predicted_")] = column
     return {name: beside[name] for name in beside if name not in taken}
-
-
-def plain_text(text: Any) -> str:
-    """A cell as a text; a missing one is empty."""
-    if isinstance(text, str):
-        return text
-    if text is None:
-        return ""
-    import pandas as pd  # knows what else stands for nothing: nan, NA, NaT
-
-    return "" if pd.api.types.is_scalar(text) and pd.isna(text) else str(text)
 
 
 def file_columns(

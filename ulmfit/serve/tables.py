@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from ulmfit.base.errors import UserError, listed
 from ulmfit.data.formats import open_table
-from ulmfit.data.formats_base import Block, Table, cells
-from ulmfit.inference.scoring import plain_text
+from ulmfit.data.formats_base import Block, Table, cells, plain_text
 from ulmfit.serve.limits import Limits
 
 if TYPE_CHECKING:

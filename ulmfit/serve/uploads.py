@@ -17,7 +17,8 @@ from starlette.types import Receive, Scope, Send
 
 from ulmfit.base.errors import UserError
 from ulmfit.data.formats import ENDINGS
-from ulmfit.inference.scoring import plain_text, score_file
+from ulmfit.data.formats_base import plain_text
+from ulmfit.inference.scoring import score_file
 from ulmfit.serve.batching import Batcher
 from ulmfit.serve.limits import Limits, busy
 from ulmfit.serve.tables import open_limited
