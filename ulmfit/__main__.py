@@ -12,10 +12,11 @@ from ulmfit import evaluate
 from ulmfit.artifacts.directory import read_artifact
 from ulmfit.artifacts.manifest import direction, library_versions
 from ulmfit.base.atomic import atomic_write
-from ulmfit.base.cli import run_command
+from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.base.printable import visible
+from ulmfit.data.spec import DataFlags
 from ulmfit.text.ids import hold_ids
 
 if TYPE_CHECKING:
@@ -23,20 +24,19 @@ if TYPE_CHECKING:
     from ulmfit.training.settings import ClassifierSettings
 
 
+@settings_flags(DataFlags, default="")
 def main(
     recipe: str = "demo",  # table of stages/stage2_lm.toml and stages/stage3_clf.toml
     data: str | None = None,  # data set: a name or a path (default: the recipe's)
     corpus: Annotated[str, {"nargs": "+"}] = "",  # general text, for stage 1 to come first
     pretrained: str | None = None,  # language model to start from (default: the recipe's)
     out: str | None = None,  # folder of the models (default: models/<recipe>)
-    text_col: str | None = None,  # column of the texts, where --data is a file
-    label_col: str | None = None,  # column of the labels, where --data is a file
-    split_col: str | None = None,  # column of the splits, where --data is a file
     multi_label: bool = False,  # a text may have several labels, separated by ;, or none
     seed: int | None = None,  # seeds data order, initialisation and dropout
     half: bool = False,  # store the weights in half precision
     overwrite: bool = False,  # train again what is there already
     stop_after: float = 0.0,  # seconds after which it saves a checkpoint and ends; 0 for no end
+    **given: Any,
 ) -> dict[str, Any]:
     """Fine-tune the language model, train the classifier, both directions, and evaluate.
 
@@ -49,8 +49,7 @@ def main(
     keep_memory()
     began = time.monotonic()
     folder = Path(out or Path("models", recipe))
-    columns = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
-    shared = {"data": data, "seed": seed, "multi_label": multi_label or None, **columns}
+    shared = {"data": data, "seed": seed, "multi_label": multi_label or None, **given}
     deadline = deadline_after(stop_after)
     if overwrite and stop_after:
         raise UserError(
@@ -104,7 +103,7 @@ def _evaluation(folders: list[str], settings: "ClassifierSettings") -> dict[str,
     from ulmfit.pipeline import DIRECTIONS, baselines_of, labelled
 
     frame = labelled(settings)
-    named = evaluate.main(clf=folders, data=settings.data, **settings.columns())  # type: ignore[arg-type]
+    named = evaluate.main(clf=folders, data=settings.data, **settings.given())  # type: ignore[arg-type]
     names = dict(zip((*DIRECTIONS, "ensemble"), named.values(), strict=True))
     manifest = read_artifact(Path(folders[0])).manifest
     labels = manifest.labelling

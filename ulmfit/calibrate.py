@@ -1,25 +1,24 @@
 """Give classifiers the temperature that makes their probabilities mean what they say."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import Artifact, read_artifact
-from ulmfit.base.cli import run_command
+from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.data.spec import DataSpec
+from ulmfit.data.spec import DataFlags, DataSpec
 from ulmfit.inference.calibration import fit_temperature
 from ulmfit.inference.metrics import classification_metrics
 
 
+@settings_flags(DataFlags, default="")
 def main(
     clf: Annotated[str, {"nargs": "+"}] = "",  # classifiers' directories, or a bundled name
     data: str | None = None,  # data set: a name or a path (default: each classifier's)
-    text_col: str | None = None,  # column of the texts, where --data is a file
-    label_col: str | None = None,  # column of the labels, where --data is a file
-    split_col: str | None = None,  # column of the splits, where --data is a file
     precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
+    **flags: Any,
 ) -> dict[str, float]:
     """Fit the temperature of each classifier on split valid, and keep it in its directory.
 
@@ -31,7 +30,7 @@ def main(
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
     from ulmfit.inference.temperatures import store_temperature
 
-    given = DataSpec(data, text_col, label_col, split_col)
+    given = DataFlags.of(flags).spec(data)
     # A temperature that is there is not looked at; it may be damaged.
     artifacts = [
         read_artifact(Path(path), "classifier", ignored="temperature")

@@ -10,24 +10,23 @@ from ulmfit.artifacts.directory import read_metrics
 from ulmfit.artifacts.manifest import library_versions
 from ulmfit.artifacts.writing import update_metrics
 from ulmfit.base.atomic import atomic_write, check_parent
-from ulmfit.base.cli import run_command
+from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.data.spec import DataSpec
+from ulmfit.data.spec import DataFlags
 from ulmfit.inference.ensemble import Classifier
 
 _OF_MANIFEST = ("direction", "size", "seed", "recipe", "metrics", "parent", "versions")
 
 
+@settings_flags(DataFlags, default="")
 def main(
     clf: Annotated[str, {"nargs": "+"}] = "",  # classifiers' directories, or a bundled name
     data: str | None = None,  # data set: a name or a path (default: the first classifier's)
     split: str = "test",  # train, valid or test
-    text_col: str | None = None,  # column of the texts, where --data is a file
-    label_col: str | None = None,  # column of the labels, where --data is a file
-    split_col: str | None = None,  # column of the splits, where --data is a file
     precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
     output: str | None = None,  # a json file for all figures, with what made them
+    **flags: Any,
 ) -> dict[str, dict[str, Any]]:
     """Measure each classifier, then the ensemble of all, on one split.
 
@@ -52,7 +51,7 @@ def main(
     began = time.monotonic()
     folders = bundled.model_folders(clf)
     classifier = Classifier.load(*folders, precision=precision)
-    given = DataSpec(data, text_col, label_col, split_col)
+    given = DataFlags.of(flags).spec(data)
     trained = classifier.models[0].artifact
     data, frame = evaluation.read_data(trained, given, split, texts_required=False)
     texts, truth = evaluation.labelled_texts(frame, data, split, classifier.labelling)

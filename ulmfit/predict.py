@@ -2,18 +2,20 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from ulmfit.base.atomic import check_parent
-from ulmfit.base.cli import run_command
+from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError, listed
 from ulmfit.base.log import logger
+from ulmfit.data.dialect import Dialect
 from ulmfit.data.formats import ENDINGS, open_table
 from ulmfit.data.formats_base import Table
 from ulmfit.inference.ensemble import DEFAULT, Classifier, load_named
 from ulmfit.inference.scoring import score_file
 
 
+@settings_flags(Dialect, default="")
 def main(
     clf: Annotated[str, {"nargs": "+"}] = DEFAULT,  # classifiers' directories, or a bundled name
     text: str | None = None,  # a text to classify
@@ -22,6 +24,7 @@ def main(
     text_col: str = "text",  # column of the texts in --input
     precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
     overwrite: bool = False,  # replace --output if it exists
+    **flags: Any,
 ) -> dict[str, float] | Path:
     """Classify a text, or every row of a file.
 
@@ -29,10 +32,12 @@ def main(
     """
     if (text is None) == (input is None):
         raise UserError("give either --text TEXT or --input FILE with --output FILE")
+    dialect = Dialect.of(flags)
     if text is not None:
+        dialect.check_only((), "--text", "a text")
         return _classify_text(load_named(clf, precision), text)
     path = _output_path(output, overwrite)
-    table = _input_table(Path(str(input)), text_col)
+    table = _input_table(Path(str(input)), text_col, dialect)
     classifier = load_named(clf, precision)
     began = time.monotonic()
     rows = score_file(classifier, table, text_col, path)
@@ -51,8 +56,8 @@ def _classify_text(classifier: Classifier, text: str) -> dict[str, float]:
     return found
 
 
-def _input_table(path: Path, text_col: str) -> Table:
-    table = open_table(path)
+def _input_table(path: Path, text_col: str, dialect: Dialect) -> Table:
+    table = open_table(path, dialect)
     if text_col not in table.columns:
         raise UserError(
             f"{path} has no column {text_col!r}; it has {listed(table.columns) or 'none'}: "

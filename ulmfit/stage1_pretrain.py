@@ -51,7 +51,7 @@ class Pretraining:
         """Read the documents."""
         from ulmfit.data.corpora import read_corpora
 
-        self.texts = read_corpora(self.corpora, self.text_col)
+        self.texts = read_corpora(self.corpora, self.text_col, self.settings.dialect)
 
     def build(self, place: "Workplace") -> "tuple[Learner, Built]":
         """Choose the vocabulary, hold out documents, make the model."""

@@ -3,14 +3,14 @@
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ulmfit.base.atomic import atomic_write, check_parent
-from ulmfit.base.cli import run_command
+from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.data.duplicates import normalised_digest
-from ulmfit.data.spec import DataSpec
+from ulmfit.data.spec import DataFlags
 from ulmfit.text.blocks import Texts, each
 from ulmfit.text.corpus import cache_folder, tokenize_texts
 from ulmfit.text.ids import digest, hold_ids, is_empty
@@ -23,18 +23,17 @@ if TYPE_CHECKING:
 _ENDING = ".parquet"
 
 
+@settings_flags(DataFlags, default="")
 def main(
     data: str | None = None,  # data set: a name or a path; or a corpus for stage 1
     out: str | None = None,  # file to write, such as reviews.ids.parquet
-    text_col: str | None = None,  # the file's column that holds the text (default: text)
-    label_col: str | None = None,  # the file's column that holds the label (default: label)
-    split_col: str | None = None,  # the file's column that holds the split (default: split)
     tokenizer: str = "word",  # word, or subword: its pieces are trained on the texts
     lang: str = "en",  # language of the word tokenizer
     max_vocab: int = 30_000,  # pieces of a subword tokenizer at most
     tokenizer_of: str | None = None,  # a model or a file of ids, whose tokenizer to take instead
     part_mb: float = 60.0,  # size (10^6 bytes) from which on numbered parts are written
     overwrite: bool = False,  # replace what is there
+    **flags: Any,
 ) -> list[Path]:
     """Tokenise a data set into a file of ids, which the stages and evaluate read without texts.
 
@@ -46,7 +45,7 @@ def main(
     old = _check_output(path, part_mb, overwrite)
     from ulmfit.data.columns import read_columns
 
-    columns = read_columns(DataSpec(data, text_col, label_col, split_col))
+    columns = read_columns(DataFlags.of(flags).spec(data))
     if hold_ids(columns.texts):
         raise UserError(f"{data} holds ids already; give the texts that they were made of")
     processor = _processor(columns.texts, tokenizer, lang, max_vocab, tokenizer_of)

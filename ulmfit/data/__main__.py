@@ -2,20 +2,19 @@
 
 from typing import Any
 
-from ulmfit.base.cli import run_command
+from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.log import logger
 from ulmfit.data.labels import KINDS
-from ulmfit.data.spec import DataSpec
+from ulmfit.data.spec import DataFlags
 
 
+@settings_flags(DataFlags, default="")
 def main(
     data: str = "imdb-sample",  # a data set by name, a file or a folder
-    text_col: str | None = None,  # the file's column that holds the text (default: text)
-    label_col: str | None = None,  # the file's column that holds the label (default: label)
-    split_col: str | None = None,  # the file's column that holds the split (default: split)
     multi_label: bool = False,  # a text may have several labels, separated by ;, or none
     seed: int = 42,  # of the split, where the data brings none
     rows: int = 3,  # how many texts to show
+    **flags: Any,
 ) -> dict[str, Any]:
     """Look at data before training on it: counts, labels, lengths, duplicates, what is odd.
 
@@ -24,7 +23,7 @@ def main(
     from ulmfit.data.load import load_data
     from ulmfit.data.preflight import examples, preflight, report
 
-    spec = DataSpec(data, text_col, label_col, split_col, KINDS[multi_label], seed)
+    spec = DataFlags.of(flags).spec(data, KINDS[multi_label], seed)
     frame = load_data(spec, labels_required=False)
     figures = preflight(frame, spec.labels)
     logger.info(report(spec.source, figures, examples(frame, rows)))

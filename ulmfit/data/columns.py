@@ -47,9 +47,10 @@ def read_columns(spec: DataSpec, *, labels_required: bool = False) -> Columns:
 def _table(spec: DataSpec) -> pd.DataFrame:
     source, path = spec.source, Path(spec.source).expanduser()
     if source not in NAMES and (files := ids_files(path)):
+        spec.dialect.check_only((), source, "a file of ids")
         return read_ids(files)
     if source not in NAMES and path.is_file():
-        return read_file(path)
+        return read_file(path, spec.dialect)
     given = {"text": spec.text_col, "label": spec.label_col, "split": spec.split_col}
     flags = [f"--{column}-col" for column, name in given.items() if name is not None]
     if flags and (source in NAMES or path.is_dir()):
@@ -58,9 +59,11 @@ def _table(spec: DataSpec) -> pd.DataFrame:
             "for a folder or a data set by name; leave them out"
         )
     if source in NAMES:
+        spec.dialect.check_only((), source, "a data set by name")
         return NAMES[source]()
     if path.is_dir():
-        return read_folder(path)
+        spec.dialect.check_only(("encoding",), source, "a folder")
+        return read_folder(path, spec.dialect.encoding)
     raise UserError(
         f"no file or folder {source}, and no data set of that name; names: {', '.join(NAMES)}"
     )

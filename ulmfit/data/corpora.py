@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit.base.errors import UserError, listed
+from ulmfit.data.dialect import PLAIN, Dialect
 from ulmfit.data.folders import read_folder
 from ulmfit.data.formats import read_file
 from ulmfit.text.blocks import each
@@ -14,12 +15,12 @@ from ulmfit.text.ids import TextIds, is_empty
 from ulmfit.text.ids_file import ids_files, read_ids
 
 
-def read_corpora(paths: Sequence[Path], text_col: str) -> pd.Series:
+def read_corpora(paths: Sequence[Path], text_col: str, dialect: Dialect = PLAIN) -> pd.Series:
     """The texts of files and folders, one after the other; raises as `read_corpus`."""
-    return pd.concat([read_corpus(path, text_col) for path in paths], ignore_index=True)
+    return pd.concat([read_corpus(path, text_col, dialect) for path in paths], ignore_index=True)
 
 
-def read_corpus(path: Path, text_col: str) -> pd.Series:
+def read_corpus(path: Path, text_col: str, dialect: Dialect = PLAIN) -> pd.Series:
     """The texts of a file or folder, or the ids of a file of ids; empty ones are left out.
 
     Raises:
@@ -31,7 +32,14 @@ def read_corpus(path: Path, text_col: str) -> pd.Series:
             f"no file or folder {path}; --corpus takes a parquet, csv, tsv or jsonl file, or a "
             "folder of .txt files"
         )
-    table = read_ids(ids) if ids else read_folder(path) if path.is_dir() else read_file(path)
+    if ids:
+        dialect.check_only((), path, "a file of ids")
+        table = read_ids(ids)
+    elif path.is_dir():
+        dialect.check_only(("encoding",), path, "a folder")
+        table = read_folder(path, dialect.encoding)
+    else:
+        table = read_file(path, dialect)
     if text_col not in table.columns:
         raise UserError(
             f"{path} has no column {text_col!r}; it has {listed(table.columns)}: "

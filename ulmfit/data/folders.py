@@ -25,7 +25,7 @@ def split_name(value: str) -> str | None:
     return SPLIT_NAMES.get(value.strip().lower())
 
 
-def read_folder(path: Path) -> pd.DataFrame:
+def read_folder(path: Path, encoding: str = "") -> pd.DataFrame:
     """The .txt files under a folder as a table, ordered by path; the file's folder is its label.
 
     Columns `text`, `label` (missing where there is none) and, with folders that name splits,
@@ -40,7 +40,7 @@ def read_folder(path: Path) -> pd.DataFrame:
     """
     folders = _text_folders(path)
     if any(split_name(folder.name) in ("train", "valid", "test") for folder in folders):
-        rows = [row for folder in folders for row in _split_rows(folder)]
+        rows = [row for folder in folders for row in _split_rows(folder, encoding)]
         return pd.DataFrame(rows, columns=["text", "label", "split"])
     beside = sorted(path.glob("*.txt"))
     if folders and beside:
@@ -48,8 +48,12 @@ def read_folder(path: Path) -> pd.DataFrame:
             f"{path}: found .txt files ({beside[0].name}) beside folders of .txt files "
             f"({folders[0].name}), expected one or the other; move the files or the folders away"
         )
-    labelled = [(text, _class(folder)) for folder in folders for text in _texts(folder, "**/*.txt")]
-    rows_of = labelled or [(text, None) for text in _texts(path, "*.txt")]
+    labelled = [
+        (text, _class(folder))
+        for folder in folders
+        for text in _texts(folder, "**/*.txt", encoding)
+    ]
+    rows_of = labelled or [(text, None) for text in _texts(path, "*.txt", encoding)]
     if not rows_of:
         raise UserError(
             f"{path}: found no .txt files in this folder; expected split folders that hold class "
@@ -59,7 +63,7 @@ def read_folder(path: Path) -> pd.DataFrame:
     return pd.DataFrame(rows_of, columns=["text", "label"])
 
 
-def _split_rows(folder: Path) -> list[tuple[str, str | None, str]]:
+def _split_rows(folder: Path, encoding: str) -> list[tuple[str, str | None, str]]:
     split = split_name(folder.name)
     if split is None:
         raise UserError(
@@ -68,11 +72,11 @@ def _split_rows(folder: Path) -> list[tuple[str, str | None, str]]:
         )
     classes = _text_folders(folder)
     if not classes:
-        return [(text, None, split) for text in _texts(folder, "*.txt")]
+        return [(text, None, split) for text in _texts(folder, "*.txt", encoding)]
     return [
         (text, _class(part), "unsup" if _class(part) is None else split)
         for part in classes
-        for text in _texts(part, "**/*.txt")
+        for text in _texts(part, "**/*.txt", encoding)
     ]
 
 
@@ -86,11 +90,11 @@ def _class(folder: Path) -> str | None:
     return None if split_name(folder.name) == "unsup" else folder.name
 
 
-def _texts(folder: Path, pattern: str) -> Iterable[str]:
-    return (_decode(file) for file in sorted(folder.glob(pattern)))
+def _texts(folder: Path, pattern: str, encoding: str) -> Iterable[str]:
+    return (_decode(file, encoding) for file in sorted(folder.glob(pattern)))
 
 
-def _decode(path: Path) -> str:
-    """The text of a UTF-8 file, line ends as they are, a byte order mark removed."""
-    with text_lines(path, newline="") as file:
+def _decode(path: Path, encoding: str) -> str:
+    """The text of a file, line ends as they are, a byte order mark removed."""
+    with text_lines(path, "", encoding) as file:
         return file.read()

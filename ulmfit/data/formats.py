@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ulmfit.base.atomic import atomic_file, os_errors_as
 from ulmfit.base.errors import UserError
+from ulmfit.data.dialect import PLAIN, Dialect
 from ulmfit.data.formats_base import Block, Encoder, Format, Schema, Table
 from ulmfit.data.formats_csv import Csv, Tsv
 from ulmfit.data.formats_jsonl import Jsonl
@@ -23,7 +24,7 @@ FORMATS: dict[str, type[Format]] = {known.ending: known for known in (Csv, Tsv, 
 ENDINGS = tuple(FORMATS)
 
 
-def read_file(path: Path) -> "pd.DataFrame":
+def read_file(path: Path, dialect: Dialect = PLAIN) -> "pd.DataFrame":
     """All columns of a csv, tsv, jsonl or parquet file, its rows in order.
 
     csv and tsv give strings only, empty cells as ''; the others give their own types.
@@ -32,10 +33,12 @@ def read_file(path: Path) -> "pd.DataFrame":
         UserError: the extension is none of these, the file is malformed or not UTF-8, or two
             columns have the same name.
     """
-    return _format_of(path, ", or a folder of .txt files").read(path)
+    found = _format_of(path, ", or a folder of .txt files")
+    dialect.check_only(found.dialect_of, path, found.ending)
+    return found.read(path, dialect)
 
 
-def open_table(path: Path) -> Table:
+def open_table(path: Path, dialect: Dialect = PLAIN) -> Table:
     """The table in a csv, tsv, jsonl or parquet file, in memory that does not grow.
 
     A column has one type in all blocks: csv and tsv give strings, which are what stands in the
@@ -47,7 +50,9 @@ def open_table(path: Path) -> Table:
     """
     if not path.is_file():
         raise UserError(f"no file {path}; --input takes csv, tsv, jsonl or parquet")
-    return _format_of(path)(path)
+    found = _format_of(path)
+    dialect.check_only(found.dialect_of, path, found.ending)
+    return found(path, dialect)
 
 
 def _format_of(path: Path, or_else: str = "") -> type[Format]:

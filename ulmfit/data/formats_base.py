@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, TypeVar
 import numpy as np
 
 from ulmfit.base.errors import UserError, listed
+from ulmfit.data.dialect import Dialect
 
 if TYPE_CHECKING:  # both take a while to import, and csv by blocks needs neither
     import pandas as pd
@@ -62,13 +63,14 @@ class Format(Table):
 
     ending: ClassVar[str]
     encoder: ClassVar[type[Encoder]]
+    dialect_of: ClassVar[tuple[str, ...]] = ()  # what of a `Dialect` there is to say of its files
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, dialect: Dialect) -> None:
         """Find the columns; raises UserError where the file is bad."""
 
     @classmethod
     @abstractmethod
-    def read(cls, path: Path) -> "pd.DataFrame":
+    def read(cls, path: Path, dialect: Dialect) -> "pd.DataFrame":
         """All columns and rows at once; raises UserError where the file is bad."""
 
 

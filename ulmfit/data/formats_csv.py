@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ulmfit.base.errors import UserError, listed
+from ulmfit.data.dialect import PLAIN, Dialect
 from ulmfit.data.formats_base import Block, Encoder, Format, Schema, cells, cut, distinct, frame_of
 from ulmfit.data.text_files import text_lines
 
@@ -59,18 +60,19 @@ class Csv(Format):
     """A header, then rows."""
 
     ending, delimiter, encoder = ".csv", ",", _CsvEncoder
+    dialect_of = ("sep", "quoting", "encoding", "no_header")
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, dialect: Dialect) -> None:
+        self._path, self._dialect = path, dialect
         self.columns = next(self._rows(), [])
 
     @classmethod
-    def read(cls, path: Path) -> "pd.DataFrame":
-        rows = csv_rows(path, cls.delimiter)
+    def read(cls, path: Path, dialect: Dialect) -> "pd.DataFrame":
+        rows = csv_rows(path, cls.delimiter, dialect)
         return frame_of(rows, next(rows, None))
 
     def _rows(self) -> Iterator[list[str]]:
-        return csv_rows(self._path, self.delimiter)
+        return csv_rows(self._path, self.delimiter, self._dialect)
 
     def blocks(self) -> Iterator[Block]:
         rows_behind_header = islice(self._rows(), 1, None)
@@ -89,19 +91,28 @@ class Tsv(Csv):
     ending, delimiter, encoder = ".tsv", "\t", _TsvEncoder
 
 
-def csv_rows(path: Path, delimiter: str) -> Iterator[list[str]]:
+def csv_rows(path: Path, delimiter: str, dialect: Dialect = PLAIN) -> Iterator[list[str]]:
     """The header, then the rows, as many strings each; nothing if the file is empty.
+
+    `delimiter` separates the fields where `dialect` says nothing.
 
     Raises:
         UserError: a row is malformed or of another length, two columns have the same name, or
             the file is not UTF-8.
     """
+    quoting: Any = csv.QUOTE_NONE if dialect.quoting == "none" else csv.QUOTE_MINIMAL
+    form: Any = {"delimiter": dialect.sep or delimiter, "quoting": quoting, "strict": True}
     limit = csv.field_size_limit(LONGEST_FIELD)
     try:
-        with text_lines(path, newline="") as lines:  # \n, \r\n and \r all end a row
-            rows = _equal_rows(path, csv.reader(lines, delimiter=delimiter, strict=True))
+        # \n, \r\n and \r all end a row.
+        with text_lines(path, "", dialect.encoding) as lines:
+            rows = _equal_rows(path, csv.reader(lines, **form))
             for header in rows:
-                yield _names(path, header)
+                if dialect.no_header:
+                    yield [str(number) for number in range(len(header))]
+                    yield header
+                else:
+                    yield _names(path, header)
                 yield from rows
     finally:
         csv.field_size_limit(limit)

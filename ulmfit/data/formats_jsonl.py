@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit.base.errors import UserError
+from ulmfit.data.dialect import Dialect
 from ulmfit.data.formats_base import Block, Encoder, Format, cells, cut, frame_of
 from ulmfit.data.text_files import text_lines
 
@@ -48,18 +49,22 @@ class Jsonl(Format):
     """Objects; all of their keys are columns, in order of first occurrence."""
 
     ending, encoder = ".jsonl", _JsonEncoder
+    dialect_of = ("encoding",)
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.columns = list(dict.fromkeys(key for row in json_rows(path) for key in row))
+    def __init__(self, path: Path, dialect: Dialect) -> None:
+        self._path, self._encoding = path, dialect.encoding
+        self.columns = list(dict.fromkeys(key for row in self._rows() for key in row))
 
     @classmethod
-    def read(cls, path: Path) -> "pd.DataFrame":
-        return frame_of(json_rows(path))
+    def read(cls, path: Path, dialect: Dialect) -> "pd.DataFrame":
+        return frame_of(json_rows(path, dialect.encoding))
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        return json_rows(self._path, self._encoding)
 
     def blocks(self) -> Iterator[Block]:
         width = len(self.columns)
-        for rows in cut(json_rows(self._path), lambda row: width + _characters(row)):
+        for rows in cut(self._rows(), lambda row: width + _characters(row)):
             yield {name: [row.get(name) for row in rows] for name in self.columns}
 
     def schema(self) -> "pa.Schema":
@@ -76,14 +81,14 @@ def _characters(row: Mapping[str, Any]) -> int:
     return sum(len(cell) for cell in row.values() if isinstance(cell, str))
 
 
-def json_rows(path: Path) -> Iterator[dict[str, Any]]:
+def json_rows(path: Path, encoding: str = "") -> Iterator[dict[str, Any]]:
     """The object of each line that is not blank.
 
     Raises:
         UserError: a line holds no JSON object, or the file is not UTF-8.
     """
     keys: set[str] = set()
-    with text_lines(path, newline="\n") as lines:
+    with text_lines(path, "\n", encoding) as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 found = _json_object(path, number, line.removesuffix("\n"))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ulmfit.base.errors import UserError
+from ulmfit.data.dialect import Dialect
 from ulmfit.data.formats_base import Block, Encoder, Format, Schema, distinct, rows_of_block
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Parquet(Format):
 
     ending, encoder = ".parquet", _ParquetEncoder
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, dialect: Dialect) -> None:
         import pyarrow.parquet as pq
 
         self._path = path
@@ -55,7 +56,7 @@ class Parquet(Format):
         self.columns = distinct(path, self._file.schema_arrow.names)
 
     @classmethod
-    def read(cls, path: Path) -> "pd.DataFrame":
+    def read(cls, path: Path, dialect: Dialect) -> "pd.DataFrame":
         import pyarrow as pa
         import pyarrow.parquet as pq
 

@@ -10,10 +10,10 @@ from ulmfit.base.errors import UserError
 
 
 @contextmanager
-def text_lines(path: Path, newline: str) -> Iterator[TextIO]:
-    """The lines of a UTF-8 file, their ends as they are; what keeps it from being read is told."""
+def text_lines(path: Path, newline: str, encoding: str = "") -> Iterator[TextIO]:
+    """The lines of a text file, their ends as they are; what keeps it from being read is told."""
     try:
-        with path.open(encoding="utf-8-sig", newline=newline) as file:
+        with path.open(encoding=encoding or "utf-8-sig", newline=newline) as file:
             yield file
     except OSError as error:
         raise UserError(

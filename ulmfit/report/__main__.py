@@ -4,28 +4,27 @@ This command and `ulmfit.evaluate` are the only ones that read the labels of tes
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from ulmfit.artifacts import bundled
 from ulmfit.base.atomic import atomic_write, check_parent
-from ulmfit.base.cli import run_command
+from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.data.spec import DataSpec
+from ulmfit.data.spec import DataFlags
 from ulmfit.inference.ensemble import Classifier
 
 
+@settings_flags(DataFlags, default="")
 def main(
     clf: Annotated[str, {"nargs": "+"}] = "",  # classifiers' directories, or a bundled name
     data: str | None = None,  # data set: a name or a path (default: the first classifier's)
     split: str = "test",  # train, valid or test
     out: str = "report.html",  # the page to write
-    text_col: str | None = None,  # column of the texts, where --data is a file
-    label_col: str | None = None,  # column of the labels, where --data is a file
-    split_col: str | None = None,  # column of the splits, where --data is a file
     texts: int = 20,  # texts of the highest loss that are shown; 0: a page without any text
     precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
     overwrite: bool = False,  # replace --out if it exists
+    **flags: Any,
 ) -> Path:
     """Write one HTML page about classifiers on one split: figures, errors, how they were trained.
 
@@ -44,7 +43,7 @@ def main(
     path = _check_output(out, texts, overwrite)
     keep_memory()
     classifier = Classifier.load(*bundled.model_folders(clf), precision=precision)
-    given = DataSpec(data, text_col, label_col, split_col)
+    given = DataFlags.of(flags).spec(data)
     data, frame = read_data(classifier.models[0].artifact, given, split)
     report = collect(
         classifier, frame, data, split, texts, lambda text: explain(classifier, text).to_html()

@@ -13,8 +13,9 @@ from typing import Annotated, Any, TypeVar
 
 from ulmfit.base.errors import UserError
 from ulmfit.base.number_formats import PRECISIONS
+from ulmfit.data.dialect import Dialect
 from ulmfit.data.labels import KINDS
-from ulmfit.data.spec import DataSpec
+from ulmfit.data.spec import DataFlags, DataSpec
 from ulmfit.model.sizes import EMBEDDING_RANGE, SIZES
 from ulmfit.training.settings_checks import (
     NonNegativeFloat,
@@ -86,7 +87,7 @@ class _Shared:
 
 
 @dataclass(frozen=True)
-class PretrainSettings(_Shared):
+class PretrainSettings(_Shared, Dialect):
     """Stage 1."""
 
     size: Annotated[str, one_of(*SIZES)] = "small"  # size of the model: small or base
@@ -107,17 +108,13 @@ class PretrainSettings(_Shared):
 
 
 @dataclass(frozen=True)
-class _Data:
+class _Source:
     data: str = "imdb-sample"  # data set: a name or a path
-    text_col: str = ""  # column of the texts, where --data is a file; text if not given
-    label_col: str = ""  # column of the labels, where --data is a file; label if not given
-    split_col: str = ""  # column of the splits, where --data is a file; split if there is one
-    multi_label: bool = False  # a text may have several labels, separated by ;, or none
 
-    def columns(self) -> dict[str, str | None]:
-        """The columns as a command takes them."""
-        names = ("text_col", "label_col", "split_col")
-        return {name: getattr(self, name) or None for name in names}
+
+@dataclass(frozen=True)
+class _Data(DataFlags, _Source):
+    multi_label: bool = False  # a text may have several labels, separated by ;, or none
 
 
 @dataclass(frozen=True)
@@ -174,8 +171,7 @@ class ClassifierSettings(_Shared, _Data):
 
 def data_spec(settings: LMSettings | ClassifierSettings) -> DataSpec:
     """The data set that the settings describe."""
-    kind = KINDS[settings.multi_label]
-    return DataSpec(settings.data, **settings.columns(), labels=kind, seed=settings.seed)
+    return settings.spec(settings.data, KINDS[settings.multi_label], settings.seed)
 
 
 Settings = PretrainSettings | LMSettings | ClassifierSettings
