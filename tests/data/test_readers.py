@@ -149,10 +149,10 @@ def test_parquet_reads_the_file_alone(tmp_path):
 
 
 def test_unknown_extension(tmp_path):
-    path = write(tmp_path / "a.xlsx", "")
+    path = write(tmp_path / "a.exe", "")
     with refuses(
-        f"{path}: found the extension '.xlsx', expected one of .csv, .tsv, .jsonl, .parquet, "
-        "or a folder of .txt files"
+        f"{path}: found the extension '.exe', expected one of .csv, .tsv, .jsonl, .parquet, "
+        ".xlsx, or a folder of .txt files"
     ):
         read_file(path)
 
@@ -308,8 +308,8 @@ def test_folder_of_texts_alone(tmp_path):
 def test_folder_without_texts(tmp_path):
     with refuses(
         f"{tmp_path}: found no .txt files in this folder; expected split folders that hold class "
-        "folders (train/pos, test/neg), one folder a class, or the path of a csv, tsv, jsonl or "
-        "parquet file"
+        "folders (train/pos, test/neg), one folder a class, or the path of a csv, tsv, jsonl, "
+        "parquet or xlsx file"
     ):
         read_folder(tmp_path)
 

@@ -29,8 +29,8 @@ def read_corpus(path: Path, text_col: str, dialect: Dialect = PLAIN) -> pd.Serie
     ids = ids_files(path)
     if not ids and not path.exists():
         raise UserError(
-            f"no file or folder {path}; --corpus takes a parquet, csv, tsv or jsonl file, or a "
-            "folder of .txt files"
+            f"no file or folder {path}; --corpus takes a csv, tsv, jsonl, parquet or xlsx file, "
+            "or a folder of .txt files"
         )
     if ids:
         dialect.check_only((), path, "a file of ids")

@@ -149,6 +149,17 @@ def _of_one_type(column: "pd.Series") -> bool:
     return infer_dtype(column, skipna=False) in ("integer", "floating", "boolean")
 
 
+def inferred_schema(columns: Sequence[str], blocks: Iterable[Block]) -> "pa.Schema":
+    """The types in parquet of columns whose cells have types of their own."""
+    import pyarrow as pa
+
+    schema = pa.schema([(name, pa.null()) for name in columns])
+    for block in blocks:
+        found = pa.schema([(name, pa.array(column).type) for name, column in block.items()])
+        schema = pa.unify_schemas([schema, found], promote_options="permissive")
+    return schema
+
+
 def distinct(path: Path, names: list[str]) -> list[str]:
     """`names`, which no two columns share; raises UserError if two do."""
     twice = sorted(name for name, times in Counter(names).items() if times > 1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ulmfit.base.errors import UserError
 from ulmfit.data.dialect import Dialect
-from ulmfit.data.formats_base import Block, Encoder, Format, cells, cut, frame_of
+from ulmfit.data.formats_base import Block, Encoder, Format, cells, cut, frame_of, inferred_schema
 from ulmfit.data.text_files import text_lines
 
 if TYPE_CHECKING:
@@ -68,13 +68,7 @@ class Jsonl(Format):
             yield {name: [row.get(name) for row in rows] for name in self.columns}
 
     def schema(self) -> "pa.Schema":
-        import pyarrow as pa
-
-        schema = pa.schema([(name, pa.null()) for name in self.columns])
-        for block in self.blocks():
-            found = pa.schema([(name, pa.array(column).type) for name, column in block.items()])
-            schema = pa.unify_schemas([schema, found], promote_options="permissive")
-        return schema
+        return inferred_schema(self.columns, self.blocks())
 
 
 def _characters(row: Mapping[str, Any]) -> int:

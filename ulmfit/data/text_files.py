@@ -3,18 +3,20 @@
 import codecs
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
 from ulmfit.base.errors import UserError
+from ulmfit.data.formats_packed import open_bytes
 
 
 @contextmanager
 def text_lines(path: Path, newline: str, encoding: str = "") -> Iterator[TextIO]:
     """The lines of a text file, their ends as they are; what keeps it from being read is told."""
     try:
-        with path.open(encoding=encoding or "utf-8-sig", newline=newline) as file:
-            yield file
+        with open_bytes(path) as raw:
+            yield TextIOWrapper(raw, encoding=encoding or "utf-8-sig", newline=newline)
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); check the file's permissions"
@@ -25,10 +27,10 @@ def text_lines(path: Path, newline: str, encoding: str = "") -> Iterator[TextIO]
 
 def _not_utf8(path: Path, newline: str) -> UserError:
     # The decoder knows the place within its buffer alone: here is the line.
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             return UserError(f"{path}: found UTF-16, expected UTF-8; save the file as UTF-8")
-        file.seek(0)
+    with open_bytes(path) as file:
         number = 1
         for line in file:
             try:

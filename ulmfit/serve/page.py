@@ -33,7 +33,7 @@ from fastcore.xml import (
     to_xml,
 )
 
-from ulmfit.data.formats import ENDINGS
+from ulmfit.data.formats import READ_ENDINGS
 from ulmfit.data.load import source_name
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.explanation import Explanation
@@ -162,11 +162,11 @@ def _file_form(text_col: str) -> FT:
     return Form(
         H2("A file of texts"),
         Label("File", fr="file"),
-        Input(id="file", name="file", type="file", accept=",".join(ENDINGS), required=True),
+        Input(id="file", name="file", type="file", accept=",".join(READ_ENDINGS), required=True),
         Label("Column of the texts", fr="text_col"),
         Input(id="text_col", name="text_col", type="text", value=text_col, required=True),
         Button("Score the file", type="submit"),
-        P("csv, tsv, jsonl or parquet; the result is a csv of all rows, label and probabilities."),
+        P("csv, tsv, jsonl, parquet or xlsx; the result is a csv of all rows and predictions."),
         action="/score",
         method="post",
         enctype="multipart/form-data",

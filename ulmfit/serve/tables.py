@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 from ulmfit.base.errors import UserError, listed
 from ulmfit.data.formats import open_table
 from ulmfit.data.formats_base import Block, Table, cells, plain_text
+from ulmfit.data.formats_packed import PACKED
 from ulmfit.serve.limits import Limits
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_UNPACKED = (".parquet", ".xlsx", *PACKED)  # small files that may hold large tables
+
 
 def open_limited(source: Path, text_col: str, limits: Limits, go_on: Callable[[], object]) -> Table:
-    """The table in `source`; parquet is unpacked beside it.
+    """The table in `source`; parquet, xlsx and packed files are unpacked beside it.
 
     Args:
         go_on: called now and then; it raises to end the work.
@@ -24,7 +27,7 @@ def open_limited(source: Path, text_col: str, limits: Limits, go_on: Callable[[]
     Raises:
         UserError: as `open_table`; there is no column `text_col`, or the table is too large.
     """
-    if source.suffix == ".parquet":
+    if source.suffix in _UNPACKED:
         source = _unpacked(source, limits, go_on)
     table = open_table(source)
     if text_col not in table.columns:
@@ -87,9 +90,9 @@ def _lines(source: Path) -> int:
 
 
 def _unpacked(source: Path, limits: Limits, go_on: Callable[[], object]) -> Path:
-    """A csv of the parquet file, made by a process with limits, which may be killed.
+    """A csv of the file, made by a process with limits, which may be killed.
 
-    Some hundred bytes of parquet can unpack to gigabytes, and its stated sizes may be wrong.
+    Some hundred bytes of it can unpack to gigabytes, and its stated sizes may be wrong.
     """
     target = source.with_suffix(".csv")
     size = str(limits.unpacked_bytes)

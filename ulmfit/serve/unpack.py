@@ -1,4 +1,4 @@
-"""From parquet to csv, in a process with bounded memory, time and disk.
+"""From parquet, xlsx or a packed file to csv, in a process with bounded memory, time and disk.
 
     python -m ulmfit.serve.unpack SOURCE TARGET BYTES
 

@@ -16,15 +16,16 @@ from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
 from ulmfit.base.errors import UserError
-from ulmfit.data.formats import ENDINGS
+from ulmfit.data.formats import read_ending
 from ulmfit.data.formats_base import plain_text
+from ulmfit.data.formats_packed import unpacked_name
 from ulmfit.inference.scoring import score_file
 from ulmfit.serve.batching import Batcher
 from ulmfit.serve.limits import Limits, busy
 from ulmfit.serve.tables import open_limited
 
 _PART = 64  # texts at a time: other requests run in between
-NO_FILE = "no file chosen; choose a csv, tsv, jsonl or parquet file of texts"
+NO_FILE = "no file chosen; choose a csv, tsv, jsonl, parquet or xlsx file of texts"
 
 
 class GivenUp(Exception):
@@ -93,7 +94,7 @@ class Uploads:
             sharing.given_up.set()
             scoring.add_done_callback(lambda _: shutil.rmtree(folder, ignore_errors=True))
             raise
-        return _SentOnce(folder / "scored.csv", f"{_plain(Path(name).stem)}-scored.csv")
+        return _SentOnce(folder / "scored.csv", f"{_plain(Path(unpacked_name(Path(name))).stem)}-scored.csv")
 
     def _count_up(self) -> None:
         with self._lock:
@@ -109,12 +110,7 @@ class Uploads:
         self, upload: UploadFile, folder: Path, name: str, text_col: str, sharing: _Sharing
     ) -> None:
         """Write scored.csv; errors show the user's `name` of the file."""
-        ending = Path(name).suffix.lower()
-        if ending not in ENDINGS:
-            raise UserError(
-                f"{name}: found the extension '{ending}', expected one of {', '.join(ENDINGS)}"
-            )
-        source = folder / f"input{ending}"
+        source = folder / f"input{read_ending(Path(name))}"
         with source.open("wb") as file:
             shutil.copyfileobj(upload.file, file)
         try:
@@ -122,7 +118,7 @@ class Uploads:
             score_file(sharing, table, text_col, folder / "scored.csv")
         except UserError as error:
             line = str(error)
-            for path in (source, source.with_suffix(".csv")):  # parquet becomes a csv
+            for path in (source, source.with_suffix(".csv")):  # what is unpacked becomes a csv
                 line = line.replace(str(path), name)
             raise UserError(line) from None
 
