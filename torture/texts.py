@@ -353,7 +353,7 @@ def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]
 def read_table(path: Path) -> tuple[list[str], list[tuple]]:
     """Columns and rows of a file."""
     table = open_table(path)
-    blocks = [[cells(column) for column in block.values()] for block in table.blocks()]
+    blocks = [[cells(column) for column in block] for block in table.blocks()]
     return table.columns, [row for block in blocks for row in zip(*block, strict=True)]
 
 

@@ -10,7 +10,7 @@ from ulmfit.base.errors import UserError, listed
 from ulmfit.base.log import logger
 from ulmfit.data.dialect import Dialect
 from ulmfit.data.formats import ENDINGS, open_table
-from ulmfit.data.formats_base import Table
+from ulmfit.data.formats_base import Table, place_of
 from ulmfit.inference.ensemble import DEFAULT, Classifier, load_named
 from ulmfit.inference.scoring import score_file
 
@@ -63,6 +63,7 @@ def _input_table(path: Path, text_col: str, dialect: Dialect) -> Table:
             f"{path} has no column {text_col!r}; it has {listed(table.columns) or 'none'}: "
             "name the one with the texts with --text-col"
         )
+    place_of(text_col, table.columns, path)
     return table
 
 

@@ -39,9 +39,11 @@ def write_jsonl(path, rows):
 def rows_of(path):
     """Every row of a table, and how many each block has."""
     table = open_table(path)
-    blocks = [{name: cells(c) for name, c in block.items()} for block in table.blocks()]
-    rows = [dict(zip(b, row, strict=True)) for b in blocks for row in zip(*b.values(), strict=True)]
-    return rows, [len(next(iter(block.values()))) for block in blocks]
+    blocks = [[cells(column) for column in block] for block in table.blocks()]
+    rows = [
+        dict(zip(table.columns, row, strict=True)) for b in blocks for row in zip(*b, strict=True)
+    ]
+    return rows, [len(block[0]) for block in blocks]
 
 
 def copy(source, target):
@@ -64,7 +66,7 @@ def test_csv_in_blocks(tmp_path):
     assert rows == [{"id": f"{i:03}", "text": f"t{i}"} for i in range(8)]
     assert sizes == [3, 3, 2]
     table = open_table(path)
-    assert [len(block["id"]) for _ in range(2) for block in table.blocks()] == [3, 3, 2] * 2
+    assert [len(block[0]) for _ in range(2) for block in table.blocks()] == [3, 3, 2] * 2
 
 
 def test_long_texts_make_short_blocks(tmp_path, monkeypatch):

@@ -33,7 +33,7 @@ def write(path, cells):
 def test_a_number_is_one_text(tmp_path, ending, cells, texts):
     path = write(tmp_path / f"a{ending}", cells)
     (block,) = open_table(path).blocks()
-    assert [plain_text(cell) for cell in cells_of(block["text"])] == texts
+    assert [plain_text(cell) for cell in cells_of(block[0])] == texts
     assert load_data(path, labels_required=False)["text"].tolist() == texts
 
 

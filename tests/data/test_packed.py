@@ -43,7 +43,7 @@ def test_packed_files_are_read_as_their_content(tmp_path, ending, packed):
     assert read_file(path).equals(read_file(plain))
     assert read_file(path)["text"].tolist() == [f"é, {i}" for i in range(ROWS)]
     blocks = list(open_table(path).blocks())
-    assert [cell for block in blocks for cell in cells(block["text"])] == [
+    assert [cell for block in blocks for cell in cells(block[0])] == [
         f"é, {i}" for i in range(ROWS)
     ]
 
@@ -142,4 +142,8 @@ def test_other_kinds_are_refused_by_name(tmp_path, name, found, way):
 
 def test_what_is_read_and_what_is_written():
     assert ENDINGS == (".csv", ".tsv", ".jsonl", ".parquet")
-    assert set(READ_ENDINGS) == {*ENDINGS, ".xlsx", *(f"{e}{p}" for e in CONTENT for p in (".gz", ".zst"))}
+    assert set(READ_ENDINGS) == {
+        *ENDINGS,
+        ".xlsx",
+        *(f"{e}{p}" for e in CONTENT for p in (".gz", ".zst")),
+    }

@@ -56,7 +56,7 @@ def test_values_keep_their_types(tmp_path, told):
     assert [type(n) for n in frame["n"]][::3] == [int, bool]
     table = open_table(path)
     (block,) = table.blocks()
-    assert [list(row) for row in zip(*map(cells, block.values()), strict=True)] == FOUND
+    assert [list(row) for row in zip(*map(cells, block), strict=True)] == FOUND
     assert told == []
 
 
@@ -67,9 +67,7 @@ def test_numbers_are_one_text(tmp_path):
 
 def test_the_first_of_several_sheets_is_read_and_told(tmp_path, told):
     path = write(tmp_path / "a.xlsx", [["text"], ["a"]], ["Reviews", "Notes"])
-    line = (
-        f"{path}: read the first of 2 sheets, 'Reviews'; save another one as .csv to read it"
-    )
+    line = f"{path}: read the first of 2 sheets, 'Reviews'; save another one as .csv to read it"
     assert read_file(path)["text"].tolist() == ["a"]
     assert told == [line]
     table = open_table(path)

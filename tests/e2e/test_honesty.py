@@ -37,7 +37,9 @@ SOURCES = {
     "read_folder": CORPORA | {"data/folders.py"},
     # Texts to classify: other columns go from one file into another.
     "open_table": {"data/formats.py", "predict.py", "serve/tables.py", "serve/unpack.py"},
-    "csv_rows": {"data/formats_csv.py"},
+    "csv_rows": {"data/csv_rows.py", "data/csv_quoting.py", "data/formats_csv.py"},
+    # Not named: the first lines, for what separates them.
+    "first_lines": {"data/csv_head.py", "data/formats_csv.py"},
     "json_rows": {"data/formats_jsonl.py"},
 }
 

@@ -170,7 +170,7 @@ def test_who_goes_away_is_not_computed_for():
 
 def limited(path, limits):
     table = open_limited(path, "text", limits, lambda: None)
-    return [len(block["text"]) for block in table.blocks()]
+    return [len(block[table.columns.index("text")]) for block in table.blocks()]
 
 
 def test_files_have_limits(tmp_path):

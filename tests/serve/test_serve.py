@@ -268,7 +268,9 @@ def test_packed_files(client):
     found = upload(client, gzip.compress(b"text\nA great film\n"), "a.csv.gz")
     assert found.text.splitlines()[0] == "text,label,probability,neg,pos,note"
     assert 'filename="a-scored.csv"' in found.headers["content-disposition"]
-    found = upload(client, gzip.compress(b'{"body": "A great film"}\n'), "a.jsonl.gz", text_col="body")
+    found = upload(
+        client, gzip.compress(b'{"body": "A great film"}\n'), "a.jsonl.gz", text_col="body"
+    )
     assert found.text.splitlines()[0] == "body,label,probability,neg,pos,note"
 
 

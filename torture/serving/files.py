@@ -142,11 +142,21 @@ def packed_bombs() -> Iterator[Case]:
     yield "100 million rows in gzip", "a.csv.gz", gzip.compress(rows, 1), (400,)
     yield "a line of 200 MB in gzip", "a.csv.gz", gzip.compress(line, 1), (400,)
     yield "the same in zstd", "a.tsv.zst", pa.compress(line, "zstd", asbytes=True), (400,)
-    yield "the same in JSON", "a.jsonl.gz", gzip.compress(b'{"text": "' + line[5:] + b'"}', 1), (400,)
+    yield (
+        "the same in JSON",
+        "a.jsonl.gz",
+        gzip.compress(b'{"text": "' + line[5:] + b'"}', 1),
+        (400,),
+    )
     end = b"</sheetData></worksheet>"
     sheet = b"<worksheet><sheetData>" + b"<row><c><v>1</v></c></row>" * 500_000 + end
     yield "500,000 rows of a sheet", "a.xlsx", _sheet(sheet), (400,)
-    text = b"<worksheet><sheetData><row><c t='inlineStr'><is><t>" + line[5:] + b"</t></is></c></row>" + end
+    text = (
+        b"<worksheet><sheetData><row><c t='inlineStr'><is><t>"
+        + line[5:]
+        + b"</t></is></c></row>"
+        + end
+    )
     yield "a cell of 200 MB of a sheet", "a.xlsx", _sheet(text), (400,)
 
 

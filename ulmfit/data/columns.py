@@ -13,7 +13,7 @@ from ulmfit.base.printable import visible
 from ulmfit.data.datasets import NAMES
 from ulmfit.data.folders import read_folder, split_name
 from ulmfit.data.formats import read_file
-from ulmfit.data.formats_base import plain_text
+from ulmfit.data.formats_base import place_of, plain_text
 from ulmfit.data.spec import DataSpec
 from ulmfit.text.blocks import each
 from ulmfit.text.ids import hold_ids, is_empty
@@ -75,6 +75,7 @@ def _column(
     """The name of the column that holds `expected`, or None where it may be missing and is."""
     name = expected if given is None else given
     if name in table.columns:
+        place_of(name, table.columns, source)
         return name
     if table.columns.empty:
         raise UserError(f"{source}: found no rows, expected some with a text; check the path")

@@ -10,6 +10,7 @@ from ulmfit.base.errors import UserError, listed
 from ulmfit.data.dialect import PLAIN, Dialect
 from ulmfit.data.folders import read_folder
 from ulmfit.data.formats import read_file
+from ulmfit.data.formats_base import place_of
 from ulmfit.text.blocks import each
 from ulmfit.text.ids import TextIds, is_empty
 from ulmfit.text.ids_file import ids_files, read_ids
@@ -45,7 +46,7 @@ def read_corpus(path: Path, text_col: str, dialect: Dialect = PLAIN) -> pd.Serie
             f"{path} has no column {text_col!r}; it has {listed(table.columns)}: "
             "name the one with the texts with --text-col"
         )
-    column = table[text_col]
+    column = table.iloc[:, place_of(text_col, table.columns, path)]
     texts = (isinstance(text, (str, TextIds)) and not is_empty(text) for text in each(column))
     filled = np.fromiter(texts, bool, len(column))
     if not filled.any():

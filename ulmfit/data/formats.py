@@ -38,8 +38,8 @@ def read_file(path: Path, dialect: Dialect = PLAIN) -> "pd.DataFrame":
     csv and tsv give strings only, empty cells as ''; the others give their own types.
 
     Raises:
-        UserError: the extension is none of these, the file is malformed or not UTF-8, or two
-            columns have the same name.
+        UserError: the extension is none of these, or the file is malformed or in an encoding that
+            `dialect` does not say.
     """
     found = _reader_of(path, ", or a folder of .txt files")
     dialect.check_only(found.dialect_of, path, found.ending)
@@ -53,8 +53,8 @@ def open_table(path: Path, dialect: Dialect = PLAIN) -> Table:
     file; jsonl and xlsx give each cell its own type, and parquet the column's.
 
     Raises:
-        UserError: there is no such file, the extension is none of these, the file is malformed
-            or not UTF-8, or two columns have the same name.
+        UserError: there is no such file, the extension is none of these, or the file is malformed
+            or in an encoding that `dialect` does not say.
     """
     if not path.is_file():
         raise UserError(f"no file {path}; --input takes {', '.join(_READ)}")
@@ -115,7 +115,7 @@ class Writer:
         self._path, self._encoder = path, encoder
 
     def check(self, block: Block) -> None:
-        """Raise the UserError that `write` would raise for these columns, all or some."""
+        """Raise the UserError that `write` would raise for these columns, all or the first."""
         with _no_form_told(self._path):
             self._encoder.encode(block)
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, TypeVar
@@ -16,8 +16,8 @@ if TYPE_CHECKING:  # both take a while to import, and csv by blocks needs neithe
     import pandas as pd
     import pyarrow as pa
 
-# Column -> its cells: a list of Python's values, an Arrow array, or floats in numpy's.
-Block = Mapping[str, Any]
+# The cells of each column: a list of Python's values, an Arrow array, or floats in numpy's.
+Block = Sequence[Any]
 Schema = Callable[[], "pa.Schema"]
 T = TypeVar("T")
 
@@ -29,9 +29,14 @@ _PART = 10_000  # rows of a file read whole that are Python's objects at a time
 
 
 class Table(Protocol):
-    """Rows of a file; `blocks` may be read more than once."""
+    """Rows of a file; `blocks` may be read more than once.
+
+    columns: their names, of which several may be equal; those in use are found by `place_of`.
+    notes: what there is to say of how the file was read.
+    """
 
     columns: list[str]
+    notes: Sequence[str]
 
     def blocks(self) -> Iterator[Block]:
         """All rows in order, some thousands at a time; raises UserError where the file is bad."""
@@ -63,6 +68,7 @@ class Format(Table):
 
     ending: ClassVar[str]
     encoder: ClassVar[type[Encoder]]
+    notes: Sequence[str] = ()
     dialect_of: ClassVar[tuple[str, ...]] = ()  # what of a `Dialect` there is to say of its files
 
     def __init__(self, path: Path, dialect: Dialect) -> None:
@@ -127,8 +133,10 @@ def frame_of(rows: Iterator[Any], columns: list[str] | None = None) -> "pd.DataF
     from pandas.api.types import infer_dtype
 
     parts = []
+    # Several columns may have one name: until they are together, they go by their places.
+    places = None if columns is None else range(len(columns))
     while part := list(islice(rows, _PART)):
-        made = pd.DataFrame(part, columns=columns, dtype=object)
+        made = pd.DataFrame(part, columns=places, dtype=object)
         for name in made.columns:
             if infer_dtype(made[name], skipna=True) == "string":
                 made[name] = made[name].tolist()  # inferred: pandas 3 has a type for strings
@@ -140,7 +148,7 @@ def frame_of(rows: Iterator[Any], columns: list[str] | None = None) -> "pd.DataF
         column = frame.iloc[:, place]
         if infer_dtype(column, skipna=True) == "string" or _of_one_type(column):
             frame.isetitem(place, column.infer_objects())
-    return frame
+    return frame if columns is None else frame.set_axis(columns, axis=1)
 
 
 def _of_one_type(column: "pd.Series") -> bool:
@@ -155,17 +163,24 @@ def inferred_schema(columns: Sequence[str], blocks: Iterable[Block]) -> "pa.Sche
 
     schema = pa.schema([(name, pa.null()) for name in columns])
     for block in blocks:
-        found = pa.schema([(name, pa.array(column).type) for name, column in block.items()])
+        types = [pa.array(column).type for column in block]
+        found = pa.schema(list(zip(columns, types, strict=True)))
         schema = pa.unify_schemas([schema, found], promote_options="permissive")
     return schema
 
 
-def distinct(path: Path, names: list[str]) -> list[str]:
-    """`names`, which no two columns share; raises UserError if two do."""
-    twice = sorted(name for name, times in Counter(names).items() if times > 1)
-    if twice:
+def place_of(name: str, columns: Iterable[Any], source: object) -> int:
+    """Where the column `name` stands, which is there; raises UserError if several have the name."""
+    places = [place for place, column in enumerate(columns) if column == name]
+    if len(places) > 1:
         raise UserError(
-            f"{path}: found more than one column named {listed(map(repr, twice))}, expected "
-            "distinct names; rename or remove the others"
+            f"{source}: found more than one column named {name!r}, expected one to be read; rename "
+            "or remove the others"
         )
-    return names
+    return places[0]
+
+
+def check_distinct(columns: Sequence[str]) -> None:
+    """Raise a ValueError if two columns have the same name, where a format cannot say that."""
+    if twice := sorted(name for name, times in Counter(columns).items() if times > 1):
+        raise ValueError(f"more than one is named {listed(map(repr, twice))}")

@@ -1,27 +1,26 @@
-"""csv and tsv: every cell is a string, an empty one too.
-
-Python's csv rather than pandas: it knows the line of an error, and pandas takes a row of too few
-or too many fields without a word.
-"""
+"""csv and tsv: every cell is a string, an empty one too."""
 
 import csv
 import io
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ulmfit.base.errors import UserError, listed
-from ulmfit.data.dialect import PLAIN, Dialect
-from ulmfit.data.formats_base import Block, Encoder, Format, Schema, cells, cut, distinct, frame_of
-from ulmfit.data.text_files import text_lines
+from ulmfit.base.log import logger
+from ulmfit.data.csv_head import first_lines, head_of, header_notes, separated
+from ulmfit.data.csv_quoting import QuoteWatch, Unquoted
+from ulmfit.data.csv_rows import csv_rows
+from ulmfit.data.dialect import Dialect
+from ulmfit.data.formats_base import Block, Encoder, Format, Schema, cells, cut, frame_of
+from ulmfit.data.formats_packed import open_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-
-LONGEST_FIELD = 2**31 - 1  # characters; the csv module's own limit of 131,072 is under a long text
 
 
 class _CsvEncoder(Encoder):
@@ -34,7 +33,7 @@ class _CsvEncoder(Encoder):
         self.append(self._lines([columns]))
 
     def encode(self, block: Block) -> bytes:
-        columns = [map(_csv_cell, cells(column)) for column in block.values()]
+        columns = [map(_csv_cell, cells(column)) for column in block]
         return self._lines(zip(*columns, strict=True))
 
     def _lines(self, rows: Iterable[Sequence[Any]]) -> bytes:
@@ -57,27 +56,38 @@ class _TsvEncoder(_CsvEncoder):
 
 
 class Csv(Format):
-    """A header, then rows."""
+    """A header, then rows; what separates and quotes their cells is found out if it is not said."""
 
     ending, delimiter, encoder = ".csv", ",", _CsvEncoder
     dialect_of = ("sep", "quoting", "encoding", "no_header")
 
     def __init__(self, path: Path, dialect: Dialect) -> None:
-        self._path, self._dialect = path, dialect
-        self.columns = next(self._rows(), [])
+        reading = _Reading(path, self.delimiter, dialect)
+        try:
+            # Blocks cannot be taken back: the file is known before the first one.
+            if reading.watch and _has_quote(path):
+                deque(reading.rows(), maxlen=0)
+        except Unquoted as found:
+            reading = reading.unquoted(found)
+        self.notes = reading.told()
+        self._reading = reading.settled()
+        self.columns = next(self._reading.rows(), [])
 
     @classmethod
     def read(cls, path: Path, dialect: Dialect) -> "pd.DataFrame":
-        rows = csv_rows(path, cls.delimiter, dialect)
-        return frame_of(rows, next(rows, None))
-
-    def _rows(self) -> Iterator[list[str]]:
-        return csv_rows(self._path, self.delimiter, self._dialect)
+        reading = _Reading(path, cls.delimiter, dialect)
+        try:
+            frame = reading.frame()
+        except Unquoted as found:
+            reading = reading.unquoted(found)
+            frame = reading.frame()
+        reading.told()
+        return frame
 
     def blocks(self) -> Iterator[Block]:
-        rows_behind_header = islice(self._rows(), 1, None)
+        rows_behind_header = islice(self._reading.rows(), 1, None)
         for rows in cut(rows_behind_header, lambda row: len(row) + sum(map(len, row))):
-            yield dict(zip(self.columns, map(list, zip(*rows, strict=True)), strict=True))
+            yield list(map(list, zip(*rows, strict=True)))
 
     def schema(self) -> "pa.Schema":
         import pyarrow as pa
@@ -91,61 +101,45 @@ class Tsv(Csv):
     ending, delimiter, encoder = ".tsv", "\t", _TsvEncoder
 
 
-def csv_rows(path: Path, delimiter: str, dialect: Dialect = PLAIN) -> Iterator[list[str]]:
-    """The header, then the rows, as many strings each; nothing if the file is empty.
+class _Reading:
+    """How a file is read: with what a dialect says, and what is found where it says nothing."""
 
-    `delimiter` separates the fields where `dialect` says nothing.
+    def __init__(self, path: Path, usual: str, dialect: Dialect) -> None:
+        self._path = path
+        self.dialect, self._notes = separated(path, usual, dialect)
+        head = head_of(list(first_lines(path, dialect.encoding)), self.dialect)
+        if not dialect.no_header:
+            self._notes += header_notes(path, head)
+        self.watch = None if dialect.quoting else QuoteWatch(path, self.dialect, head)
 
-    Raises:
-        UserError: a row is malformed or of another length, two columns have the same name, or
-            the file is not UTF-8.
-    """
-    quoting: Any = csv.QUOTE_NONE if dialect.quoting == "none" else csv.QUOTE_MINIMAL
-    form: Any = {"delimiter": dialect.sep or delimiter, "quoting": quoting, "strict": True}
-    limit = csv.field_size_limit(LONGEST_FIELD)
-    try:
-        # \n, \r\n and \r all end a row.
-        with text_lines(path, "", dialect.encoding) as lines:
-            rows = _equal_rows(path, csv.reader(lines, **form))
-            for header in rows:
-                if dialect.no_header:
-                    yield [str(number) for number in range(len(header))]
-                    yield header
-                else:
-                    yield _names(path, header)
-                yield from rows
-    finally:
-        csv.field_size_limit(limit)
+    def rows(self) -> Iterator[list[str]]:
+        """The header, then the rows; raises `Unquoted` where they are to be read without quotes."""
+        return csv_rows(self._path, self.dialect, self.watch)
+
+    def frame(self) -> "pd.DataFrame":
+        rows = self.rows()
+        return frame_of(rows, next(rows, None))
+
+    def unquoted(self, found: Unquoted) -> "_Reading":
+        """The other reading."""
+        self._notes.append(found.note)
+        self.dialect, self.watch = replace(self.dialect, quoting="none"), None
+        return self
+
+    def settled(self) -> "_Reading":
+        """This one without a watch, which has seen all."""
+        self.watch = None
+        return self
+
+    def told(self) -> list[str]:
+        """What there is to say of it, which is logged."""
+        notes = [*self._notes, *(self.watch.notes if self.watch else [])]
+        for note in notes:
+            logger.info(note)
+        return notes
 
 
-def _names(path: Path, header: list[str]) -> list[str]:
-    if any("\0" in name for name in header):
-        raise UserError(
-            f"{path}, line 1: found NUL characters in the names of the columns, as a file in "
-            "UTF-16 has, expected UTF-8; save the file as UTF-8"
-        )
-    return distinct(path, [name.strip() for name in header])
-
-
-def _equal_rows(path: Path, reader: Any) -> Iterator[list[str]]:
-    header: list[str] = []
-    start = 1  # line on which the row begins
-    try:
-        for row in reader:
-            if row and header and len(row) != len(header):
-                raise UserError(
-                    f"{path}, line {start}: found {len(row)} fields, expected {len(header)} "
-                    f"({listed(header)}); put a field that holds the separator or a line end "
-                    "in double quotes"
-                )
-            header = header or row
-            if row:
-                yield row
-            elif len(header) == 1:
-                yield [""]  # of one column, a blank line is a row whose text is empty
-            start = reader.line_num + 1
-    except csv.Error as error:
-        raise UserError(
-            f"{path}, line {start}: found a malformed row ({error}); close every double quote, "
-            "and double those within a quoted field"
-        ) from None
+def _has_quote(path: Path) -> bool:
+    # Far quicker than the rows; in UTF-16 the byte is there, too.
+    with open_bytes(path) as file:
+        return any(b'"' in part for part in iter(lambda: file.read(1 << 20), b""))

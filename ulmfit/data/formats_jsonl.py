@@ -3,14 +3,24 @@
 import datetime
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ulmfit.base.errors import UserError
 from ulmfit.data.dialect import Dialect
-from ulmfit.data.formats_base import Block, Encoder, Format, cells, cut, frame_of, inferred_schema
+from ulmfit.data.formats_base import (
+    Block,
+    Encoder,
+    Format,
+    Schema,
+    cells,
+    check_distinct,
+    cut,
+    frame_of,
+    inferred_schema,
+)
 from ulmfit.data.text_files import text_lines
 
 if TYPE_CHECKING:
@@ -24,9 +34,14 @@ _DEEPEST = 100  # levels of a JSON value
 class _JsonEncoder(Encoder):
     """A JSON object a line; a missing cell is null."""
 
+    def __init__(self, file: BinaryIO, columns: Sequence[str], schema: Schema) -> None:
+        super().__init__(file, columns, schema)
+        check_distinct(columns)
+        self._columns = columns
+
     def encode(self, block: Block) -> bytes:
-        columns = [cells(column) for column in block.values()]
-        rows = (dict(zip(block, row, strict=True)) for row in zip(*columns, strict=True))
+        columns, names = [cells(column) for column in block], self._columns[: len(block)]
+        rows = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
         return "".join(
             f"{json.dumps(_json_value(row), ensure_ascii=False)}\n" for row in rows
         ).encode()
@@ -65,7 +80,7 @@ class Jsonl(Format):
     def blocks(self) -> Iterator[Block]:
         width = len(self.columns)
         for rows in cut(self._rows(), lambda row: width + _characters(row)):
-            yield {name: [row.get(name) for row in rows] for name in self.columns}
+            yield [[row.get(name) for row in rows] for name in self.columns]
 
     def schema(self) -> "pa.Schema":
         return inferred_schema(self.columns, self.blocks())

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ulmfit.base.errors import UserError
 from ulmfit.data.dialect import Dialect
-from ulmfit.data.formats_base import Block, Encoder, Format, Schema, distinct, rows_of_block
+from ulmfit.data.formats_base import (
+    Block,
+    Encoder,
+    Format,
+    Schema,
+    check_distinct,
+    rows_of_block,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,16 +28,17 @@ class _ParquetEncoder(Encoder):
         import pyarrow.parquet as pq
 
         super().__init__(file, columns, schema)
+        check_distinct(columns)
         self._schema = schema()
         self._parquet = pq.ParquetWriter(file, self._schema)
 
     def encode(self, block: Block) -> "pa.Table":
         import pyarrow as pa
 
-        schema = pa.schema([self._schema.field(name) for name in block])
+        schema = pa.schema([self._schema.field(place) for place in range(len(block))])
         arrays = [
             column if isinstance(column, pa.Array) else pa.array(column, field.type)
-            for column, field in zip(block.values(), schema, strict=True)
+            for column, field in zip(block, schema, strict=True)
         ]
         return pa.Table.from_arrays(arrays, schema=schema)
 
@@ -53,7 +61,7 @@ class Parquet(Format):
         with _errors(path):
             # With a buffer, a row group, of a million rows if pandas wrote it, is not read at once.
             self._file = pq.ParquetFile(path, buffer_size=1 << 20)
-        self.columns = distinct(path, self._file.schema_arrow.names)
+        self.columns = self._file.schema_arrow.names
 
     @classmethod
     def read(cls, path: Path, dialect: Dialect) -> "pd.DataFrame":
@@ -61,7 +69,6 @@ class Parquet(Format):
         import pyarrow.parquet as pq
 
         with _errors(path):
-            distinct(path, pq.read_schema(path).names)
             # No partitioning: a folder named a=b on the way to the file is not a column of it.
             # Piece by piece: else compressed and decoded texts are all in memory at once.
             table = pq.read_table(
@@ -75,7 +82,7 @@ class Parquet(Format):
         size = sum(found.row_group(i).total_byte_size for i in range(found.num_row_groups))
         with _errors(self._path):
             for batch in self._file.iter_batches(rows_of_block(found.num_rows, size)):
-                yield dict(zip(self.columns, batch.columns, strict=True))
+                yield batch.columns
 
     def schema(self) -> "pa.Schema":
         return self._file.schema_arrow.remove_metadata()

@@ -12,7 +12,10 @@ _REFUSED: dict[str, tuple[str, str]] = {
     ".xlsm": ("an Excel sheet with macros", _SHEET),
     ".ods": ("an OpenDocument sheet", _SHEET),
     ".numbers": ("a sheet of Numbers", _SHEET),
-    ".feather": ("Arrow's Feather", "save it as .parquet; " + _PANDAS.format(reader="read_feather")),
+    ".feather": (
+        "Arrow's Feather",
+        "save it as .parquet; " + _PANDAS.format(reader="read_feather"),
+    ),
     ".arrow": ("an Arrow file", "save it as .parquet"),
     ".orc": ("ORC", "save it as .parquet; " + _PANDAS.format(reader="read_orc")),
     ".avro": ("Avro", "save it as .parquet or .jsonl"),
@@ -36,15 +39,21 @@ _REFUSED: dict[str, tuple[str, str]] = {
         "lines=True) does so",
     ),
     **dict.fromkeys((".ndjson", ".jsonlines", ".jl"), ("JSON lines", "rename it to .jsonl")),
-    **dict.fromkeys((".tab", ".dat"), ("a text file", "rename it to .tsv or .csv if it is a table")),
+    **dict.fromkeys(
+        (".tab", ".dat"), ("a text file", "rename it to .tsv or .csv if it is a table")
+    ),
     ".txt": (
         "a text file",
         "rename it to .csv or .tsv if it is a table, or name a folder of .txt files, one a text",
     ),
     **dict.fromkeys((".pdf", ".doc", ".docx", ".rtf"), ("a document", "save its texts as .csv")),
-    **dict.fromkeys((".xml", ".html"), ("a document of markup", "save its texts as .csv or .jsonl")),
+    **dict.fromkeys(
+        (".xml", ".html"), ("a document of markup", "save its texts as .csv or .jsonl")
+    ),
     **dict.fromkeys((".zip", ".7z", ".rar", ".tar", ".tgz"), ("an archive", _UNPACK)),
-    **dict.fromkeys((".bz2", ".xz", ".lz4", ".br"), ("a packed file", _UNPACK + ", or pack with gzip")),
+    **dict.fromkeys(
+        (".bz2", ".xz", ".lz4", ".br"), ("a packed file", _UNPACK + ", or pack with gzip")
+    ),
 }
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from ulmfit.base.errors import UserError, listed
 from ulmfit.base.log import logger
 from ulmfit.data.dialect import Dialect
-from ulmfit.data.formats_base import Block, Format, cut, distinct, frame_of, inferred_schema
+from ulmfit.data.formats_base import Block, Format, cut, frame_of, inferred_schema
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
 
 class Xlsx(Format):
     """A header, then rows; formulas count by the value that was saved with them."""
@@ -22,13 +23,12 @@ class Xlsx(Format):
     ending = ".xlsx"
 
     def __init__(self, path: Path, dialect: Dialect) -> None:
-        self._path = path
-        _tell_of_other_sheets(path)
+        self._path, self.notes = path, _told(path)
         self.columns = next(_rows(path), [])
 
     @classmethod
     def read(cls, path: Path, dialect: Dialect) -> "pd.DataFrame":
-        _tell_of_other_sheets(path)
+        _told(path)
         rows = _rows(path)
         return frame_of(rows, next(rows, None))
 
@@ -36,7 +36,7 @@ class Xlsx(Format):
         rows = _rows(self._path)
         next(rows, None)
         for block in cut(rows, lambda row: sum(len(c) if isinstance(c, str) else 1 for c in row)):
-            yield dict(zip(self.columns, map(list, zip(*block, strict=True)), strict=True))
+            yield list(map(list, zip(*block, strict=True)))
 
     def schema(self) -> "pa.Schema":
         return inferred_schema(self.columns, self.blocks())
@@ -46,8 +46,7 @@ def _rows(path: Path) -> Iterator[list[Any]]:
     """The header, then the rows, as many cells each; rows without a cell at the end are left out.
 
     Raises:
-        UserError: the file is malformed, two columns have the same name, or a row has more cells
-            than the header.
+        UserError: the file is malformed, or a row has more cells than the header.
     """
     names: list[str] = []
     blank = 0  # rows without a cell since the last one with some
@@ -56,7 +55,7 @@ def _rows(path: Path) -> Iterator[list[Any]]:
             if not row:
                 blank += bool(names)
             elif not names:
-                names = distinct(path, ["" if c is None else str(c).strip() for c in row])
+                names = ["" if cell is None else str(cell).strip() for cell in row]
                 yield names
             else:
                 yield from ([None] * len(names) for _ in range(blank))
@@ -83,14 +82,18 @@ def _cell(cell: Any) -> Any:
     return unescape(cell) if isinstance(cell, str) and "_x" in cell else cell
 
 
-def _tell_of_other_sheets(path: Path) -> None:
+def _told(path: Path) -> list[str]:
+    """What there is to say of the file, which is logged: other sheets are left out."""
     with _workbook(path) as book:
         sheets = [sheet.title for sheet in book.worksheets]
-    if len(sheets) > 1:
-        logger.info(
-            f"{path}: read the first of {len(sheets)} sheets, {sheets[0]!r}; save another one as "
-            ".csv to read it"
-        )
+    if len(sheets) < 2:
+        return []
+    note = (
+        f"{path}: read the first of {len(sheets)} sheets, {sheets[0]!r}; save another one as .csv "
+        "to read it"
+    )
+    logger.info(note)
+    return [note]
 
 
 @contextmanager

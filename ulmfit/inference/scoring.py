@@ -8,7 +8,7 @@ import numpy as np
 
 from ulmfit.base.progress import Progress
 from ulmfit.data.formats import Writer, open_writer
-from ulmfit.data.formats_base import Table, cells, plain_text
+from ulmfit.data.formats_base import Table, cells, place_of, plain_text
 from ulmfit.data.labels import Labels
 
 if TYPE_CHECKING:
@@ -79,11 +79,12 @@ def score_file(classifier: Scorer, table: Table, text_col: str, output: Path) ->
     with open_writer(output, [*own, *added], lambda: _schema(table, added)) as writer:
         rows = _rehearse(table, writer)
         shown = Progress(rows, "classifying", "texts")
+        place = place_of(text_col, own, "the input")
         for block in table.blocks():
-            texts = cells(block[text_col])
+            texts = cells(block[place])
             probabilities = classifier.probabilities(texts, shown.advance)
             made = file_columns(texts, probabilities, labels, own)
-            writer.write({**block, **made})
+            writer.write([*block, *made.values()])
     return rows
 
 
@@ -99,5 +100,5 @@ def _rehearse(table: Table, writer: Writer) -> int:
     rows = 0
     for block in table.blocks():
         writer.check(block)
-        rows += len(next(iter(block.values())))
+        rows += len(block[0])
     return rows

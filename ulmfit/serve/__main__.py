@@ -11,7 +11,7 @@ from ulmfit.artifacts import bundled
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.data.formats_csv import LONGEST_FIELD
+from ulmfit.data.csv_rows import LONGEST_FIELD
 from ulmfit.inference.ensemble import DEFAULT, Classifier, load_named
 
 if TYPE_CHECKING:

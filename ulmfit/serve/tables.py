@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ulmfit.base.errors import UserError, listed
+from ulmfit.data.dialect import PLAIN, Dialect
 from ulmfit.data.formats import open_table
-from ulmfit.data.formats_base import Block, Table, cells, plain_text
+from ulmfit.data.formats_base import Block, Table, cells, place_of, plain_text
 from ulmfit.data.formats_packed import PACKED
 from ulmfit.serve.limits import Limits
 
@@ -27,9 +28,10 @@ def open_limited(source: Path, text_col: str, limits: Limits, go_on: Callable[[]
     Raises:
         UserError: as `open_table`; there is no column `text_col`, or the table is too large.
     """
+    dialect = PLAIN
     if source.suffix in _UNPACKED:
-        source = _unpacked(source, limits, go_on)
-    table = open_table(source)
+        source, dialect = _unpacked(source, limits, go_on), Dialect(sep=",", quoting="minimal")
+    table = open_table(source, dialect)
     if text_col not in table.columns:
         raise UserError(
             f"{source} has no column {text_col!r}; it has {listed(table.columns) or 'none'}"
@@ -48,8 +50,9 @@ class _Limited:
         limits: Limits,
         go_on: Callable[[], object],
     ) -> None:
-        self.columns = table.columns
-        self._source, self._table, self._text_col = source, table, text_col
+        self.columns, self.notes = table.columns, table.notes
+        self._source, self._table = source, table
+        self._place = place_of(text_col, table.columns, source)
         self._limits, self._go_on = limits, go_on
         if source.suffix == ".jsonl":
             # A row may name one column of thousands and then has a cell in each: refuse before even
@@ -67,7 +70,7 @@ class _Limited:
         rows = 0
         for block in self._table.blocks():
             self._go_on()
-            texts = cells(block[self._text_col])
+            texts = cells(block[self._place])
             for i, text in enumerate(texts):
                 self._limits.check_text(plain_text(text), f"the text of row {rows + i + 1}")
             rows += len(texts)

@@ -94,7 +94,9 @@ class Uploads:
             sharing.given_up.set()
             scoring.add_done_callback(lambda _: shutil.rmtree(folder, ignore_errors=True))
             raise
-        return _SentOnce(folder / "scored.csv", f"{_plain(Path(unpacked_name(Path(name))).stem)}-scored.csv")
+        return _SentOnce(
+            folder / "scored.csv", f"{_plain(Path(unpacked_name(Path(name))).stem)}-scored.csv"
+        )
 
     def _count_up(self) -> None:
         with self._lock:
