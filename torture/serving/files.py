@@ -137,7 +137,7 @@ def parquet_bombs() -> Iterator[Case]:
 
 
 def packed_bombs() -> Iterator[Case]:
-    """Packed csv, jsonl and sheets of some hundred kilobytes that expand to hundreds of megabytes."""
+    """Packed text files and sheets of less than a megabyte that expand to hundreds."""
     rows, line = b"text\n" + b"a\n" * 100_000_000, b"text\n" + b"a" * 200_000_000
     yield "100 million rows in gzip", "a.csv.gz", gzip.compress(rows, 1), (400,)
     yield "a line of 200 MB in gzip", "a.csv.gz", gzip.compress(line, 1), (400,)

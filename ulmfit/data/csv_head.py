@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ulmfit.base.errors import UserError, listed
 from ulmfit.data.csv_rows import LONGEST_FIELD, form
-from ulmfit.data.dialect import Dialect
+from ulmfit.data.dialect import QUOTING, Dialect
 from ulmfit.data.text_files import text_lines
 
 SEPARATORS = {",": "','", ";": "';'", "\t": "a tab", "|": "'|'"}
@@ -49,14 +49,19 @@ def separated(path: Path, usual: str, dialect: Dialect) -> tuple[Dialect, list[s
     others = [sep for sep in SEPARATORS if sep != usual and sep in header]
     if not others:
         return usual_dialect, []
-    heads = {sep: head_of(lines, replace(dialect, sep=sep)) for sep in (usual, *others)}
+    heads = {sep: _either_head(lines, replace(dialect, sep=sep)) for sep in (usual, *others)}
     fitting = [s for s in others if heads[s].fit >= _FITS and len(heads[s].header) > 1]
     # Of several that fit, what cuts into the most columns: the others stand in names and texts.
     best = max(fitting, key=lambda sep: len(heads[sep].header), default=None)
     found, shown = heads[usual], repr(header[:_SHOWN])
     if best is None:
-        if len(found.header) > 1 or found.fit >= _FITS:
+        if len(found.header) > 1:
             return usual_dialect, []
+        if found.fit >= _FITS:
+            return usual_dialect, [
+                f"{path}: read as one column, {shown}, as the rows do not fit {_named(others)}; "
+                "--sep names what separates the fields"
+            ]
         raise UserError(
             f"{path}, line 1: found the header {shown}, which holds {_named(others)} and no "
             f"{SEPARATORS[usual]}, and rows that fit neither; name what separates the fields with "
@@ -75,6 +80,13 @@ def separated(path: Path, usual: str, dialect: Dialect) -> tuple[Dialect, list[s
         "--sep names another"
     )
     return replace(dialect, sep=best), [note]
+
+
+def _either_head(lines: list[str], dialect: Dialect) -> Head:
+    """What the lines hold under the quoting that fits better, if `dialect` names none."""
+    quotings = [dialect.quoting] if dialect.quoting else reversed(QUOTING)
+    heads = (head_of(lines, replace(dialect, quoting=quoting)) for quoting in quotings)
+    return max(heads, key=lambda head: head.fit)
 
 
 def _named(separators: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 import codecs
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
@@ -46,10 +46,8 @@ def _not_in(encoding: str, path: Path, newline: str) -> UserError:
     line = 1
     with open_bytes(path) as raw:
         file = TextIOWrapper(raw, encoding=encoding, errors="replace", newline=newline)
-        try:
+        with suppress(UnicodeError):
             line = next((n for n, text in enumerate(file, 1) if "\ufffd" in text), 1)
-        except UnicodeError:
-            pass
     return UserError(
         f"{path}, line {line}: found bytes that are not {encoding}; name the encoding of the file "
         "with --encoding, or leave it out for UTF-8"
