@@ -109,7 +109,7 @@ def test_files_without_rows(tmp_path):
     [
         (
             "a.csv",
-            "id,text\n" + "1,a\n" * 9 + '2,"b\n',
+            "id,text\n" + '1,"a, a"\n' * 9 + '2,"b\n',
             "line 11: found a malformed row (unexpected end of data); close every double quote, "
             "and double those within a quoted field",
         ),
@@ -122,7 +122,8 @@ def test_files_without_rows(tmp_path):
         (
             "a.csv",
             b"text\n" + b"a\n" * 9000 + b"caf\xe9\n",
-            "line 9002: found the byte 0xe9, which is not UTF-8; save the file as UTF-8",
+            "line 9002: found the byte 0xe9, which is not UTF-8; pass --encoding cp1252 "
+            "(Windows) if é stands there, or save the file as UTF-8",
         ),
         (
             "a.jsonl",
@@ -139,18 +140,27 @@ def test_what_turns_bad_in_the_middle(tmp_path, name, content, line):
         rows_of(path)
 
 
-def test_repeated_columns(tmp_path):
-    line = (
-        "{}: found more than one column named 'a', expected distinct names; rename or remove the "
-        "others"
-    )
-    path = write(tmp_path / "a.csv", "a, a\n")
-    with refuses(line.format(path)):
-        open_table(path)
-    path = tmp_path / "a.parquet"
-    pq.write_table(pa.table([[1], [2]], names=["a", "a"]), path)
-    with refuses(line.format(path)):
-        open_table(path)
+@pytest.mark.parametrize("given", [".csv", ".tsv", ".parquet"])
+def test_columns_of_one_name(tmp_path, given):
+    """They come out as they went in, where the format can say it."""
+    names, rows = ["text", "", "n", ""], [["a", "b", "1", "c"], ["d", "", "2", ""]]
+    path = tmp_path / f"in{given}"
+    if given == ".parquet":
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        pq.write_table(pa.table(columns, names=names), path)
+    else:
+        sep = {".csv": ",", ".tsv": "\t"}[given]
+        write(path, "".join(f"{sep.join(row)}\n" for row in [names, *rows]))
+    out = copy(path, tmp_path / "out.csv")
+    assert out.read_text() == "text,,n,\na,b,1,c\nd,,2,\n"
+    for ending in (".jsonl", ".parquet"):
+        target = tmp_path / f"out{ending}"
+        with refuses(
+            f"cannot write {target}: a column of the input has no form there (more than one is "
+            "named ''); choose another of .csv, .tsv, .jsonl, .parquet"
+        ):
+            copy(path, target)
+        assert not target.exists()
 
 
 def test_malformed_parquet(tmp_path):

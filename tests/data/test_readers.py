@@ -11,6 +11,7 @@ import pytest
 
 from ulmfit.base.errors import UserError
 from ulmfit.data import formats_base
+from ulmfit.data.dialect import Dialect
 from ulmfit.data.folders import read_folder, split_name
 from ulmfit.data.formats import read_file
 
@@ -134,7 +135,8 @@ def test_parts_in_which_a_file_is_read_change_nothing(tmp_path, monkeypatch, par
 def test_line_of_a_byte_far_into_a_file(tmp_path):
     path = write(tmp_path / "a.csv", b"text\n" + b"fine\n" * 50_000 + b"caf\xe9\n")
     with refuses(
-        f"{path}, line 50002: found the byte 0xe9, which is not UTF-8; save the file as UTF-8"
+        f"{path}, line 50002: found the byte 0xe9, which is not UTF-8; pass --encoding cp1252 "
+        "(Windows) if é stands there, or save the file as UTF-8"
     ):
         read_file(path)
 
@@ -161,7 +163,8 @@ def test_unknown_extension(tmp_path):
 def test_not_utf8(tmp_path, name):
     path = write(tmp_path / name, b'{"text": "fine"}\n{"text": "caf\xe9"}\n')
     with refuses(
-        f"{path}, line 2: found the byte 0xe9, which is not UTF-8; save the file as UTF-8"
+        f"{path}, line 2: found the byte 0xe9, which is not UTF-8; pass --encoding cp1252 "
+        "(Windows) if é stands there, or save the file as UTF-8"
     ):
         read_file(path)
 
@@ -198,26 +201,21 @@ def test_csv_malformed_quotes(tmp_path, row, reason):
         f"{path}, line 3: found a malformed row ({reason}); close every double quote, and double "
         "those within a quoted field"
     ):
-        read_file(path)
+        read_file(path, Dialect(quoting="minimal"))
+    assert len(read_file(path)) == row.count("\n") + 2  # not quoted, every line is a row
 
 
-def test_csv_columns_of_one_name(tmp_path):
-    path = write(tmp_path / "a.csv", "text,label,text\na,b,c\n")
-    with refuses(
-        f"{path}: found more than one column named 'text', expected distinct names; rename or "
-        "remove the others"
-    ):
-        read_file(path)
-
-
-def test_parquet_columns_of_one_name(tmp_path):
+@pytest.mark.parametrize("rows", [[["a", "b", "c"]] * 3, []])
+def test_columns_of_one_name_are_kept(tmp_path, rows):
+    lines = "".join(f"{','.join(row)}\n" for row in rows)
+    found = [read_file(write(tmp_path / "a.csv", f"text,,text\n{lines}"))]
     path = tmp_path / "a.parquet"
-    pq.write_table(pa.Table.from_arrays([pa.array(["a"])] * 2, names=["text", "text"]), path)
-    with refuses(
-        f"{path}: found more than one column named 'text', expected distinct names; rename or "
-        "remove the others"
-    ):
-        read_file(path)
+    arrays = [pa.array([row[i] for row in rows], pa.string()) for i in range(3)]
+    pq.write_table(pa.Table.from_arrays(arrays, names=["text", "", "text"]), path)
+    found.append(read_file(path))
+    for table in found:
+        assert list(table.columns) == ["text", "", "text"]
+        assert table.to_numpy().tolist() == rows
 
 
 def test_jsonl_malformed(tmp_path):
@@ -327,7 +325,8 @@ def test_folder_that_names_no_split(tmp_path):
 def test_folder_with_a_text_that_is_not_utf8(tmp_path):
     path = write(tmp_path / "a" / "1.txt", b"one\ntwo\n\xff")
     with refuses(
-        f"{path}, line 3: found the byte 0xff, which is not UTF-8; save the file as UTF-8"
+        f"{path}, line 3: found the byte 0xff, which is not UTF-8; pass --encoding cp1252 "
+        "(Windows) if ÿ stands there, or save the file as UTF-8"
     ):
         read_folder(tmp_path)
 
@@ -336,7 +335,9 @@ def test_folder_with_a_text_that_is_not_utf8(tmp_path):
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 def test_utf16(tmp_path, name, encoding):
     path = write(tmp_path / name, '\ufeff{"text": "a"}\n'.encode(encoding))
-    with refuses(f"{path}: found UTF-16, expected UTF-8; save the file as UTF-8"):
+    with refuses(
+        f"{path}: found UTF-16, expected UTF-8; pass --encoding utf-16, or save the file as UTF-8"
+    ):
         read_file(path)
 
 
@@ -344,7 +345,7 @@ def test_utf16_without_a_mark(tmp_path):
     path = write(tmp_path / "a.csv", "text,label\na,b\n".encode("utf-16-le"))
     with refuses(
         f"{path}, line 1: found NUL characters in the names of the columns, as a file in UTF-16 "
-        "has, expected UTF-8; save the file as UTF-8"
+        "has, expected UTF-8; pass --encoding utf-16-le or utf-16-be, or save the file as UTF-8"
     ):
         read_file(path)
 
@@ -355,7 +356,8 @@ def test_line_of_a_byte_whatever_ends_the_lines(tmp_path, end):
         tmp_path / "a.csv", end.join(["text", "a", "b", "caf\xe9", "d", ""]).encode("latin-1")
     )
     with refuses(
-        f"{path}, line 4: found the byte 0xe9, which is not UTF-8; save the file as UTF-8"
+        f"{path}, line 4: found the byte 0xe9, which is not UTF-8; pass --encoding cp1252 "
+        "(Windows) if é stands there, or save the file as UTF-8"
     ):
         read_file(path)
 

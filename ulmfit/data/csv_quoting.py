@@ -62,6 +62,8 @@ class QuoteWatch:
 
     def spans(self, row: list[str], width: int, first: int, last: int) -> None:
         """Look at a row of several lines."""
+        if any('"' in cell and _LINE_END.search(cell) for cell in row):
+            return  # a quote within it was doubled: a program wrote it that quotes
         # Without the quotes, the separators of each line are where they were.
         lines = [line for line in _LINE_END.split(self._dialect.sep.join(row)) if line.strip()]
         cells = [line.split(self._dialect.sep) for line in lines]
@@ -70,8 +72,8 @@ class QuoteWatch:
             self._one_column(first, last)
         elif len(lines) > 1 and len(whole) > len(lines) / 2:
             like_rows = 2 * sum(map(self._is_like_rows, whole)) > len(lines)
-            plain = len(whole) == len(lines) and self._plain.rows
-            if plain and like_rows and not self._plain.quoted:
+            plain = len(whole) == len(lines) and self._plain.rows and not self._plain.quoted
+            if plain and like_rows:
                 raise Unquoted(
                     f"{self._path}: read without quoting: a quote at line {first} would have "
                     f"merged lines {first} to {last}; --quoting minimal keeps them together"
@@ -116,7 +118,7 @@ class QuoteWatch:
         try:
             for row in csv_rows(self._path, replace(self._dialect, quoting="none")):
                 fields = [c for c in row if len(c) > 1 and c[0] == c[-1] == '"']
-                doubled = doubled or any('""' in field[1:-1] for field in fields)
+                doubled = doubled or any(f == '""' or '""' in f[1:-1] for f in fields)
                 quoted += bool(fields)
                 if not lines and any(cell.lstrip().startswith('"') for cell in row):
                     return _Plain(rows=False, quoted=True)

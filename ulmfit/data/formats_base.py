@@ -148,7 +148,9 @@ def frame_of(rows: Iterator[Any], columns: list[str] | None = None) -> "pd.DataF
         column = frame.iloc[:, place]
         if infer_dtype(column, skipna=True) == "string" or _of_one_type(column):
             frame.isetitem(place, column.infer_objects())
-    return frame if columns is None else frame.set_axis(columns, axis=1)
+    if columns is not None:
+        frame.columns = pd.Index(columns)
+    return frame
 
 
 def _of_one_type(column: "pd.Series") -> bool:

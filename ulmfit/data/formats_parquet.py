@@ -69,6 +69,10 @@ class Parquet(Format):
         import pyarrow.parquet as pq
 
         with _errors(path):
+            names = pq.read_schema(path).names
+            if len(set(names)) < len(names):  # read_table looks columns up by their names
+                file = pq.ParquetFile(path, buffer_size=1 << 20)
+                return file.read(use_threads=False).to_pandas(ignore_metadata=True)
             # No partitioning: a folder named a=b on the way to the file is not a column of it.
             # Piece by piece: else compressed and decoded texts are all in memory at once.
             table = pq.read_table(

@@ -88,4 +88,4 @@ def _way_out(byte: bytes) -> str:
         return "name its encoding with --encoding"
     if not shown.isprintable():
         return "name its encoding with --encoding"
-    return f"pass --encoding cp1252, as of Windows, if {shown} stands there"
+    return f"pass --encoding cp1252 (Windows) if {shown} stands there"
