@@ -1,8 +1,6 @@
-"""Table files for `torture.fuzz`: random rows, and the bytes that some program writes for them."""
+"""csv and tsv files for `torture.fuzz`: random rows, and the bytes that programs write for them."""
 
 import gzip
-import io
-import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 ENDS = ("\n", "\r\n", "\r")
 NAMES = ("text", "label", "split", "id", "é 😀", "The text", "n", "x y", "text_2")
@@ -68,63 +65,10 @@ def delimited(rng: random.Random) -> Written:
         refused, place = "encoding", rng.randrange(len(content) + 1)
         content = content[:place] + rng.choice([b"\xff", b"\xc3 ", b"\xe9a"]) + content[place:]
     flags = {"sep": sep, "quoting": "none" if style == "none" else "minimal", "encoding": encoding}
-    return _packed(rng, Written(ending, content, columns, rows, flags, refused))
+    return packed(rng, Written(ending, content, columns, rows, flags, refused))
 
 
-def jsonl(rng: random.Random) -> Written:
-    """A jsonl file of values of all types, or of texts alone; now and then a faulty one."""
-    columns = rng.sample(NAMES, rng.randint(1, 4))
-    count, makers = _count(rng), [rng.choice(_JSON_MAKERS) for _ in columns]
-    rows = [[None if rng.random() < 0.1 else make(rng) for make in makers] for _ in range(count)]
-    ascii_only, end = rng.random() < 0.5, rng.choice(ENDS[:2])
-    lines, kept, seen = [], [], set()
-    for row in rows:
-        given = dict(zip(columns, row, strict=True))
-        shown = {
-            k: v for k, v in given.items() if v is not None or k == columns[0] or _boolean(rng)
-        }
-        lines.append(json.dumps(shown, ensure_ascii=ascii_only))
-        kept.append(row)
-        seen.update(shown)
-        if rng.random() < 0.02:
-            lines.append("")
-    refused = ""
-    if kept and rng.random() < 0.05:
-        place, refused = rng.randrange(len(lines)), "JSON"
-        lines[place] = rng.choice(['{"text": "a"', "[1]", '"text"', "{'text': 1}", "7", "{} {}"])
-    text = "".join(f"{line}{end}" for line in lines)
-    mark = "\ufeff" if rng.random() < 0.1 else ""
-    places = [i for i, name in enumerate(columns) if name in seen]
-    return _packed(
-        rng,
-        Written(
-            ".jsonl",
-            (mark + text).encode(),
-            [columns[i] for i in places],
-            [[row[i] for i in places] for row in kept],
-            refused=refused,
-        ),
-    )
-
-
-def parquet(rng: random.Random) -> Written:
-    """A parquet file of columns of all types."""
-    columns = rng.sample(NAMES, rng.randint(1, 4))
-    count = _count(rng)
-    arrays = [_array(rng, *rng.choice(_ARROW_MAKERS), count) for _ in columns]
-    file = io.BytesIO()
-    pq.write_table(
-        pa.table(arrays, names=columns),
-        file,
-        row_group_size=rng.choice([3, 10, 1000]),
-        compression=rng.choice(["none", "snappy", "zstd"]),
-        use_dictionary=rng.random() < 0.5,
-    )
-    rows = [list(row) for row in zip(*(a.to_pylist() for a in arrays), strict=True)]
-    return Written(".parquet", file.getvalue(), columns, rows)
-
-
-def _packed(rng: random.Random, made: Written) -> Written:
+def packed(rng: random.Random, made: Written) -> Written:
     """The file, or now and then the same packed."""
     if rng.random() > 0.05:
         return made
@@ -141,7 +85,8 @@ def _in_cp1252(text: str) -> str:
     return text.encode("cp1252", "replace").decode("cp1252")
 
 
-def _count(rng: random.Random) -> int:
+def count_of_rows(rng: random.Random) -> int:
+    """Mostly some dozens."""
     return rng.choice([0, 1, 2, 3, *range(4, 30), 60, 60]) if rng.random() < 0.99 else 500
 
 
@@ -152,7 +97,9 @@ def _rows(rng: random.Random, width: int, sep: str, style: str) -> list[list[str
     """Cells that `style` can write."""
     quotes = rng.choice([0, 0.02, 0.02, 0.1, 0.4])
     breaks = 0 if style == "none" else rng.choice([0, 0, 0.02, 0.2])
-    rows = [[_cell(rng, quotes, breaks) for _ in range(width)] for _ in range(_count(rng))]
+    rows = [
+        [cell_of_text(rng, quotes, breaks) for _ in range(width)] for _ in range(count_of_rows(rng))
+    ]
     if rows and style == "none" and rng.random() < 0.4:
         _open_and_close(rng, rows)
     if len(rows) > 2 and breaks and rng.random() < 0.2:
@@ -167,7 +114,8 @@ def _rows(rng: random.Random, width: int, sep: str, style: str) -> list[list[str
     ]
 
 
-def _cell(rng: random.Random, quotes: float, breaks: float) -> str:
+def cell_of_text(rng: random.Random, quotes: float = 0.1, breaks: float = 0.1) -> str:
+    """Some words, with quotes and line ends in a share of the cells."""
     parts = rng.choices(WORDS, k=rng.choice([0, 1, 1, 2, 3, 8]))
     for rate, pieces in ((quotes, QUOTES), (breaks, LINES)):
         if rng.random() < rate:
@@ -265,61 +213,3 @@ def _ragged(rng: random.Random, table: list[list[str]]) -> list[list[str]]:
     # A row of one empty field would be a blank line.
     changed = row[:-1] if row[:-1] not in ([], [""]) and rng.random() < 0.5 else [*row, "more"]
     return [*table[:place], changed, *table[place + 1 :]]
-
-
-# --- values of types ----------------------------------------------------------------------------
-
-
-def _text(rng: random.Random) -> str:
-    return _cell(rng, 0.1, 0.1)
-
-
-def _integer(rng: random.Random) -> int:
-    return rng.choice([0, 1, 7, -1, 10**6, 2**53 + 1, -(2**63), rng.randrange(100)])
-
-
-def _floating(rng: random.Random) -> float:
-    return rng.choice([0.0, -0.0, 7.0, 7.5, 1e300, 1e-7, 0.1, rng.random()])
-
-
-def _boolean(rng: random.Random) -> bool:
-    return rng.random() < 0.5
-
-
-_MAKERS = (_text, _text, _integer, _floating, _boolean)
-_JSON_MAKERS: tuple[Callable[[random.Random], Any], ...] = (
-    *_MAKERS,
-    lambda rng: rng.choice(_MAKERS)(rng),
-    lambda rng: rng.choice([_integer, _floating])(rng),
-    lambda rng: 2 ** rng.randrange(200),
-    lambda rng: [_text(rng) for _ in range(rng.randrange(3))],
-    lambda rng: {"a": _integer(rng), "b": [_text(rng)]},
-    lambda rng: None,
-)
-_ARROW_MAKERS: tuple[tuple[Callable[[random.Random], Any], pa.DataType], ...] = (
-    (_text, pa.string()),
-    (_text, pa.large_string()),
-    (_text, pa.dictionary(pa.int32(), pa.string())),
-    (_integer, pa.int64()),
-    (lambda rng: rng.randrange(-128, 128), pa.int8()),
-    (_floating, pa.float64()),
-    (_floating, pa.float32()),
-    (_boolean, pa.bool_()),
-    (lambda rng: rng.randrange(20_000), pa.date32()),
-    (lambda rng: rng.randrange(10**15), pa.timestamp("us")),
-    (lambda rng: rng.randrange(10**12), pa.duration("ms")),
-    (lambda rng: f"{rng.randrange(10**6)}.50", pa.decimal128(12, 2)),
-    (lambda rng: [_text(rng)], pa.list_(pa.string())),
-    (lambda rng: {"a": _integer(rng)}, pa.struct([("a", pa.int64())])),
-)
-
-
-def _array(
-    rng: random.Random, make: Callable[[random.Random], Any], kind: pa.DataType, count: int
-) -> pa.Array:
-    missing = rng.choice([0, 0, 0.2, 1.0])
-    values = [None if rng.random() < missing else make(rng) for _ in range(count)]
-    if pa.types.is_float32(kind):
-        values = [v and min(v, 3e38) for v in values]
-    given = pa.string() if pa.types.is_decimal(kind) or pa.types.is_dictionary(kind) else kind
-    return pa.array(values, given).cast(kind)

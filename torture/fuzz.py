@@ -6,12 +6,8 @@ refused, and quotes count as they count them. Rows may differ from what was writ
 says how the file was read.
 """
 
-import csv
-import gzip
-import io
 import logging
 import random
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,22 +19,22 @@ from unittest.mock import patch
 import duckdb
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from torture._tables import Written, delimited, jsonl, parquet
+from torture._oracles import Table, by_others, fits, has_own_separator
+from torture._tables import Written, delimited
+from torture._typed_tables import jsonl, parquet
 from torture.common import Row
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.data import formats_base
-from ulmfit.data.columns import read_columns
+from ulmfit.data.corpora import read_corpus
 from ulmfit.data.dialect import PLAIN, Dialect
 from ulmfit.data.formats import open_table, read_file
 from ulmfit.data.formats_base import cells, plain_text
-from ulmfit.data.spec import DataSpec
+from ulmfit.text.ids import is_empty
 
 LONGEST_LINE = 700  # characters of an error
 BLOCK = 7  # rows: tables here are small, and blocks shall end within them
-Table = tuple[list[str], list[list[Any]]]
 
 
 def rows(scale: float, seed: int) -> Iterator[Row]:
@@ -60,15 +56,16 @@ def guessed(folder: Path, oracle: duckdb.DuckDBPyConnection, count: int, seed: i
             found = read(path)
         if isinstance(found, UserError):
             return _refusal(oracle, made, path, found)
-        if made.refused == "encoding" or (made.refused and not told and not _fits(made)):
+        if made.refused == "encoding" or (made.refused and not told and not fits(made)):
             raise _LetIn(f"read in spite of its {made.refused}")
         if made.refused:
             return "faulty, and told"
         if found == written(made):
             return "as written"
-        if told:
+        flag = "--sep" if found[0] != made.columns else "--quoting"
+        if any(flag in line for line in told):
             return "otherwise, and told"
-        if len(found[1]) == len(made.rows) and _oracles(oracle, made, path) == [found, found]:
+        if len(found[1]) == len(made.rows) and by_others(oracle, made, path) == [found, found]:
             return "as pandas and DuckDB read it"
         raise _Different(_difference(found, written(made)))
 
@@ -121,16 +118,25 @@ def typed(
 
 def _check_texts(made: Written, path: Path) -> None:
     """Whatever stands in place of a text is the same text for a training and for a prediction."""
-    cells = [row[0] for row in made.rows]
-    expected = [
-        "" if cell is None else cell if isinstance(cell, str) else str(cell) for cell in cells
-    ]
-    if not any(text.strip() for text in expected) or isinstance(cells[0], list | dict):
+    column = [row[0] for row in made.rows]
+    expected = ["" if cell is None else str(cell) for cell in column]
+    nested = any(isinstance(cell, list | dict) for cell in column)
+    if nested or all(map(is_empty, expected)):
         return
-    trained = read_columns(DataSpec(path, text_col=made.columns[0])).texts.tolist()
+    trained = read_corpus(path, made.columns[0]).tolist()  # without empty ones
     predicted = [plain_text(row[0]) for row in _blocks(path, PLAIN)[1]]
-    if not trained == predicted == expected:
+    if predicted != expected or trained != [text for text in expected if not is_empty(text)]:
         raise _Different(f"texts {trained!r:.100}, {predicted!r:.100}, expected {expected!r:.100}")
+
+
+def _refusal(oracle: duckdb.DuckDBPyConnection, made: Written, path: Path, error: UserError) -> str:
+    """Whether the file was refused with good reason: not if it can be read in one way alone."""
+    readable = made.flags["encoding"] in ("utf-8", "utf-8-sig") and has_own_separator(made)
+    if made.refused or not readable or len(fits(made)) > 1:
+        return "refused"
+    if by_others(oracle, made, path) == [written(made)] * 2:
+        raise _Different(f"refused, though pandas and DuckDB read it: {error}")
+    return "refused"
 
 
 class _Different(Exception):
@@ -260,88 +266,3 @@ def _difference(found: Table, expected: Table) -> str:
             counts = f"{len(found[1])} rows of {len(expected[1])}"
             return f"{counts}; row {i}: {row!r:.150}, {wanted!r:.150}"
     return f"{len(found[1])} rows, expected {len(expected[1])}"
-
-
-# --- what others make of it ---------------------------------------------------------------------
-
-
-def _refusal(oracle: duckdb.DuckDBPyConnection, made: Written, path: Path, error: UserError) -> str:
-    """Whether the file was refused with good reason: not if it can be read in one way alone."""
-    readable = made.flags["encoding"] in ("utf-8", "utf-8-sig") and _has_own_separator(made)
-    if made.refused or not readable or len(_fits(made)) > 1:
-        return "refused"
-    if _oracles(oracle, made, path) == [written(made)] * 2:
-        raise _Different(f"refused, though pandas and DuckDB read it: {error}")
-    return "refused"
-
-
-def _oracles(oracle: duckdb.DuckDBPyConnection, made: Written, path: Path) -> list[Table | None]:
-    """The file as pandas and DuckDB read it, with what only its writer knows; None if they do not.
-
-    The quoting is not told: both take double quotes for quotes.
-    """
-    sep = made.flags["sep"]
-    try:
-        frame = pd.read_csv(
-            path,
-            sep=sep,
-            dtype=str,
-            na_filter=False,
-            encoding=made.flags["encoding"],
-            skip_blank_lines=len(made.columns) > 1,
-            index_col=False,
-        )
-        by_pandas: Table | None = list(frame), frame.to_numpy().tolist()
-    except (ValueError, UnicodeError):  # pandas' own errors, too
-        by_pandas = None
-    try:
-        relation = oracle.read_csv(
-            str(path),
-            header=True,
-            sep=sep,
-            quotechar='"',
-            escapechar='"',
-            all_varchar=True,
-            auto_detect=False,
-            columns=dict.fromkeys(made.columns, "VARCHAR"),
-        )
-        by_duckdb: Table | None = (
-            relation.columns,
-            [["" if cell is None else cell for cell in row] for row in relation.fetchall()],
-        )
-    except duckdb.Error:
-        by_duckdb = None
-    return [by_pandas, by_duckdb]
-
-
-def _fits(made: Written) -> list[Table]:
-    """The readings, quoted and not, under which all rows have as many fields as the header."""
-    sep, encoding = made.flags["sep"], made.flags["encoding"]
-    text = _unpacked(made).decode(encoding, "replace").removeprefix("\ufeff")
-    plain = [line.split(sep) for line in re.split("\r\n|\n|\r", text)]
-    try:
-        limit = csv.field_size_limit(len(text) + 1)
-        lines = io.StringIO(text, newline="")
-        quoted = list(csv.reader(lines, delimiter=sep, strict=True))
-        csv.field_size_limit(limit)
-    except csv.Error:
-        quoted = []
-    found = []
-    for table in (plain, quoted):
-        filled = [row for row in table if row not in ([], [""])]
-        if filled and len({len(row) for row in filled}) == 1 and filled not in found:
-            found.append(filled)
-    return found
-
-
-def _has_own_separator(made: Written) -> bool:
-    return made.flags["sep"] in (",;" if made.ending.startswith(".csv") else "\t")
-
-
-def _unpacked(made: Written) -> bytes:
-    if made.ending.endswith(".gz"):
-        return gzip.decompress(made.content)
-    if made.ending.endswith(".zst"):
-        with pa.CompressedInputStream(pa.BufferReader(made.content), "zstd") as file:
-            return file.read()
-    return made.content

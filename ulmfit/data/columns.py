@@ -100,14 +100,22 @@ def _plain(column: pd.Series, source: str) -> list[Any]:
     return values
 
 
-def _texts(column: pd.Series, source: str) -> pd.Series:
-    # A column of strings stays one: as Python's strings the texts would be in memory twice.
+def texts_of(column: pd.Series, source: str) -> pd.Series:
+    """The cells of a column as texts, missing ones empty; ids stay ids.
+
+    Raises:
+        UserError: a cell holds a list, an object or bytes.
+    """
     if hold_ids(column):
-        texts = column
-    elif isinstance(column.dtype, pd.StringDtype):
-        texts = column.fillna("").reset_index(drop=True)
-    else:
-        texts = pd.Series([plain_text(cell) for cell in _plain(column, source)], dtype=str)
+        return column
+    # A column of strings stays one: as Python's strings the texts would be in memory twice.
+    if isinstance(column.dtype, pd.StringDtype):
+        return column.fillna("").reset_index(drop=True)
+    return pd.Series([plain_text(cell) for cell in _plain(column, source)], dtype=str)
+
+
+def _texts(column: pd.Series, source: str) -> pd.Series:
+    texts = texts_of(column, source)
     empty = sum(map(is_empty, each(texts)))
     if empty == len(texts):
         found = f"{empty:,} rows and no text in any of them" if empty else "no rows"
