@@ -268,6 +268,10 @@ def test_packed_files(client):
     found = upload(client, gzip.compress(b"text\nA great film\n"), "a.csv.gz")
     assert found.text.splitlines()[0] == "text,label,probability,neg,pos,note"
     assert 'filename="a-scored.csv"' in found.headers["content-disposition"]
+    found = upload(client, gzip.compress(b"n;text\n1;A great film\n"), "a.csv.gz")
+    (row,) = csv.DictReader(io.StringIO(found.text))
+    assert row["text"] == "A great film"
+    assert row["note"].startswith("a.csv.gz: the fields are separated by ';', as the header")
     found = upload(
         client, gzip.compress(b'{"body": "A great film"}\n'), "a.jsonl.gz", text_col="body"
     )

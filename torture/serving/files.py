@@ -148,28 +148,27 @@ def packed_bombs() -> Iterator[Case]:
         gzip.compress(b'{"text": "' + line[5:] + b'"}', 1),
         (400,),
     )
-    end = b"</sheetData></worksheet>"
-    sheet = b"<worksheet><sheetData>" + b"<row><c><v>1</v></c></row>" * 500_000 + end
-    yield "500,000 rows of a sheet", "a.xlsx", _sheet(sheet), (400,)
-    text = (
-        b"<worksheet><sheetData><row><c t='inlineStr'><is><t>"
-        + line[5:]
-        + b"</t></is></c></row>"
-        + end
-    )
+    row = b"<row><c><v>1</v></c></row>"
+    yield "500,000 rows of a sheet", "a.xlsx", _sheet(row * 500_000), (400,)
+    text = b"<row><c t='inlineStr'><is><t>" + line[5:] + b"</t></is></c></row>"
     yield "a cell of 200 MB of a sheet", "a.xlsx", _sheet(text), (400,)
 
 
-def _sheet(content: bytes) -> bytes:
-    """A workbook whose only sheet is `content`, packed."""
+def _sheet(rows: bytes) -> bytes:
+    """A workbook whose only sheet has a column `text` and these rows."""
     from openpyxl import Workbook
 
+    space = b"http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    names = b"<row><c t='inlineStr'><is><t>text</t></is></c></row>"
+    start, end = b"<worksheet xmlns='" + space + b"'><sheetData>", b"</sheetData></worksheet>"
     made, changed = io.BytesIO(), io.BytesIO()
     Workbook().save(made)
     with zipfile.ZipFile(made) as book, zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED) as new:
         for name in book.namelist():
             is_sheet = name.endswith("sheet1.xml")
-            new.writestr(name, content if is_sheet else book.read(name), compresslevel=1)
+            new.writestr(
+                name, start + names + rows + end if is_sheet else book.read(name), compresslevel=1
+            )
     return changed.getvalue()
 
 

@@ -26,7 +26,7 @@ class Head(NamedTuple):
     """What the first lines hold if `Dialect` is right.
 
     header: the cells of the first row; [] of an empty file.
-    rows: those behind it that stand on one line and have as many cells.
+    rows: those behind it that have as many cells.
     fit: the share of all that has as many cells; 1 where there is none.
     """
 
@@ -58,10 +58,11 @@ def separated(path: Path, usual: str, dialect: Dialect) -> tuple[Dialect, list[s
         if len(found.header) > 1:
             return usual_dialect, []
         if found.fit >= _FITS:
-            return usual_dialect, [
-                f"{path}: read as one column, {shown}, as the rows do not fit {_named(others)}; "
+            one_column = (
+                f"{path}: read as one column, {shown}, as not all rows fit {_named(others)}; "
                 "--sep names what separates the fields"
-            ]
+            )
+            return usual_dialect, [one_column] if any(heads[sep].fit for sep in others) else []
         raise UserError(
             f"{path}, line 1: found the header {shown}, which holds {_named(others)} and no "
             f"{SEPARATORS[usual]}, and rows that fit neither; name what separates the fields with "
@@ -107,23 +108,20 @@ def first_lines(path: Path, encoding: str) -> Iterator[str]:
 def head_of(lines: list[str], dialect: Dialect) -> Head:
     """What the first `lines` of a file hold; what is malformed ends it."""
     header: list[str] = []
-    rows, fitting, count, start = [], 0, 0, 1
+    rows, count = [], 0
     limit = csv.field_size_limit(LONGEST_FIELD)
     try:
-        reader = csv.reader(lines, **form(dialect))
-        for row in reader:
+        for row in csv.reader(lines, **form(dialect)):
             if row and header:
-                fits = len(row) == len(header)
-                count, fitting = count + 1, fitting + fits
-                if fits and reader.line_num == start:
+                count += 1
+                if len(row) == len(header):
                     rows.append(row)
             header = header or row
-            start = reader.line_num + 1
     except csv.Error:
         count += 1
     finally:
         csv.field_size_limit(limit)
-    return Head(header, rows, fitting / count if count else 1.0)
+    return Head(header, rows, len(rows) / count if count else 1.0)
 
 
 def header_notes(path: Path, head: Head) -> list[str]:

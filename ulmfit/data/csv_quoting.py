@@ -52,10 +52,9 @@ class QuoteWatch:
 
     def __init__(self, path: Path, dialect: Dialect, head: Head) -> None:
         self._path, self._dialect = path, dialect
-        columns = list(zip(*head.rows, strict=True)) if len(head.rows) >= _FEWEST else []
         self._columns = {
             place: values
-            for place, column in enumerate(columns)
+            for place, column in enumerate(zip(*head.rows, strict=True))
             if (values := _what_it_holds(column)) is not None
         }
         self.notes: list[str] = []
@@ -130,7 +129,10 @@ class QuoteWatch:
 
 def _what_it_holds(column: Sequence[str]) -> frozenset[str] | None:
     """The classes of a column, none where it holds numbers; None if it says nothing of a row."""
-    values = frozenset(cell.strip() for cell in column)
-    if values != {""} and len(values) * _REPEATED <= len(column):
+    cells = [cell.strip() for cell in column if not _LINE_END.search(cell)]
+    if len(cells) < max(_FEWEST, len(column) / 2):
+        return None
+    values = frozenset(cells)
+    if values != {""} and len(values) * _REPEATED <= len(cells):
         return values
     return frozenset() if all(map(is_number, values)) else None

@@ -68,8 +68,12 @@ def _free_name(name: str, taken: Container[str], prefix: str) -> str:
     return name
 
 
-def score_file(classifier: Scorer, table: Table, text_col: str, output: Path) -> int:
+def score_file(
+    classifier: Scorer, table: Table, text_col: str, output: Path, said: str = ""
+) -> int:
     """Write every row of `table` with its prediction to `output`; returns how many rows.
+
+    `said` becomes the first row's note, where nobody sees what is logged.
 
     Raises:
         UserError: the input turns bad, or a column has no form in the output; nothing is written.
@@ -84,6 +88,10 @@ def score_file(classifier: Scorer, table: Table, text_col: str, output: Path) ->
             texts = cells(block[place])
             probabilities = classifier.probabilities(texts, shown.advance)
             made = file_columns(texts, probabilities, labels, own)
+            if said:
+                notes = made[added[-1]]
+                notes[0] = f"{said}; {notes[0]}" if notes[0] else said
+                said = ""
             writer.write([*block, *made.values()])
     return rows
 

@@ -16,6 +16,7 @@ from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import quiet
 from ulmfit.data.formats import read_ending
 from ulmfit.data.formats_base import plain_text
 from ulmfit.data.formats_packed import unpacked_name
@@ -116,8 +117,10 @@ class Uploads:
         with source.open("wb") as file:
             shutil.copyfileobj(upload.file, file)
         try:
-            table = open_limited(source, text_col, self._limits, sharing.go_on)
-            score_file(sharing, table, text_col, folder / "scored.csv")
+            with quiet():  # the lines would show in the server's log what is in a user's file
+                table = open_limited(source, text_col, self._limits, sharing.go_on)
+            said = "; ".join(table.notes).replace(str(source), name)
+            score_file(sharing, table, text_col, folder / "scored.csv", said)
         except UserError as error:
             line = str(error)
             for path in (source, source.with_suffix(".csv")):  # what is unpacked becomes a csv
