@@ -329,16 +329,14 @@ def test_formats_without_a_dialect(tmp_path, name, given, flags):
     path = write(tmp_path / name, "")
     for read in (read_file, open_table):
         with refuses(
-            f"{path}: found {flags}, which say how a csv or another text file is written, expected "
-            f"none for {path.suffix}; leave them out"
+            f"{path}: found {flags}, expected no such flag for {path.suffix}; leave it out"
         ):
             read(path, Dialect(**given))
 
 
 def test_a_data_set_by_name_has_no_dialect():
     with refuses(
-        "imdb-sample: found --sep, which say how a csv or another text file is written, expected "
-        "none for a data set by name; leave them out"
+        "imdb-sample: found --sep, expected no such flag for a data set by name; leave it out"
     ):
         look("imdb-sample", sep=";")
 

@@ -258,6 +258,17 @@ def test_a_file_comes_back_scored(client, classifier):
     np.testing.assert_allclose([float(row["pos"]) for row in scored], expected["pos"], atol=1e-4)
 
 
+def test_how_a_file_was_read_is_said_in_its_first_row(client, told):
+    found = upload(client, "id;text\n1;good, very good\n2;bad\n", "a.csv")
+    rows = list(csv.DictReader(io.StringIO(found.text)))
+    assert [row["text"] for row in rows] == ["good, very good", "bad"]
+    assert rows[0]["note"] == (
+        "a.csv: the fields are separated by ';', as the header 'id;text' says; --sep names another"
+    )
+    assert rows[1]["note"] == ""
+    assert not any("id;text" in line for line in told)  # the log keeps nothing of a user's file
+
+
 def test_other_kinds_of_files(client):
     found = upload(client, '{"body": "A great film"}\n', "a.JSONL", text_col="body")
     assert found.text.splitlines()[0] == "body,label,probability,neg,pos,note"

@@ -28,11 +28,13 @@ class Head(NamedTuple):
     header: the cells of the first row; [] of an empty file.
     rows: those behind it that have as many cells.
     fit: the share of all that has as many cells; 1 where there is none.
+    quoted: whether the first name is in quotes.
     """
 
     header: list[str]
     rows: list[list[str]]
     fit: float
+    quoted: bool
 
 
 def separated(path: Path, usual: str, dialect: Dialect) -> tuple[Dialect, list[str]]:
@@ -49,7 +51,7 @@ def separated(path: Path, usual: str, dialect: Dialect) -> tuple[Dialect, list[s
     others = [sep for sep in SEPARATORS if sep != usual and sep in header]
     if not others:
         return usual_dialect, []
-    heads = {sep: _either_head(lines, replace(dialect, sep=sep)) for sep in (usual, *others)}
+    heads = {sep: _better_head(lines, replace(dialect, sep=sep)) for sep in (usual, *others)}
     fitting = [s for s in others if heads[s].fit >= _FITS and len(heads[s].header) > 1]
     # Of several that fit, what cuts into the most columns: the others stand in names and texts.
     best = max(fitting, key=lambda sep: len(heads[sep].header), default=None)
@@ -83,13 +85,6 @@ def separated(path: Path, usual: str, dialect: Dialect) -> tuple[Dialect, list[s
     return replace(dialect, sep=best), [note]
 
 
-def _either_head(lines: list[str], dialect: Dialect) -> Head:
-    """What the lines hold under the quoting that fits better, if `dialect` names none."""
-    quotings = [dialect.quoting] if dialect.quoting else reversed(QUOTING)
-    heads = (head_of(lines, replace(dialect, quoting=quoting)) for quoting in quotings)
-    return max(heads, key=lambda head: head.fit)
-
-
 def _named(separators: list[str]) -> str:
     return " and ".join(SEPARATORS[sep] for sep in separators)
 
@@ -103,6 +98,13 @@ def first_lines(path: Path, encoding: str) -> Iterator[str]:
             size += len(line)
             if size > _MOST_CHARACTERS:
                 return
+
+
+def _better_head(lines: list[str], dialect: Dialect) -> Head:
+    """What the first lines hold, with quoting or without where `dialect` does not say."""
+    kinds = [dialect.quoting] if dialect.quoting else reversed(QUOTING)
+    heads = [head_of(lines, replace(dialect, quoting=kind)) for kind in kinds]
+    return max(heads, key=lambda head: head.fit)
 
 
 def head_of(lines: list[str], dialect: Dialect) -> Head:
@@ -121,7 +123,9 @@ def head_of(lines: list[str], dialect: Dialect) -> Head:
         count += 1
     finally:
         csv.field_size_limit(limit)
-    return Head(header, rows, len(rows) / count if count else 1.0)
+    first = next((line for line in lines if line.strip()), "")
+    quoted = first.lstrip(" \ufeff").startswith('"')
+    return Head(header, rows, len(rows) / count if count else 1.0, quoted)
 
 
 def header_notes(path: Path, head: Head) -> list[str]:

@@ -51,7 +51,7 @@ class QuoteWatch:
     """
 
     def __init__(self, path: Path, dialect: Dialect, head: Head) -> None:
-        self._path, self._dialect = path, dialect
+        self._path, self._dialect, self._quoted = path, dialect, head.quoted
         self._columns = {
             place: values
             for place, column in enumerate(zip(*head.rows, strict=True))
@@ -61,8 +61,8 @@ class QuoteWatch:
 
     def spans(self, row: list[str], width: int, first: int, last: int) -> None:
         """Look at a row of several lines."""
-        if any('"' in cell and _LINE_END.search(cell) for cell in row):
-            return  # a quote within it was doubled: a program wrote it that quotes
+        if self._quoted or any('"' in cell and _LINE_END.search(cell) for cell in row):
+            return  # it has names in quotes, or doubled quotes: a program wrote it that quotes
         # Without the quotes, the separators of each line are where they were.
         lines = [line for line in _LINE_END.split(self._dialect.sep.join(row)) if line.strip()]
         cells = [line.split(self._dialect.sep) for line in lines]
@@ -86,7 +86,7 @@ class QuoteWatch:
 
     def malformed(self, error: UserError, line: int) -> None:
         """Look at a file that cannot be read with quoting."""
-        if not self._plain.rows:
+        if self._quoted or not self._plain.rows:
             return
         if self._plain.quoted:
             raise UserError(f"{error}, or pass --quoting none if quotes are characters of the text")
@@ -119,8 +119,6 @@ class QuoteWatch:
                 fields = [c for c in row if len(c) > 1 and c[0] == c[-1] == '"']
                 doubled = doubled or any(f == '""' or '""' in f[1:-1] for f in fields)
                 quoted += bool(fields)
-                if not lines and any(cell.lstrip().startswith('"') for cell in row):
-                    return _Plain(rows=False, quoted=True)
                 lines += 1
         except UserError:
             return _Plain(rows=False, quoted=doubled)

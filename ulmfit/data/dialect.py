@@ -50,8 +50,7 @@ class Dialect:
         if others:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in others)
             raise UserError(
-                f"{source}: found {flags}, which say how a csv or another text file is written, "
-                f"expected none for {kind}; leave them out"
+                f"{source}: found {flags}, expected no such flag for {kind}; leave it out"
             )
 
     @classmethod
