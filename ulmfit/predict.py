@@ -19,7 +19,7 @@ from ulmfit.inference.scoring import Scored, score_file
 def main(
     clf: Annotated[str, {"nargs": "+"}] = DEFAULT,  # classifiers' directories, or a bundled name
     text: str | None = None,  # a text to classify
-    input: str | None = None,  # a csv, tsv, jsonl or parquet file of texts
+    input: str | None = None,  # a csv, tsv, jsonl, parquet or xlsx file of texts
     output: str | None = None,  # file to write: every column of --input and the predictions
     text_col: str = "text",  # column of the texts in --input
     precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware

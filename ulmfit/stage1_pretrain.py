@@ -23,7 +23,7 @@ _STUCK = 0.97
 
 @stage_flags(PretrainSettings, backwards="read each document from its end")
 def main(
-    corpus: Annotated[str, {"nargs": "+"}] = "",  # parquet, csv, tsv, jsonl files, .txt folders
+    corpus: Annotated[str, {"nargs": "+"}] = "",  # table files or folders of .txt files
     text_col: str = "text",  # column of the texts
     **given: Any,
 ) -> StageResult:

@@ -15,7 +15,8 @@ def test_text_file_alone_is_refused(tmp_path):
     path = tmp_path / "general.txt"
     path.write_text("a text")
     with refuses(
-        f"{path}: found the extension '.txt', expected one of .csv, .tsv, .jsonl, .parquet, or a "
-        "folder of .txt files"
+        f"{path}: found the extension '.txt' (a text file), expected one of .csv, .tsv, .jsonl, "
+        ".parquet, .xlsx, or a folder of .txt files; rename it to .csv or .tsv if it is a table, "
+        "or name a folder of .txt files, one a text"
     ):
         read_corpus(path, "text")

@@ -123,9 +123,9 @@ def test_parts_in_which_a_file_is_read_change_nothing(tmp_path, monkeypatch, par
         {
             "text": ["a", "b", None, "d"],
             "n": [1, 2, 3, 4],
-            "m": [1.0, None, 2.0, None],
+            "m": [1, None, 2, None],
             "x": [1, "1", None, []],
-            "f": [1.0, 0.5, 2.0, 3.0],
+            "f": [1, 0.5, 2, 3],
             "b": [True, False, True, True],
             "late": [None, None, None, "z"],
         }
@@ -151,10 +151,10 @@ def test_parquet_reads_the_file_alone(tmp_path):
 
 
 def test_unknown_extension(tmp_path):
-    path = write(tmp_path / "a.xlsx", "")
+    path = write(tmp_path / "a.exe", "")
     with refuses(
-        f"{path}: found the extension '.xlsx', expected one of .csv, .tsv, .jsonl, .parquet, "
-        "or a folder of .txt files"
+        f"{path}: found the extension '.exe', expected one of .csv, .tsv, .jsonl, .parquet, "
+        ".xlsx, or a folder of .txt files"
     ):
         read_file(path)
 
@@ -315,8 +315,8 @@ def test_folder_of_texts_alone(tmp_path):
 def test_folder_without_texts(tmp_path):
     with refuses(
         f"{tmp_path}: found no .txt files in this folder; expected split folders that hold class "
-        "folders (train/pos, test/neg), one folder a class, or the path of a csv, tsv, jsonl or "
-        "parquet file"
+        "folders (train/pos, test/neg), one folder a class, or the path of a csv, tsv, jsonl, "
+        "parquet or xlsx file"
     ):
         read_folder(tmp_path)
 

@@ -101,13 +101,13 @@ def test_missing_file_elsewhere(fails):
     fails(
         stage1_pretrain.main,
         "--corpus gone.csv --out new",
-        "no file or folder gone.csv; --corpus takes a parquet, csv, tsv or jsonl file, or a folder "
-        "of .txt files",
+        "no file or folder gone.csv; --corpus takes a csv, tsv, jsonl, parquet or xlsx file, or a "
+        "folder of .txt files",
     )
     fails(
         predict.main,
         "--clf clf-fwd --input gone.csv --output new.csv",
-        "no file gone.csv; --input takes csv, tsv, jsonl or parquet",
+        "no file gone.csv; --input takes .csv, .tsv, .jsonl, .parquet, .xlsx",
     )
 
 

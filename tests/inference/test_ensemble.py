@@ -589,12 +589,13 @@ def test_output_exists(folders, tmp_path):
 def test_input_is_missing_or_unknown(tmp_path):
     output = str(tmp_path / "out.csv")
     missing = tmp_path / "none.csv"
-    with refuses(f"no file {missing}; --input takes csv, tsv, jsonl or parquet"):
+    with refuses(f"no file {missing}; --input takes .csv, .tsv, .jsonl, .parquet, .xlsx"):
         main(clf="none", input=str(missing), output=output)
-    sheet = tmp_path / "in.xlsx"
+    sheet = tmp_path / "in.xls"
     sheet.write_text("")
     with refuses(
-        f"{sheet}: found the extension '.xlsx', expected one of .csv, .tsv, .jsonl, .parquet"
+        f"{sheet}: found the extension '.xls' (a sheet of an old Excel), expected one of .csv, "
+        ".tsv, .jsonl, .parquet, .xlsx; save the sheet as .xlsx or .csv"
     ):
         main(clf="none", input=str(sheet), output=output)
 

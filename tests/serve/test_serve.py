@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import errno
+import gzip
 import io
 import json
 import os
@@ -291,9 +292,38 @@ def test_other_kinds_of_files(client):
     assert len(found.text.splitlines()) == 2
 
 
+def test_packed_files(client):
+    found = upload(client, gzip.compress(b"text\nA great film\n"), "a.csv.gz")
+    assert found.text.splitlines()[0] == "text,label,probability,neg,pos,note"
+    assert 'filename="a-scored.csv"' in found.headers["content-disposition"]
+    found = upload(client, gzip.compress(b"n;text\n1;A great film\n"), "a.csv.gz")
+    (row,) = csv.DictReader(io.StringIO(found.text))
+    assert row["text"] == "A great film"
+    assert row["note"].startswith("a.csv.gz: the fields are separated by ';', as the header")
+    found = upload(
+        client, gzip.compress(b'{"body": "A great film"}\n'), "a.jsonl.gz", text_col="body"
+    )
+    assert found.text.splitlines()[0] == "body,label,probability,neg,pos,note"
+
+
+def test_a_sheet(client, tmp_path):
+    pd.DataFrame({"text": ["A great film", "dull"], "n": [7, 8]}).to_excel(
+        tmp_path / "a.xlsx", index=False
+    )
+    found = upload(client, (tmp_path / "a.xlsx").read_bytes(), "a.xlsx")
+    assert [line.split(",")[:2] for line in found.text.splitlines()] == [
+        ["text", "n"],
+        ["A great film", "7"],
+        ["dull", "8"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "line"),
     [
+        ("a.csv.gz", "text\nx\n", "a.csv.gz: found a damaged .gz file (Not a gzipped file"),
+        ("a.csv.gz", gzip.compress(b"body\nx\n"), "has no column 'text'; it has body"),
+        ("a.xls", "", "a.xls: found the extension '.xls' (a sheet of an old Excel), expected one"),
         ("a.csv", "body\nx\n", "a.csv has no column 'text'; it has body"),
         ("a.exe", "text\nx\n", "a.exe: found the extension '.exe', expected one of"),
         ("../../a.csv", "body\nx\n", "a.csv has no column"),

@@ -1,9 +1,11 @@
 """Uploaded files: names that are paths, contents that expand, malformed parquet."""
 
+import gzip
 import io
 import json
 import random
 import re
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +18,7 @@ from torture.serving.target import Answer, Target, judge
 
 _CSV = b"text\nA great film.\n"
 # In the server itself, of a file of 10 MB: a block of its rows as strings, and their tokens. The
-# process that unpacks parquet has 1 GB and is gone afterwards.
+# process that unpacks them has 1 GB and is gone afterwards.
 _MOST_MB = 300
 _NAMES = (
     "../../evil.csv",
@@ -76,7 +78,7 @@ def contents(target: Target, tries: int, seed: int) -> Row:
     """Files that expand, and parquet with `tries` random faults."""
     row = Row("server: uploads that expand, malformed files")
     before = target.memory("VmHWM")
-    cases = [*_large(), *parquet_bombs(), *_malformed(), *_faults(tries, seed)]
+    cases = [*_large(), *parquet_bombs(), *packed_bombs(), *_malformed(), *_faults(tries, seed)]
     for what, name, data, allowed in cases:
         judge(row, what, upload(target, name, data), allowed)
     grown = target.memory("VmHWM") - before
@@ -134,12 +136,50 @@ def parquet_bombs() -> Iterator[Case]:
         yield what, "a.parquet", _written(pa.table(columns), compression=compression), (400,)
 
 
+def packed_bombs() -> Iterator[Case]:
+    """Packed text files and sheets of less than a megabyte that expand to hundreds."""
+    rows, line = b"text\n" + b"a\n" * 100_000_000, b"text\n" + b"a" * 200_000_000
+    yield "100 million rows in gzip", "a.csv.gz", gzip.compress(rows, 1), (400,)
+    yield "a line of 200 MB in gzip", "a.csv.gz", gzip.compress(line, 1), (400,)
+    yield "the same in zstd", "a.tsv.zst", pa.compress(line, "zstd", asbytes=True), (400,)
+    yield (
+        "the same in JSON",
+        "a.jsonl.gz",
+        gzip.compress(b'{"text": "' + line[5:] + b'"}', 1),
+        (400,),
+    )
+    row = b"<row><c><v>1</v></c></row>"
+    yield "500,000 rows of a sheet", "a.xlsx", _sheet(row * 500_000), (400,)
+    text = b"<row><c t='inlineStr'><is><t>" + line[5:] + b"</t></is></c></row>"
+    yield "a cell of 200 MB of a sheet", "a.xlsx", _sheet(text), (400,)
+
+
+def _sheet(rows: bytes) -> bytes:
+    """A workbook whose only sheet has a column `text` and these rows."""
+    from openpyxl import Workbook
+
+    space = b"http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    names = b"<row><c t='inlineStr'><is><t>text</t></is></c></row>"
+    start, end = b"<worksheet xmlns='" + space + b"'><sheetData>", b"</sheetData></worksheet>"
+    made, changed = io.BytesIO(), io.BytesIO()
+    Workbook().save(made)
+    with zipfile.ZipFile(made) as book, zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in book.namelist():
+            is_sheet = name.endswith("sheet1.xml")
+            new.writestr(
+                name, start + names + rows + end if is_sheet else book.read(name), compresslevel=1
+            )
+    return changed.getvalue()
+
+
 def _malformed() -> Iterator[Case]:
     for data in (b"", b"PAR1", b"PAR1" * 1_000, b"PAR1" + b"\xff" * 8 + b"PAR1", b"PK\x03\x04"):
         yield f"{data[:12]!r} as parquet", "a.parquet", data, (400,)
     for data in (b"", b"\xff\xfe", b"\x00" * 1_000, b"\xef\xbb\xbf", b"text\n\xff\n"):
         yield f"{data[:12]!r} as csv", "a.csv", data, (200, 400)
     yield "a workbook", "a.xlsx", b"PK\x03\x04", (400,)
+    yield "a packed csv that is none", "a.csv.gz", b"text\na\n", (400,)
+    yield "the same in zstd", "a.csv.zst", b"text\na\n", (400,)
     yield (
         "surrogates",
         "a.jsonl",

@@ -11,7 +11,7 @@ from ulmfit.base.log import logger
 from ulmfit.data.datasets import NAMES
 from ulmfit.data.folders import read_folder
 from ulmfit.data.formats import read_file
-from ulmfit.data.formats_base import place_of
+from ulmfit.data.formats_base import place_of, plain_text
 from ulmfit.data.label_cells import cells_of_column, cells_of_columns, looks_like_marks
 from ulmfit.data.spec import DataSpec
 from ulmfit.data.split_columns import (
@@ -167,15 +167,22 @@ def _column(
     return None
 
 
-def _texts(column: pd.Series, source: str) -> pd.Series:
-    # A column of strings stays one: as Python's strings the texts would be in memory twice.
+def texts_of(column: pd.Series, source: str) -> pd.Series:
+    """The cells of a column as texts, missing ones empty; ids stay ids.
+
+    Raises:
+        UserError: a cell holds a list, an object or bytes.
+    """
     if hold_ids(column):
-        texts = column
-    elif isinstance(column.dtype, pd.StringDtype):
-        texts = column.fillna("").reset_index(drop=True)
-    else:
-        values = plain_values(column, source)
-        texts = pd.Series(["" if v is None else str(v) for v in values], dtype=str)
+        return column
+    # A column of strings stays one: as Python's strings the texts would be in memory twice.
+    if isinstance(column.dtype, pd.StringDtype):
+        return column.fillna("").reset_index(drop=True)
+    return pd.Series([plain_text(cell) for cell in plain_values(column, source)], dtype=str)
+
+
+def _texts(column: pd.Series, source: str) -> pd.Series:
+    texts = texts_of(column, source)
     empty = sum(map(is_empty, each(texts)))
     if empty == len(texts):
         found = f"{empty:,} rows and no text in any of them" if empty else "no rows"

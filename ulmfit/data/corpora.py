@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 
 from ulmfit.base.errors import UserError, listed
+from ulmfit.data.columns import texts_of
 from ulmfit.data.dialect import PLAIN, Dialect
 from ulmfit.data.folders import read_folder
 from ulmfit.data.formats import read_file
 from ulmfit.data.formats_base import place_of
 from ulmfit.text.blocks import each
-from ulmfit.text.ids import TextIds, is_empty
+from ulmfit.text.ids import is_empty
 from ulmfit.text.ids_file import ids_files, read_ids
 
 
@@ -29,8 +30,8 @@ def read_corpus(path: Path, text_col: str, dialect: Dialect = PLAIN) -> pd.Serie
     ids = ids_files(path)
     if not ids and not path.exists():
         raise UserError(
-            f"no file or folder {path}; --corpus takes a parquet, csv, tsv or jsonl file, or a "
-            "folder of .txt files"
+            f"no file or folder {path}; --corpus takes a csv, tsv, jsonl, parquet or xlsx file, "
+            "or a folder of .txt files"
         )
     if ids:
         dialect.check_only((), path, "a file of ids")
@@ -45,9 +46,8 @@ def read_corpus(path: Path, text_col: str, dialect: Dialect = PLAIN) -> pd.Serie
             f"{path} has no column {text_col!r}; it has {listed(table.columns)}: "
             "name the one with the texts with --text-col"
         )
-    column = table.iloc[:, place_of(text_col, table.columns, path)]
-    texts = (isinstance(text, (str, TextIds)) and not is_empty(text) for text in each(column))
-    filled = np.fromiter(texts, bool, len(column))
+    texts = texts_of(table.iloc[:, place_of(text_col, table.columns, path)], str(path))
+    filled = np.fromiter((not is_empty(text) for text in each(texts)), bool, len(texts))
     if not filled.any():
         raise UserError(f"{path} holds no text in column {text_col!r}; give a corpus with texts")
-    return column[filled]
+    return texts[filled]

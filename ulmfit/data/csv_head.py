@@ -57,8 +57,14 @@ def separated(path: Path, usual: str, dialect: Dialect) -> tuple[Dialect, list[s
     best = max(fitting, key=lambda sep: len(heads[sep].header), default=None)
     found, shown = heads[usual], repr(header[:_SHOWN])
     if best is None:
-        if len(found.header) > 1 or found.fit >= _FITS:
+        if len(found.header) > 1:
             return usual_dialect, []
+        if found.fit >= _FITS:
+            one_column = (
+                f"{path}: read as one column, {shown}, as not all rows fit {_named(others)}; "
+                "--sep names what separates the fields"
+            )
+            return usual_dialect, [one_column] if any(heads[sep].fit for sep in others) else []
         raise UserError(
             f"{path}, line 1: found the header {shown}, which holds {_named(others)} and no "
             f"{SEPARATORS[usual]}, and rows that fit neither; name what separates the fields with "

@@ -63,7 +63,7 @@ def read_folder(path: Path, encoding: str = "") -> pd.DataFrame:
         raise UserError(
             f"{path}: found no .txt files in this folder; expected split folders that hold class "
             "folders (train/pos, test/neg), one folder a class, or the path of a csv, tsv, "
-            "jsonl or parquet file"
+            "jsonl, parquet or xlsx file"
         )
     return pd.DataFrame(rows_of, columns=["text", "label"])
 

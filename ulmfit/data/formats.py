@@ -1,7 +1,8 @@
 """Table files: csv, tsv, jsonl and parquet, read whole or block by block, and written.
 
-The ending of a file's name chooses its format. A new format is a file beside ``formats_csv.py`` and
-a line in `FORMATS`. Every error names the file and, where it is known, the line.
+xlsx is read, too, and so are packed text files, such as .csv.gz. The ending of a file's name
+chooses its format. A new format is a file beside ``formats_csv.py`` and a line in `FORMATS`. Every
+error names the file and, where it is known, the line.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,17 +16,24 @@ from ulmfit.data.dialect import PLAIN, Dialect
 from ulmfit.data.formats_base import Block, Encoder, Format, Schema, Table
 from ulmfit.data.formats_csv import Csv, Tsv
 from ulmfit.data.formats_jsonl import Jsonl
+from ulmfit.data.formats_packed import PACKED, unpacked_name
 from ulmfit.data.formats_parquet import Parquet
+from ulmfit.data.formats_refused import way_out
+from ulmfit.data.formats_xlsx import Xlsx
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMATS: dict[str, type[Format]] = {known.ending: known for known in (Csv, Tsv, Jsonl, Parquet)}
 ENDINGS = tuple(FORMATS)
+_READ: dict[str, type[Format]] = {**FORMATS, Xlsx.ending: Xlsx}  # xlsx is read alone
+_PACKABLE = [ending for ending, known in FORMATS.items() if "encoding" in known.dialect_of]
+# Of the files that are read; those of `ENDINGS` are written, too.
+READ_ENDINGS = (*_READ, *(ending + packed for ending in _PACKABLE for packed in PACKED))
 
 
 def read_file(path: Path, dialect: Dialect = PLAIN) -> "pd.DataFrame":
-    """All columns of a csv, tsv, jsonl or parquet file, its rows in order.
+    """All columns of a table file, its rows in order.
 
     csv and tsv give strings only, empty cells as ''; the others give their own types.
 
@@ -33,36 +41,48 @@ def read_file(path: Path, dialect: Dialect = PLAIN) -> "pd.DataFrame":
         UserError: the extension is none of these, or the file is malformed or in an encoding that
             `dialect` does not say.
     """
-    found = _format_of(path, ", or a folder of .txt files")
+    found = _reader_of(path, ", or a folder of .txt files")
     dialect.check_only(found.dialect_of, path, found.ending)
     return found.read(path, dialect)
 
 
 def open_table(path: Path, dialect: Dialect = PLAIN) -> Table:
-    """The table in a csv, tsv, jsonl or parquet file, in memory that does not grow.
+    """The table in a file, in memory that does not grow.
 
     A column has one type in all blocks: csv and tsv give strings, which are what stands in the
-    file; jsonl gives each cell its own type, and parquet the column's.
+    file; jsonl and xlsx give each cell its own type, and parquet the column's.
 
     Raises:
         UserError: there is no such file, the extension is none of these, or the file is malformed
             or in an encoding that `dialect` does not say.
     """
     if not path.is_file():
-        raise UserError(f"no file {path}; --input takes csv, tsv, jsonl or parquet")
-    found = _format_of(path)
+        raise UserError(f"no file {path}; --input takes {', '.join(_READ)}")
+    found = _reader_of(path)
     dialect.check_only(found.dialect_of, path, found.ending)
     return found(path, dialect)
 
 
-def _format_of(path: Path, or_else: str = "") -> type[Format]:
-    found = FORMATS.get(path.suffix.lower())
-    if found is None:
-        raise UserError(
-            f"{path}: found the extension '{path.suffix}', expected one of "
-            f"{', '.join(ENDINGS)}{or_else}"
-        )
-    return found
+def read_ending(path: Path, or_else: str = "") -> str:
+    """The one of `READ_ENDINGS` that the file has.
+
+    Raises:
+        UserError: it has none of these; `or_else` names what is expected besides.
+    """
+    inner = Path(unpacked_name(path)).suffix.lower()
+    packed = path.suffix.lower() if unpacked_name(path) != path.name else ""
+    ending = inner + packed
+    if ending in READ_ENDINGS:
+        return ending
+    kind, way = way_out(inner, packed)
+    raise UserError(
+        f"{path}: found the extension '{ending}'{kind}, expected one of {', '.join(_READ)}"
+        f"{or_else}{way}"
+    )
+
+
+def _reader_of(path: Path, or_else: str = "") -> type[Format]:
+    return _READ[Path(f"table{read_ending(path, or_else)}").suffixes[0]]
 
 
 @contextmanager
@@ -77,7 +97,7 @@ def open_writer(path: Path, columns: Sequence[str], schema: Schema) -> Iterator[
     """
     with atomic_file(path) as file:
         with _no_form_told(path), os_errors_as(f"cannot write {path}"):
-            encoder = _format_of(path).encoder(file, columns, schema)
+            encoder = FORMATS[path.suffix.lower()].encoder(file, columns, schema)
         try:
             yield Writer(path, encoder)
         except BaseException:

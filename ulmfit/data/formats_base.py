@@ -80,6 +80,20 @@ class Format(Table):
         """All columns and rows at once; raises UserError where the file is bad."""
 
 
+def plain_text(cell: Any) -> str:
+    """A cell as a text, in training and prediction alike; a missing one is empty.
+
+    A number is written as Python writes it: 7 stays '7', 7.0 '7.0', and true is 'True'.
+    """
+    if isinstance(cell, str):
+        return cell
+    if cell is None:
+        return ""
+    import pandas as pd  # knows what else stands for nothing: nan, NA, NaT
+
+    return "" if pd.api.types.is_scalar(cell) and pd.isna(cell) else str(cell)
+
+
 def cells(column: Any) -> list[Any]:
     """The cells of a block's column as Python's values, missing ones as None."""
     if hasattr(column, "to_pylist"):
@@ -112,7 +126,8 @@ def rows_of_block(rows: int, size: int) -> int:
 def frame_of(rows: Iterator[Any], columns: list[str] | None = None) -> "pd.DataFrame":
     """A table of `rows`, of which `_PART` at a time are Python's objects.
 
-    Strings become columns part by part; the type of other columns is that of all their values.
+    Strings become columns part by part. Other columns get a type if all of their values have it;
+    else each value keeps its own: beside a missing value or a float, 7 would become 7.0.
     """
     import pandas as pd
     from pandas.api.types import infer_dtype
@@ -128,10 +143,32 @@ def frame_of(rows: Iterator[Any], columns: list[str] | None = None) -> "pd.DataF
         parts.append(made)
     if not parts:
         return pd.DataFrame(columns=columns, dtype=object)
-    frame = pd.concat(parts, ignore_index=True).infer_objects()
+    frame = pd.concat(parts, ignore_index=True)
+    for place in range(frame.shape[1]):
+        column = frame.iloc[:, place]
+        if infer_dtype(column, skipna=True) == "string" or _of_one_type(column):
+            frame.isetitem(place, column.infer_objects())
     if columns is not None:
         frame.columns = pd.Index(columns)
     return frame
+
+
+def _of_one_type(column: "pd.Series") -> bool:
+    from pandas.api.types import infer_dtype
+
+    return infer_dtype(column, skipna=False) in ("integer", "floating", "boolean")
+
+
+def inferred_schema(columns: Sequence[str], blocks: Iterable[Block]) -> "pa.Schema":
+    """The types in parquet of columns whose cells have types of their own."""
+    import pyarrow as pa
+
+    schema = pa.schema([(name, pa.null()) for name in columns])
+    for block in blocks:
+        types = [pa.array(column).type for column in block]
+        found = pa.schema(list(zip(columns, types, strict=True)))
+        schema = pa.unify_schemas([schema, found], promote_options="permissive")
+    return schema
 
 
 def place_of(name: str, columns: Iterable[Any], source: object) -> int:

@@ -16,6 +16,7 @@ from ulmfit.data.csv_quoting import QuoteWatch, Unquoted
 from ulmfit.data.csv_rows import csv_rows
 from ulmfit.data.dialect import Dialect
 from ulmfit.data.formats_base import Block, Encoder, Format, Schema, cells, cut, frame_of
+from ulmfit.data.formats_packed import open_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,5 +141,5 @@ class _Reading:
 
 def _has_quote(path: Path) -> bool:
     # Far quicker than the rows; in UTF-16 the byte is there, too.
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         return any(b'"' in part for part in iter(lambda: file.read(1 << 20), b""))

@@ -19,6 +19,7 @@ from ulmfit.data.formats_base import (
     check_distinct,
     cut,
     frame_of,
+    inferred_schema,
 )
 from ulmfit.data.text_files import text_lines
 
@@ -82,14 +83,7 @@ class Jsonl(Format):
             yield [[row.get(name) for row in rows] for name in self.columns]
 
     def schema(self) -> "pa.Schema":
-        import pyarrow as pa
-
-        schema = pa.schema([(name, pa.null()) for name in self.columns])
-        for block in self.blocks():
-            types = [pa.array(column).type for column in block]
-            found = pa.schema(list(zip(self.columns, types, strict=True)))
-            schema = pa.unify_schemas([schema, found], promote_options="permissive")
-        return schema
+        return inferred_schema(self.columns, self.blocks())
 
 
 def _characters(row: Mapping[str, Any]) -> int:

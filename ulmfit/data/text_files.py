@@ -3,10 +3,12 @@
 import codecs
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
 from ulmfit.base.errors import UserError
+from ulmfit.data.formats_packed import open_bytes
 
 _MARK = "\ufeff"  # of the byte order
 
@@ -17,10 +19,11 @@ def text_lines(path: Path, newline: str, encoding: str = "") -> Iterator[TextIO]
     if encoding and codecs.lookup(encoding).name == "utf-8":
         encoding = ""
     try:
-        with path.open(encoding=encoding or "utf-8-sig", newline=newline) as file:
-            if encoding and file.read(1) != _MARK:  # utf-16-le leaves it there
-                file.seek(0)
-            yield file
+        with open_bytes(path) as raw:
+            mark = _mark(encoding)
+            if mark and raw.peek(len(mark)).startswith(mark):
+                raw.read(len(mark))
+            yield TextIOWrapper(raw, encoding=encoding or "utf-8-sig", newline=newline)
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); check the file's permissions"
@@ -30,12 +33,21 @@ def text_lines(path: Path, newline: str, encoding: str = "") -> Iterator[TextIO]
         raise found from None
 
 
+def _mark(encoding: str) -> bytes:
+    """The mark of the byte order where the encoding has one that decoding leaves in the text."""
+    try:
+        return _MARK.encode(encoding) if encoding else b""
+    except UnicodeError:
+        return b""
+
+
 def _not_in(encoding: str, path: Path, newline: str) -> UserError:
     # Whatever the encoding, decoding puts the mark of a fault into the line.
     line = 1
-    file = path.open(encoding=encoding, errors="replace", newline=newline)
-    with file, suppress(UnicodeError):
-        line = next((n for n, text in enumerate(file, 1) if "\ufffd" in text), 1)
+    with open_bytes(path) as raw:
+        file = TextIOWrapper(raw, encoding=encoding, errors="replace", newline=newline)
+        with suppress(UnicodeError):
+            line = next((n for n, text in enumerate(file, 1) if "\ufffd" in text), 1)
     return UserError(
         f"{path}, line {line}: found bytes that are not {encoding}; name the encoding of the file "
         "with --encoding, or leave it out for UTF-8"
@@ -44,13 +56,13 @@ def _not_in(encoding: str, path: Path, newline: str) -> UserError:
 
 def _not_utf8(path: Path, newline: str) -> UserError:
     # The decoder knows the place within its buffer alone: here is the line.
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             return UserError(
                 f"{path}: found UTF-16, expected UTF-8; pass --encoding utf-16, or save the file "
                 "as UTF-8"
             )
-        file.seek(0)
+    with open_bytes(path) as file:
         number = 1
         for line in file:
             try:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ulmfit.base.progress import Progress
 from ulmfit.data.formats import Writer, open_writer
-from ulmfit.data.formats_base import Table, cells, place_of
+from ulmfit.data.formats_base import Table, cells, place_of, plain_text
 from ulmfit.data.labels import Labels
 from ulmfit.text.ids import Text, is_empty
 from ulmfit.text.known import Known, best_known
@@ -104,17 +104,6 @@ def prediction_columns(
     for name, column in columns.items():
         beside[_free_name(name, beside, "predicted_")] = column
     return {name: beside[name] for name in beside if name not in taken}
-
-
-def plain_text(text: Any) -> str:
-    """A cell as a text; a missing one is empty."""
-    if isinstance(text, str):
-        return text
-    if text is None:
-        return ""
-    import pandas as pd  # for the other missing values: nan, NA, NaT
-
-    return "" if pd.api.types.is_scalar(text) and pd.isna(text) else str(text)
 
 
 def file_columns(answers: Answers, labels: Labels, taken: Sequence[str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 from fastcore import xml as html
 from fastcore.xml import FT, H2, H3, Div, P, Span
 
-from ulmfit.data.formats import ENDINGS
+from ulmfit.data.formats import READ_ENDINGS
 from ulmfit.data.load import source_name
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.explanation import Explanation
@@ -128,11 +128,13 @@ def _file_form() -> FT:
     return html.Form(
         H2("A file of texts"),
         html.Label("File", fr="file"),
-        html.Input(id="file", name="file", type="file", accept=",".join(ENDINGS), required=True),
+        html.Input(
+            id="file", name="file", type="file", accept=",".join(READ_ENDINGS), required=True
+        ),
         html.Label("Column of the texts", fr="text_col"),
         html.Input(id="text_col", name="text_col", type="text", value="text", required=True),
         html.Button("Score the file", type="submit"),
-        P("csv, tsv, jsonl or parquet; the result is a csv of all rows, label and probabilities."),
+        P("csv, tsv, jsonl, parquet or xlsx; the result is a csv of all rows and predictions."),
         action="/score",
         method="post",
         enctype="multipart/form-data",

@@ -2,23 +2,25 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ulmfit.base.errors import UserError, listed
-from ulmfit.data.dialect import PLAIN, Dialect
+from ulmfit.data.dialect import Dialect
 from ulmfit.data.formats import open_table
-from ulmfit.data.formats_base import Block, Table, cells, place_of
-from ulmfit.inference.scoring import plain_text
+from ulmfit.data.formats_base import Block, Table, cells, place_of, plain_text
+from ulmfit.data.formats_packed import PACKED
 from ulmfit.serve.limits import Limits
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_UNPACKED = (".parquet", ".xlsx", *PACKED)  # small files that may hold large tables
+
 
 def open_limited(source: Path, text_col: str, limits: Limits, go_on: Callable[[], object]) -> Table:
-    """The table in `source`; parquet is unpacked beside it.
+    """The table in `source`; parquet, xlsx and packed files are unpacked beside it.
 
     Args:
         go_on: called now and then; it raises to end the work.
@@ -26,15 +28,17 @@ def open_limited(source: Path, text_col: str, limits: Limits, go_on: Callable[[]
     Raises:
         UserError: as `open_table`; there is no column `text_col`, or the table is too large.
     """
-    dialect = PLAIN
-    if source.suffix == ".parquet":
-        source, dialect = _unpacked(source, limits, go_on), Dialect(sep=",", quoting="minimal")
-    table = open_table(source, dialect)
+    if source.suffix in _UNPACKED:
+        source, notes = _unpacked(source, limits, go_on)
+        table: Table = open_table(source, Dialect(sep=",", quoting="minimal"))
+    else:
+        table = open_table(source)
+        notes = list(table.notes)
     if text_col not in table.columns:
         raise UserError(
             f"{source} has no column {text_col!r}; it has {listed(table.columns) or 'none'}"
         )
-    return _Limited(source, table, text_col, limits, go_on)
+    return _Limited(source, table, notes, text_col, limits, go_on)
 
 
 class _Limited:
@@ -44,11 +48,13 @@ class _Limited:
         self,
         source: Path,
         table: Table,
+        notes: Sequence[str],
         text_col: str,
         limits: Limits,
         go_on: Callable[[], object],
     ) -> None:
-        self.columns, self.notes = table.columns, table.notes
+        self.columns = table.columns
+        self.notes: Sequence[str] = notes
         self._source, self._table = source, table
         self._place = place_of(text_col, table.columns, source)
         self._limits, self._go_on = limits, go_on
@@ -90,19 +96,21 @@ def _lines(source: Path) -> int:
         return 1 + sum(part.count(b"\n") for part in iter(lambda: file.read(1 << 20), b""))
 
 
-def _unpacked(source: Path, limits: Limits, go_on: Callable[[], object]) -> Path:
-    """A csv of the parquet file, made by a process with limits, which may be killed.
+def _unpacked(source: Path, limits: Limits, go_on: Callable[[], object]) -> tuple[Path, list[str]]:
+    """A csv of the file, and notes on how it was read.
 
-    Some hundred bytes of parquet can unpack to gigabytes, and its stated sizes may be wrong.
+    A process with limits makes it, which may be killed. Some hundred bytes of a file can unpack to
+    gigabytes, and its stated sizes may be wrong.
     """
     target = source.with_suffix(".csv")
-    size = str(limits.unpacked_bytes)
-    command = [sys.executable, "-m", "ulmfit.serve.unpack", str(source), str(target), size]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    most = [str(limits.unpacked_bytes), str(limits.rows)]
+    command = [sys.executable, "-m", "ulmfit.serve.unpack", str(source), str(target), *most]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
         try:
             while True:
                 try:
-                    _, errors = process.communicate(timeout=0.2)
+                    notes, errors = process.communicate(timeout=0.2)
                     break
                 except subprocess.TimeoutExpired:
                     go_on()
@@ -110,7 +118,7 @@ def _unpacked(source: Path, limits: Limits, go_on: Callable[[], object]) -> Path
             process.kill()
             raise
     if process.returncode == 0:
-        return target
+        return target, [note for note in notes.splitlines() if note]
     lines = errors.strip().splitlines()
     if process.returncode == 1 and len(lines) == 1 and lines[0].startswith("error: "):
         raise UserError(lines[0].removeprefix("error: "))

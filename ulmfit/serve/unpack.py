@@ -1,10 +1,10 @@
-"""From parquet to csv, in a process with bounded memory, time and disk.
+"""From parquet, xlsx or a packed file to csv, in a process with bounded memory, time and disk.
 
-    python -m ulmfit.serve.unpack SOURCE TARGET BYTES
+    python -m ulmfit.serve.unpack SOURCE TARGET BYTES ROWS
 
-The stated size of a file cannot be trusted: some hundred bytes may unpack to gigabytes. The exit
-status is 0, or 1 with one line `error: ...` if the file is malformed; any other status means that
-it takes too much.
+The stated size of a file cannot be trusted: some hundred bytes may unpack to gigabytes. The output
+says how the file was read, one note a line. The exit status is 0, or 1 with one line `error: ...`
+if the file is malformed; any other status means that it takes too much.
 """
 
 import contextlib
@@ -20,8 +20,11 @@ _MEMORY = 1 << 30  # bytes beyond what the libraries take
 _TOO_MUCH = 2
 
 
-def main(source: str, target: str, most: str) -> None:
-    """Write the table in `source` to `target`, a csv of at most `most` bytes."""
+def main(source: str, target: str, most: str, most_rows: str) -> None:
+    """Write the table in `source` to `target`, a csv of at most `most` bytes.
+
+    It ends with the block in which there are more than `most_rows`.
+    """
     import pyarrow as pa
     import pyarrow.parquet  # loaded before memory is counted
 
@@ -32,8 +35,13 @@ def main(source: str, target: str, most: str) -> None:
     try:
         table = open_table(Path(source))
         with open_writer(Path(target), table.columns, table.schema) as writer:
+            rows = 0
             for block in table.blocks():
                 writer.write(block)
+                rows += len(block[0])
+                if rows > int(most_rows):
+                    break
+        print(*table.notes, sep="\n")  # noqa: T201
     except MemoryError:
         sys.exit(_TOO_MUCH)
     except UserError as error:

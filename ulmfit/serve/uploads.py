@@ -16,14 +16,15 @@ from starlette.types import Receive, Scope, Send
 
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import quiet
-from ulmfit.data.formats import ENDINGS
+from ulmfit.data.formats import read_ending
+from ulmfit.data.formats_packed import unpacked_name
 from ulmfit.inference.scoring import Answers, score_file
 from ulmfit.serve.batching import Batcher
 from ulmfit.serve.limits import Limits, busy
 from ulmfit.serve.tables import open_limited
 
 _PART = 64  # texts at a time: other requests run in between
-NO_FILE = "no file chosen; choose a csv, tsv, jsonl or parquet file of texts"
+NO_FILE = "no file chosen; choose a csv, tsv, jsonl, parquet or xlsx file of texts"
 
 
 class GivenUp(Exception):
@@ -89,29 +90,25 @@ class Uploads:
             sharing.given_up.set()
             scoring.add_done_callback(lambda _: shutil.rmtree(folder, ignore_errors=True))
             raise
-        return _SentOnce(folder / "scored.csv", f"{_plain(Path(name).stem)}-scored.csv")
+        return _SentOnce(
+            folder / "scored.csv", f"{_plain(Path(unpacked_name(Path(name))).stem)}-scored.csv"
+        )
 
     def _score(
         self, upload: UploadFile, folder: Path, name: str, text_col: str, sharing: _Sharing
     ) -> None:
         """Write scored.csv; errors show the user's `name` of the file."""
-        ending = Path(name).suffix.lower()
-        if ending not in ENDINGS:
-            raise UserError(
-                f"{name}: found the extension '{ending}', expected one of {', '.join(ENDINGS)}"
-            )
-        source = folder / f"input{ending}"
+        source = folder / f"input{read_ending(Path(name))}"
         with source.open("wb") as file:
             shutil.copyfileobj(upload.file, file)
         try:
             with quiet():  # the lines would show in the server's log what is in a user's file
                 table = open_limited(source, text_col, self._limits, sharing.go_on)
-            notes = [] if ending == ".parquet" else table.notes  # it was unpacked to a csv of ours
-            said = "; ".join(notes).replace(str(source), name)
+            said = "; ".join(table.notes).replace(str(source), name)
             score_file(sharing, table, text_col, folder / "scored.csv", said)
         except UserError as error:
             line = str(error)
-            for path in (source, source.with_suffix(".csv")):  # parquet becomes a csv
+            for path in (source, source.with_suffix(".csv")):  # what is unpacked becomes a csv
                 line = line.replace(str(path), name)
             raise UserError(line) from None
 
