@@ -14,8 +14,8 @@ from ulmfit.artifacts.trained import load_network
 from ulmfit.base.errors import UserError
 from ulmfit.base.precision import autocast, default_device, resolve_precision
 from ulmfit.base.progress import progress
+from ulmfit.data.formats_base import plain_text
 from ulmfit.inference.sampling import Sampling, generate
-from ulmfit.inference.scoring import plain_text
 from ulmfit.model.lm_loss import LMLoss
 from ulmfit.text.batches import LMLoader, lm_loader
 from ulmfit.text.corpus import tokenize_texts

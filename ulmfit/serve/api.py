@@ -7,10 +7,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from ulmfit.data.formats_base import plain_text
 from ulmfit.data.load import source_name
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.loaded import LoadedModel
-from ulmfit.inference.scoring import Answers, plain_text, prediction_columns
+from ulmfit.inference.scoring import Answers, prediction_columns
 from ulmfit.serve.batching import Batcher, while_there
 from ulmfit.serve.limits import Limits
 
