@@ -32,7 +32,9 @@ class Splitter:
 
 @pytest.fixture(autouse=True)
 def quick_tokens(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ulmfit.text", SimpleNamespace(TextProcessor=Splitter))
+    monkeypatch.setitem(
+        sys.modules, "ulmfit.text.processor", SimpleNamespace(TextProcessor=Splitter)
+    )
 
 
 def frame_of(*rows):
@@ -175,6 +177,28 @@ def test_nothing_to_warn_of():
 
 
 # Report and command
+
+
+def test_warnings_on_labels():
+    rows = [(f"text {n}", f"{n / 4}", "train") for n in range(1, 9)]
+    warnings = preflight(frame_of(*rows, ("TEXT 1", "Nan", "valid")))["warnings"]
+    assert warnings[0] == (
+        "found 8 different labels in 8 train rows, such as '0.25', '0.5', '0.75': these look like "
+        "numbers to predict, not classes; cut them into a few ranges with a name each, such as low "
+        "and high; stage 3 refuses them"
+    )
+    assert warnings[-2:] == [
+        "1 text has different labels in different rows, 2 in all, such as rows 1 and 9; correct "
+        "the labels, or drop those rows",
+        "train and valid share texts (1 equal, 0 nearly): scores flatter the model; drop the "
+        "repeated rows",
+    ]
+    assert any(line.startswith("'Nan' looks like 'no label'") for line in warnings)
+
+
+def test_labels_of_the_report_show_what_is_invisible():
+    figures = preflight(frame_of(("a", "pos", "train"), ("b", "\u200bpos", "train")))
+    assert "\n\\u200bpos      1\n" in report("x", figures)
 
 
 def test_examples_are_spread_over_train_and_skip_empty_texts():

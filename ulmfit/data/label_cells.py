@@ -18,7 +18,10 @@ from ulmfit.data.values import SEQUENCES, first_five, is_nested, nested, values_
 
 _LINE_ENDS = re.compile("\\s*[\t\n\r\v\f\x1c-\x1f\x85\u2028\u2029]\\s*")
 _MARKS = {"1": True, "true": True, "1.0": True, "0": False, "false": False, "0.0": False}
-_OF_STRINGS = (".csv", ".tsv")  # in these, an empty string is what stands for a missing value
+_OF_STRINGS = {
+    ".csv",
+    ".tsv",
+}  # in these, packed or not, an empty string is what stands for a missing value
 
 Cells = list[str | None]
 
@@ -170,7 +173,8 @@ def _tell(
             f"{first_five(merged)}"
         )
     blank = sum(isinstance(value, str) and not value.strip() for value in values)
-    if blank and blank < len(values) and Path(spec.source).suffix.lower() not in _OF_STRINGS:
+    of_strings = _OF_STRINGS.intersection(Path(spec.source.lower()).suffixes)
+    if blank and blank < len(values) and not of_strings:
         logger.info(
             f"{blank:,} labels are empty strings, read as no label; give the class a name where "
             "they mean one"
