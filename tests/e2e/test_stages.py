@@ -219,7 +219,10 @@ def test_lm_text_says_which_splits_are_read(made, tmp_path, capsys):
     for text in ("train", "all"):
         found.append(stage2(made["data"], made["wiki-fwd"].path, tmp_path / text, lm_text=text))
         card = (found[-1].path / "README.md").read_text("utf-8")
-        told += ["texts of test, too" in capsys.readouterr().out, "test part, too" in card]
+        told += [
+            "also reads the texts of test" in capsys.readouterr().out,
+            "test part, too" in card,
+        ]
     train, whole = found
     assert told == [False, False, True, True]
     assert train.metrics["train_tokens"] < whole.metrics["train_tokens"]
