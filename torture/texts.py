@@ -399,8 +399,6 @@ BAD = {
     "empty.csv": b"",
     "mark.csv": b"\xef\xbb\xbf",
     "open.csv": b'id,text\n1,"a\n2,b\n',
-    "behind.csv": b'id,text\n1,"a"b\n',
-    "other.tsv": b"id,text\n1,a\n",
     "broken.jsonl": b'{"text": "a"}\n{"text": \n',
     "list.jsonl": b'[{"text": "a"}]\n',
     "pretty.jsonl": b'{\n "text": "a"\n}\n',

@@ -147,8 +147,8 @@ def test_other_word_vectors_under_the_same_name(tmp_path):
     file.write_text("good 1 2\nbad 3 5\n")
     with refuses(
         f"{out / 'trials' / 'vectors-gru-20-1.json'} was measured with other contents of {file} "
-        "(--vectors); give the same, choose another --out, or pass --overwrite to measure again "
-        "what is not of these"
+        "(--vectors); give the same, choose another --out, or pass --overwrite to repeat such "
+        "trials"
     ):
         made(given, out, ["vectors-gru"])
 

@@ -196,13 +196,17 @@ def test_unreadable_encoding(fails, here, command):
     fails(
         main,
         arguments.format("latin.csv"),
-        "latin.csv, line 3: found the byte 0xe9, which is not UTF-8; save the file as UTF-8",
+        "latin.csv, line 3: found the byte 0xe9, which is not UTF-8; pass --encoding cp1252 "
+        "(Windows) if é stands there, or save the file as UTF-8",
     )
 
 
 def test_unreadable_encoding_elsewhere(fails, here):
     (here / "latin.csv").write_bytes("text\na caf\xe9\n".encode("latin-1"))
-    line = "latin.csv, line 2: found the byte 0xe9, which is not UTF-8; save the file as UTF-8"
+    line = (
+        "latin.csv, line 2: found the byte 0xe9, which is not UTF-8; pass --encoding cp1252 "
+        "(Windows) if é stands there, or save the file as UTF-8"
+    )
     fails(stage1_pretrain.main, "--corpus latin.csv --out new", line)
     fails(predict.main, "--clf clf-fwd --input latin.csv --output new.csv", line)
 

@@ -168,7 +168,7 @@ def test_ids_of_words_are_no_ground_for_pieces(greek, tmp_path):
     tokenize.main(data=greek, out=str(ids))
     with refuses(
         f"{ids} holds ids of another tokenizer: found tokenizer word, expected subword; make it "
-        "again with python -m ulmfit.tokenize, which takes --tokenizer-of a model or a file of ids"
+        "again with python -m ulmfit.tokenize --tokenizer-of a model or a file of ids"
     ):
         stage2(str(ids), "none", tmp_path / "lm", size="tiny", tokenizer="subword")
 

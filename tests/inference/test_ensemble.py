@@ -22,7 +22,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.data.formats import read_file
 from ulmfit.data.labels import SingleLabels
 from ulmfit.inference.ensemble import Classifier
-from ulmfit.inference.scoring import EMPTY, prediction_columns
+from ulmfit.inference.scoring import EMPTY, Answers, prediction_columns
 from ulmfit.predict import main
 from ulmfit.text.corpus import tokenize_texts
 
@@ -519,9 +519,9 @@ def test_an_interruption_leaves_nothing_behind(folders, tmp_path, monkeypatch, e
         calls.append(texts)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return np.zeros((len(texts), 2), np.float32)
+        return Answers(np.zeros((1, len(texts), 2), np.float32), [""] * len(texts))
 
-    monkeypatch.setattr(Classifier, "probabilities", interrupted)
+    monkeypatch.setattr(Classifier, "answers", interrupted)
     with pytest.raises(KeyboardInterrupt):
         main(clf=folders[0], input=source, output=target, overwrite=True)
     assert target.read_text() == "mine"

@@ -90,4 +90,5 @@ class DataFlags(Dialect, _Columns):
         """`data`, read as the flags say."""
         columns = (self.text_col or None, self.label_col or None, self.split_col or None)
         kind = MULTI if self.label_cols else labels
-        return DataSpec(data, *columns, kind, seed, self.dialect, self.label_cols, self.label_sep)
+        names = tuple(self.label_cols)
+        return DataSpec(data, *columns, kind, seed, self.dialect, names, self.label_sep)

@@ -68,7 +68,9 @@ class RunLog:
         Raises:
             UserError: the log cannot be written.
         """
-        settings = {**self.settings, "steps": json.dumps([asdict(step) for step in steps])}
+        settings = {**self.settings, "steps": [asdict(step) for step in steps]}
+        # The logs take no lists.
+        settings = {k: json.dumps(v) if isinstance(v, list) else v for k, v in settings.items()}
         self._step = done
         self._sink = SINKS[self.kind](name, self.out, settings, done)
         logger.info(f"logging to {self._sink.where}")
