@@ -398,7 +398,6 @@ BAD = {
     "twice.csv": b"text,text\na,b\n",
     "empty.csv": b"",
     "mark.csv": b"\xef\xbb\xbf",
-    "open.csv": b'id,text\n1,"a\n2,b\n',
     "broken.jsonl": b'{"text": "a"}\n{"text": \n',
     "list.jsonl": b'[{"text": "a"}]\n',
     "pretty.jsonl": b'{\n "text": "a"\n}\n',

@@ -56,7 +56,7 @@ class DataSpec:
             data=str(recipe.get("data") or ""),
             text_col=self.text_col or trained.text_col or None,
             label_col=self.label_col if own else trained.label_col or None,
-            label_cols=self.label_cols if own else trained.label_cols,
+            label_cols=self.label_cols if own else tuple(trained.label_cols),
             label_sep=self.label_sep or ("" if own else trained.label_sep),
             split_col=self.split_col or trained.split_col or None,
             dialect=self.dialect.filled_from(trained),
