@@ -6,7 +6,7 @@ Needs onnxruntime, numpy, pandas, fastcore and the tokenizer's library (spaCy or
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -28,7 +28,8 @@ from ulmfit.inference.onnx_session import (
     start_session,
     tokenizer_folder,
 )
-from ulmfit.inference.scoring import plain_text, prediction_columns
+from ulmfit.inference.scoring import prediction_frame
+from ulmfit.text.given import each_text
 from ulmfit.text.processor import TextProcessor, reading_order
 
 if TYPE_CHECKING:
@@ -103,22 +104,18 @@ class OnnxClassifier:
             raise UserError("no model given; name at least one file that ulmfit.export wrote")
         return cls([OnnxModel.read(Path(file), threads) for file in files])
 
-    def predict(self, texts: Sequence[str | None]) -> "pd.DataFrame":
+    def predict(self, texts: Iterable[str | None]) -> "pd.DataFrame":
         """`label`, its `probability`, and one column of probabilities a class, in order.
 
-        All as in `ulmfit.Classifier`: a missing text counts as an empty one. A row without text
-        gets the training class frequencies.
+        All as in `ulmfit.Classifier`: what `texts` may be, and that a missing text counts as an
+        empty one. A row without text gets the training class frequencies.
         """
-        import pandas as pd
+        found = self.probabilities(list(each_text(texts, "predict")))
+        return prediction_frame(texts, found, self.labelling)
 
-        found = self.probabilities(texts)
-        return pd.DataFrame(prediction_columns(found, self.labelling))
-
-    def probabilities(self, texts: Sequence[str | None]) -> np.ndarray:
+    def probabilities(self, texts: Iterable[str | None]) -> np.ndarray:
         """Those that `predict` returns, float32, shape (texts, classes)."""
-        if isinstance(texts, str):
-            raise UserError("found one text, expected a list of texts; predict([text]) takes one")
-        plain = [plain_text(text) for text in texts]
+        plain = list(each_text(texts, "probabilities"))
         return np.mean([model.probabilities(plain) for model in self.models], axis=0)
 
 

@@ -35,7 +35,7 @@ def main(
     table = _input_table(Path(str(input)), text_col)
     classifier = load_named(clf, precision)
     began = time.monotonic()
-    rows = score_file(classifier, table, text_col, path)
+    rows = score_file(classifier, table, text_col, path, Path(str(input)))
     speed = rows / (time.monotonic() - began)
     logger.info(f"wrote {rows:,} rows to {output}, {speed:,.0f} a second")
     return path

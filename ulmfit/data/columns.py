@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from ulmfit.base.errors import UserError, listed
@@ -13,6 +12,7 @@ from ulmfit.base.printable import visible
 from ulmfit.data.datasets import NAMES
 from ulmfit.data.folders import read_folder, split_name
 from ulmfit.data.formats import read_file
+from ulmfit.data.formats_base import check_texts
 from ulmfit.data.spec import DataSpec
 from ulmfit.text.blocks import each
 from ulmfit.text.ids import hold_ids, is_empty
@@ -86,12 +86,7 @@ def _column(
 def _plain(column: pd.Series, source: str) -> list[Any]:
     """Values as Python objects, None where missing."""
     values = column.astype(object).where(column.notna(), None).tolist()
-    for row, value in enumerate(values, 1):
-        if isinstance(value, (list, tuple, dict, bytes, np.ndarray)):
-            raise UserError(
-                f"{source}, row {row}: found a {type(value).__name__} in the column "
-                f"'{column.name}', expected one string a row; convert it or name another column"
-            )
+    check_texts(values, source, column.name)
     return values
 
 

@@ -82,6 +82,19 @@ def cells(column: Any) -> list[Any]:
     return list(column)
 
 
+def check_texts(column: Any, source: object, name: object, first: int = 1) -> None:
+    """Raise a UserError if a cell of the column `name` is no single value; `first` is its row."""
+    if str(getattr(column, "type", "")) in ("string", "large_string"):  # Arrow's: nothing else
+        return
+    for row, value in enumerate(cells(column), first):
+        if isinstance(value, (list, tuple, dict, bytes, np.ndarray)):
+            found = "list" if isinstance(value, np.ndarray) else type(value).__name__
+            raise UserError(
+                f"{source}, row {row}: found a {found} in the column '{name}', expected one "
+                "string a row; convert it or name another column"
+            )
+
+
 def cut(rows: Iterable[T], weigh: Callable[[T], int]) -> Iterator[list[T]]:
     """`rows` in lists that have `MOST_ROWS` or weigh `MOST_CHARACTERS`."""
     block: list[T] = []

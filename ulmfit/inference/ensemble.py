@@ -4,7 +4,7 @@ torch and pandas are imported when they are used: an error in a command's argume
 for them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,9 @@ from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import check_pair, read_artifact
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.inference.scoring import plain_text, prediction_columns
+from ulmfit.inference.scoring import prediction_frame
 from ulmfit.text.corpus import TokenizedTexts
+from ulmfit.text.given import each_text
 from ulmfit.text.ids import Text, is_empty
 
 if TYPE_CHECKING:
@@ -65,27 +66,29 @@ class Classifier:
 
         return cls([LoadedModel(artifact, precision) for artifact in artifacts])
 
-    def predict(self, texts: Sequence[str | None]) -> "pd.DataFrame":
+    def predict(self, texts: Iterable[str | None]) -> "pd.DataFrame":
         """`label`, its `probability`, and one column of probabilities a class, in order.
 
-        A missing text counts as an empty one; what has no text gets the share of each class in
-        the training. Several labels are separated by ';' (see `scoring.prediction_columns`).
-        """
-        import pandas as pd
+        `texts` is a list, a pandas Series (the result has its index), an array of one dimension,
+        or anything else that gives strings in order. A missing text counts as an empty one; what
+        has no text gets the share of each class in the training. Several labels are separated by
+        ';' (see `scoring.prediction_columns`).
 
-        if isinstance(texts, str):
-            raise UserError("found one text, expected a list of texts; predict([text]) takes one")
-        found = self.probabilities(texts)
-        return pd.DataFrame(prediction_columns(found, self.labelling))
+        Raises:
+            UserError: `texts` is something else, or holds what is no text.
+        """
+        found = self.probabilities(list(each_text(texts, "predict")))
+        return prediction_frame(texts, found, self.labelling)
 
     def probabilities(
-        self, texts: Sequence[str | None], tell: Callable[[float], object] | None = None
+        self, texts: Iterable[str | None], tell: Callable[[float], object] | None = None
     ) -> np.ndarray:
         """Those that `predict` returns, float32, shape (texts, classes).
 
         `tell` is called with the number of texts that were done, parts of one included.
         """
-        return np.mean(self.probabilities_by_model([plain_text(t) for t in texts], tell), axis=0)
+        plain = list(each_text(texts, "probabilities"))
+        return np.mean(self.probabilities_by_model(plain, tell), axis=0)
 
     def probabilities_by_model(
         self, texts: Sequence[Text], tell: Callable[[float], object] | None = None

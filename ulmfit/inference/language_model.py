@@ -1,6 +1,6 @@
 """A trained language model: it writes texts and measures how well it predicts others."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,9 @@ from ulmfit.base.errors import UserError
 from ulmfit.base.precision import default_device, resolve_precision
 from ulmfit.inference.perplexity import measure_lm
 from ulmfit.inference.sampling import Sampling, generate, load_lm
-from ulmfit.inference.scoring import plain_text
 from ulmfit.text.batches import lm_loader
 from ulmfit.text.corpus import tokenize_texts
+from ulmfit.text.given import each_text
 
 _ROWS, _SEQ_LEN = 64, 72  # the recipes' batch: texts that a stage held out get the same figure
 
@@ -56,28 +56,28 @@ class LanguageModel:
             sampling: how the next word is drawn, `ulmfit.inference.sampling.Sampling`.
             seed: the same seed writes the same texts.
         """
+        if not isinstance(prompt, str):
+            raise UserError(
+                f"found {type(prompt).__name__}, expected one text; generate(prompt) takes a string"
+            )
         return generate(
             self.model, self.processor, prompt, n, words, sampling, seed, self.backwards
         )
 
-    def perplexity(self, texts: Sequence[str | None]) -> float:
+    def perplexity(self, texts: Iterable[str | None]) -> float:
         """Perplexity over all tokens of `texts`, in the model's own vocabulary.
 
         Perplexities of models with other vocabularies do not compare.
         """
-        return self.measure(texts)["perplexity"]
+        return self.measure(list(each_text(texts, "perplexity")))["perplexity"]
 
-    def measure(self, texts: Sequence[str | None]) -> dict[str, float]:
+    def measure(self, texts: Iterable[str | None]) -> dict[str, float]:
         """`loss` (nats a token), `perplexity` and `accuracy` over all tokens of `texts`.
 
         Raises:
             UserError: every text is empty, or the model computes nan or infinity.
         """
-        if isinstance(texts, str):
-            raise UserError(
-                "found one text, expected a list of texts; perplexity([text]) takes one"
-            )
-        plain = [plain_text(text) for text in texts]
+        plain = list(each_text(texts, "measure"))
         if not any(text.strip() for text in plain):
             raise UserError("found no text to measure on, expected one at least that is not empty")
         tokenized = tokenize_texts(plain, self.processor)

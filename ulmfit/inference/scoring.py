@@ -8,10 +8,12 @@ import numpy as np
 
 from ulmfit.base.progress import Progress
 from ulmfit.data.formats import Writer, open_writer
-from ulmfit.data.formats_base import Table, cells
+from ulmfit.data.formats_base import Table, cells, check_texts
 from ulmfit.data.labels import Labels
+from ulmfit.text.given import is_missing
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 EMPTY = "no text: shares of the classes in the training"
@@ -24,7 +26,7 @@ class Scorer(Protocol):
     labelling: Labels
 
     def probabilities(
-        self, texts: Sequence[str | None], tell: Callable[[float], object] | None = None
+        self, texts: Sequence[str], tell: Callable[[float], object] | None = None
     ) -> np.ndarray:
         """float32, shape (texts, classes)."""
 
@@ -53,23 +55,27 @@ def prediction_columns(
     return {name: beside[name] for name in beside if name not in taken}
 
 
+def prediction_frame(texts: Any, probabilities: np.ndarray, labels: Labels) -> "pd.DataFrame":
+    """The `prediction_columns` as a table; `texts` that are a Series lend it their index."""
+    import pandas as pd
+
+    index = texts.index if isinstance(texts, pd.Series) else None
+    return pd.DataFrame(prediction_columns(probabilities, labels), index=index)
+
+
 def plain_text(text: Any) -> str:
     """A cell as a text; a missing one is empty."""
     if isinstance(text, str):
         return text
-    if text is None:
-        return ""
-    import pandas as pd  # knows what else stands for nothing: nan, NA, NaT
-
-    return "" if pd.api.types.is_scalar(text) and pd.isna(text) else str(text)
+    return "" if is_missing(text) else str(text)
 
 
 def file_columns(
-    texts: Sequence[Any], probabilities: np.ndarray, labels: Labels, taken: Sequence[str]
+    texts: Sequence[str], probabilities: np.ndarray, labels: Labels, taken: Sequence[str]
 ) -> dict[str, Any]:
     """The `prediction_columns`, and a `note` on texts that there was nothing to read in."""
     columns = prediction_columns(probabilities, labels, taken)
-    notes = ["" if plain_text(text).strip() else EMPTY for text in texts]
+    notes = ["" if text.strip() else EMPTY for text in texts]
     return {**columns, _free_name("note", {**dict.fromkeys(taken), **columns}, "predicted_"): notes}
 
 
@@ -79,19 +85,22 @@ def _free_name(name: str, taken: Container[str], prefix: str) -> str:
     return name
 
 
-def score_file(classifier: Scorer, table: Table, text_col: str, output: Path) -> int:
+def score_file(classifier: Scorer, table: Table, text_col: str, output: Path, source: Path) -> int:
     """Write every row of `table` with its prediction to `output`; returns how many rows.
 
+    `source` is the file of the table, for messages.
+
     Raises:
-        UserError: the input turns bad, or a column has no form in the output; nothing is written.
+        UserError: the input turns bad, a cell of `text_col` is no text, or a column has no form in
+            the output; nothing is written.
     """
     labels, own = classifier.labelling, table.columns
     added = list(file_columns([], np.zeros((0, len(labels.classes))), labels, own))
     with open_writer(output, [*own, *added], lambda: _schema(table, added)) as writer:
-        rows = _rehearse(table, writer)
+        rows = _rehearse(table, text_col, source, writer)
         shown = Progress(rows, "classifying", "texts")
         for block in table.blocks():
-            texts = cells(block[text_col])
+            texts = [plain_text(cell) for cell in cells(block[text_col])]
             probabilities = classifier.probabilities(texts, shown.advance)
             made = file_columns(texts, probabilities, labels, own)
             writer.write({**block, **made})
@@ -105,10 +114,11 @@ def _schema(table: Table, added: Sequence[str]) -> "pa.Schema":
     return pa.schema([*table.schema(), *map(pa.field, added, types)])
 
 
-def _rehearse(table: Table, writer: Writer) -> int:
+def _rehearse(table: Table, text_col: str, source: Path, writer: Writer) -> int:
     """The number of rows; what cannot be read or written fails here and not after hours."""
     rows = 0
     for block in table.blocks():
+        check_texts(block[text_col], source, text_col, rows + 1)
         writer.check(block)
         rows += len(next(iter(block.values())))
     return rows

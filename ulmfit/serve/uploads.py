@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from ulmfit.base.errors import UserError
 from ulmfit.data.formats import ENDINGS
-from ulmfit.inference.scoring import plain_text, score_file
+from ulmfit.inference.scoring import score_file
 from ulmfit.serve.batching import Batcher
 from ulmfit.serve.limits import Limits, busy
 from ulmfit.serve.tables import open_limited
@@ -40,10 +40,9 @@ class _Sharing:
         self._batcher, self._loop = batcher, loop
 
     def probabilities(
-        self, texts: Sequence[str | None], tell: Callable[[float], object] | None = None
+        self, texts: Sequence[str], tell: Callable[[float], object] | None = None
     ) -> np.ndarray:
-        plain = [plain_text(text) for text in texts]
-        parts = [self._part(plain[i : i + _PART]) for i in range(0, len(plain), _PART)]
+        parts = [self._part(list(texts[i : i + _PART])) for i in range(0, len(texts), _PART)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)
 
     def _part(self, texts: list[str]) -> np.ndarray:
@@ -118,7 +117,7 @@ class Uploads:
             shutil.copyfileobj(upload.file, file)
         try:
             table = open_limited(source, text_col, self._limits, sharing.go_on)
-            score_file(sharing, table, text_col, folder / "scored.csv")
+            score_file(sharing, table, text_col, folder / "scored.csv", source)
         except UserError as error:
             line = str(error)
             for path in (source, source.with_suffix(".csv")):  # parquet becomes a csv
