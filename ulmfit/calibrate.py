@@ -24,8 +24,8 @@ def main(
     """Fit the temperature of each classifier on split valid, and keep it in its directory.
 
     The temperature divides a classifier's logits (arXiv:1706.04599); it becomes part of the
-    manifest, and no other file changes. A temperature that was there is replaced. Returns the
-    temperatures by directory.
+    manifest, and no other file changes. A temperature that was there is replaced. Texts that the
+    classifier was trained on are left out. Returns the temperatures by directory.
     """
     if not clf:
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
@@ -50,8 +50,8 @@ def _fitted(artifact: Artifact, given: DataSpec, precision: str) -> float:
     from ulmfit.inference.loaded import LoadedModel
     from ulmfit.inference.temperatures import validation_texts
 
-    data, frame = read_data(artifact, given, "valid", texts_required=False)
-    texts, truth = validation_texts(artifact, frame, data)
+    data, read = read_data([artifact], given, "valid", texts_required=False)
+    texts, truth = validation_texts(artifact, read.frame, data)
     model = LoadedModel(artifact, precision)
     before = model.probabilities(model.tokenize(texts))
     try:

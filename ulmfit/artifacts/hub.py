@@ -29,6 +29,7 @@ from ulmfit.artifacts.directory import (
     CARD,
     MANIFEST,
     METRICS,
+    NOT_NEEDED,
     read_artifact,
     read_metrics,
 )
@@ -190,6 +191,7 @@ def pull(repository: Repository, out: Path, overwrite: bool = False) -> Path:
 
         fetch([MANIFEST])
         names = _files_of(_manifest(repository, directory / MANIFEST))
+        names = [name for name in names if name in sizes or name not in NOT_NEEDED]
         card = HUB_CARD if HUB_CARD in sizes else CARD
         fetch([card if name == CARD else name for name in names])
         with os_errors_as(f"cannot write {out}"):
@@ -232,7 +234,7 @@ def _manifest(repository: Repository, file: Path) -> Manifest:
 def _files_of(manifest: Manifest) -> list[str]:
     """The names of a model's files but for the manifest; plain ones, as `Manifest` has checked."""
     names = list(dict.fromkeys([METRICS, *ALWAYS, *manifest.files]))
-    odd = [name for name in names if Path(name).suffix not in _ENDINGS]
+    odd = [name for name in names if Path(name).suffix not in _ENDINGS and name not in NOT_NEEDED]
     if odd:
         raise UserError(
             f"the manifest names {odd[0]}, expected files that end in "

@@ -16,6 +16,7 @@ from ulmfit.artifacts.directory import (
     MANIFEST,
     METRICS,
     PLOT,
+    SEEN,
     check_present,
 )
 from ulmfit.artifacts.limits import largest
@@ -38,19 +39,21 @@ def write_artifact(
     history: list[dict[str, Any]],
     card: str,
     plot: bytes = b"",
+    seen: bytes = b"",
     metrics: dict[str, Any] | None = None,
     overwrite: bool = False,
     half: bool = False,
 ) -> Path:
     """Write a model directory, complete or not at all, and return its path.
 
-    The same arguments give the same bytes. `plot` is the history as a PNG, `metrics` what
-    ``metrics.json`` holds, by default those of the manifest. `manifest.files` is
-    filled in here; `half` stores the weights as float16 (they are read back as float32). Raises
-    UserError as `check_output` does and if the system refuses to write.
+    The same arguments give the same bytes. `plot` is the history as a PNG, `seen` the content of
+    ``seen.bin`` (see `artifacts.seen`), `metrics` what ``metrics.json`` holds, by default those of
+    the manifest. `manifest.files` is filled in here; `half` stores the weights as float16 (they
+    are read back as float32). Raises UserError as `check_output` does and if the system refuses to
+    write.
     """
     check_output(out, overwrite)
-    if reserved := {MANIFEST, METRICS, PLOT, *ALWAYS}.intersection(processor_files):
+    if reserved := {MANIFEST, METRICS, PLOT, SEEN, *ALWAYS}.intersection(processor_files):
         raise ValueError(f"the text processor may not write {sorted(reserved)}")
     contents = dict(processor_files)
     contents[ENCODER] = _tensor_bytes(encoder, half)
@@ -58,6 +61,8 @@ def write_artifact(
     contents[HISTORY] = _csv(history).encode()
     if plot:
         contents[PLOT] = plot
+    if seen:
+        contents[SEEN] = seen
     contents[CARD] = card.encode()
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     text = replace(manifest, files=hashes).to_json()

@@ -9,14 +9,13 @@ import pandas as pd
 
 from ulmfit.artifacts.directory import Artifact
 from ulmfit.base.errors import UserError
-from ulmfit.data.fingerprints import labelled_fingerprint
 from ulmfit.data.labels import Labels
-from ulmfit.data.load import load_data, load_with_test_labels, same_source, without_test_labels
+from ulmfit.data.load import load_data, load_with_test_labels, without_test_labels
 from ulmfit.data.overlap import Overlap
 from ulmfit.data.spec import DataSpec
-from ulmfit.data.splits import keep_labels
 from ulmfit.inference.baseline import baseline_names, fit_baseline
 from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.guard import Unseen, unseen
 from ulmfit.inference.metrics import class_figures, classification_metrics
 from ulmfit.text.ids import Text
 
@@ -47,13 +46,21 @@ _CLASS_COLUMNS = {"documents": "texts", "precision": "precision", "recall": "rec
 
 
 def measure(
-    classifier: Classifier, texts: Sequence[Text], truth: np.ndarray, overlap: Overlap
+    classifier: Classifier,
+    texts: Sequence[Text],
+    truth: np.ndarray,
+    overlap: Overlap,
+    left_out: int = 0,
 ) -> list[dict[str, Any]]:
-    """Figures of each model and, of several, of their ensemble (averaged probabilities)."""
+    """Figures of each model and, of several, of their ensemble (averaged probabilities).
+
+    `left_out` is the number of texts that the models have seen, if there are some.
+    """
     by_model = classifier.probabilities_by_model(texts)
     if len(by_model) > 1:
         by_model.append(np.mean(by_model, axis=0))
-    return [_figures(each, truth, overlap, classifier.labelling) for each in by_model]
+    more = {"left_out": left_out} if left_out else {}
+    return [{**_figures(each, truth, overlap, classifier.labelling), **more} for each in by_model]
 
 
 def _figures(
@@ -114,17 +121,18 @@ def _table(columns: dict[str, str], named: dict[str, dict[str, Any]]) -> str:
 
 
 def read_data(
-    trained: Artifact, given: DataSpec, split: str, texts_required: bool = True
-) -> tuple[str, pd.DataFrame]:
-    """Name and frame of the data `given`, or else of what `trained` was trained on.
+    models: Sequence[Artifact], given: DataSpec, split: str, texts_required: bool = True
+) -> tuple[str, Unseen]:
+    """Name and frame of the data `given`, or else of what the first model was trained on.
 
     The data are divided as for the training. The labels of test are there if `split` is test, and
-    missing otherwise. `texts_required` as in `load_data`.
+    missing otherwise. Texts of `split` that the models have seen are left out (see
+    `guard.unseen`). `texts_required` as in `load_data`.
 
     Raises:
-        UserError: as `load_data`, `trained` names no data, or `split` was drawn from data that
-            have changed since.
+        UserError: as `load_data` and `guard.unseen`, or the model names no data.
     """
+    trained = models[0]
     manifest = trained.manifest
     # The seed of the model's training: data without a split column is split as it was then.
     spec = replace(
@@ -136,22 +144,7 @@ def read_data(
         raise UserError(f"{trained.path} does not say what data it is of; name it with --data")
     load = load_with_test_labels if split == "test" else load_data
     frame = load(spec, labels_required=False, texts_required=texts_required)
-    check_split(frame, spec.source, split, trained)
-    return spec.source, frame
-
-
-def check_split(frame: pd.DataFrame, data: str, split: str, trained: Artifact) -> None:
-    """Refuse to draw `split` from the data of the training if its rows are not those of then."""
-    manifest = trained.manifest
-    if split not in frame.attrs["drawn"] or not same_source(data, str(manifest.recipe.get("data"))):
-        return
-    read = keep_labels(frame, manifest.recipe.get("labels", 0), manifest.seed, manifest.labelling)
-    if labelled_fingerprint(read) != manifest.data_fingerprint:
-        raise UserError(
-            f"{data} has changed since {trained.path} was trained on it: drawn anew, split "
-            f"{split} would hold texts of the training; train again, or give the data with a "
-            "split column"
-        )
+    return spec.source, unseen(frame, spec.source, split, models)
 
 
 def labelled_texts(

@@ -45,9 +45,11 @@ def main(
     keep_memory()
     classifier = Classifier.load(*bundled.model_folders(clf), precision=precision)
     given = DataSpec(data, text_col, label_col, split_col)
-    data, frame = read_data(classifier.models[0].artifact, given, split)
+    data, read = read_data([model.artifact for model in classifier.models], given, split)
     report = collect(
-        classifier, frame, data, split, texts, lambda text: explain(classifier, text).to_html()
+        *(classifier, read.frame, data, split, texts),
+        explain=lambda text: explain(classifier, text).to_html(),
+        left_out=read.left_out,
     )
     atomic_write(path, page(report))
     logger.info(f"wrote {path}")

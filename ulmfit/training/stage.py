@@ -59,7 +59,7 @@ class Built:
     """What a stage has built before it trains.
 
     data_fingerprint: of the texts. tokens: of what the model reads, which tells runs apart; the
-    same if it is not given.
+    same if it is not given. seen: the content of ``seen.bin`` (see `artifacts.seen`).
     """
 
     model: Any
@@ -70,6 +70,7 @@ class Built:
     tokens: str = ""
     parent: Artifact | None = None
     labels: list[str] = field(default_factory=list)
+    seen: bytes = b""
 
 
 @dataclass(kw_only=True)
@@ -220,6 +221,7 @@ def save(
         history=history,
         card=model_card(manifest, history, parameters_of(finished.model)),
         plot=history_png(history) if history else b"",
+        seen=finished.seen,
         overwrite=options.overwrite,
         half=options.half,
     )
