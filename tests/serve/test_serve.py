@@ -285,6 +285,15 @@ def test_bad_files_get_one_line(client, name, content, line):
     assert "<script" not in found.text
 
 
+@pytest.mark.parametrize(("cell", "found"), [(["a", "b"], "list"), (b"a", "bytes")])
+def test_cells_that_are_no_text(client, cell, found):
+    content = io.BytesIO()
+    pd.DataFrame({"text": [None, cell]}).to_parquet(content)
+    answer = upload(client, content.getvalue(), "a.parquet")
+    assert answer.status_code == 400
+    assert f"a.parquet, row 2: found a {found} in the column" in answer.text
+
+
 def test_no_file(client):
     for found in (client.post("/score", data={"text_col": "a"}), upload(client, b"", name="")):
         assert found.status_code == 400
