@@ -46,11 +46,11 @@ def main(
     classifier = Classifier.load(*bundled.model_folders(clf), precision=precision)
     given = DataSpec(data, text_col, label_col, split_col)
     data, read = read_data([model.artifact for model in classifier.models], given, split)
-    report = collect(
-        *(classifier, read.frame, data, split, texts),
-        explain=lambda text: explain(classifier, text).to_html(),
-        left_out=read.left_out,
-    )
+
+    def explained(text: str) -> str:
+        return explain(classifier, text).to_html()
+
+    report = collect(classifier, read.frame, data, split, texts, explained, read.left_out)
     atomic_write(path, page(report))
     logger.info(f"wrote {path}")
     return path

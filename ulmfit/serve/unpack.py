@@ -25,6 +25,8 @@ def main(source: str, target: str, most: str, text_col: str) -> None:
 
     Lists and bytes in `text_col` are refused here: in a csv they would look like texts.
     """
+    # Arrow's own pool reserves a gigabyte of addresses at once, which is all that the limit leaves.
+    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     import pyarrow as pa
     import pyarrow.parquet  # loaded before memory is counted
 
