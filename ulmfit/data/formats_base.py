@@ -11,6 +11,7 @@ import numpy as np
 
 from ulmfit.base.errors import UserError, listed
 from ulmfit.data.dialect import Dialect
+from ulmfit.data.values import check_plain
 
 if TYPE_CHECKING:  # both take a while to import, and csv by blocks needs neither
     import pandas as pd
@@ -88,6 +89,13 @@ def cells(column: Any) -> list[Any]:
         # The shortest decimal that is the same float32, rather than the double next to it.
         return column.astype(str).astype(float).tolist()
     return list(column)
+
+
+def check_texts(column: Any, source: object, name: object, first: int = 1) -> None:
+    """Raise a UserError if a cell of the column `name` is no single value; `first` is its row."""
+    if str(getattr(column, "type", "")) in ("string", "large_string"):  # Arrow's: nothing else
+        return
+    check_plain(cells(column), source, name, first)
 
 
 def cut(rows: Iterable[T], weigh: Callable[[T], int]) -> Iterator[list[T]]:

@@ -28,7 +28,8 @@ def open_limited(source: Path, text_col: str, limits: Limits, go_on: Callable[[]
     """
     dialect = PLAIN
     if source.suffix == ".parquet":
-        source, dialect = _unpacked(source, limits, go_on), Dialect(sep=",", quoting="minimal")
+        source = _unpacked(source, text_col, limits, go_on)
+        dialect = Dialect(sep=",", quoting="minimal")
     table = open_table(source, dialect)
     if text_col not in table.columns:
         raise UserError(
@@ -90,14 +91,15 @@ def _lines(source: Path) -> int:
         return 1 + sum(part.count(b"\n") for part in iter(lambda: file.read(1 << 20), b""))
 
 
-def _unpacked(source: Path, limits: Limits, go_on: Callable[[], object]) -> Path:
+def _unpacked(source: Path, text_col: str, limits: Limits, go_on: Callable[[], object]) -> Path:
     """A csv of the parquet file, made by a process with limits, which may be killed.
 
     Some hundred bytes of parquet can unpack to gigabytes, and its stated sizes may be wrong.
     """
     target = source.with_suffix(".csv")
     size = str(limits.unpacked_bytes)
-    command = [sys.executable, "-m", "ulmfit.serve.unpack", str(source), str(target), size]
+    files = [str(source), str(target)]
+    command = [sys.executable, "-m", "ulmfit.serve.unpack", *files, size, text_col]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             while True:

@@ -108,7 +108,7 @@ class Uploads:
                 table = open_limited(source, text_col, self._limits, sharing.go_on)
             notes = [] if ending == ".parquet" else table.notes  # it was unpacked to a csv of ours
             said = "; ".join(notes).replace(str(source), name)
-            score_file(sharing, table, text_col, folder / "scored.csv", said)
+            score_file(sharing, table, text_col, folder / "scored.csv", source, said)
         except UserError as error:
             line = str(error)
             for path in (source, source.with_suffix(".csv")):  # parquet becomes a csv
