@@ -22,7 +22,8 @@ def main(
     """Fit the temperature of each classifier on split valid, and store it in its directory.
 
     The temperature divides a classifier's logits (arXiv:1706.04599). It replaces an earlier one in
-    the manifest; no other file changes. Returns the temperatures by directory.
+    the manifest; no other file changes. Texts that the classifier was trained on are left out.
+    Returns the temperatures by directory.
     """
     if not clf:
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
@@ -47,8 +48,8 @@ def _fitted(artifact: Artifact, given: DataSpec, precision: str) -> float:
     from ulmfit.inference.evaluation import read_data
     from ulmfit.inference.loaded import LoadedModel
 
-    data, frame = read_data(artifact, given, "valid", texts_required=False)
-    texts, truth = validation_texts(artifact, frame, data)
+    data, read = read_data([artifact], given, "valid", texts_required=False)
+    texts, truth = validation_texts(artifact, read.frame, data)
     model = LoadedModel(artifact, precision)
     before = model.probabilities(model.tokenize(texts))
     try:

@@ -36,6 +36,9 @@ def main(
     "near" ones, with 7 in 10 runs of five words in common. "without_repeated" has the figures
     without the exact ones, "without_near_duplicates" those without both kinds, and "classes" those
     of each class of a multi-label classifier.
+
+    Texts that a classifier was trained or validated on are left out, and "left_out" has their
+    number. The test split of the training's own data stays whole.
     """
     if not clf:
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
@@ -52,12 +55,13 @@ def main(
     folders = bundled.model_folders(clf)
     classifier = Classifier.load(*folders, precision=precision)
     given = DataFlags.of(flags).spec(data)
-    trained = classifier.models[0].artifact
-    data, frame = evaluation.read_data(trained, given, split, texts_required=False)
+    models = [model.artifact for model in classifier.models]
+    data, read = evaluation.read_data(models, given, split, texts_required=False)
+    frame = read.frame
     texts, truth = evaluation.labelled_texts(frame, data, split, classifier.labelling)
     kept = [read_metrics(Path(folder)) for folder in folders]
     overlap = Overlap.of(frame, split)
-    results = evaluation.measure(classifier, texts, truth, overlap)
+    results = evaluation.measure(classifier, texts, truth, overlap, read.left_out)
     named = dict(zip([*folders, "ensemble"], results, strict=False))
     logger.info(f"{len(texts):,} texts, split {split}")
     logger.info(evaluation.figures_table(named))

@@ -6,7 +6,7 @@ Needs onnxruntime, numpy, pandas, fastcore and the tokenizer's library (spaCy or
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -28,14 +28,9 @@ from ulmfit.inference.onnx_session import (
     start_session,
     tokenizer_folder,
 )
-from ulmfit.inference.scoring import (
-    Answers,
-    notes_on,
-    plain_text,
-    prediction_columns,
-    warn_of,
-)
+from ulmfit.inference.scoring import Answers, notes_on, prediction_frame, warn_of
 from ulmfit.text.corpus import Corpus, tokenize_texts
+from ulmfit.text.given import each_text
 from ulmfit.text.ids import is_empty
 from ulmfit.text.known import Known, known_tokens
 from ulmfit.text.processor import TextProcessor
@@ -114,29 +109,24 @@ class OnnxClassifier:
             raise UserError("no model given; name at least one file that ulmfit.export wrote")
         return cls([OnnxModel.read(Path(file), threads) for file in files])
 
-    def predict(self, texts: Sequence[str | None]) -> "pd.DataFrame":
+    def predict(self, texts: Iterable[str | None]) -> "pd.DataFrame":
         """`label`, its `probability`, and one column of probabilities a class, in order.
 
-        As in `ulmfit.Classifier`, missing and empty texts get the training class frequencies, and a
-        warning counts the texts with few known tokens.
+        As in `ulmfit.Classifier`: what `texts` may be, that missing and empty texts get the
+        training class frequencies, and that a warning counts the texts with few known tokens.
         """
-        import pandas as pd
-
-        answers = self.answers(texts)
+        answers = self.answers(list(each_text(texts, "predict")))
         warn_of(answers.notes)
-        return pd.DataFrame(prediction_columns(answers.mean, self.labelling))
+        return prediction_frame(texts, answers.mean, self.labelling)
 
-    def probabilities(self, texts: Sequence[str | None]) -> np.ndarray:
+    def probabilities(self, texts: Iterable[str | None]) -> np.ndarray:
         """The probabilities of `predict`, float32, shape (texts, classes)."""
-        return self.answers(texts).mean
+        return self.answers(list(each_text(texts, "probabilities"))).mean
 
-    def answers(self, texts: Sequence[str | None]) -> Answers:
+    def answers(self, texts: Sequence[str]) -> Answers:
         """The probabilities of each model, and notes on texts with few known tokens."""
-        if isinstance(texts, str):
-            raise UserError("found one text, expected a list of texts; call predict([text])")
-        plain = [plain_text(text) for text in texts]
-        found, known = zip(*(model.answers(plain) for model in self.models), strict=True)
-        return Answers(np.stack(found), notes_on(plain, known))
+        found, known = zip(*(model.answers(texts) for model in self.models), strict=True)
+        return Answers(np.stack(found), notes_on(texts, known))
 
 
 def _batches(lengths: np.ndarray) -> Iterator[np.ndarray]:

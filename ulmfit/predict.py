@@ -40,7 +40,7 @@ def main(
     table = _input_table(Path(str(input)), text_col, dialect)
     classifier = load_named(clf, precision)
     began = time.monotonic()
-    scored = score_file(classifier, table, text_col, path)
+    scored = score_file(classifier, table, text_col, path, Path(str(input)))
     speed = scored.rows / (time.monotonic() - began)
     logger.info(f"wrote {scored.rows:,} rows to {output}, {speed:,.0f} a second")
     _tell_notes(scored)

@@ -62,6 +62,7 @@ class ClassifierTraining:
     def build(self, place: "Workplace") -> "tuple[Learner, Built]":
         """Put the head on the encoder."""
         from ulmfit.artifacts.config import ClassifierConfig
+        from ulmfit.artifacts.seen import seen_file
         from ulmfit.data.fingerprints import labelled_fingerprint
         from ulmfit.model.build import build_classifier
         from ulmfit.training.learner import classifier_learner
@@ -92,6 +93,7 @@ class ClassifierTraining:
             data_fingerprint=labelled_fingerprint(self.frame),
             parent=start.parent,
             labels=list(labels.classes),
+            seen=seen_file(self.frame),
         )
 
     def train(self, run: "Run", place: "Workplace") -> tuple[dict[str, Any], str]:

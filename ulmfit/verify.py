@@ -47,11 +47,11 @@ def _indented(lines: list[str], depth: int) -> Iterator[str]:
 
 def _facts(artifact: Artifact, is_parent: bool) -> list[str]:
     manifest, path = artifact.manifest, artifact.path
-    size = sum((path / name).stat().st_size for name in manifest.files) / 1e6
+    names = artifact.names()
+    size = sum((path / name).stat().st_size for name in names) / 1e6
     stage = f"stage {stage_of(manifest)}"
     facts = [
-        f"{'parent ' if is_parent else ''}{path}: {len(manifest.files)} files, {size:,.1f} MB, "
-        "verified",
+        f"{'parent ' if is_parent else ''}{path}: {len(names)} files, {size:,.1f} MB, verified",
         f"  {manifest.kind}, {manifest.direction}, {manifest.size} ({stage})",
         f"  manifest {artifact.manifest_sha256}",
         f"  data {manifest.data_fingerprint}",

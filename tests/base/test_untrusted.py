@@ -167,7 +167,7 @@ def test_files_that_no_model_has(written):
     with refuses(
         f'{lm / "manifest.json"}: "files" names run.py, expected none but README.md, '
         "encoder.safetensors, head.safetensors, history.csv, history.png, processor.json, "
-        "spm.model, vocab.txt"
+        "seen.bin, spm.model, vocab.txt"
     ):
         read_artifact(lm)
     (lm / "manifest.json").write_text(json.dumps(manifest))

@@ -118,6 +118,8 @@ def test_ids_make_the_model_that_texts_make(made, stage):
     texts, ids = (read_artifact(made[kind][0][stage]).manifest for kind in ("texts", "ids"))
     for file in ("encoder.safetensors", "head.safetensors", "vocab.txt", "processor.json"):
         assert texts.files[file] == ids.files[file], file
+    assert texts.files.get("seen.bin") == ids.files.get("seen.bin")
+    assert ("seen.bin" in ids.files) == (stage == "clf")
     assert texts.files["history.csv"] == ids.files["history.csv"]
     assert texts.tokenizer == ids.tokenizer
     assert texts.data_fingerprint == ids.data_fingerprint

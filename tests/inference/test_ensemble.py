@@ -21,6 +21,7 @@ from ulmfit.base.atomic import atomic_write
 from ulmfit.base.errors import UserError
 from ulmfit.data.formats import read_file
 from ulmfit.data.labels import SingleLabels
+from ulmfit.data.load import load_data
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.scoring import EMPTY, Answers, prediction_columns
 from ulmfit.predict import main
@@ -207,9 +208,20 @@ def test_texts_without_words_are_marked(folders, tmp_path, ending):
     assert sum(marked) == (3 if len(found) == 5 else 2)  # csv of one column: a blank line is a text
 
 
-def test_a_number_is_read_as_its_text(classifier):
-    both = [classifier.probabilities(texts) for texts in ([7, 1.5], ["7", "1.5"])]
-    np.testing.assert_array_equal(*both)
+def test_what_is_no_list_of_texts_is_refused(classifier):
+    with refuses("texts[1] is an int, expected a string; pass it as a text, e.g. str(number)"):
+        classifier.predict(["a film", 7])
+    with refuses(
+        "texts[0] is a list, expected a string; pass one flat list of texts, with the tokens of a "
+        "text joined by spaces"
+    ):
+        classifier.probabilities([["a", "film"]])
+    table = pd.DataFrame({"id": [1], "text": ["a film"]})
+    with refuses(
+        "found a DataFrame with the columns id, text, expected one column of texts; pass one "
+        "column, e.g. frame['text']"
+    ):
+        classifier.predict(table)
 
 
 def test_odd_texts(classifier):
@@ -241,9 +253,14 @@ def test_no_texts(classifier):
 
 def test_other_sequences(classifier):
     expected = classifier.predict(TEXTS)
-    series = pd.Series(TEXTS, index=[7, 3, 3, 1, 0])
-    for texts in (tuple(TEXTS), series, np.array(TEXTS, object)):
+    for texts in (tuple(TEXTS), iter(TEXTS), np.array(TEXTS, object), np.array(TEXTS)):
         pd.testing.assert_frame_equal(classifier.predict(texts), expected)
+
+
+def test_a_series_keeps_its_index(classifier):
+    series = pd.Series(TEXTS, index=[7, 3, 3, 1, 0])
+    found = classifier.predict(series)
+    pd.testing.assert_frame_equal(found, classifier.predict(TEXTS).set_axis(series.index))
 
 
 def test_one_string_is_no_list_of_texts(classifier):
@@ -455,14 +472,35 @@ def test_a_file_of_many_blocks(folders, tmp_path, monkeypatch, ending):
 
 def test_missing_texts_of_every_kind_are_rows(folders, tmp_path):
     source = tmp_path / "in.jsonl"
-    lines = ['{"text": null}', '{"id": 1}', '{"text": 7}', '{"text": ["a", "b"]}', '{"text": NaN}']
+    lines = ['{"text": null}', '{"id": 1}', '{"text": 7}', '{"text": true}', '{"text": NaN}']
     source.write_text("\n".join(lines))
     main(clf=folders[0], input=source, output=tmp_path / "out.jsonl", precision="float32")
     found = read_file(tmp_path / "out.jsonl")
     expected = Classifier.load(folders[0], precision="float32").predict(
-        [None, None, 7, ["a", "b"], None]
+        [None, None, "7", "True", None]
     )
     np.testing.assert_allclose(found["pos"], expected["pos"], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("cells", "found"), [([["a", "b"]], "list"), ([b"a"], "bytes"), ([{"a": "b"}], "dict")]
+)
+def test_cells_that_are_no_text_are_refused_as_in_training(
+    folders, tmp_path, cells, found, monkeypatch
+):
+    monkeypatch.setattr(Classifier, "probabilities", None)
+    monkeypatch.setattr("ulmfit.data.formats_base.MOST_ROWS", 2)
+    source = tmp_path / "in.parquet"
+    pd.DataFrame({"text": [None, None, None, *cells]}).to_parquet(source)
+    line = (
+        f"{source}, row 4: found a {found} in the column 'text', expected one string a row; "
+        "convert it or name another column"
+    )
+    with refuses(line):
+        main(clf=folders[0], input=source, output=tmp_path / "out.csv")
+    with refuses(line):
+        load_data(source, labels_required=False)
+    assert not (tmp_path / "out.csv").exists()
 
 
 def test_the_input_may_be_replaced(folders, tmp_path):

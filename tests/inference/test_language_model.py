@@ -75,6 +75,10 @@ def test_what_cannot_be_measured(folder):
     model = LanguageModel.load(folder)
     with refuses("found one text, expected a list of texts; call perplexity([text])"):
         model.perplexity(WORDS)
+    with refuses("found bytes, expected a list of texts; decode it: measure([data.decode()])"):
+        model.measure(WORDS.encode())
+    with refuses("found list, expected one text; generate(prompt) takes a string"):
+        model.generate(["a", "film"])
     for nothing in ([], [None, " "]):
         with refuses("found no text to measure on, expected at least one that is not empty"):
             model.perplexity(nothing)

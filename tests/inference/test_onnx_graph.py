@@ -206,9 +206,11 @@ def test_missing_texts_and_other_sequences(forward):
     np.testing.assert_allclose(found["pos"], found["pos"][0], atol=1e-6)
     expected = classifier.predict(TEXTS)
     series = pd.Series(TEXTS, index=[7, 3, 3, 1, 0])
-    for texts in (tuple(TEXTS), series, np.array(TEXTS, object)):
+    for texts in (tuple(TEXTS), iter(TEXTS), np.array(TEXTS, object)):
         pd.testing.assert_frame_equal(classifier.predict(texts), expected)
-    pd.testing.assert_frame_equal(classifier.predict([7]), classifier.predict(["7"]))
+    pd.testing.assert_frame_equal(classifier.predict(series), expected.set_axis(series.index))
+    with refuses("texts[0] is an int, expected a string; pass it as a text, e.g. str(number)"):
+        classifier.predict([7])
 
 
 FOREIGN = ["这部电影很好看", "a great film", "\u200b", "Η ταινία ήταν πολύ καλή"]

@@ -343,6 +343,25 @@ def test_bad_files_get_one_line(client, name, content, line):
     assert "<script" not in found.text
 
 
+def test_a_parquet_file_comes_back_scored(client, classifier):
+    content = io.BytesIO()
+    pd.DataFrame({"text": TEXTS}).to_parquet(content)
+    found = upload(client, content.getvalue(), "a.parquet")
+    assert found.status_code == 200
+    scored = pd.read_csv(io.BytesIO(found.content))
+    assert scored["label"].tolist() == classifier.predict(TEXTS)["label"].tolist()
+
+
+@pytest.mark.parametrize(("cell", "found"), [(["a", "b"], "list"), (b"a", "bytes")])
+def test_cells_that_are_no_text(client, cell, found):
+    content = io.BytesIO()
+    pd.DataFrame({"text": [None, cell]}).to_parquet(content)
+    answer = upload(client, content.getvalue(), "a.parquet")
+    assert answer.status_code == 400
+    error = re.search(r'<p class="error" role="alert">(.*?)</p>', answer.text, re.DOTALL)[1]
+    assert f"a.parquet, row 2: found a {found} in the column" in error
+
+
 def test_no_file(client):
     for found in (client.post("/score", data={"text_col": "a"}), upload(client, b"", name="")):
         assert found.status_code == 400

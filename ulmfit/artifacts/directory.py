@@ -23,14 +23,16 @@ from ulmfit.base.untrusted import parse_json, read_bounded, sha256_bounded
 if TYPE_CHECKING:  # torch takes seconds to import; a command that only checks --out needs none
     from torch import Tensor
 
+    from ulmfit.artifacts.seen import Seen
     from ulmfit.text.processor import TextProcessor
 
 MANIFEST, METRICS, HISTORY, CARD = "manifest.json", "metrics.json", "history.csv", "README.md"
-PLOT = "history.png"
+PLOT, SEEN = "history.png", "seen.bin"
 ENCODER, HEAD = "encoder.safetensors", "head.safetensors"
 ALWAYS = (ENCODER, HEAD, HISTORY, CARD)  # hashed files in every model directory
 PROCESSOR = ("processor.json", "vocab.txt", "spm.model")
-_KNOWN = {*ALWAYS, PLOT, *PROCESSOR}  # all possible hashed files
+_KNOWN = {*ALWAYS, PLOT, SEEN, *PROCESSOR}  # all possible hashed files
+NOT_NEEDED = {SEEN}  # may be missing though the manifest names it: `ulmfit.push` keeps it back
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,28 @@ class Artifact:
     def plot(self) -> bytes:
         """The history as a PNG; empty if there is none."""
         return self._read(PLOT) if PLOT in self.manifest.files else b""
+
+    def names(self) -> list[str]:
+        """The hashed files that are there."""
+        return [
+            name
+            for name in self.manifest.files
+            if name not in NOT_NEEDED or (self.path / name).exists()
+        ]
+
+    def seen_file(self) -> bytes:
+        """``seen.bin``, or nothing."""
+        return self._read(SEEN) if SEEN in self.names() else b""
+
+    def seen(self) -> "Seen | None":
+        """The texts that a classifier was trained and validated on (`artifacts.seen`), if known.
+
+        Raises:
+            UserError: seen.bin is damaged.
+        """
+        from ulmfit.artifacts.seen import parse_seen
+
+        return parse_seen(self.seen_file(), self.path / SEEN) if SEEN in self.names() else None
 
     def _read(self, name: str) -> bytes:
         with os_errors_as(f"cannot read {self.path / name}"):
@@ -190,6 +214,8 @@ def _verify(path: Path, manifest: Manifest) -> None:
             f"{', '.join(sorted(_KNOWN))}"
         )
     for name, expected in manifest.files.items():
+        if name in NOT_NEEDED and not (path / name).is_symlink() and not (path / name).exists():
+            continue
         check_present(path, name)
         if sha256_bounded(path / name, largest(name)) != expected:
             raise UserError(

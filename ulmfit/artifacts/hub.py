@@ -21,7 +21,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ulmfit.artifacts.bundled import HUB
-from ulmfit.artifacts.directory import ALWAYS, CARD, MANIFEST, METRICS, read_artifact, read_metrics
+from ulmfit.artifacts.directory import (
+    ALWAYS,
+    CARD,
+    MANIFEST,
+    METRICS,
+    NOT_NEEDED,
+    read_artifact,
+    read_metrics,
+)
 from ulmfit.artifacts.manifest import Manifest
 from ulmfit.artifacts.weights import largest
 from ulmfit.artifacts.writing import check_output
@@ -178,6 +186,7 @@ def pull(repository: Repository, out: Path, overwrite: bool = False) -> Path:
         with os_errors_as(f"cannot read {directory / MANIFEST}"):
             text = (directory / MANIFEST).read_bytes()
         names = _files_of(Manifest.from_json(text, f"{repository}/{MANIFEST}", str(repository)))
+        names = [name for name in names if name in sizes or name not in NOT_NEEDED]
         card = HUB_CARD if HUB_CARD in sizes else CARD
         fetch([card if name == CARD else name for name in names])
         with os_errors_as(f"cannot write {out}"):
@@ -217,7 +226,7 @@ def resolve(name: str) -> Path:
 def _files_of(manifest: Manifest) -> list[str]:
     """Names of a model's files without the manifest; `Manifest` has checked that they are plain."""
     names = list(dict.fromkeys([METRICS, *ALWAYS, *manifest.files]))
-    odd = [name for name in names if Path(name).suffix not in _ENDINGS]
+    odd = [name for name in names if Path(name).suffix not in _ENDINGS and name not in NOT_NEEDED]
     if odd:
         raise UserError(
             f"the manifest names {odd[0]}, expected files that end in "

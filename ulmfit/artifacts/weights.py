@@ -14,7 +14,7 @@ _DIMENSIONS = 8
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8}
 # Bytes of a file: ten times a model of size base with 60,000 words in float32.
 _LARGEST_WEIGHTS = 2 << 30
-_LARGEST = {"manifest.json": 8 << 20, "metrics.json": 8 << 20}
+_LARGEST = {"manifest.json": 8 << 20, "metrics.json": 8 << 20, "seen.bin": 256 << 20}
 _LARGEST_ELSE = 32 << 20
 _LARGEST_HEADER = 1 << 20  # bytes; a model's header has some thousand
 

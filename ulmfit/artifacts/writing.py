@@ -16,6 +16,7 @@ from ulmfit.artifacts.directory import (
     MANIFEST,
     METRICS,
     PLOT,
+    SEEN,
     check_present,
 )
 from ulmfit.artifacts.manifest import KINDS, Manifest, json_text, plain
@@ -38,6 +39,7 @@ def write_artifact(
     history: list[dict[str, Any]],
     card: str,
     plot: bytes = b"",
+    seen: bytes = b"",
     metrics: dict[str, Any] | None = None,
     overwrite: bool = False,
     half: bool = False,
@@ -49,6 +51,7 @@ def write_artifact(
     Args:
         manifest: its `files` is filled in here.
         plot: the history as a PNG.
+        seen: the content of ``seen.bin`` (see `artifacts.seen`).
         metrics: the content of ``metrics.json``; by default the manifest's metrics.
         half: store the weights as float16; they are read as float32.
 
@@ -56,7 +59,7 @@ def write_artifact(
         UserError: as `check_output`, or the system refuses to write.
     """
     check_output(out, overwrite)
-    if reserved := {MANIFEST, METRICS, PLOT, *ALWAYS}.intersection(processor_files):
+    if reserved := {MANIFEST, METRICS, PLOT, SEEN, *ALWAYS}.intersection(processor_files):
         raise ValueError(f"the text processor may not write {sorted(reserved)}")
     contents = dict(processor_files)
     contents[ENCODER] = _tensor_bytes(encoder, half)
@@ -64,6 +67,8 @@ def write_artifact(
     contents[HISTORY] = _csv(history).encode()
     if plot:
         contents[PLOT] = plot
+    if seen:
+        contents[SEEN] = seen
     contents[CARD] = card.encode()
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     text = replace(manifest, files=hashes).to_json()

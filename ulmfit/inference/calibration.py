@@ -94,6 +94,7 @@ def store_temperature(artifact: Artifact, temperature: float) -> None:
         encoder=artifact.encoder(),
         head=artifact.head(),
         plot=artifact.plot(),
+        seen=artifact.seen_file(),
         processor_files=artifact.processor_files(),
         history=artifact.history(),
         card=artifact.card(),

@@ -3,7 +3,7 @@
 torch and pandas are imported late, so that an error in a command's arguments shows at once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +13,9 @@ from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import check_pair, read_artifact
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.inference.scoring import (
-    Answers,
-    notes_on,
-    plain_text,
-    prediction_columns,
-    warn_of,
-)
+from ulmfit.inference.scoring import Answers, notes_on, prediction_frame, warn_of
 from ulmfit.text.corpus import TokenizedTexts
+from ulmfit.text.given import each_text
 from ulmfit.text.ids import Text, is_empty
 
 if TYPE_CHECKING:
@@ -70,28 +65,31 @@ class Classifier:
 
         return cls([LoadedModel(artifact, precision) for artifact in artifacts])
 
-    def predict(self, texts: Sequence[str | None]) -> "pd.DataFrame":
+    def predict(self, texts: Iterable[str | None]) -> "pd.DataFrame":
         """`label`, its `probability`, and a column of probabilities for each class, in order.
 
         An empty or missing text gets the training class frequencies. Several labels are separated
         by ';' (see `scoring.prediction_columns`). A warning counts the texts with few known tokens.
-        """
-        import pandas as pd
 
-        if isinstance(texts, str):
-            raise UserError("found one text, expected a list of texts; call predict([text])")
-        answers = self.answers([plain_text(text) for text in texts])
+        Args:
+            texts: a list, a pandas Series (the result has its index), an array of one dimension, or
+                any other sequence of strings.
+
+        Raises:
+            UserError: `texts` is something else, or one of its items is no text.
+        """
+        answers = self.answers(list(each_text(texts, "predict")))
         warn_of(answers.notes)
-        return pd.DataFrame(prediction_columns(answers.mean, self.labelling))
+        return prediction_frame(texts, answers.mean, self.labelling)
 
     def probabilities(
-        self, texts: Sequence[str | None], tell: Callable[[float], object] | None = None
+        self, texts: Iterable[str | None], tell: Callable[[float], object] | None = None
     ) -> np.ndarray:
         """float32, shape (texts, classes), as in `predict`.
 
         `tell` is called with numbers of finished texts, which may be fractions.
         """
-        return self.answers([plain_text(text) for text in texts], tell).mean
+        return self.answers(list(each_text(texts, "probabilities")), tell).mean
 
     def probabilities_by_model(self, texts: Sequence[Text]) -> list[np.ndarray]:
         """One array of shape (texts, classes) for each model, in their order."""

@@ -9,15 +9,14 @@ import pandas as pd
 
 from ulmfit.artifacts.directory import Artifact
 from ulmfit.base.errors import UserError
-from ulmfit.data.fingerprints import labelled_fingerprint
 from ulmfit.data.label_checks import as_classes
 from ulmfit.data.labels import Labels
-from ulmfit.data.load import load_data, load_with_test_labels, same_source, without_test_labels
+from ulmfit.data.load import load_data, load_with_test_labels, without_test_labels
 from ulmfit.data.overlap import Overlap
 from ulmfit.data.spec import DataSpec
-from ulmfit.data.splits import keep_labels
 from ulmfit.inference.baseline import baseline_names, fit_baseline
 from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.guard import Unseen, unseen
 from ulmfit.inference.metrics import class_figures, classification_metrics
 from ulmfit.text.ids import Text
 
@@ -44,13 +43,21 @@ def check_split_name(split: str) -> None:
 
 
 def measure(
-    classifier: Classifier, texts: Sequence[Text], truth: np.ndarray, overlap: Overlap
+    classifier: Classifier,
+    texts: Sequence[Text],
+    truth: np.ndarray,
+    overlap: Overlap,
+    left_out: int = 0,
 ) -> list[dict[str, Any]]:
-    """Metrics of each model and, if there are several, of their ensemble (mean probabilities)."""
+    """Metrics of each model and, if there are several, of their ensemble (mean probabilities).
+
+    `left_out` is the number of texts that were left out because the models have seen them.
+    """
     by_model = classifier.probabilities_by_model(texts)
     if len(by_model) > 1:
         by_model.append(np.mean(by_model, axis=0))
-    return [_figures(each, truth, overlap, classifier.labelling) for each in by_model]
+    more = {"left_out": left_out} if left_out else {}
+    return [{**_figures(each, truth, overlap, classifier.labelling), **more} for each in by_model]
 
 
 def _figures(
@@ -110,14 +117,16 @@ def _table(columns: dict[str, str], named: dict[str, dict[str, Any]]) -> str:
 
 
 def read_data(
-    trained: Artifact, given: DataSpec, split: str, texts_required: bool = True
-) -> tuple[str, pd.DataFrame]:
-    """Name and frame of the data `given`, or of the training data of `trained`.
+    models: Sequence[Artifact], given: DataSpec, split: str, texts_required: bool = True
+) -> tuple[str, Unseen]:
+    """Name and frame of the data `given`, or of the training data of the first model.
 
-    The data are split as in the training. Labels of test are missing unless `split` is test.
-    `texts_required` as in `load_data`. Raises UserError as `load_data`, if the manifest names no
-    data, or if `split` was drawn from data that have changed since.
+    The data are split as in the training. Labels of test are missing unless `split` is test. Texts
+    of `split` that the models have seen are left out (see `guard.unseen`). `texts_required` as in
+    `load_data`. Raises UserError as `load_data` and `guard.unseen`, or if the manifest names no
+    data.
     """
+    trained = models[0]
     manifest = trained.manifest
     # With the training's seed, data without a split column are split as in the training.
     spec = replace(given.or_of(manifest.recipe), labels=manifest.labelling, seed=manifest.seed)
@@ -126,21 +135,7 @@ def read_data(
     load = load_with_test_labels if split == "test" else load_data
     frame = load(spec, labels_required=False, texts_required=texts_required)
     frame = as_classes(frame, manifest.labelling)
-    check_split(frame, spec.source, split, trained)
-    return spec.source, frame
-
-
-def check_split(frame: pd.DataFrame, data: str, split: str, trained: Artifact) -> None:
-    """Raise a UserError if `split` is drawn from the training's data and these have changed."""
-    manifest = trained.manifest
-    if split not in frame.attrs["drawn"] or not same_source(data, str(manifest.recipe.get("data"))):
-        return
-    read = keep_labels(frame, manifest.recipe.get("labels", 0), manifest.seed, manifest.labelling)
-    if labelled_fingerprint(read) != manifest.data_fingerprint:
-        raise UserError(
-            f"{data} has changed since {trained.path} was trained on it, so split {split} would "
-            "contain texts of the training; train again, or give the data with a split column"
-        )
+    return spec.source, unseen(frame, spec.source, split, models)
 
 
 def labelled_texts(

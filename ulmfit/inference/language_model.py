@@ -1,7 +1,7 @@
 """A trained language model: it writes texts and measures how well it predicts others."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ from ulmfit.artifacts.trained import load_network
 from ulmfit.base.errors import UserError
 from ulmfit.base.precision import autocast, default_device, resolve_precision
 from ulmfit.base.progress import progress
-from ulmfit.data.formats_base import plain_text
 from ulmfit.inference.sampling import Sampling, generate
 from ulmfit.model.lm_loss import LMLoss
 from ulmfit.text.batches import LMLoader, lm_loader
 from ulmfit.text.corpus import tokenize_texts
+from ulmfit.text.given import each_text
 from ulmfit.text.ids import is_empty
 
 _ROWS, _SEQ_LEN = 64, 72  # as in the recipes, for the same figures as in a stage
@@ -62,25 +62,27 @@ class LanguageModel:
             sampling: `ulmfit.inference.sampling.Sampling`.
             seed: the same seed gives the same texts.
         """
+        if not isinstance(prompt, str):
+            raise UserError(
+                f"found {type(prompt).__name__}, expected one text; generate(prompt) takes a string"
+            )
         return generate(
             self.model, self.processor, prompt, n, words, sampling, seed, self.backwards
         )
 
-    def perplexity(self, texts: Sequence[str | None]) -> float:
+    def perplexity(self, texts: Iterable[str | None]) -> float:
         """Perplexity over all tokens of `texts`.
 
         Compare it only between models with the same vocabulary.
         """
-        return self.measure(texts)["perplexity"]
+        return self.measure(list(each_text(texts, "perplexity")))["perplexity"]
 
-    def measure(self, texts: Sequence[str | None]) -> dict[str, float]:
+    def measure(self, texts: Iterable[str | None]) -> dict[str, float]:
         """`loss` (nats a token), `perplexity` and `accuracy` over all tokens of `texts`.
 
         Raises UserError if every text is empty, or the model computes nan or infinity.
         """
-        if isinstance(texts, str):
-            raise UserError("found one text, expected a list of texts; call perplexity([text])")
-        plain = [plain_text(text) for text in texts]
+        plain = list(each_text(texts, "measure"))
         if all(map(is_empty, plain)):
             raise UserError("found no text to measure on, expected at least one that is not empty")
         tokenized = tokenize_texts(plain, self.processor)

@@ -9,12 +9,13 @@ import numpy as np
 
 from ulmfit.base.progress import Progress
 from ulmfit.data.formats import Writer, open_writer
-from ulmfit.data.formats_base import Table, cells, place_of, plain_text
+from ulmfit.data.formats_base import Table, cells, check_texts, place_of, plain_text
 from ulmfit.data.labels import Labels
 from ulmfit.text.ids import Text, is_empty
 from ulmfit.text.known import Known, best_known
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 EMPTY = "nothing to read: shares of the classes in the training"
@@ -106,6 +107,14 @@ def prediction_columns(
     return {name: beside[name] for name in beside if name not in taken}
 
 
+def prediction_frame(texts: Any, probabilities: np.ndarray, labels: Labels) -> "pd.DataFrame":
+    """The `prediction_columns` as a table; `texts` that are a Series lend it their index."""
+    import pandas as pd
+
+    index = texts.index if isinstance(texts, pd.Series) else None
+    return pd.DataFrame(prediction_columns(probabilities, labels), index=index)
+
+
 def file_columns(answers: Answers, labels: Labels, taken: Sequence[str]) -> dict[str, Any]:
     """The `prediction_columns`, and a `note` on each text, '' if there is none."""
     columns = prediction_columns(answers.mean, labels, taken)
@@ -120,21 +129,30 @@ def _free_name(name: str, taken: Container[str], prefix: str) -> str:
 
 
 def score_file(
-    classifier: Scorer, table: Table, text_col: str, output: Path, said: str = ""
+    classifier: Scorer,
+    table: Table,
+    text_col: str,
+    output: Path,
+    source: Path,
+    said: str = "",
 ) -> Scored:
     """Write every row of `table` with its prediction to `output`.
 
-    `said` becomes the note of the first row, for a reader who does not see the log.
+    Args:
+        source: the file of the table, for messages.
+        said: the note of the first row, for a reader who does not see the log.
 
-    Raises UserError if a row cannot be read, or a column cannot be written; nothing is written.
+    Raises:
+        UserError: a row cannot be read, a cell of `text_col` is no text, or a column cannot be
+            written; nothing is written.
     """
     labels, own = classifier.labelling, table.columns
     added = list(file_columns(Answers(np.zeros((1, 0, len(labels.classes))), []), labels, own))
     empty = unknown = 0
     with open_writer(output, [*own, *added], lambda: _schema(table, added)) as writer:
-        rows = _rehearse(table, writer)
+        place = place_of(text_col, own, source)
+        rows = _rehearse(table, place, source, writer)
         shown = Progress(rows, "classifying", "texts")
-        place = place_of(text_col, own, "the input")
         for block in table.blocks():
             texts = [plain_text(text) for text in cells(block[place])]
             answers = classifier.answers(texts, shown.advance)
@@ -156,10 +174,11 @@ def _schema(table: Table, added: Sequence[str]) -> "pa.Schema":
     return pa.schema([*table.schema(), *map(pa.field, added, types)])
 
 
-def _rehearse(table: Table, writer: Writer) -> int:
+def _rehearse(table: Table, place: int, source: Path, writer: Writer) -> int:
     """The number of rows; bad rows raise their errors here and not after hours."""
     rows = 0
     for block in table.blocks():
+        check_texts(block[place], source, table.columns[place], rows + 1)
         writer.check(block)
         rows += len(block[0])
     return rows

@@ -15,7 +15,8 @@ from ulmfit.data.splits import keep_labels
 from ulmfit.inference.baseline import baseline_names, fit_baseline
 from ulmfit.inference.calibration import fit_temperature, validation_texts
 from ulmfit.inference.ensemble import Classifier
-from ulmfit.inference.evaluation import check_split, figures_table, labelled_texts
+from ulmfit.inference.evaluation import figures_table, labelled_texts
+from ulmfit.inference.guard import of_training, unseen
 from ulmfit.report.data import Calibrated, Measured, Report, hardest, overall_figures
 from ulmfit.report.features import text_map
 from ulmfit.text.ids import is_empty
@@ -31,6 +32,7 @@ def collect(
     split: str = "test",
     shown: int = 20,
     explain: Explain | None = None,
+    left_out: int = 0,
 ) -> Report:
     """The content of the page about `classifier` on the labelled texts of `split`.
 
@@ -39,6 +41,7 @@ def collect(
         shown: texts of the highest loss that the page has; 0 for no text at all.
         explain: returns HTML for the first of those. The page contains it unescaped, but does not
             run its scripts.
+        left_out: the number of texts that are not in `frame` because the classifier has seen them.
     """
     labels = classifier.labelling
     texts, truth = labelled_texts(frame, data, split, labels)
@@ -57,6 +60,7 @@ def collect(
         truth=truth,
         repeated=overlap.exact,
         near=overlap.near,
+        left_out=left_out,
         lengths=np.diff(classifier.models[0].tokenize(texts).offsets),
         measured=measured,
         peers=peers,
@@ -94,6 +98,8 @@ def _peers(
     manifest = classifier.models[0].artifact.manifest
     if split != "test" or not same_source(data, str(manifest.recipe.get("data"))):
         return []
+    if split in frame.attrs["drawn"] and not of_training(frame, manifest):
+        return []  # drawn anew from other rows: train has other texts than then
     labels, count = classifier.labelling, manifest.recipe.get("labels", 0)
     known = keep_labels(without_test_labels(frame), count, manifest.seed, labels)
     fitted = {name: fit_baseline(name, known, labels) for name in baseline_names(labels)}
@@ -117,8 +123,9 @@ def _calibrated(
         return "this page is about split valid, to which it would be fitted"
     trained, labels = classifier.models[0].artifact, classifier.labelling
     try:
-        check_split(frame, data, "valid", trained)
-        texts, truth = validation_texts(trained, frame, data)
+        models = [model.artifact for model in classifier.models]
+        known = unseen(frame, data, "valid", models).frame
+        texts, truth = validation_texts(trained, known, data)
         fitted = [
             fit_temperature(probabilities, truth, labels)
             for probabilities in classifier.probabilities_by_model(texts)

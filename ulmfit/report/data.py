@@ -51,6 +51,7 @@ class Report:
     truth: np.ndarray
     repeated: np.ndarray  # bool, shape (texts,): the text is also in training
     near: np.ndarray  # bool, shape (texts,): the same, nearly equal
+    left_out: int  # further texts of the split, which the models have seen
     lengths: np.ndarray  # tokens of each text
     measured: list[Measured]  # each model, then the mean of several
     peers: list[Measured]  # baselines trained on the same labels, if there are texts

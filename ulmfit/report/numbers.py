@@ -98,6 +98,9 @@ def figure_parts(report: Report) -> list[FT]:
     if report.peers:
         peers = " and ".join(peer.name for peer in report.peers)
         parts.append(P(f"{peers}: {_PEERS_NOTE}", cls="note"))
+    if report.left_out:
+        more = f"{report.left_out:,} more texts of split {report.split} are left out"
+        parts.append(P(f"{more}: the models were trained or validated on them.", cls="note"))
     if 0 < report.repeated.sum() < len(report.truth):
         parts += [
             P(
@@ -106,10 +109,10 @@ def figure_parts(report: Report) -> list[FT]:
             ),
             _figures_table(report, ~report.repeated),
         ]
-    more = int((report.near & ~report.repeated).sum())
-    if more and not report.near.all():
+    near = int((report.near & ~report.repeated).sum())
+    if near and not report.near.all():
         parts += [
-            P(f"Also without {more:,} texts that are there in nearly the same words:"),
+            P(f"Also without {near:,} texts that are there in nearly the same words:"),
             _figures_table(report, ~report.near),
         ]
     return parts

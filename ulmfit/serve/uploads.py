@@ -105,7 +105,7 @@ class Uploads:
             with quiet():  # the lines would show in the server's log what is in a user's file
                 table = open_limited(source, text_col, self._limits, sharing.go_on)
             said = "; ".join(table.notes).replace(str(source), name)
-            score_file(sharing, table, text_col, folder / "scored.csv", said)
+            score_file(sharing, table, text_col, folder / "scored.csv", source, said)
         except UserError as error:
             line = str(error)
             for path in (source, source.with_suffix(".csv")):  # what is unpacked becomes a csv

@@ -13,6 +13,7 @@ import numpy as np
 from ulmfit.base.errors import UserError
 from ulmfit.base.untrusted import parse_json
 from ulmfit.base.version import version_of
+from ulmfit.text.given import each_text
 from ulmfit.text.rules import PAD, SPECIAL_TOKENS, UNK, apply_rules, restore
 from ulmfit.text.spacy_tokenizer import LONGEST_RUN
 from ulmfit.text.tokenizers import COVERAGE, SubwordTokenizer, Tokenizer, WordTokenizer, words
@@ -79,6 +80,7 @@ class TextProcessor:
 
     def fit(self, texts: Iterable[str]) -> "TextProcessor":
         """Learn the vocabulary (and with "subword" the pieces) from `texts`; returns itself."""
+        texts = each_text(texts, "fit")
         if self.kind == "subword":
             return self.train_pieces(texts)
         counts: Counter[str] = Counter()
@@ -122,13 +124,13 @@ class TextProcessor:
 
     def tokenize(self, texts: Iterable[str]) -> list[list[str]]:
         """Tokens of each text, ``xxbos`` first."""
-        return [self._tokens(text) for text in texts]
+        return [self._tokens(text) for text in each_text(texts, "tokenize")]
 
     def encode(self, texts: Iterable[str]) -> list[np.ndarray]:
         """The `ids` of each text."""
         if not self.vocab:
             raise UserError("the text processor has no vocabulary yet; call fit(texts) first")
-        return [self.ids(self._tokens(text)) for text in texts]
+        return [self.ids(self._tokens(text)) for text in each_text(texts, "encode")]
 
     def ids(self, tokens: Iterable[str]) -> np.ndarray:
         """Ids of tokens: shape (number of tokens,), `id_dtype`; unknown -> 0."""

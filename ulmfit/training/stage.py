@@ -46,6 +46,7 @@ class Built:
 
     data_fingerprint: of the texts.
     tokens: fingerprint of the tokens, for the identity of the run; "" for `data_fingerprint`.
+    seen: the content of ``seen.bin`` (see `artifacts.seen`).
     """
 
     model: Any
@@ -56,6 +57,7 @@ class Built:
     tokens: str = ""
     parent: Artifact | None = None
     labels: list[str] = field(default_factory=list)
+    seen: bytes = b""
 
 
 @dataclass(kw_only=True)
@@ -207,6 +209,7 @@ def save(
         history=history,
         card=model_card(manifest, history, parameters_of(finished.model)),
         plot=history_png(history) if history else b"",
+        seen=finished.seen,
         overwrite=options.overwrite,
         half=options.half,
     )
