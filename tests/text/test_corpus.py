@@ -248,7 +248,7 @@ def test_key_changes_with_the_library(monkeypatch, kind):
     processor = TextProcessor(kind, max_vocab=300).fit(ALL_TEXTS)
     before = content_key(TEXTS, processor)
     libraries = {"word": "spacy", "subword": "sentencepiece"}
-    monkeypatch.setattr("ulmfit.text.processor.version", {libraries[kind]: "0.1"}.__getitem__)
+    monkeypatch.setattr("ulmfit.text.processor.version_of", {libraries[kind]: "0.1"}.__getitem__)
     assert content_key(TEXTS, processor) != before
 
 
