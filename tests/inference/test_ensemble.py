@@ -22,7 +22,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.data.formats import read_file
 from ulmfit.data.labels import SingleLabels
 from ulmfit.inference.ensemble import Classifier
-from ulmfit.inference.scoring import EMPTY, prediction_columns
+from ulmfit.inference.scoring import EMPTY, Answers, prediction_columns
 from ulmfit.predict import main
 from ulmfit.text.corpus import tokenize_texts
 
@@ -495,7 +495,7 @@ print(*({{"fastai", "pandas", "pyarrow", "scipy", "sklearn"}} & sys.modules.keys
 
 
 def test_a_row_that_breaks_the_file_is_found_before_the_work(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(Classifier, "probabilities", None)
+    monkeypatch.setattr(Classifier, "answers", None)
     monkeypatch.setattr("ulmfit.data.formats_base.MOST_ROWS", 3)
     source = tmp_path / "in.csv"
     source.write_text("id,text\n" + "1,good\n" * 9 + "2\n")
@@ -519,9 +519,9 @@ def test_an_interruption_leaves_nothing_behind(folders, tmp_path, monkeypatch, e
         calls.append(texts)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return np.zeros((len(texts), 2), np.float32)
+        return Answers(np.zeros((1, len(texts), 2), np.float32), [""] * len(texts))
 
-    monkeypatch.setattr(Classifier, "probabilities", interrupted)
+    monkeypatch.setattr(Classifier, "answers", interrupted)
     with pytest.raises(KeyboardInterrupt):
         main(clf=folders[0], input=source, output=target, overwrite=True)
     assert target.read_text() == "mine"
@@ -609,7 +609,7 @@ def test_no_such_column(tmp_path):
 
 
 def test_what_the_output_cannot_hold_is_said_before_the_work(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(Classifier, "probabilities", None)
+    monkeypatch.setattr(Classifier, "answers", None)
     source = tmp_path / "in.jsonl"
     source.write_text('{"text": "a", "x": 1}\n{"text": "b", "x": "one"}\n')
     target = tmp_path / "out.parquet"
