@@ -77,7 +77,7 @@ def _result(classifier: Classifier, text: str, result: Result) -> FT:
     mean = result.by_model.mean(0)
     order = np.argsort(-mean, kind="stable")[:_MOST_BARS]
     columns = prediction_columns(mean[None], classifier.labelling)
-    note = [P(result.note.capitalize(), cls="note", role="note")] if result.note else []
+    note = [P(result.note.capitalize(), cls="note")] if result.note else []
     return html.Section(
         H2("Prediction"),
         P(columns["label"][0] or "none of the labels", cls="label"),
