@@ -20,7 +20,7 @@ from ulmfit.model.sizes import SIZES, EncoderConfig
 from ulmfit.text.batches import ClassifierLoader
 from ulmfit.text.corpus import Corpus
 from ulmfit.training.classifier_data import Labelled
-from ulmfit.training.classifier_learner import classifier_learner
+from ulmfit.training.learner import classifier_learner
 from ulmfit.training.settings import ClassifierSettings
 from ulmfit.training.stage import set_up
 

@@ -12,8 +12,9 @@ from benchmarks.common import Row, alternate, rate_row, script
 from benchmarks.peak import peak, recurrent_weights
 from benchmarks.texts import LM, processor
 from ulmfit.artifacts.directory import read_artifact
+from ulmfit.artifacts.trained import load_network
 from ulmfit.base.precision import keep_memory, use_all_cores
-from ulmfit.inference.sampling import generate, load_lm
+from ulmfit.inference.sampling import generate
 from ulmfit.interop import fastai_state
 from ulmfit.model.sizes import SIZES
 
@@ -41,7 +42,7 @@ def peer() -> dict[str, Any]:
     names = ("emb_sz", "n_hid", "n_layers")
     config = {**awd_lstm_lm_config, **dict(zip(names, SIZES["small"], strict=True))}
     model = get_language_model(AWD_LSTM, len(own.vocab), config)
-    model.load_state_dict(fastai_state(load_lm(read_artifact(LM, "lm"))[0]), strict=True)
+    model.load_state_dict(fastai_state(load_network(read_artifact(LM, "lm"))), strict=True)
     learn = LMLearner(loaders, model, loss_func=CrossEntropyLossFlat())
     write = partial(learn.predict, PROMPT, temperature=TEMPERATURE, no_bar=True)
     write(n_words=3)
@@ -55,7 +56,8 @@ def ours() -> dict[str, Any]:
     """The command's default: three texts at once."""
     keep_memory()
     use_all_cores()
-    model, own = load_lm(read_artifact(LM, "lm"))
+    artifact = read_artifact(LM, "lm")
+    model, own = load_network(artifact), artifact.processor()
     generate(model, own, PROMPT, TEXTS, 3)
     began = time.perf_counter()
     generate(model, own, PROMPT, TEXTS, WORDS)

@@ -14,7 +14,7 @@ from benchmarks.peers import lm_learner as fastai_learner
 from benchmarks.texts import corpus
 from ulmfit.model.build import build_lm
 from ulmfit.model.sizes import SIZES, EncoderConfig
-from ulmfit.training.lm import lm_learner, lm_loaders
+from ulmfit.training.learner import lm_learner, lm_loaders
 from ulmfit.training.settings import LMSettings
 from ulmfit.training.stage import set_up
 

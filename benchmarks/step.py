@@ -24,7 +24,7 @@ from ulmfit.model.build import build_lm
 from ulmfit.model.sizes import SIZES, EncoderConfig
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.processor import id_dtype
-from ulmfit.training.lm import lm_learner, lm_loaders
+from ulmfit.training.learner import lm_learner, lm_loaders
 from ulmfit.training.settings import LMSettings
 from ulmfit.training.stage import set_up
 
@@ -74,7 +74,7 @@ def measure(
     batch = batch_size * seq_len
     tokens = batch * (WARM_UP + steps + PROFILED + 1)
     ids = np.random.default_rng(0).integers(9, vocab, tokens).astype(id_dtype(vocab))
-    train = Corpus.from_documents(np.array_split(ids, tokens // 500 + 1))
+    train = Corpus(ids, np.linspace(0, tokens, tokens // 500 + 2).astype(np.int64))
     loaders = lm_loaders(train, train, settings, backwards=False)
     learn = lm_learner(model, loaders, settings, place.device, place.dtype)
     clock = Clock(steps, place.device)

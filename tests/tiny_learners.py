@@ -12,9 +12,8 @@ from ulmfit.base.precision import resolve_precision, set_seed
 from ulmfit.model.build import build_classifier, build_lm
 from ulmfit.model.sizes import encoder_config
 from ulmfit.training.classifier_data import Labelled
-from ulmfit.training.classifier_learner import classifier_learner
 from ulmfit.training.history import History, without_timing
-from ulmfit.training.lm import lm_learner, lm_loaders
+from ulmfit.training.learner import classifier_learner, lm_learner, lm_loaders
 from ulmfit.training.run import Run
 from ulmfit.training.settings import ClassifierSettings, LMSettings, Step
 from ulmfit.training.stage import Workplace

@@ -122,5 +122,10 @@ def random_documents(lengths, vocab_size, seed=0):
     ]
 
 
+def corpus_from(documents):
+    """A corpus of arrays of ids."""
+    return Corpus(np.concatenate(documents), np.cumsum([0, *map(len, documents)]))
+
+
 def random_corpus(lengths, vocab_size, seed=0):
-    return Corpus.from_documents(random_documents(lengths, vocab_size, seed))
+    return corpus_from(random_documents(lengths, vocab_size, seed))

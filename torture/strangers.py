@@ -63,7 +63,8 @@ def write_models(folder: Path) -> Path:
     from ulmfit.training.stage import save
 
     write_lm(folder / "lm")
-    write_classifier(folder / "word")
+    seen = np.arange(2, 200, 3, dtype="<u8").tobytes()
+    write_classifier(folder / "word", seen=seen)
     processor = TextProcessor("subword", max_vocab=300).fit([*SAMPLES, WORDS] * 3)
     encoder = encoder_config("tiny", len(processor.vocab))
     model = widen(build_classifier(encoder, 2, drop_mult=0, hidden=10))
@@ -193,16 +194,19 @@ def problem(path: Path) -> str:
     artifact = read_artifact(path)
     artifact.history()
     artifact.card()
+    artifact.seen()
     read_metrics(path)
     return _text_problem(path) if artifact.manifest.kind == "lm" else _prediction_problem(path)
 
 
 def _text_problem(path: Path) -> str:
     from ulmfit.artifacts.directory import read_artifact
+    from ulmfit.artifacts.trained import load_network
     from ulmfit.base.printable import visible
-    from ulmfit.inference.sampling import generate, load_lm
+    from ulmfit.inference.sampling import generate
 
-    model, processor = load_lm(read_artifact(path, "lm"))
+    artifact = read_artifact(path, "lm")
+    model, processor = load_network(artifact), artifact.processor()
     texts = generate(model, processor, "A film", n=2, words=4)
     fine = len(texts) == 2 and all(isinstance(text, str) for text in texts)
     visible(" ".join(texts)).encode()  # a terminal can show it

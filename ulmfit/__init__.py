@@ -2,22 +2,22 @@
 
     from ulmfit import Classifier, fine_tune_lm, train_classifier
 
-`pretrain`, `fine_tune_lm` and `train_classifier` are the three stages, `Classifier` and
-`LanguageModel` use what they write, `TextProcessor` makes tokens and ids, `UserError` is what all
-raise on bad input. Names are imported on first use.
+`pretrain`, `fine_tune_lm` and `train_classifier` are the three stages. `Classifier` and
+`LanguageModel` use their models. `TextProcessor` makes tokens and ids. All raise `UserError` on bad
+input. Names are imported on first use.
 
-Nothing is printed until `show_progress()` is called: the lines of the commands go to the logger
-"ulmfit". Importing the package sets the environment variable GOMP_SPINCOUNT, unless it is set:
-OpenMP, which torch computes with, reads it once.
+The lines of the commands go to the logger "ulmfit"; `show_progress()` prints them. Importing the
+package sets the environment variable GOMP_SPINCOUNT, unless it is set, because torch's OpenMP reads
+it only once.
 """
 
 import os
 
 from ulmfit.base.lazy import exports
 
-# A thread that waits for the others gives its core away after microseconds instead of milliseconds.
-# Where another process keeps one core busy, an LSTM, which waits at every time step, runs ten times
-# as fast; alone, as fast as ever.
+# Waiting threads then release their core after microseconds instead of milliseconds. An LSTM waits
+# at every time step: if another process keeps a core busy, it runs ten times as fast. On an idle
+# machine, its speed does not change.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 __getattr__, __all__ = exports(

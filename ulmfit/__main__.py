@@ -1,6 +1,6 @@
 """`python -m ulmfit`: all stages of a recipe, forward and backward, then the evaluation.
 
-Stage 1 is one of them where a corpus is given; else a language model is there to start from.
+With a corpus, stage 1 runs first; otherwise an existing language model is the start.
 """
 
 import json
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @settings_flags(DataFlags, default="")
 def main(
-    recipe: str = "demo",  # table of stages/stage2_lm.toml and stages/stage3_clf.toml
+    recipe: str | None = None,  # table of stages/stage2_lm.toml and stage3_clf.toml (default: demo)
     data: str | None = None,  # data set: a name or a path (default: the recipe's)
     corpus: Annotated[str, {"nargs": "+"}] = "",  # general text, for stage 1 to come first
     pretrained: str | None = None,  # language model to start from (default: the recipe's)
@@ -34,27 +34,28 @@ def main(
     multi_label: bool = False,  # a text may have several labels, separated by ;, or none
     seed: int | None = None,  # seeds data order, initialisation and dropout
     half: bool = False,  # store the weights in half precision
-    overwrite: bool = False,  # train again what is there already
+    overwrite: bool = False,  # train existing models again
     stop_after: float = 0.0,  # seconds after which it saves a checkpoint and ends; 0 for no end
     **given: Any,
 ) -> dict[str, Any]:
-    """Fine-tune the language model, train the classifier, both directions, and evaluate.
+    """Fine-tune the language model and train the classifier in both directions, then evaluate.
 
-    Models that an earlier call finished with the same settings, of the same data, are kept.
+    Models of an earlier call with the same settings and data are kept.
     """
     from ulmfit.base.precision import keep_memory
     from ulmfit.pipeline import Plan, train
     from ulmfit.training.options import deadline_after
+    from ulmfit.training.settings import DEFAULT_RECIPE
 
     keep_memory()
     began = time.monotonic()
-    folder = Path(out or Path("models", recipe))
+    folder = Path(out or Path("models", recipe or DEFAULT_RECIPE))
     shared = {"data": data, "seed": seed, "multi_label": multi_label or None, **given}
     deadline = deadline_after(stop_after)
     if overwrite and stop_after:
         raise UserError(
             "found --overwrite with --stop-after, expected one of them: every call would begin "
-            "anew; choose another --out, or delete what is there"
+            "anew; choose another --out, or delete the models in it"
         )
     if corpus and pretrained:
         raise UserError("found --corpus and --pretrained, expected one of them")
@@ -111,7 +112,7 @@ def _evaluation(folders: list[str], settings: "ClassifierSettings") -> dict[str,
     if hold_ids(frame["text"]):
         names_of = " and no ".join(baseline_names(labels))
         logger.info(
-            f"no {names_of} beside them: that needs the texts, and {settings.data} holds ids"
+            f"no {names_of} for comparison: they need the texts, and {settings.data} holds ids"
         )
     else:
         baselines = baselines_of(settings, labels)
@@ -125,7 +126,7 @@ def _evaluation(folders: list[str], settings: "ClassifierSettings") -> dict[str,
 
 
 def summary_text(summary: dict[str, Any]) -> str:
-    """The table that ends the run."""
+    """The table at the end of the run."""
     lines = [
         "",
         f"{'perplexity':28}  before   after",

@@ -1,4 +1,4 @@
-"""Give classifiers the temperature that makes their probabilities mean what they say."""
+"""Fit temperatures, which calibrate the probabilities of classifiers."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +9,6 @@ from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.data.spec import DataFlags, DataSpec
-from ulmfit.inference.calibration import fit_temperature
 from ulmfit.inference.metrics import classification_metrics
 
 
@@ -20,18 +19,18 @@ def main(
     precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
     **flags: Any,
 ) -> dict[str, float]:
-    """Fit the temperature of each classifier on split valid, and keep it in its directory.
+    """Fit the temperature of each classifier on split valid, and store it in its directory.
 
-    The temperature divides a classifier's logits (arXiv:1706.04599); it becomes part of the
-    manifest, and no other file changes. A temperature that was there is replaced. Returns the
-    temperatures by directory.
+    The temperature divides a classifier's logits (arXiv:1706.04599). It replaces an earlier one in
+    the manifest; no other file changes. Texts that the classifier was trained on are left out.
+    Returns the temperatures by directory.
     """
     if not clf:
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
-    from ulmfit.inference.temperatures import store_temperature
+    from ulmfit.inference.calibration import store_temperature
 
     given = DataFlags.of(flags).spec(data)
-    # A temperature that is there is not looked at; it may be damaged.
+    # An earlier temperature is not read, since it may be damaged.
     artifacts = [
         read_artifact(Path(path), "classifier", ignored="temperature")
         for path in bundled.model_folders(clf)
@@ -45,12 +44,12 @@ def main(
 
 
 def _fitted(artifact: Artifact, given: DataSpec, precision: str) -> float:
+    from ulmfit.inference.calibration import fit_temperature, validation_texts
     from ulmfit.inference.evaluation import read_data
     from ulmfit.inference.loaded import LoadedModel
-    from ulmfit.inference.temperatures import validation_texts
 
-    data, frame = read_data(artifact, given, "valid", texts_required=False)
-    texts, truth = validation_texts(artifact, frame, data)
+    data, read = read_data([artifact], given, "valid", texts_required=False)
+    texts, truth = validation_texts(artifact, read.frame, data)
     model = LoadedModel(artifact, precision)
     before = model.probabilities(model.tokenize(texts))
     try:

@@ -1,4 +1,4 @@
-"""The command that measures classifiers and their ensemble on labelled texts."""
+"""Measure classifiers and their ensemble on labelled texts."""
 
 import json
 import time
@@ -25,17 +25,20 @@ def main(
     data: str | None = None,  # data set: a name or a path (default: the first classifier's)
     split: str = "test",  # train, valid or test
     precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
-    output: str | None = None,  # a json file for all figures, with what made them
+    output: str | None = None,  # a json file for all figures, models, versions and the hardware
     **flags: Any,
 ) -> dict[str, dict[str, Any]]:
     """Measure each classifier, then the ensemble of all, on one split.
 
-    The figures of each classifier are added to metrics.json in its directory. Returns them by
-    directory, those of the ensemble under "ensemble". How many texts of the split also stand in the
-    labelled texts of the training is under "overlap": "exact", but for case and white space, and
-    how many more "near", with 7 in 10 runs of five words in common. The figures without the exact
-    ones are under "without_repeated", those without either under "without_near_duplicates"; those
-    of each class of a multi-label classifier are under "classes".
+    The figures of each classifier are added to metrics.json in its directory. Returns the figures
+    by directory, those of the ensemble as "ensemble". "overlap" counts texts of the split that are
+    also labelled texts of the training: "exact" ones, apart from case and white space, and further
+    "near" ones, with 7 in 10 runs of five words in common. "without_repeated" has the figures
+    without the exact ones, "without_near_duplicates" those without both kinds, and "classes" those
+    of each class of a multi-label classifier.
+
+    Texts that a classifier was trained or validated on are left out, and "left_out" has their
+    number. The test split of the training's own data stays whole.
     """
     if not clf:
         raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
@@ -52,12 +55,13 @@ def main(
     folders = bundled.model_folders(clf)
     classifier = Classifier.load(*folders, precision=precision)
     given = DataFlags.of(flags).spec(data)
-    trained = classifier.models[0].artifact
-    data, frame = evaluation.read_data(trained, given, split, texts_required=False)
+    models = [model.artifact for model in classifier.models]
+    data, read = evaluation.read_data(models, given, split, texts_required=False)
+    frame = read.frame
     texts, truth = evaluation.labelled_texts(frame, data, split, classifier.labelling)
     kept = [read_metrics(Path(folder)) for folder in folders]
     overlap = Overlap.of(frame, split)
-    results = evaluation.measure(classifier, texts, truth, overlap)
+    results = evaluation.measure(classifier, texts, truth, overlap, read.left_out)
     named = dict(zip([*folders, "ensemble"], results, strict=False))
     logger.info(f"{len(texts):,} texts, split {split}")
     logger.info(evaluation.figures_table(named))
@@ -80,7 +84,7 @@ def main(
 
 
 def _write(path: Path, facts: dict[str, Any], classifier: Classifier) -> None:
-    """All figures, and the models, versions and hardware that made them."""
+    """Write all figures, with the models, the versions and the hardware."""
     from ulmfit.base.precision import hardware
 
     models = [

@@ -1,4 +1,4 @@
-"""The command that shows which words moved a prediction."""
+"""Show which words moved a prediction, and how far."""
 
 import sys
 from typing import Annotated
@@ -12,7 +12,7 @@ from ulmfit.inference.explanation import Explanation, check_request, explain
 
 def main(
     clf: Annotated[str, {"nargs": "+"}] = DEFAULT,  # classifiers' directories, or a bundled name
-    text: str | None = None,  # the text whose words are weighed
+    text: str | None = None,  # the text to explain
     method: str = "integrated",  # integrated gradients, or gradient: faster and rougher
     steps: int = 32,  # points at which integrated takes gradients; more make the sum more exact
     colour: bool = False,  # the whole text in colours, as on a terminal
@@ -20,7 +20,7 @@ def main(
 ) -> Explanation:
     """Show which words moved a prediction, and how far."""
     if text is None:
-        raise UserError("no text given; --text TEXT has the words to explain")
+        raise UserError("no text given; --text TEXT is the text to explain")
     check_request(text, method, steps)
     explanation = explain(load_named(clf, "float32"), text, method, steps, label)
     logger.info(explanation.to_terminal(colour or sys.stdout.isatty()))

@@ -1,8 +1,8 @@
 """A classifier as an ONNX file, for programs that have neither torch nor fastai.
 
-``--out model.onnx`` makes two things: the file itself, which holds weights, labels, direction and
-origin (JSON under "ulmfit" in ONNX's metadata), and the folder ``model-tokenizer`` beside it with
-the text processor's files. `ulmfit.onnx_classifier` reads both.
+``--out model.onnx`` writes the file, with weights, labels, direction and origin (JSON under
+"ulmfit" in ONNX's metadata), and the folder ``model-tokenizer`` beside it, with the text
+processor's files. `ulmfit.onnx_classifier` reads both.
 """
 
 from importlib.util import find_spec
@@ -30,7 +30,10 @@ def main(
     """
     folder = _one_folder(clf)
     path = _output_path(Path(out), overwrite)
-    _check_installed()
+    if missing := [name for name in LIBRARIES if find_spec(name) is None]:
+        raise UserError(
+            f"the export needs {', '.join(missing)}; pip install 'ulmfit[export]' installs them"
+        )
     from ulmfit.inference import onnx_graph
 
     loaded = onnx_graph.loaded_on_cpu(read_artifact(folder, "classifier"))
@@ -41,11 +44,11 @@ def main(
     if not difference <= onnx_graph.TOLERANCE:  # nan is neither
         raise UserError(
             f"probabilities of the exported graph are off by {difference:.2g}, expected at most "
-            f"{onnx_graph.TOLERANCE:g}; nothing was written: pip install 'ulmfit[export]' brings "
-            "the versions that fit"
+            f"{onnx_graph.TOLERANCE:g}; nothing was written: pip install 'ulmfit[export]' installs "
+            "matching versions"
         )
     content = onnx_graph.file_content(onnx_graph.quantized(proto) if int8 else proto, facts)
-    # The model last: where it is, all of it is there.
+    # The model is written last: if it exists, all files exist.
     for name, file in files.items():
         atomic_write(tokenizer_folder(path) / name, file)
     atomic_write(path, content)
@@ -74,14 +77,6 @@ def _output_path(path: Path, overwrite: bool) -> Path:
             raise UserError(f"{made} is there already; choose another --out or pass --overwrite")
     check_parent(path)
     return path
-
-
-def _check_installed() -> None:
-    missing = [name for name in LIBRARIES if find_spec(name) is None]
-    if missing:
-        raise UserError(
-            f"the export needs {', '.join(missing)}; pip install 'ulmfit[export]' brings all of it"
-        )
 
 
 if __name__ == "__main__":

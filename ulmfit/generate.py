@@ -16,7 +16,7 @@ def main(
     top_p: float = 1.0,  # draw from the likeliest words with this probability together
     seed: int = 42,  # the same seed writes the same texts
 ) -> list[str]:
-    """Let a language model write."""
+    """Generate texts with a language model."""
     if lm is None:
         raise UserError("no model given; --lm DIR names a language model, as stage 2 writes it")
     from ulmfit.inference.language_model import LanguageModel

@@ -1,9 +1,9 @@
-"""From the project's models to fastai's and back.
+"""Conversion of models from and to fastai's `Learner`, with the same tokens and ids.
 
-A `Learner` that fastai made becomes a model directory by `from_learner`, a model directory a
-`Learner` by `to_learner`; tokens and ids are the same on both sides.
+`from_learner` writes a `Learner` as a model directory; `to_learner` does the inverse.
 """
 
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -17,21 +17,19 @@ from ulmfit.artifacts.config import ClassifierConfig, LMConfig
 from ulmfit.artifacts.directory import Artifact, read_artifact
 from ulmfit.artifacts.manifest import FORMAT_VERSION, Manifest, library_versions
 from ulmfit.artifacts.pretrained import encoder_from_fastai
-from ulmfit.artifacts.trained import trained_config
+from ulmfit.artifacts.trained import load_network
 from ulmfit.artifacts.writing import write_artifact
 from ulmfit.base.errors import UserError
 from ulmfit.data.fingerprints import fingerprint
-from ulmfit.inference.loaded import load_classifier
-from ulmfit.inference.sampling import load_lm
 from ulmfit.model.build import TiedDecoder, encoder_of
-from ulmfit.model.sizes import SIZES, EncoderConfig
+from ulmfit.model.sizes import SIZES
 from ulmfit.text.processor import TextProcessor
 
 
 def fastai_state(model: Any) -> dict[str, Tensor]:
-    """The weights of a language model or classifier under the names of fastai's.
+    """The weights of a language model or classifier with fastai's names.
 
-    They fit `get_language_model` and `get_text_classifier` of the same sizes, by strict names.
+    `get_language_model` and `get_text_classifier` of the same sizes load them with ``strict=True``.
     """
     encoder = encoder_of(model)
     is_lm = isinstance(model[1], TiedDecoder)
@@ -46,7 +44,7 @@ def fastai_state(model: Any) -> dict[str, Tensor]:
         return state | {"1.decoder.weight": embedding, "1.decoder.bias": model[1].bias.detach()}
     for name, weight in model[1].layers.state_dict().items():
         layer_name, rest = name.split(".", 1)
-        block, position = divmod(int(layer_name), 4)  # fastai's head is made of blocks of four
+        block, position = divmod(int(layer_name), 4)  # fastai's head has blocks of four layers
         state[f"1.layers.{block}.{position}.{rest}"] = weight
     return state
 
@@ -65,11 +63,11 @@ def to_learner(folder: str | Path, dls: Any, **more: Any) -> Any:
     Args:
         dls: fastai's `DataLoaders` with the model's `vocabulary` and, for a classifier, its
             labels in the same order.
-        more: what the fastai function takes besides, such as ``drop_mult`` or ``metrics``.
+        more: further arguments of the fastai function, such as ``drop_mult`` or ``metrics``.
 
     Raises:
-        UserError: the directory holds no model, its vocabulary or labels are not those of `dls`,
-            or one of the two alone is multi-label.
+        UserError: the directory holds no model, its vocabulary or labels differ from those of
+            `dls`, or only one of the two is multi-label.
     """
     from fastai.text.learner import language_model_learner, text_classifier_learner
     from fastai.text.models.awdlstm import AWD_LSTM, awd_lstm_clas_config, awd_lstm_lm_config
@@ -77,11 +75,12 @@ def to_learner(folder: str | Path, dls: Any, **more: Any) -> Any:
     artifact = read_artifact(Path(folder))
     is_lm = artifact.manifest.kind == "lm"
     words, labels = _vocabularies(dls)
-    _check_same("vocabulary", artifact, artifact.processor().vocab, words)
+    remedy = "make them with text_vocab=ulmfit.interop.vocabulary(folder)"
+    _check_same("vocabulary", artifact, artifact.processor().vocab, words, remedy)
     if not is_lm:
-        _check_same("list of labels", artifact, artifact.manifest.labels, labels)
-    model = load_lm(artifact)[0] if is_lm else load_classifier(artifact)
-    sizes = trained_config(artifact).as_dict()
+        ours = artifact.manifest.labels
+        _check_same("list of labels", artifact, ours, labels, f"they are {', '.join(ours)}")
+    model, sizes = load_network(artifact), artifact.manifest.config.encoder.as_dict()
     own = {name: sizes[name] for name in ("emb_sz", "n_hid", "n_layers")}
     if is_lm:
         make, config = language_model_learner, awd_lstm_lm_config
@@ -90,8 +89,13 @@ def to_learner(folder: str | Path, dls: Any, **more: Any) -> Any:
         trained = artifact.manifest.classifier_config
         more = {"max_len": trained.max_len, "lin_ftrs": [trained.hidden], **more}
     learner = make(dls, AWD_LSTM, config={**config, **own}, pretrained=False, **more)
-    if not is_lm:
-        _check_loss(learner, artifact)
+    multi = not is_lm and artifact.manifest.labelling.multi
+    if not is_lm and _is_multi_label(learner) != multi:
+        names = {True: "multi-label (MultiCategoryBlock)", False: "single-label (CategoryBlock)"}
+        raise UserError(
+            f"found {names[not multi]} DataLoaders, expected {names[multi]} ones, as "
+            f"{artifact.path} is; make them with that block"
+        )
     learner.model.load_state_dict(fastai_state(model), strict=True)
     return learner
 
@@ -102,16 +106,6 @@ def _is_multi_label(learner: Any) -> bool:
     return isinstance(learner.loss_func, (BCEWithLogitsLossFlat, BCEWithLogitsLoss))
 
 
-def _check_loss(learner: Any, artifact: Artifact) -> None:
-    ours = artifact.manifest.labelling.multi
-    if _is_multi_label(learner) != ours:
-        names = {True: "multi-label (MultiCategoryBlock)", False: "single-label (CategoryBlock)"}
-        raise UserError(
-            f"found {names[not ours]} DataLoaders, expected {names[ours]} ones, as {artifact.path} "
-            "is; make them with that block"
-        )
-
-
 def _vocabularies(dls: Any) -> tuple[list[str], list[str]]:
     """Words and labels of fastai's `DataLoaders`; a language model's have no labels."""
     found = dls.vocab
@@ -120,18 +114,14 @@ def _vocabularies(dls: Any) -> tuple[list[str], list[str]]:
     return list(found[0]), [str(label) for label in found[1]]
 
 
-def _check_same(what: str, artifact: Artifact, ours: list[str], theirs: list[str]) -> None:
-    if ours == theirs:
-        return
-    remedy = (
-        "make them with text_vocab=ulmfit.interop.vocabulary(folder)"
-        if what == "vocabulary"
-        else f"they are {', '.join(ours)}"
-    )
-    raise UserError(
-        f"found another {what} in the DataLoaders ({len(theirs):,} entries) than in "
-        f"{artifact.path} ({len(ours):,}); {remedy}"
-    )
+def _check_same(
+    what: str, artifact: Artifact, ours: list[str], theirs: list[str], remedy: str
+) -> None:
+    if ours != theirs:
+        raise UserError(
+            f"found another {what} in the DataLoaders ({len(theirs):,} entries) than in "
+            f"{artifact.path} ({len(ours):,}); {remedy}"
+        )
 
 
 # --- a Learner as a model directory -------------------------------------------------------------
@@ -148,37 +138,35 @@ def from_learner(
 ) -> Path:
     """Write a fastai language model or classifier (AWD_LSTM, word tokenizer) as a directory.
 
-    Forward models alone: fastai's backward ones read ``xxbos`` last, the project's read it first.
+    Only forward models: fastai's backward models read ``xxbos`` last, those of this project first.
 
     Args:
-        data: names the data, for `evaluate`; models of an ensemble have the same.
+        data: the name of the data set, for `evaluate`; equal for all models of an ensemble.
         lang: language of spaCy's tokenizer.
-        about: for the model card: what the texts are, and whose.
+        about: for the model card: the content and the owner of the texts.
 
     Raises:
-        UserError: it is another kind of model, or `out` cannot be written.
+        UserError: the model is of another kind, or `out` cannot be written.
     """
     words, labels = _vocabularies(learner.dls)
-    if labels and _is_multi_label(learner):
-        raise UserError(
-            f"found a multi-label Learner ({type(learner.loss_func).__name__}), expected one of a "
-            "class a text; train it with python -m ulmfit.stage3_clf --multi-label"
-        )
+    if labels:
+        _check_classifier(learner)
     state = _state(learner)
     numbers, encoder, kept = encoder_from_fastai(state, words)
     config: LMConfig | ClassifierConfig
     if labels:
         head = _head(state)
         hidden = len(head["layers.2.weight"])
-        config = ClassifierConfig(numbers, _whole(learner.model[0].max_len), hidden)
+        config = ClassifierConfig(numbers, learner.model[0].max_len, hidden)
     else:
         head, config = {"decoder.bias": state["1.decoder.bias"][kept]}, LMConfig(numbers)
     processor = TextProcessor("word", lang).with_vocab([words[i] for i in kept])
+    sizes = (numbers.emb_sz, numbers.n_hid, numbers.n_layers)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         kind=config.kind,
         direction="forward",
-        size=_size(numbers),
+        size=next((name for name, size in SIZES.items() if size == sizes), "custom"),
         config=config,
         tokenizer=processor.description(),
         labels=labels,
@@ -204,39 +192,32 @@ def from_learner(
     )
 
 
-def _size(config: EncoderConfig) -> str:
-    found = (config.emb_sz, config.n_hid, config.n_layers)
-    return next((name for name, size in SIZES.items() if size == found), "custom")
-
-
-def _state(learner: Any) -> dict[str, Tensor]:
-    """The weights of an AWD_LSTM under plain names; UserError if it is another model."""
-    weights = learner.model.state_dict().items()
-    state = _plain_names({name: weight.detach().cpu() for name, weight in weights})
-    if "0.rnns.0.weight_hh_l0_raw" not in state:
-        raise UserError("the Learner's model is no AWD_LSTM of fastai's; make it with AWD_LSTM")
-    return state
-
-
-def _whole(max_len: Any) -> int:
+def _check_classifier(learner: Any) -> None:
+    if _is_multi_label(learner):
+        raise UserError(
+            f"found a multi-label Learner ({type(learner.loss_func).__name__}), expected one with "
+            "one class a text; train it with python -m ulmfit.stage3_clf --multi-label"
+        )
+    max_len = learner.model[0].max_len
     if not isinstance(max_len, int) or max_len < 1:
         raise UserError(
             f"the Learner pools {max_len!r} tokens, expected a whole number; make it with max_len"
         )
-    return max_len
 
 
-def _plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A classifier's encoder under the names that it has in a language model."""
-    inner = "0.module."
-    return {
-        f"0.{name.removeprefix(inner)}" if name.startswith(inner) else name: weight
-        for name, weight in state.items()
+def _state(learner: Any) -> dict[str, Tensor]:
+    """The weights of an AWD_LSTM with the names of a language model; UserError if it is none."""
+    state = {
+        re.sub(r"^0\.module\.", "0.", name): weight.detach().cpu()
+        for name, weight in learner.model.state_dict().items()
     }
+    if "0.rnns.0.weight_hh_l0_raw" not in state:
+        raise UserError("the Learner's model is not fastai's AWD_LSTM; make it with AWD_LSTM")
+    return state
 
 
 def _head(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of fastai's `PoolingLinearClassifier` under the project's names."""
+    """The weights of fastai's `PoolingLinearClassifier` with the project's names."""
     head = {}
     for name, weight in state.items():
         if name.startswith("1."):

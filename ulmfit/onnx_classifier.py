@@ -1,4 +1,4 @@
-"""Classes and probabilities from what `ulmfit.export` wrote: onnxruntime, no torch, no fastai.
+"""Predictions with the files of `ulmfit.export`: needs onnxruntime, but no torch and no fastai.
 
     OnnxClassifier.load("model.onnx").predict(["A quiet film."])
 
@@ -6,7 +6,7 @@ Needs onnxruntime, numpy, pandas, fastcore and the tokenizer's library (spaCy or
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 
 from ulmfit.artifacts.config import multi_label_of
 from ulmfit.artifacts.directory import PROCESSOR
-from ulmfit.artifacts.limits import largest
+from ulmfit.artifacts.weights import largest
 from ulmfit.base.atomic import os_errors_as
 from ulmfit.base.errors import UserError
 from ulmfit.base.untrusted import parse_json, read_bounded
@@ -28,8 +28,12 @@ from ulmfit.inference.onnx_session import (
     start_session,
     tokenizer_folder,
 )
-from ulmfit.inference.scoring import plain_text, prediction_columns
-from ulmfit.text.processor import TextProcessor, reading_order
+from ulmfit.inference.scoring import Answers, notes_on, prediction_frame, warn_of
+from ulmfit.text.corpus import Corpus, tokenize_texts
+from ulmfit.text.given import each_text
+from ulmfit.text.ids import is_empty
+from ulmfit.text.known import Known, known_tokens
+from ulmfit.text.processor import TextProcessor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,14 +41,14 @@ if TYPE_CHECKING:
 
 _FACTS = {"files": dict, "labels": list, "direction": str, "prior": list, "config": dict}
 
-# Tokens of a batch, padding included. onnxruntime keeps every layer's features of all of them:
-# 100 MB at a time for size small. Below 8,192 the products are too small to be fast.
+# Tokens of a batch, including padding. onnxruntime keeps the features of every layer: 100 MB for
+# size small. Below 8,192 tokens the matrix products are too small to be fast.
 _TOKENS = 16_384
 
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """An ONNX file that was read, and the text processor that belongs to it."""
+    """An ONNX file and its text processor."""
 
     path: Path
     facts: dict[str, Any]
@@ -59,27 +63,29 @@ class OnnxModel:
 
     @classmethod
     def read(cls, path: Path, threads: int) -> "OnnxModel":
-        """Raises UserError: no such file, none of this project's, or not its tokenizer's files."""
+        """Raises UserError: the file is missing or of another program, or the tokenizer's are."""
         session = _session(path, threads)
         facts = _facts(session, path)
         return cls(path, facts, _processor(tokenizer_folder(path), facts["files"]), session)
 
-    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """float32, shape (texts, classes)."""
-        backwards = self.facts["direction"] == "backward"
-        documents = [reading_order(ids, backwards) for ids in self.processor.encode(texts)]
+    def answers(self, texts: Sequence[str]) -> tuple[np.ndarray, Known]:
+        """Probabilities, float32, shape (texts, classes), and how much of each text is known."""
+        tokenized = tokenize_texts(texts, self.processor, workers=1)
+        documents = Corpus(self.processor.ids(tokenized.tokens)[tokenized.ids], tokenized.offsets)
+        if self.facts["direction"] == "backward":
+            documents = documents.reversed()
         made = np.zeros((len(texts), len(self.facts["labels"])), np.float32)
-        for rows in _batches(np.array([len(ids) for ids in documents], np.int64)):
+        for rows in _batches(documents.lengths):
             made[rows] = run(self.session, [documents[row] for row in rows])
-        made[[i for i, text in enumerate(texts) if not text.strip()]] = self.facts["prior"]
-        return made
+        made[[i for i, text in enumerate(texts) if is_empty(text)]] = self.facts["prior"]
+        return made, known_tokens(tokenized, self.processor)
 
 
 class OnnxClassifier:
     """One or more exported classifiers; the probabilities of several are averaged.
 
     Raises:
-        UserError: the models make no ensemble.
+        UserError: the models do not make an ensemble.
     """
 
     def __init__(self, models: Sequence[OnnxModel]) -> None:
@@ -94,36 +100,37 @@ class OnnxClassifier:
         """The classifiers of ONNX files, each with its tokenizer's folder beside it.
 
         Args:
-            threads: that compute; 0 takes one a core.
+            threads: number of computing threads; 0 for one a core.
 
         Raises:
-            UserError: a file is not what `ulmfit.export` wrote, or they make no ensemble.
+            UserError: a file is not from `ulmfit.export`, or the models do not make an ensemble.
         """
         if not files:
             raise UserError("no model given; name at least one file that ulmfit.export wrote")
         return cls([OnnxModel.read(Path(file), threads) for file in files])
 
-    def predict(self, texts: Sequence[str | None]) -> "pd.DataFrame":
+    def predict(self, texts: Iterable[str | None]) -> "pd.DataFrame":
         """`label`, its `probability`, and one column of probabilities a class, in order.
 
-        All as in `ulmfit.Classifier`: a missing text counts as an empty one. A row without text
-        gets the training class frequencies.
+        As in `ulmfit.Classifier`: what `texts` may be, that missing and empty texts get the
+        training class frequencies, and that a warning counts the texts with few known tokens.
         """
-        import pandas as pd
+        answers = self.answers(list(each_text(texts, "predict")))
+        warn_of(answers.notes)
+        return prediction_frame(texts, answers.mean, self.labelling)
 
-        found = self.probabilities(texts)
-        return pd.DataFrame(prediction_columns(found, self.labelling))
+    def probabilities(self, texts: Iterable[str | None]) -> np.ndarray:
+        """The probabilities of `predict`, float32, shape (texts, classes)."""
+        return self.answers(list(each_text(texts, "probabilities"))).mean
 
-    def probabilities(self, texts: Sequence[str | None]) -> np.ndarray:
-        """Those that `predict` returns, float32, shape (texts, classes)."""
-        if isinstance(texts, str):
-            raise UserError("found one text, expected a list of texts; predict([text]) takes one")
-        plain = [plain_text(text) for text in texts]
-        return np.mean([model.probabilities(plain) for model in self.models], axis=0)
+    def answers(self, texts: Sequence[str]) -> Answers:
+        """The probabilities of each model, and notes on texts with few known tokens."""
+        found, known = zip(*(model.answers(texts) for model in self.models), strict=True)
+        return Answers(np.stack(found), notes_on(texts, known))
 
 
 def _batches(lengths: np.ndarray) -> Iterator[np.ndarray]:
-    """Rows of documents, longest first, as many at a time as fit into `_TOKENS`."""
+    """Batches of rows with at most `_TOKENS` tokens each, the longest documents first."""
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
@@ -163,7 +170,7 @@ def _facts(session: Any, path: Path) -> dict[str, Any]:
 
 
 def _processor(folder: Path, hashes: dict[str, str]) -> TextProcessor:
-    """The processor whose files lie in `folder`, if they are those that `hashes` names."""
+    """The processor with files in `folder`; UserError unless they have the `hashes`."""
     files = {}
     for name, expected in hashes.items():
         with os_errors_as(f"cannot read {folder / name}, which belongs to the model"):

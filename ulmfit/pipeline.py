@@ -1,12 +1,12 @@
-"""The stages of `python -m ulmfit`, one after the other: what is checked, kept and trained.
+"""The stages of `python -m ulmfit`: the checks, and the training of each stage.
 
-A model that is there already, of the same settings and data, is kept.
+Models of an earlier call with the same settings and data are kept.
 """
 
 import json
 import math
 import time
-from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,19 +21,24 @@ from ulmfit.base.errors import Stopped, UserError
 from ulmfit.base.log import logger, quiet
 from ulmfit.data.corpora import read_corpora
 from ulmfit.data.fingerprints import labelled_fingerprint, texts_fingerprint
+from ulmfit.data.label_checks import as_classes, tell_remarks
 from ulmfit.data.labels import Labels
 from ulmfit.data.load import load_data, load_with_test_labels
 from ulmfit.data.splits import keep_labels
 from ulmfit.inference.evaluation import labelled_texts, measure_baselines
+from ulmfit.text.fit import OWN_TEXT
 from ulmfit.training.classifier_data import labels_in
 from ulmfit.training.domain_lm import data_fingerprint, read_frame
+from ulmfit.training.general_lm import with_tokenizer
 from ulmfit.training.options import StageResult
+from ulmfit.training.own_text import needs_own_text
 from ulmfit.training.settings import (
+    DEFAULT_RECIPE,
     ClassifierSettings,
     LMSettings,
     PretrainSettings,
     Settings,
-    as_recipe,
+    changed,
     data_spec,
     load_settings,
 )
@@ -42,12 +47,16 @@ DIRECTIONS = {"fwd": False, "bwd": True}
 
 
 class Plan(NamedTuple):
-    """What all stages of a run have in common; `shared` was given for stages 2 and 3."""
+    """The common settings of all stages; `shared` are the flags for stages 2 and 3.
+
+    chosen: whether the recipe or the pretrained model was given.
+    """
 
     recipe: str
+    chosen: bool
     overwrite: bool
     shared: dict[str, Any]
-    pretrained: str | None  # as it was given
+    pretrained: str | None  # the flag
     lm: LMSettings
     classifier: ClassifierSettings
     half: bool
@@ -56,40 +65,49 @@ class Plan(NamedTuple):
     @classmethod
     def of(
         cls,
-        recipe: str,
+        recipe: str | None,
         overwrite: bool,
         shared: dict[str, Any],
         pretrained: str | None,
         half: bool = False,
         deadline: float = math.inf,
     ) -> "Plan":
-        """The settings of both stages, checked before either begins."""
+        """The plan with the settings of stages 2 and 3, checked before any stage begins."""
+        chosen = recipe is not None or pretrained is not None
+        recipe = recipe or DEFAULT_RECIPE
         lm = load_settings(LMSettings, recipe, {**shared, "pretrained": pretrained})
         classifier = load_settings(ClassifierSettings, recipe, shared)
-        return cls(recipe, overwrite, shared, pretrained, lm, classifier, half, deadline)
+        return cls(recipe, chosen, overwrite, shared, pretrained, lm, classifier, half, deadline)
 
-    def running(self) -> dict[str, Any]:
-        """What every stage is told that is no setting of it."""
+    def with_model(self, recipe: str, pretrained: str | None) -> "Plan":
+        """The plan with another recipe and another model to start from."""
+        return Plan.of(recipe, self.overwrite, self.shared, pretrained, self.half, self.deadline)
+
+    def options(self, out: Path, backwards: bool) -> dict[str, Any]:
+        """The flags of a stage that are not its settings."""
         left = self.deadline - time.monotonic()
-        # The first stage of a call begins however late it is: every call gets on by a batch.
+        # The first stage begins even after the deadline, so every call makes progress.
         stop_after = 0.0 if left == math.inf else max(left, 1e-3)
-        return {"overwrite": self.overwrite, "half": self.half, "stop_after": stop_after}
+        return {
+            **{"recipe": self.recipe, "out": str(out), "backwards": backwards, "half": self.half},
+            **{"overwrite": self.overwrite, "stop_after": stop_after},
+        }
 
     def after(self, result: StageResult) -> StageResult:
         """`result` of a stage that was trained in this call.
 
         Raises:
-            Stopped: there is no time left for another one.
+            Stopped: the deadline has passed.
         """
         if time.monotonic() >= self.deadline:
             raise Stopped(
-                f"time is up: {result.path} is finished, the same command goes on with what is not"
+                f"time is up: {result.path} is finished; the same command trains the next model"
             )
         return result
 
 
 class Trained(NamedTuple):
-    """What the stages of a run made, by the names of `DIRECTIONS`; stage 1 may have made none."""
+    """The results of all stages, by the names of `DIRECTIONS`; those of stage 1 may be missing."""
 
     general: dict[str, StageResult]
     lms: dict[str, StageResult]
@@ -97,15 +115,17 @@ class Trained(NamedTuple):
 
 
 def train(plan: Plan, corpus: str, folder: Path) -> tuple[Trained, Plan]:
-    """All stages in both directions, and the plan with what stage 1 made, where it made something.
+    """Train all stages in both directions; returns the results, and the plan after stage 1.
 
-    What a later stage would refuse is refused before the first one trains.
+    Errors of later stages are raised before the first one trains.
     """
     frame = check_data(plan.classifier)
     trained = Trained({}, {}, {})
     if corpus:
         general, plan = pretrain(corpus, folder / "pretrained", plan)
         trained.general.update(general)
+    elif not plan.chosen and needs_own_text(frame["text"], plan.lm.pretrained):
+        plan = plan.with_model(OWN_TEXT, None)
     check_models(folder, plan, frame)
     for name, backwards in DIRECTIONS.items():
         lm = trained.lms[name] = language_model(folder / f"lm-{name}", backwards, plan)
@@ -114,9 +134,11 @@ def train(plan: Plan, corpus: str, folder: Path) -> tuple[Trained, Plan]:
 
 
 def check_data(settings: ClassifierSettings) -> pd.DataFrame:
-    """The data of stage 3; raises before any training what the evaluation would raise."""
+    """The data of stage 3; raises the errors of the evaluation before any training."""
     frame = labelled(settings)
-    labels = labels_in(frame, data_spec(settings).labels)
+    kind = data_spec(settings).labels
+    tell_remarks(frame, kind)
+    labels = labels_in(frame, kind)
     by_themselves = "or run python -m ulmfit.stage2_lm and ulmfit.stage3_clf by themselves"
     if not (frame["split"] == "test").any():
         raise UserError(
@@ -131,7 +153,7 @@ def check_data(settings: ClassifierSettings) -> pd.DataFrame:
 
 
 def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult], Plan]:
-    """Stage 1 in both directions, and the plan with what it made as the model to start from."""
+    """Stage 1 in both directions; returns the results, and the plan that starts from them."""
     results = {}
     given = {"seed": plan.shared["seed"]}
     settings = load_settings(PretrainSettings, plan.recipe, given)
@@ -141,44 +163,47 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
         logger.info(f"\nstage 1, {direction(backwards)}: language model of general text")
         if _stays(one, plan):
             manifest = read_artifact(one, "lm").manifest
-            texts = texts_fingerprint(read_corpora(paths, "text"))
-            _check_same(one, settings, manifest.lm_config.corpus == texts, "--corpus")
+            texts = read_corpora(paths, "text")
+            same = manifest.lm_config.corpus == texts_fingerprint(texts)
+            with quiet():
+                wanted = with_tokenizer(settings, texts, None)
+            _check_same(one, wanted, same, "--corpus")
         results[name] = _kept(one, plan) or plan.after(
-            stage1_pretrain.main(
-                corpus=corpus,
-                out=str(one),
-                recipe=plan.recipe,
-                backwards=backwards,
-                **given,
-                **plan.running(),
-            )
+            stage1_pretrain.main(corpus=corpus, **given, **plan.options(one, backwards))
         )
-    started = (plan.recipe, plan.overwrite, plan.shared, str(out), plan.half, plan.deadline)
-    return results, Plan.of(*started)
+    return results, plan.with_model(plan.recipe, str(out))
 
 
 def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
-    """Raise before any training of stages 2 and 3 what one of them would raise."""
+    """Raise the errors of stages 2 and 3 about kept and parent models before any training."""
     settings = plan.classifier
     for name, backwards in DIRECTIONS.items():
         parent = _parent(plan.lm.pretrained, backwards)
         lm, classifier = folder / f"lm-{name}", folder / f"clf-{name}"
         if _stays(lm, plan):
-            _check_kept(lm, "lm", plan.lm, lambda: _lm_data(plan.lm))
-            if read_artifact(lm).manifest.parent != (parent and parent.manifest_sha256):
+            manifest = read_artifact(lm, "lm").manifest
+            with quiet():
+                data = data_fingerprint(read_frame(plan.lm), plan.lm.lm_text)
+            _check_same(lm, plan.lm, manifest.data_fingerprint == data, plan.lm.data)
+            if manifest.parent != (parent and parent.manifest_sha256):
                 raise UserError(
                     f"{lm} was made from another language model than {plan.lm.pretrained} is now; "
                     "pass --overwrite to train again, or choose another --out"
                 )
         if _stays(classifier, plan):
-            _check_kept(classifier, "classifier", settings, lambda: labelled_fingerprint(frame))
+            manifest = read_artifact(classifier, "classifier").manifest
+            same_data = manifest.data_fingerprint == labelled_fingerprint(frame)
+            _check_same(classifier, settings, same_data, settings.data)
 
 
-def labelled(settings: ClassifierSettings) -> pd.DataFrame:
-    """The data of stage 3, with the labels that are kept, and none of the test part."""
+def labelled(settings: ClassifierSettings, labels: Labels | None = None) -> pd.DataFrame:
+    """The data of stage 3, with the labels that it keeps; with `labels`, also those of test."""
     spec = data_spec(settings)
     with quiet():
-        frame = load_data(spec, texts_required=False)
+        if labels is None:
+            frame = load_data(spec, texts_required=False)
+        else:
+            frame = as_classes(load_with_test_labels(spec, texts_required=False), labels)
     return keep_labels(frame, settings.labels, settings.seed, spec.labels)
 
 
@@ -187,42 +212,24 @@ def _parent(pretrained: str, backwards: bool) -> Artifact | None:
     if parent and parent.manifest.direction != direction(backwards):
         raise UserError(
             f"{parent.path} is a {parent.manifest.direction} language model, and a "
-            f"{direction(backwards)} one is needed as well; give --pretrained what the names of "
-            "both have in common, without -fwd and -bwd"
+            f"{direction(backwards)} one is needed as well; give --pretrained the name of both, "
+            "without -fwd or -bwd"
         )
     return parent
 
 
-def _lm_data(settings: LMSettings) -> str:
-    with quiet():
-        frame = read_frame(settings)
-    return data_fingerprint(frame, settings.lm_text)
-
-
 def _stays(out: Path, plan: Plan) -> bool:
-    """Whether a model is there already and kept; raises if none can be written there."""
+    """Whether a finished model is kept in `out`; raises if no model can be written there."""
     if (out / MANIFEST).is_file() and not plan.overwrite:
         return True
     check_output(out, plan.overwrite)
     return False
 
 
-def _check_kept(
-    out: Path, kind: str, settings: LMSettings | ClassifierSettings, data: Callable[[], str]
-) -> None:
-    same_data = read_artifact(out, kind).manifest.data_fingerprint == data()
-    _check_same(out, settings, same_data, settings.data)
-
-
-def _check_same(
-    out: Path,
-    settings: Settings,
-    same_data: bool,
-    data: str,
-) -> None:
-    # A setting that there was not when the model was trained was what is the default now.
-    trained = as_recipe(type(settings)()) | read_artifact(out).manifest.recipe
-    if trained != json.loads(json.dumps(as_recipe(settings))):
+def _check_same(out: Path, settings: Settings, same_data: bool, data: str) -> None:
+    wanted = json.loads(json.dumps(asdict(settings)))
+    trained = read_artifact(out).manifest.recipe
+    if changed(type(settings), trained) != changed(type(settings), wanted):
         found = "holds a model of other settings"
     elif not same_data:
         found = f"was trained on other data than {data} holds now"
@@ -232,20 +239,14 @@ def _check_same(
 
 
 def language_model(out: Path, backwards: bool, plan: Plan) -> StageResult:
+    """Stage 2 in one direction."""
     logger.info(f"\nstage 2, {direction(backwards)}: language model of {plan.lm.data}")
-    return _kept(out, plan) or plan.after(
-        stage2_lm.main(
-            recipe=plan.recipe,
-            out=str(out),
-            backwards=backwards,
-            pretrained=plan.pretrained,
-            **plan.running(),
-            **plan.shared,
-        )
-    )
+    given = {"pretrained": plan.pretrained, **plan.shared}
+    return _kept(out, plan) or plan.after(stage2_lm.main(**given, **plan.options(out, backwards)))
 
 
 def classifier(out: Path, backwards: bool, lm: Path, plan: Plan) -> StageResult:
+    """Stage 3 in one direction."""
     logger.info(f"\nstage 3, {direction(backwards)}: classifier of {plan.classifier.data}")
     kept = _kept(out, plan)
     if kept and read_artifact(out).manifest.parent != read_artifact(lm).manifest_sha256:
@@ -254,19 +255,12 @@ def classifier(out: Path, backwards: bool, lm: Path, plan: Plan) -> StageResult:
             "to train again"
         )
     return kept or plan.after(
-        stage3_clf.main(
-            recipe=plan.recipe,
-            lm=str(lm),
-            out=str(out),
-            backwards=backwards,
-            **plan.running(),
-            **plan.shared,
-        )
+        stage3_clf.main(lm=str(lm), **plan.shared, **plan.options(out, backwards))
     )
 
 
 def _kept(out: Path, plan: Plan) -> StageResult | None:
-    """What an earlier call wrote, found by `_check` to be of the same settings and data."""
+    """The model of an earlier call; `check_models` has compared settings and data."""
     if not _stays(out, plan):
         return None
     logger.info(f"{out} is finished already and kept; --overwrite trains again")
@@ -274,18 +268,11 @@ def _kept(out: Path, plan: Plan) -> StageResult | None:
 
 
 def check_test_labels(settings: ClassifierSettings, labels: Labels) -> None:
-    """Raise, before any training, the UserError in which evaluating on test would end."""
-    frame = _data_of(settings)
+    """Raise the UserError of an evaluation on test before any training."""
+    frame = labelled(settings, labels)
     labelled_texts(frame, settings.data, "test", labels)
 
 
 def baselines_of(settings: ClassifierSettings, labels: Labels) -> dict[str, dict[str, Any]]:
-    """`measure_baselines` with the data and labels that stage 3 trains on by `settings`."""
-    return measure_baselines(_data_of(settings), labels)
-
-
-def _data_of(settings: ClassifierSettings) -> pd.DataFrame:
-    spec = data_spec(settings)
-    with quiet():
-        frame = load_with_test_labels(spec, texts_required=False)
-    return keep_labels(frame, settings.labels, settings.seed, spec.labels)
+    """`measure_baselines` with the data and labels of stage 3."""
+    return measure_baselines(labelled(settings, labels), labels)

@@ -1,4 +1,4 @@
-"""Fetch a model from the Hugging Face Hub: its own files alone, and every one verified."""
+"""Fetch the files of a model from the Hugging Face Hub, and verify each."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def main(
     revision: str | None = None,  # branch, tag or commit (default: main)
     overwrite: bool = False,  # replace the model directory if it exists
 ) -> Path:
-    """Fetch a model from the Hugging Face Hub. Nothing that is fetched is run.
+    """Fetch a model from the Hugging Face Hub. No fetched code is run.
 
     --from is short for --from-repo. Returns the path of the model directory.
     """

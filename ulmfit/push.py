@@ -1,4 +1,4 @@
-"""Share a model on the Hugging Face Hub, with a card that the Hub can read."""
+"""Share a model on the Hugging Face Hub, with a model card for the Hub."""
 
 import math
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from ulmfit.artifacts.directory import (
     CARD,
     MANIFEST,
     METRICS,
+    SEEN,
     Artifact,
     read_artifact,
     read_metrics,
@@ -19,9 +20,9 @@ from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitOperationAdd, EvalResult, HfApi
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, EvalResult, HfApi
 
-# Our figures -> the Hub's metric and the words beside it. A loss is the perplexity's logarithm.
+# This project's figures -> the Hub's metric and its description.
 _METRICS = {
     "accuracy": ("accuracy", "Accuracy"),
     "f1_micro": ("f1", "F1 over all decisions"),
@@ -40,13 +41,16 @@ _TASKS = {
 def main(
     model: str | None = None,  # model directory to share
     to: str | None = None,  # its name on the Hub: user/name
-    private: bool = False,  # only you can see it; else as the Hub has it set for you, public
+    private: bool = False,  # only you can see it; default: the Hub's setting, usually public
+    with_seen: bool = False,  # send seen.bin, too: hashes of the texts of the training
 ) -> str:
-    """Share a model directory on the Hugging Face Hub: all of its files, verified first.
+    """Share a model directory on the Hugging Face Hub: its files, verified first.
 
-    The vocabulary lists words of the texts that the model was trained on, a language model may
-    give back sentences of them, and the manifest has the recipe as it was given. Returns the
-    address of the repository, which is made if need be; files that it has already are replaced.
+    The vocabulary lists words of the training texts, a language model may repeat their sentences,
+    and the manifest has the recipe with its paths. seen.bin of a classifier, which shows whether a
+    given text was in the training, is only sent with --with-seen: without it, evaluate cannot leave
+    such texts out. The repository is created if it does not exist; its files are replaced. Returns
+    its address.
     """
     if model is None or to is None:
         raise UserError("give both --model DIR and --to user/name")
@@ -56,15 +60,16 @@ def main(
     artifact = read_artifact(Path(model))
     api = client()
     card = hub_card(artifact, repository.id.partition("/")[2])
-    uploads = _uploads(artifact, card)
-    url = _make(api, repository, private)
+    uploads = _uploads(artifact, card, with_seen)
+    url, there = _make(api, repository, private)
     size = sum(upload.upload_info.size for upload in uploads) / 1e6
     logger.info(f"sending {', '.join(upload.path_in_repo for upload in uploads)}; {size:,.1f} MB")
-    for line in _revealed(artifact):
+    for line in _revealed(artifact, with_seen):
         logger.info(line)
     with hub_errors(f"cannot push to {repository}"):
-        # All in one commit: nobody ever pulls half a model.
-        api.create_commit(repository.id, uploads, commit_message="Model directory of ulmfit")
+        # All in one commit: a pull never gets half a model.
+        changes = [*uploads, *_removals(uploads, there)]
+        api.create_commit(repository.id, changes, commit_message="Model directory of ulmfit")
     logger.info(
         f"pushed to {url}; python -m ulmfit.pull --from {repository.id} --out DIR fetches it"
     )
@@ -84,10 +89,10 @@ def hub_card(artifact: Artifact, name: str) -> str:
 
 
 def evaluation_results(artifact: Artifact) -> Iterator["EvalResult"]:
-    """What the training measured on its valid split, then what `ulmfit.evaluate` did.
+    """The figures of the training on its valid split, then those of `ulmfit.evaluate`.
 
     Raises:
-        UserError: metrics.json does not hold what `ulmfit.evaluate` writes.
+        UserError: metrics.json has another form than `ulmfit.evaluate` writes.
     """
     from ulmfit.data.load import source_name  # and with it pandas
 
@@ -133,21 +138,32 @@ def _results(
             )
 
 
-def _uploads(artifact: Artifact, card: str) -> list["CommitOperationAdd"]:
+def _uploads(artifact: Artifact, card: str, with_seen: bool) -> list["CommitOperationAdd"]:
     from huggingface_hub import CommitOperationAdd
 
     files: dict[str, Path | bytes] = {CARD: card.encode()}
-    for name in (MANIFEST, METRICS, *artifact.manifest.files):
-        files[HUB_CARD if name == CARD else name] = artifact.path / name
+    for name in (MANIFEST, METRICS, *artifact.names()):
+        if name != SEEN or with_seen:
+            files[HUB_CARD if name == CARD else name] = artifact.path / name
     with hub_errors(f"cannot read {artifact.path}"):
         return [CommitOperationAdd(name, content) for name, content in files.items()]
 
 
-def _make(api: "HfApi", repository: Repository, private: bool) -> str:
-    """Make the repository if it is not there, say who can see it, and return its address.
+def _removals(
+    uploads: list["CommitOperationAdd"], there: set[str]
+) -> Iterator["CommitOperationDelete"]:
+    """The removal of an earlier model's seen.bin, if no other replaces it."""
+    from huggingface_hub import CommitOperationDelete
+
+    if SEEN in there - {upload.path_in_repo for upload in uploads}:
+        yield CommitOperationDelete(SEEN)
+
+
+def _make(api: "HfApi", repository: Repository, private: bool) -> tuple[str, set[str]]:
+    """Create the repository if it does not exist; returns its address and the names of its files.
 
     Raises:
-        UserError: no token, no right to, or it should be private and is not.
+        UserError: there is no token, the right is missing, or a public one should be private.
     """
     from huggingface_hub import get_token
 
@@ -156,19 +172,23 @@ def _make(api: "HfApi", repository: Repository, private: bool) -> str:
     with hub_errors(f"cannot push to {repository}"):
         # None leaves it to the settings of the user or the organisation, which False overrules.
         url = str(api.create_repo(repository.id, private=private or None, exist_ok=True))
-        found = api.model_info(repository.id).private
-    if private and not found:
+        found = api.model_info(repository.id)
+    if private and not found.private:
         raise UserError(
             f"{repository} is there already and is public: nothing was sent; make it private in "
             "its settings on the Hub, or choose another name"
         )
-    logger.info(f"{url} is {'private' if found else 'public: everybody can see what is sent'}")
-    return url
+    seen_by = "private" if found.private else "public: everybody can see what is sent"
+    logger.info(f"{url} is {seen_by}")
+    return url, {file.rfilename for file in found.siblings or []}
 
 
-def _revealed(artifact: Artifact) -> Iterator[str]:
-    """What somebody may not expect to be in a model."""
+def _revealed(artifact: Artifact, with_seen: bool) -> Iterator[str]:
+    """Lines about unexpected contents of the model."""
     yield "the vocabulary lists words of the training texts"
+    if SEEN in artifact.names():
+        stays = "" if with_seen else " and stays here; --with-seen sends it"
+        yield f"{SEEN} tells whether a given text was in the training{stays}"
     if artifact.manifest.kind == "lm":
         yield "a language model may give back sentences of the training texts"
     for key, value in artifact.manifest.recipe.items():

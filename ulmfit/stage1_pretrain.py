@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ulmfit.training.run import Run
     from ulmfit.training.stage import Built, Workplace
 
-# A model that ends this close to the unigram entropy has learned word frequencies and no more.
+# A final loss above this share of the unigram entropy: only word frequencies were learned.
 _STUCK = 0.97
 
 
@@ -34,8 +34,8 @@ def main(
     from ulmfit.training.stage import run_stage
 
     paths = [Path(path) for path in ([corpus] if isinstance(corpus, (str, Path)) else corpus)]
-    stage = Pretraining(paths, text_col, settings, options.backwards)
-    return run_stage(stage, settings, options, Path(options.out))
+    stage = Pretraining(paths, text_col, settings, options.backwards, given.get("tokenizer"))
+    return run_stage(stage, options, Path(options.out))
 
 
 @dataclass
@@ -46,12 +46,15 @@ class Pretraining:
     text_col: str
     settings: PretrainSettings
     backwards: bool
+    tokenizer: str | None = None  # as it was given
 
     def read(self) -> None:
-        """Read the documents."""
+        """Read the documents, which decide on the tokenizer if nobody else does."""
         from ulmfit.data.corpora import read_corpora
+        from ulmfit.training.general_lm import with_tokenizer
 
         self.texts = read_corpora(self.corpora, self.text_col, self.settings.dialect)
+        self.settings = with_tokenizer(self.settings, self.texts, self.tokenizer)
 
     def build(self, place: "Workplace") -> "tuple[Learner, Built]":
         """Choose the vocabulary, hold out documents, make the model."""
@@ -60,7 +63,7 @@ class Pretraining:
         from ulmfit.model.build import build_lm
         from ulmfit.model.sizes import encoder_config
         from ulmfit.training.general_lm import prepare
-        from ulmfit.training.lm import lm_learner, lm_loaders, unigram_entropy
+        from ulmfit.training.learner import lm_learner, lm_loaders, unigram_entropy
         from ulmfit.training.run import parameters_of
         from ulmfit.training.stage import Built
 
@@ -86,15 +89,15 @@ class Pretraining:
         )
 
     def train(self, run: "Run", place: "Workplace") -> tuple[dict[str, Any], str]:
-        """Train; warn where the model learned nothing but word frequencies."""
-        from ulmfit.training.lm import measured_lm
+        """Train; warn if the model learned only word frequencies."""
+        from ulmfit.training.learner import measured_lm
 
         run.fit()
         measured, entropy = measured_lm(run.final_row()), self.entropy
         if measured["loss"] > _STUCK * entropy:
             logger.info(
-                f"warning: the loss {measured['loss']:.2f} sits at the unigram entropy "
-                f"{entropy:.2f}: nothing was learned but word frequencies; train longer, or widen "
+                f"warning: the loss {measured['loss']:.2f} is near the unigram entropy "
+                f"{entropy:.2f}: the model learned only word frequencies; train longer, or widen "
                 "--embedding-range"
             )
         metrics = {"valid": measured, "unigram_entropy": entropy, **self.tokens}

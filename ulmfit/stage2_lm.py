@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit.base.cli import run_command
+from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.base.printable import visible
+from ulmfit.text.fit import OWN_TEXT
 from ulmfit.training.options import StageResult, options_and_settings, stage_flags
 from ulmfit.training.settings import LMSettings
 
@@ -21,35 +23,57 @@ if TYPE_CHECKING:
 def main(**given: Any) -> StageResult:
     """Adapt a language model to the texts of --data, and let it write sample reviews."""
     options, settings = options_and_settings(LMSettings, given)
+    named = given.get("tokenizer")
+    if named and settings.pretrained != "none":
+        raise UserError(
+            f"found --tokenizer {named} with the model {settings.pretrained}, which has one of its "
+            "own; leave it out, or give --pretrained none"
+        )
     from ulmfit.training.stage import run_stage
 
-    stage = DomainTuning(settings, options.backwards)
-    return run_stage(stage, settings, options, Path(options.out or options.folder("lm")))
+    own_text = None
+    if given.get("recipe") is None and given.get("pretrained") is None:
+        _, own_text = options_and_settings(LMSettings, {**given, "recipe": OWN_TEXT})
+    stage = DomainTuning(settings, options.backwards, own_text, named)
+    return run_stage(stage, options, Path(options.out or options.folder("lm")))
 
 
 @dataclass
 class DomainTuning:
-    """A pretrained language model, over the vocabulary of the domain."""
+    """A pretrained language model with the vocabulary of the domain.
+
+    own_text: the settings for texts that the pretrained model does not fit; None if the user has
+        chosen the model.
+    tokenizer: the flag.
+    """
 
     settings: LMSettings
     backwards: bool
+    own_text: LMSettings | None = None
+    tokenizer: str | None = None
 
     def read(self) -> None:
-        """Read the texts and the pretrained model."""
-        from ulmfit.artifacts.pretrained import load_pretrained
+        """Read the texts, choose the settings that fit them, and read the pretrained model."""
+        from ulmfit.artifacts.pretrained import NONE, load_pretrained
         from ulmfit.training.domain_lm import read_frame
+        from ulmfit.training.general_lm import with_tokenizer
+        from ulmfit.training.own_text import needs_own_text
 
-        settings = self.settings
-        self.frame = read_frame(settings)
-        self.pretrained = load_pretrained(settings.pretrained, self.backwards, settings.size)
+        self.frame = read_frame(self.settings)
+        texts, backwards = self.frame["text"], self.backwards
+        if self.own_text and needs_own_text(texts, self.settings.pretrained, backwards):
+            self.settings = self.own_text
+        if self.settings.pretrained == NONE:
+            self.settings = with_tokenizer(self.settings, texts, self.tokenizer)
+        self.pretrained = load_pretrained(self.settings.pretrained, backwards, self.settings.size)
 
     def build(self, place: "Workplace") -> "tuple[Learner, Built]":
-        """Choose the vocabulary, give the pretrained rows of the embedding to its words."""
+        """Choose the vocabulary, and copy the pretrained rows of the embedding for its words."""
         from ulmfit.artifacts.config import LMConfig
         from ulmfit.data.fingerprints import texts_fingerprint
         from ulmfit.model.transfer import vocabulary_overlap
         from ulmfit.training import domain_lm
-        from ulmfit.training.lm import lm_learner, lm_loaders
+        from ulmfit.training.learner import lm_learner, lm_loaders
         from ulmfit.training.stage import Built
 
         settings, pretrained = self.settings, self.pretrained
@@ -57,13 +81,13 @@ class DomainTuning:
         model, config = domain_lm.adapt(pretrained, processor, settings)
         loaders = lm_loaders(train, valid, settings, self.backwards)
         known = vocabulary_overlap(pretrained.processor.vocab, processor.vocab)
-        logger.info(
-            f"language model of {len(train):,} texts, {len(train.ids):,} tokens; "
-            f"{known:,} of {len(processor.vocab):,} words known to {settings.pretrained}"
-        )
+        about = f"{len(processor.vocab):,} in the vocabulary"
+        if pretrained.encoder:
+            about = f"{known:,} of {len(processor.vocab):,} words known to {settings.pretrained}"
+        logger.info(f"language model of {len(train):,} texts, {len(train.ids):,} tokens; {about}")
         if settings.lm_text == "all":
             logger.info(
-                "it reads the texts of test, too, as --lm-text all says, without their labels"
+                "--lm-text all: the model also reads the texts of test, without their labels"
             )
         self.processor, self.held_out = processor, len(valid)
         self.counts = {
@@ -74,7 +98,7 @@ class DomainTuning:
         learner = lm_learner(model, loaders, settings, place.device, place.dtype)
         return learner, Built(
             model=model,
-            # Stage 3 asks whether the texts of its test split were read.
+            # Stage 3 checks whether the model has read the texts of its test split.
             config=LMConfig(
                 config,
                 texts=texts_fingerprint(self.frame["text"]),
@@ -89,8 +113,9 @@ class DomainTuning:
 
     def train(self, run: "Run", place: "Workplace") -> tuple[dict[str, Any], str]:
         """Train, measure before and after, and write samples."""
+        from ulmfit.inference.language_model import measure_lm
         from ulmfit.inference.sampling import generate
-        from ulmfit.training.lm import measure_lm, measured_lm
+        from ulmfit.training.learner import measured_lm
 
         model, settings = run.learn.model, self.settings
         before = measure_lm(model, run.learn.dls.valid, place.device, place.dtype)

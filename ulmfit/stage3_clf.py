@@ -23,12 +23,12 @@ def main(
     lm: str | None = None,  # a language model's directory, a bundled one's name, or none: random
     **given: Any,
 ) -> StageResult:
-    """Train a classifier on the encoder that stage 2 saved."""
+    """Train a classifier on the encoder of stage 2."""
     options, settings = options_and_settings(ClassifierSettings, given)
     from ulmfit.training.stage import run_stage
 
     stage = ClassifierTraining(lm, settings, options)
-    return run_stage(stage, settings, options, Path(options.out or options.folder("clf")))
+    return run_stage(stage, options, Path(options.out or options.folder("clf")))
 
 
 @dataclass
@@ -41,6 +41,7 @@ class ClassifierTraining:
 
     def read(self) -> None:
         """Read the language model and the labelled texts."""
+        from ulmfit.data.label_checks import tell_remarks
         from ulmfit.data.load import load_data
         from ulmfit.data.splits import keep_labels
         from ulmfit.training.classifier_data import prepare
@@ -50,6 +51,7 @@ class ClassifierTraining:
         self.start = read_start(self.lm, self.options.folder("lm"), backwards, settings)
         spec = data_spec(settings)
         frame = load_data(spec, texts_required=False)
+        tell_remarks(frame, spec.labels)
         if self.start.parent:
             check_lm_texts(self.start.parent, frame, settings)
         self.frame = keep_labels(frame, settings.labels, settings.seed, spec.labels)
@@ -60,9 +62,10 @@ class ClassifierTraining:
     def build(self, place: "Workplace") -> "tuple[Learner, Built]":
         """Put the head on the encoder."""
         from ulmfit.artifacts.config import ClassifierConfig
+        from ulmfit.artifacts.seen import seen_file
         from ulmfit.data.fingerprints import labelled_fingerprint
         from ulmfit.model.build import build_classifier
-        from ulmfit.training.classifier_learner import classifier_learner
+        from ulmfit.training.learner import classifier_learner
         from ulmfit.training.stage import Built
 
         settings, start, train, valid = self.settings, self.start, self.labelled, self.held_out
@@ -90,10 +93,11 @@ class ClassifierTraining:
             data_fingerprint=labelled_fingerprint(self.frame),
             parent=start.parent,
             labels=list(labels.classes),
+            seen=seen_file(self.frame),
         )
 
     def train(self, run: "Run", place: "Workplace") -> tuple[dict[str, Any], str]:
-        """Train, and measure on what is held out."""
+        """Train, and measure on the held-out texts."""
         from ulmfit.inference.loaded import predict_probabilities
         from ulmfit.inference.metrics import classification_metrics
 

@@ -1,21 +1,25 @@
-"""Tokenise a data set into a file of ids, for a machine without its texts or without a tokenizer:
+"""Tokenise a data set into a file of ids, for a machine without the texts or the tokenizer:
 ``python -m ulmfit.tokenize --data NAME|PATH --out FILE`` (see `ids_file`).
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ulmfit.base.atomic import atomic_write, check_parent
 from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.data.duplicates import normalised_digest
+from ulmfit.data.labels import KINDS
 from ulmfit.data.spec import DataFlags
 from ulmfit.text.blocks import Texts, each
 from ulmfit.text.corpus import cache_folder, tokenize_texts
 from ulmfit.text.ids import digest, hold_ids, is_empty
 from ulmfit.text.ids_file import Contents, ids_files, part_path, parts_of, read_ids
 from ulmfit.text.processor import TextProcessor
+from ulmfit.text.scripts import coverage_of, tokenizer_for
 
 if TYPE_CHECKING:
     from ulmfit.data.columns import Columns
@@ -27,17 +31,20 @@ _ENDING = ".parquet"
 def main(
     data: str | None = None,  # data set: a name or a path; or a corpus for stage 1
     out: str | None = None,  # file to write, such as reviews.ids.parquet
-    tokenizer: str = "word",  # word, or subword: its pieces are trained on the texts
+    multi_label: bool = False,  # a text may have several labels, separated by ;, or none
+    # word, or subword: its pieces are trained on the texts (default: word; subword for a
+    # language without spaces)
+    tokenizer: str | None = None,
     lang: str = "en",  # language of the word tokenizer
     max_vocab: int = 30_000,  # pieces of a subword tokenizer at most
-    tokenizer_of: str | None = None,  # a model or a file of ids, whose tokenizer to take instead
-    part_mb: float = 60.0,  # size (10^6 bytes) from which on numbered parts are written
-    overwrite: bool = False,  # replace what is there
+    tokenizer_of: str | None = None,  # take the tokenizer of this model or file of ids instead
+    part_mb: float = 60.0,  # larger contents (10^6 bytes) are written as numbered parts
+    overwrite: bool = False,  # replace existing files
     **flags: Any,
 ) -> list[Path]:
     """Tokenise a data set into a file of ids, which the stages and evaluate read without texts.
 
-    Returns the path of the file, or those of its numbered parts.
+    Returns the paths of the file or of its numbered parts.
     """
     if data is None or out is None:
         raise UserError("both --data NAME|PATH and --out FILE are needed; --help explains them")
@@ -45,11 +52,11 @@ def main(
     old = _check_output(path, part_mb, overwrite)
     from ulmfit.data.columns import read_columns
 
-    columns = read_columns(DataFlags.of(flags).spec(data))
+    columns = read_columns(DataFlags.of(flags).spec(data, KINDS[multi_label]))
     if hold_ids(columns.texts):
         raise UserError(f"{data} holds ids already; give the texts that they were made of")
     processor = _processor(columns.texts, tokenizer, lang, max_vocab, tokenizer_of)
-    contents = tokenized_contents(columns, processor)
+    contents = tokenized_contents(path, columns, processor)
     files = contents.files(int(part_mb * 1e6))
     paths = [part_path(path, number, len(files)) for number in range(1, len(files) + 1)]
     for part, content in zip(paths, files, strict=True):
@@ -59,31 +66,32 @@ def main(
         stale.unlink()
     logger.info(
         f"{len(contents.empty):,} texts, {len(contents.ids):,} tokens, {len(contents.tokens):,} "
-        "distinct; the words of every text can be read from it: keep it like the texts"
+        "distinct; the file contains the words of every text: protect it like the texts"
     )
     return paths
 
 
-def tokenized_contents(columns: "Columns", processor: TextProcessor) -> Contents:
-    """What a file of ids holds of a source's texts, labels and splits."""
+def tokenized_contents(path: Path, columns: "Columns", processor: TextProcessor) -> Contents:
+    """The content of the file of ids `path`, from a source's texts, labels and splits."""
     tokenized = tokenize_texts(columns.texts, processor, cache_folder())
     return Contents(
+        path,
         tokenized.tokens,
         tokenized.ids,
         tokenized.offsets,
         [digest(text) for text in each(columns.texts)],
         [normalised_digest(text) for text in each(columns.texts)],
-        [is_empty(text) for text in each(columns.texts)],
+        np.array([is_empty(text) for text in each(columns.texts)], bool),
+        processor.reading(),
+        getattr(processor.tokenizer, "model", b""),
         columns.labels,
         columns.splits,
-        processor.reading(),
         " ".join(processor.library()),
-        getattr(processor.tokenizer, "model", b""),
     )
 
 
 def _check_output(path: Path, part_mb: float, overwrite: bool) -> list[Path]:
-    """The files that are there already, to be replaced."""
+    """The existing files, which are replaced."""
     if path.suffix != _ENDING:
         raise UserError(f"--out is {path}, expected a name that ends in {_ENDING}")
     if not part_mb > 0:
@@ -97,12 +105,15 @@ def _check_output(path: Path, part_mb: float, overwrite: bool) -> list[Path]:
 
 
 def _processor(
-    texts: Texts, tokenizer: str, lang: str, max_vocab: int, tokenizer_of: str | None
+    texts: Texts, named: str | None, lang: str, max_vocab: int, tokenizer_of: str | None
 ) -> TextProcessor:
     if tokenizer_of is not None:
         return _processor_of(Path(tokenizer_of))
+    tokenizer = tokenizer_for(texts, named)
     processor = TextProcessor(tokenizer, lang, max_vocab)
-    return processor.train_pieces(each(texts)) if tokenizer == "subword" else processor
+    if tokenizer == "subword":
+        processor.train_pieces(each(texts), coverage_of(texts))
+    return processor
 
 
 def _processor_of(path: Path) -> TextProcessor:

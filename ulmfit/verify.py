@@ -1,4 +1,4 @@
-"""Check every hash of a model and of the models that it descends from, and show the tree."""
+"""Check every hash of a model and of its parents, and show the tree."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.base.printable import visible
 
-# Figures that are shown, of what a stage measured when it wrote the model.
+# The figures to show from the metrics of the stage.
 _FIGURES = ("accuracy", "f1_micro", "f1", "perplexity")
 _SHOWN_LABELS = 5
 
@@ -23,9 +23,9 @@ def main(
 ) -> list[Path]:
     """Check every file of a model and of its parents, back to the root, and print the tree.
 
-    A parent is found by the hash of its manifest: beside the model, in --among, or among the
-    bundled models. One that is found nowhere is named; one that was altered is an error. Returns
-    the directories that were verified, the model first.
+    Parents are looked for by the hash of their manifest: beside the model, in --among, and among
+    the bundled models. A missing parent is named; an altered one is an error. Returns the verified
+    directories, the model first.
     """
     if len(model) != 1:
         raise UserError(f"found {len(model)} model directories, expected one; name one to check")
@@ -33,7 +33,7 @@ def main(
     if missing := [place for place in places if not place.is_dir()]:
         raise UserError(f"--among names {missing[0]}, which is no directory")
     verified: list[Artifact] = []
-    # One by one: what is altered further back does not hide what is verified before it.
+    # One by one: an altered parent does not hide the models verified before it.
     for artifact in lineage(read_artifact(Path(model[0])), places):
         logger.info("\n".join(_indented(_facts(artifact, bool(verified)), len(verified))))
         verified.append(artifact)
@@ -47,11 +47,11 @@ def _indented(lines: list[str], depth: int) -> Iterator[str]:
 
 def _facts(artifact: Artifact, is_parent: bool) -> list[str]:
     manifest, path = artifact.manifest, artifact.path
-    size = sum((path / name).stat().st_size for name in manifest.files) / 1e6
+    names = artifact.names()
+    size = sum((path / name).stat().st_size for name in names) / 1e6
     stage = f"stage {stage_of(manifest)}"
     facts = [
-        f"{'parent ' if is_parent else ''}{path}: {len(manifest.files)} files, {size:,.1f} MB, "
-        "verified",
+        f"{'parent ' if is_parent else ''}{path}: {len(names)} files, {size:,.1f} MB, verified",
         f"  {manifest.kind}, {manifest.direction}, {manifest.size} ({stage})",
         f"  manifest {artifact.manifest_sha256}",
         f"  data {manifest.data_fingerprint}",
@@ -64,7 +64,7 @@ def _facts(artifact: Artifact, is_parent: bool) -> list[str]:
 
 
 def _figures(metrics: dict[str, Any]) -> list[str]:
-    """A line for each part that the stage measured on, such as valid."""
+    """A line of figures for each measured part, such as valid."""
     lines = []
     for part, measured in sorted(metrics.items()):
         found = measured if isinstance(measured, dict) else {}
@@ -74,7 +74,7 @@ def _figures(metrics: dict[str, Any]) -> list[str]:
 
 
 def _end(last: Artifact) -> str:
-    """What the tree ends in: the root, or a parent that was not found."""
+    """The end of the tree: the root, or a parent that was not found."""
     manifest = last.manifest
     began = str(manifest.recipe.get("pretrained", "none"))
     if manifest.parent:

@@ -50,8 +50,8 @@ def test_card_of_a_classifier():
         "| epoch | accuracy |\n| --- | --- |\n| 0 | 0.9 |\n",
         "- Fingerprint of the training data: `f00d`\n",
         f"has sha256 `{'ab' * 32}`\n",
-        "- The decision rests on the last 1440 tokens of a text; the rest of a longer one counts",
-        "- It knows the language (`en`) and the kind of text that it was trained on.\n",
+        "- The decision depends on the last 1440 tokens of a text, and on the rest only as far as",
+        "- It was trained on one language (`en`) and one kind of text.\n",
         "| torch | 2.13.0 |\n",
     ):
         assert expected in card
@@ -66,7 +66,7 @@ def test_card_of_a_domain_language_model():
     assert 'python -m ulmfit.generate --lm DIR --prompt "The first words"\n' in card
     assert "python -m ulmfit.stage3_clf --lm DIR --data texts.csv\n" in card
     assert "- It may write sentences of its training data" in card
-    for absent in ("## Labels", "## Epochs", "The decision rests", "ulmfit.predict"):
+    for absent in ("## Labels", "## Epochs", "The decision depends", "ulmfit.predict"):
         assert absent not in card
 
 
@@ -89,7 +89,7 @@ def test_backward_card():
     assert "python -m ulmfit.stage3_clf --lm DIR --data texts.csv --backwards\n" in card
     assert "ulmfit.generate" not in card  # it would write its words last to first
     card = model_card(replace(CLASSIFIER, direction="backward"), [])
-    assert "rests on the first (the last in its order) 1440 tokens of a text" in card
+    assert "depends on the first (the last in its order) 1440 tokens of a text" in card
 
 
 def test_parameters():

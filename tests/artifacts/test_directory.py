@@ -250,8 +250,7 @@ def test_existing_model_is_kept_unless_overwritten(tmp_path):
 def test_folder_that_is_no_model_is_never_deleted(tmp_path, overwrite):
     (tmp_path / "thesis.txt").write_text("years of work")
     expected = (
-        f"{tmp_path} holds what is no part of a model (thesis.txt) and is left alone;"
-        " choose another --out"
+        f"{tmp_path} contains files that are not part of a model (thesis.txt); choose another --out"
     )
     assert error_of(check_output, tmp_path, overwrite) == expected
     assert error_of(write, tmp_path, overwrite=overwrite) == expected
@@ -263,13 +262,14 @@ def test_model_with_something_beside_it_is_left_alone(tmp_path):
     for name in ("a.txt", "b.txt", "c.txt"):
         (out / name).write_text("")
     (out / "sub").mkdir()
-    assert "(a.txt, b.txt, c.txt, ...) and is left alone" in error_of(check_output, out, True)
+    found = error_of(check_output, out, True)
+    assert "not part of a model (a.txt, b.txt, c.txt, ...); choose" in found
 
 
 @pytest.mark.parametrize("manifest", ["{}", "[]", "no json", '{"kind": [], "format_version": 1}'])
 def test_manifest_of_another_program_makes_no_model(tmp_path, manifest):
     (tmp_path / "manifest.json").write_text(manifest)
-    assert "(manifest.json) and is left alone" in error_of(check_output, tmp_path, True)
+    assert "not part of a model (manifest.json); choose" in error_of(check_output, tmp_path, True)
 
 
 def test_model_of_another_version_may_be_overwritten(tmp_path):

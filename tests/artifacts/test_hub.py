@@ -18,12 +18,14 @@ from threading import Thread
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
+import pandas as pd
 import pytest
 from tiny_models import TEXTS, refuses, write_classifier, write_lm
 
 from ulmfit import pull, push
 from ulmfit.artifacts import hub
 from ulmfit.artifacts.directory import file_sha256, read_artifact
+from ulmfit.artifacts.seen import seen_file
 from ulmfit.artifacts.writing import update_metrics
 from ulmfit.base.errors import UserError
 from ulmfit.inference.ensemble import Classifier
@@ -62,7 +64,8 @@ class Hub(ThreadingHTTPServer):
     def add(self, repository, files, private=False):
         known = self.repositories.setdefault(repository, {"private": private, "commits": []})
         last = known["commits"][-1] if known["commits"] else {".gitattributes": b"x filter=lfs"}
-        known["commits"].append({**last, **files})
+        both = {**last, **files}
+        known["commits"].append({path: both[path] for path in both if both[path] is not None})
 
     def files(self, repository):
         return self.repositories[repository]["commits"][-1]
@@ -169,6 +172,8 @@ class Handler(BaseHTTPRequestHandler):
                 files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
                 files[value["path"]] = self.server.stored[value["oid"]]
+            elif line["key"] == "deletedFile":
+                files[value["path"]] = None
         self.server.add(name, files)
         number = commit_id(len(self.server.repositories[name]["commits"]))
         url = f"{self.server.url}/{name}/commit/{number}"
@@ -326,6 +331,27 @@ def test_push_again_replaces_and_a_revision_is_kept(shared, tmp_path):
     assert contents(pull.main(from_repo="ada/films@first", out="at")) == contents(then)
     with refuses("found a revision in ada/films@first and in --revision, expected one of them"):
         pull.main(from_repo="ada/films@first", out="at", revision="main")
+
+
+def test_hashes_of_the_texts_stay_here_unless_asked_for(site, tmp_path, capsys):
+    frame = pd.DataFrame({"text": TEXTS, "split": "train"})
+    clf = write_classifier(tmp_path / "clf", seen=seen_file(frame))
+    push.main(model=str(clf), to="ada/films", with_seen=True)
+    assert "seen.bin tells whether a given text was in the training\n" in capsys.readouterr().out
+    assert contents(pull.main(from_repo="ada/films", out="all")) == contents(clf)
+    push.main(model=str(clf), to="ada/films")  # what was sent before goes, too
+    line = (
+        "seen.bin tells whether a given text was in the training and stays here; --with-seen sends "
+        "it\n"
+    )
+    assert line in capsys.readouterr().out
+    assert "seen.bin" not in site.files("ada/films")
+    pulled = pull.main(from_repo="ada/films", out="some")
+    assert contents(pulled).keys() == contents(clf).keys() - {"seen.bin"}
+    there, back = (Classifier.load(folder) for folder in (clf, pulled))
+    assert np.array_equal(there.probabilities(TEXTS), back.probabilities(TEXTS))
+    assert read_artifact(pulled).seen() is None
+    assert read_artifact(pulled).manifest_sha256 == read_artifact(clf).manifest_sha256
 
 
 def test_overwrite(shared, written):
@@ -592,7 +618,7 @@ def test_no_such_revision(shared):
 @pytest.mark.parametrize(
     ("request_line", "status", "words", "line"),
     [
-        ("GET /api", 403, "no", "cannot pull hf://ada/films: the Hub answers 403 (no); take a "),
+        ("GET /api", 403, "no", "cannot pull hf://ada/films: the Hub answers 403 (no); use a t"),
         ("GET /api", 418, "a\n\x1b[31mb", "cannot pull hf://ada/films: the Hub answers 418 (a [31"),
         ("vocab", 401, "", "cannot pull vocab.txt of hf://ada/films: the Hub answers 401; log in "),
         ("HEAD", 418, "", "cannot pull manifest.json of hf://ada/films: the Hub answers 418; try "),
@@ -658,8 +684,8 @@ def test_not_logged_in(site, written, monkeypatch):
     ("part", "line"),
     [
         ("POST /api/repos/create", "cannot push to hf://ada/films: the Hub answers 403 (not you"),
-        ("PUT /store", "cannot push to hf://ada/films: the Hub answers 403 (not yours); take a to"),
-        ("/commit/", "cannot push to hf://ada/films: the Hub answers 403 (not yours); take a tok"),
+        ("PUT /store", "cannot push to hf://ada/films: the Hub answers 403 (not yours); use a tok"),
+        ("/commit/", "cannot push to hf://ada/films: the Hub answers 403 (not yours); use a toke"),
     ],
 )
 def test_push_is_refused(site, written, part, line):

@@ -180,7 +180,7 @@ def test_offline(monkeypatch, models):
     monkeypatch.setattr(fastai.data.external, "untar_data", untar_data)
     with refuses(
         "could not download fast.ai's WikiText-103 model (ConnectionError); without a network "
-        "take a bundled one: --pretrained news-small"
+        "use a bundled one: --pretrained news-small"
     ):
         load_pretrained("wt103", backwards=False)
 

@@ -11,8 +11,8 @@ from tiny_models import random_corpus, write_classifier
 from ulmfit.artifacts.directory import read_artifact
 from ulmfit.base import progress as module
 from ulmfit.base.progress import Progress, progress
+from ulmfit.inference.language_model import measure_lm
 from ulmfit.inference.loaded import LoadedModel, predict_probabilities
-from ulmfit.inference.perplexity import measure_lm
 
 
 def test_lines_off_a_terminal(monkeypatch, told):

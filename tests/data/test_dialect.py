@@ -1,7 +1,7 @@
 """What flags say of a file: the same of every command, kept in recipes and manifests."""
 
 import inspect
-from dataclasses import fields
+from dataclasses import asdict, fields
 from importlib import import_module
 
 import pytest
@@ -9,7 +9,7 @@ from tiny_models import refuses
 
 from ulmfit.data.dialect import PLAIN, Dialect
 from ulmfit.data.spec import DataFlags, DataSpec
-from ulmfit.training.settings import LMSettings, Step, as_recipe, data_spec
+from ulmfit.training.settings import LMSettings, Step, data_spec
 
 OF_DATA = {
     *("__main__", "stage2_lm", "stage3_clf", "data.__main__", "tokenize"),
@@ -70,7 +70,7 @@ def test_data_of_the_training_are_read_as_then():
     )
     spec = data_spec(settings)
     assert spec.dialect == Dialect(";", "", "cp1252")
-    recipe = as_recipe(settings)
+    recipe = asdict(settings)
     assert DataSpec().or_of(recipe) == DataSpec("x.csv", "a", dialect=spec.dialect)
     assert DataSpec(dialect=Dialect("|")).or_of(recipe).dialect == Dialect("|", "", "cp1252")
     assert DataSpec("y.csv").or_of(recipe) == DataSpec("y.csv")

@@ -174,9 +174,9 @@ def test_texts_that_are_lists(tmp_path):
     [
         ("[0, 1, 1]", ["0", "1", "1"]),
         ("[0, 1, null]", ["0", "1", None]),
-        ("[1.5, 1.0, 2.0]", ["1.5", "1.0", "2.0"]),
+        ("[1.5, 1.0, 2.0]", ["1.5", "1", "2"]),
         ("[true, false, null]", ["True", "False", None]),
-        ('["1.0", "0.0", ""]', ["1", "0", None]),
+        ('["1.0", "0.0", ""]', ["1.0", "0.0", None]),
         ('[" pos", "neg", " "]', ["pos", "neg", None]),
     ],
 )
@@ -213,12 +213,29 @@ def test_labels_are_lines_that_can_be_shown(tmp_path):
         load_data(path, labels_required=False)
 
 
-def test_unsup_rows_lose_their_label_and_a_label_may_say_unsup(tmp_path, told):
-    rows = [*SPLIT_ROWS, "e,pos,unsupervised", "f,unsup,train", "g,,unlabelled"]
+def test_unsup_rows_lose_their_label_which_is_told(tmp_path, told):
+    rows = [*SPLIT_ROWS, "e,pos,unsupervised", "f,unsup,unsup", "g,,unlabelled"]
     frame = load_data(csv(tmp_path / "a.csv", rows))
     assert frame["split"].tolist()[4:] == ["unsup"] * 3
     assert labels_of(frame)[4:] == [None] * 3
-    assert told == []
+    assert told == ["1 rows have a label and are in split unsup: it is not read"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+@pytest.mark.parametrize("name", ["unsup", "Unsupervised", "unlabelled", "train", "test"])
+def test_a_class_may_be_called_like_a_split(tmp_path, ending, name):
+    rows = pd.DataFrame({"text": list("abcd"), "label": ["other", name] * 2})
+    for columns in ({}, {"split": ["train", "train", "valid", "valid"]}):
+        frame, path = rows.assign(**columns), tmp_path / f"a.{ending}"
+        if ending == "jsonl":
+            frame.to_json(path, orient="records", lines=True)
+        elif ending == "parquet":
+            frame.to_parquet(path)
+        else:
+            frame.to_csv(path, index=False, sep="\t" if ending == "tsv" else ",")
+        found = load_data(path)
+        assert found["label"].tolist() == ["other", name] * 2
+        assert "unsup" not in found["split"].tolist()
 
 
 @pytest.mark.parametrize(("split", "of"), [("train", 3), ("valid", 2)])

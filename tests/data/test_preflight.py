@@ -1,8 +1,8 @@
 """Duplicates, the figures of the pre-flight command, its report and its warnings."""
 
+import json
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ import pytest
 from ulmfit.data.__main__ import main
 from ulmfit.data.duplicates import exact_groups, near_duplicate_groups, normalise
 from ulmfit.data.preflight import examples, preflight, report
+from ulmfit.text.processor import TextProcessor
 
 LONG = (
     "the ferry left the harbour at dawn and nobody on the quay waved because the fog had already "
@@ -19,19 +20,15 @@ LONG = (
 )
 
 
-class Splitter:
-    """Stands in for the text processor, which loads spaCy."""
-
-    def __init__(self, tokenizer):
-        assert tokenizer == "word"
-
-    def tokenize(self, texts):
-        return [["xxbos", *text.split()] for text in texts]
+def split(processor, texts):
+    """Stands in for the tokenizer of the text processor."""
+    assert processor.kind == "word"
+    return [["xxbos", *text.split()] for text in texts]
 
 
 @pytest.fixture(autouse=True)
 def quick_tokens(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ulmfit.text", SimpleNamespace(TextProcessor=Splitter))
+    monkeypatch.setattr(TextProcessor, "tokenize", split)
 
 
 def frame_of(*rows):
@@ -176,6 +173,28 @@ def test_nothing_to_warn_of():
 # Report and command
 
 
+def test_warnings_on_labels():
+    rows = [(f"text {n}", f"{n / 4}", "train") for n in range(1, 9)]
+    warnings = preflight(frame_of(*rows, ("TEXT 1", "Nan", "valid")))["warnings"]
+    assert warnings[0] == (
+        "found 8 different labels in 8 train rows, such as '0.25', '0.5', '0.75': these look like "
+        "numbers to predict, not classes; cut them into a few ranges with a name each, such as low "
+        "and high; stage 3 refuses them"
+    )
+    assert warnings[-2:] == [
+        "1 text has different labels in different rows, 2 in all, such as rows 1 and 9; correct "
+        "the labels, or drop those rows",
+        "train and valid share texts (1 equal, 0 nearly): scores flatter the model; drop the "
+        "repeated rows",
+    ]
+    assert any(line.startswith("'Nan' looks like 'no label'") for line in warnings)
+
+
+def test_labels_of_the_report_show_what_is_invisible():
+    figures = preflight(frame_of(("a", "pos", "train"), ("b", "\u200bpos", "train")))
+    assert "\n\\u200bpos      1\n" in report("x", figures)
+
+
 def test_examples_are_spread_over_train_and_skip_empty_texts():
     rows = [("", "a", "train"), *((f"text {n}", "a", "train") for n in range(9))]
     shown = examples(frame_of(*rows, ("other", None, "unsup")), 3)
@@ -210,6 +229,8 @@ test in train                      0             0
 valid in train                     1             0
 test in valid                      0             0
 
+0.0 % of the tokens are unknown to wiki-en-small
+
 [train, pos]
   one two
   3 tokens, as the model sees them:
@@ -222,6 +243,42 @@ repeated rows
 """
     )
     assert figures["splits"] == {"train": 2, "valid": 1, "test": 1}
+    assert figures["unknown"] == {"model": "wiki-en-small", "share": 0.0, "fits": True}
+
+
+FOREIGN = {
+    "这部电影很好看": (
+        "the texts have no spaces between words, and 100.0 % of the tokens are unknown to "
+        "wiki-en-small: python -m ulmfit and stage 2 take the recipe own-text, which trains on "
+        "these texts alone, in subwords"
+    ),
+    "Η ταινία ήταν πολύ καλή": (
+        "100.0 % of the tokens are unknown to wiki-en-small: python -m ulmfit and stage 2 take the "
+        "recipe own-text, which trains on these texts alone, in subwords"
+    ),
+    "the film was ταινία": (
+        "25.0 % of the tokens are unknown to wiki-en-small; python -m ulmfit --recipe own-text "
+        "starts from no other model and trains on these texts alone, in subwords"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_texts_that_the_general_model_does_not_know_are_warned_of(tmp_path, text, capsys):
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["text,label", *[f"{text},{label}" for label in "ab" * 20]]))
+    figures = main(data=str(path), rows=0)
+    assert FOREIGN[text] in figures["warnings"]
+    said = capsys.readouterr().out
+    assert said.count("unknown to") == 1
+    assert f"warning: {FOREIGN[text]}" in said.splitlines()
+
+
+def test_invisible_texts_count_as_empty(tmp_path):
+    path = tmp_path / "a.jsonl"
+    texts = ["\u200b", "\u3000\ufeff", "<br />", "good", "bad"]
+    path.write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    assert main(data=str(path), rows=0)["empty"] == 3
 
 
 def test_long_texts_are_cut(capsys):

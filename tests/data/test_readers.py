@@ -267,6 +267,14 @@ def test_folder_of_splits_as_aclimdb_has_it(tmp_path):
     ]
 
 
+def test_a_class_in_a_folder_of_splits_may_be_called_like_a_split(tmp_path):
+    for name in ("train/supervised/1", "train/unsupervised/1", "test/unsup/1"):
+        write(tmp_path / f"{name}.txt", name)
+    table = read_folder(tmp_path)
+    assert table["split"].tolist() == ["unsup", "train", "train"]
+    assert table["label"].tolist()[1:] == ["supervised", "unsupervised"]
+
+
 def test_folder_of_splits_with_unlabelled_texts_beside_them(tmp_path):
     for name in ("train/a/1", "train/b/1", "Dev/a/1", "unsup/1"):
         write(tmp_path / f"{name}.txt", name)
@@ -275,14 +283,15 @@ def test_folder_of_splits_with_unlabelled_texts_beside_them(tmp_path):
     assert table["label"].isna().tolist() == (table["split"] == "unsup").tolist()
 
 
-def test_folder_of_classes(tmp_path):
-    for name in ("good/1", "good/more/2", "bad/1", "unlabelled/1", ".cache/1"):
+def test_folder_of_classes(tmp_path, told):
+    for name in ("good/1", "good/more/2", "bad/1", "unlabelled/1", "unsup/1", ".cache/1"):
         write(tmp_path / f"{name}.txt", name)
     table = read_folder(tmp_path)
     assert list(table.columns) == ["text", "label"]
-    assert table["text"].tolist() == ["bad/1", "good/1", "good/more/2", "unlabelled/1"]
-    assert table["label"].tolist()[:3] == ["bad", "good", "good"]
-    assert table["label"].isna().tolist() == [False, False, False, True]
+    assert table["text"].tolist() == ["bad/1", "good/1", "good/more/2", "unlabelled/1", "unsup/1"]
+    assert table["label"].tolist()[:-1] == ["bad", "good", "good", "unlabelled"]
+    assert table["label"].isna().tolist() == [False] * 4 + [True]
+    assert told == ["the 1 texts in the folder 'unsup' have no label"]
 
 
 def test_folder_of_classes_and_texts(tmp_path):

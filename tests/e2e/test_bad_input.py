@@ -162,6 +162,20 @@ def test_one_class(fails, here, main):
 
 
 @pytest.mark.parametrize("main", [stage3_clf.main, __main__.main])
+def test_numbers_to_predict(fails, here, main):
+    rows = [[text, n / 8, split] for n, (text, _, split) in enumerate(reviews(60), 1)]
+    write_csv(here / "prices.csv", HEADER, rows)
+    arguments = "--data prices.csv --out new" + (" --lm lm-fwd" if main is stage3_clf.main else "")
+    fails(
+        main,
+        arguments,
+        "prices.csv: found 30 different labels in 30 train rows, such as '0.125', '0.25', '0.375': "
+        "these look like numbers to predict, not classes; cut them into a few ranges with a name "
+        "each, such as low and high",
+    )
+
+
+@pytest.mark.parametrize("main", [stage3_clf.main, __main__.main])
 def test_missing_labels_in_train(fails, here, main):
     rows = reviews(60)
     rows[0][1] = rows[6][1] = ""
@@ -182,13 +196,17 @@ def test_unreadable_encoding(fails, here, command):
     fails(
         main,
         arguments.format("latin.csv"),
-        "latin.csv, line 3: found the byte 0xe9, which is not UTF-8; save the file as UTF-8",
+        "latin.csv, line 3: found the byte 0xe9, which is not UTF-8; pass --encoding cp1252 "
+        "(Windows) if é stands there, or save the file as UTF-8",
     )
 
 
 def test_unreadable_encoding_elsewhere(fails, here):
     (here / "latin.csv").write_bytes("text\na caf\xe9\n".encode("latin-1"))
-    line = "latin.csv, line 2: found the byte 0xe9, which is not UTF-8; save the file as UTF-8"
+    line = (
+        "latin.csv, line 2: found the byte 0xe9, which is not UTF-8; pass --encoding cp1252 "
+        "(Windows) if é stands there, or save the file as UTF-8"
+    )
     fails(stage1_pretrain.main, "--corpus latin.csv --out new", line)
     fails(predict.main, "--clf clf-fwd --input latin.csv --output new.csv", line)
 
@@ -548,7 +566,7 @@ STAGES = {
 @pytest.mark.parametrize("stage", STAGES)
 def test_unknown_recipe(fails, monkeypatch, stage):
     main, arguments, file = STAGES[stage]
-    monkeypatch.setattr(settings, "_tables", lambda kind: {"demo": {}, "imdb": {}})
+    monkeypatch.setattr(settings, "recipes", lambda kind: {"demo": {}, "imdb": {}})
     line = f"no recipe 'dmeo' in {file}; it has demo, imdb"
     fails(main, f"{arguments} --recipe dmeo", line)
 
@@ -557,7 +575,7 @@ def test_unknown_recipe(fails, monkeypatch, stage):
 def test_unknown_recipe_key(fails, monkeypatch, stage):
     main, arguments, file = STAGES[stage]
     table = {"batchsize": 3, "steps": [{"epochs": 1, "lr": 0.1}]}
-    monkeypatch.setattr(settings, "_tables", lambda kind: {"demo": table})
+    monkeypatch.setattr(settings, "recipes", lambda kind: {"demo": table})
     kind = next(k for k, name in settings.STAGE_FILES.items() if name == file)
     known = ", ".join(f.name for f in fields(kind))
     line = f"recipe [demo] of {file}: unknown key 'batchsize'; known are {known}"
@@ -567,7 +585,7 @@ def test_unknown_recipe_key(fails, monkeypatch, stage):
 def test_recipe_that_stage_3_lacks_is_found_before_stage_2_trains(fails, monkeypatch):
     steps = {"steps": [{"epochs": 1, "lr": 0.1}]}
     tables = {settings.LMSettings: {"mine": steps}, settings.ClassifierSettings: {"demo": steps}}
-    monkeypatch.setattr(settings, "_tables", tables.__getitem__)
+    monkeypatch.setattr(settings, "recipes", tables.__getitem__)
     fails(
         __main__.main,
         "--recipe mine --data good.csv --out new",
@@ -622,8 +640,8 @@ def test_output_that_holds_something_else(fails, here, stage, overwrite):
     main, arguments, _ = STAGES[stage]
     (here / "new").mkdir()
     (here / "new" / "thesis.txt").write_text("mine")
-    line = "new holds what is no part of a model (thesis.txt) and is left alone; choose another"
-    fails(main, arguments + overwrite, f"{line} --out")
+    line = "new contains files that are not part of a model (thesis.txt); choose another --out"
+    fails(main, arguments + overwrite, line)
 
 
 def test_output_file_that_exists(fails):

@@ -31,11 +31,11 @@ from tiny_stages import reviews, write_csv
 
 from ulmfit import stage1_pretrain
 from ulmfit.base.lock import locked
-from ulmfit.compare import process, worker
+from ulmfit.compare import worker
 from ulmfit.compare.__main__ import main
 from ulmfit.compare.judge import Judge
 from ulmfit.compare.plan import METHODS, Job, Settings, chosen_methods, chosen_sizes, jobs
-from ulmfit.training.settings import LMSettings, PretrainSettings, recipe_names, recipe_table
+from ulmfit.training.settings import LMSettings, PretrainSettings, recipe_table, recipes
 
 # Every method
 
@@ -105,7 +105,7 @@ def test_stage_1_on_the_texts_themselves(tmp_path):
         "there is no language model of other texts to begin with (--pretrained none)"
     ]
     page = (tmp_path / "out" / "compare.md").read_text()
-    assert "ULMFiT's language model is trained on the unlabelled text alone (perplexity" in page
+    assert "ULMFiT's language model is trained only on the unlabelled text (perplexity" in page
 
 
 @pytest.mark.usefixtures("no_processes")
@@ -135,7 +135,7 @@ def test_a_language_model_that_was_trained_anew(tmp_path):
     with refuses(
         f"{out / 'trials' / 'lm-fwd.json'} was measured with other contents of "
         f"{given.lm} (--lm) and contents of {given.lm} (--pretrained); give the same, "
-        "choose another --out, or pass --overwrite to measure again what is not of these"
+        "choose another --out, or pass --overwrite to repeat such trials"
     ):
         made(given, out, ["ulmfit-fwd"])
 
@@ -301,10 +301,7 @@ def test_results_of_other_settings_or_data(tmp_path):
     kept = made(given, out, ["majority", "ulmfit-scratch"])["majority-20-1"]
     other = replace(given, stage3={**given.stage3, "hidden": 6})
     file = out / "trials" / "ulmfit-scratch-20-1.json"
-    ending = (
-        "; give the same, choose another --out, or pass --overwrite to measure again what is not "
-        "of these"
-    )
+    ending = "; give the same, choose another --out, or pass --overwrite to repeat such trials"
     with refuses(f"{file} was measured with other --stage3{ending}"):
         made(other, out, ["majority"])
     found = made(other, out, ["majority", "ulmfit-scratch"], overwrite=True)
@@ -334,7 +331,7 @@ def test_results_of_a_recipe_that_was_changed_since(tmp_path, monkeypatch):
     with refuses(
         f"{out / 'trials' / 'ulmfit-scratch-20-1.json'} was measured with other contents of the "
         f"recipe {given.scratch_recipe}; give the same, choose another --out, or pass --overwrite "
-        "to measure again what is not of these"
+        "to repeat such trials"
     ):
         made(given, out, ["majority"])
 
@@ -371,8 +368,8 @@ def test_a_job_in_a_process_of_its_own(tmp_path):
 )
 def test_how_a_process_ends(tmp_path, code, why):
     log = tmp_path / "log.txt"
-    status = process.run_process([sys.executable, "-c", f"import os; {code}"], log)
-    assert process.how_it_ended(status, log) == why.format(log=log)
+    status = worker.run_process([sys.executable, "-c", f"import os; {code}"], log)
+    assert worker.how_it_ended(status, log) == why.format(log=log)
 
 
 WAITS = "import time, sys; print('there', flush=True); time.sleep(60)"
@@ -389,7 +386,7 @@ def test_ctrl_c_is_handed_on_once(tmp_path):
     outer = tmp_path / "outer.py"
     outer.write_text(
         "import signal, sys\nfrom pathlib import Path\nfrom ulmfit.base.cli import run_command\n"
-        "from ulmfit.compare.process import run_process\n"
+        "from ulmfit.compare.worker import run_process\n"
         # As in a terminal: what a shell started with & would ignore the signal.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"def main():\n    run_process([sys.executable, {str(inner)!r}], Path({str(log)!r}))\n"
@@ -416,13 +413,13 @@ def test_ctrl_c_is_handed_on_once(tmp_path):
 def test_a_job_ends_with_the_process_that_started_it(tmp_path, ignored):
     log = tmp_path / "log.txt"
     job = (
-        "import time; from ulmfit.compare.process import end_with_parent\n"
+        "import time; from ulmfit.compare.worker import end_with_parent\n"
         "end_with_parent()\n"
         "try:\n  print('there', flush=True); time.sleep(60)\n"
         "except KeyboardInterrupt: print('ended', flush=True)"
     )
     outer = (
-        "import sys; from pathlib import Path; from ulmfit.compare.process import run_process\n"
+        "import sys; from pathlib import Path; from ulmfit.compare.worker import run_process\n"
         f"run_process([sys.executable, '-c', {job!r}], Path({str(log)!r}))"
     )
     if ignored:  # as a shell has it for what ends in &
@@ -495,7 +492,7 @@ def test_numbers_of_labels():
         ),
         (
             {"stage2_recipe": "gone"},
-            f"no recipe 'gone' in stage2_lm.toml; it has {', '.join(recipe_names(LMSettings))}",
+            f"no recipe 'gone' in stage2_lm.toml; it has {', '.join(recipes(LMSettings))}",
         ),
         (
             {"tokenizer": "letters"},
@@ -558,8 +555,11 @@ def test_every_setting_is_a_flag_or_of_a_stage():
 
 def test_the_document_tells_of_every_method_and_of_flags_that_are_there():
     told = (Path(__file__).parents[1].parent / "docs" / "compare.md").read_text(encoding="utf-8")
+    told = told.replace("\\\n", "")  # a command on several lines
     assert [name for name in METHODS if f"`{name}`" not in told] == []
-    of_stage_1 = re.findall(r"^python -m ulmfit\.stage1_pretrain .*$", told, re.MULTILINE)
+    of_stage_1 = re.findall(
+        r"^python -m ulmfit\.stage1_pretrain (?:.*\\\n)*.*$", told, re.MULTILINE
+    )
     assert flags_of("".join(of_stage_1)) <= accepted(stage1_pretrain.main) | accepted(
         PretrainSettings
     )

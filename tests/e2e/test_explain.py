@@ -17,6 +17,7 @@ from ulmfit.artifacts.directory import read_artifact
 from ulmfit.explain import main
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.explanation import Explanation, explain
+from ulmfit.inference.scoring import EMPTY
 from ulmfit.text.processor import TextProcessor
 from ulmfit.text.rules import fix_html
 from ulmfit.text.word_cut import cut_words
@@ -243,10 +244,11 @@ def test_ensemble_has_the_mean_of_its_models(ensemble, folders):
 
 
 def test_empty_text(ensemble):
-    for text in ("", " \n\t"):
+    for text in ("", " \n\t", "\u200b"):
         found = explain(ensemble, text)
         assert (found.words, found.gaps, found.scores.shape) == ([], [], (0,))
         assert found.total == 0
+        assert f"note: {EMPTY}\n" in found.to_terminal()
         assert found.to_terminal().endswith("no words")
         assert found.to_terminal(colour=True).endswith("no words")
         assert found.to_html().endswith("></p>")
@@ -262,6 +264,10 @@ def test_one_word(ensemble):
 def test_unknown_words_alone_are_all_alike_to_the_model(ensemble):
     found = explain(ensemble, "qwertz asdfgh yxcvbn", steps=128)
     assert found.words == ["qwertz", "asdfgh", "yxcvbn"]
+    assert found.to_terminal().splitlines()[1] == (
+        "note: none of 3 tokens is known to this model; its answer means little"
+    )
+    assert explain(ensemble, "a lovely plot", steps=1).note == ""
     assert found.scores.sum() == pytest.approx(found.total, abs=0.01)
     assert np.array_equal(found.scores, explain(ensemble, "1234 5678 9012", steps=128).scores)
 
@@ -369,7 +375,7 @@ def test_models_that_cut_words_in_other_ways(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ({}, "no text given; --text TEXT has the words to explain"),
+        ({}, "no text given; --text TEXT is the text to explain"),
         (
             {"text": "a", "method": "lime"},
             "--method is 'lime', expected one of integrated, gradient",

@@ -18,7 +18,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.data import __main__ as look
 from ulmfit.data.labels import SingleLabels
 from ulmfit.data.load import load_data, load_with_test_labels
-from ulmfit.inference import evaluation
+from ulmfit.inference import calibration, evaluation
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.explanation import explain
 from ulmfit.training.classifier_data import labels_in
@@ -121,7 +121,7 @@ def test_no_command_depends_on_test_labels(tmp_path, monkeypatch):
     bent = [[t, other[label] if s == "test" else label, s] for t, label, s in rows]
     made, right, guesses = [], [], []
     # So small a model fits no temperature: a figure of all that one would be fitted to.
-    monkeypatch.setattr(calibrate, "fit_temperature", lambda p, t, _: 1 + p[t == 1, 1].mean())
+    monkeypatch.setattr(calibration, "fit_temperature", lambda p, t, _: 1 + p[t == 1, 1].mean())
     fit = evaluation.fit_baseline
 
     def noted(*given):

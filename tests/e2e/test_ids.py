@@ -23,6 +23,7 @@ from ulmfit.data.duplicates import exact_groups
 from ulmfit.data.fingerprints import labelled_fingerprint
 from ulmfit.data.load import load_data
 from ulmfit.data.spec import DataSpec
+from ulmfit.inference import calibration
 from ulmfit.report import __main__ as report
 from ulmfit.text.corpus import tokenize_texts
 from ulmfit.text.ids import digest, is_empty
@@ -117,6 +118,8 @@ def test_ids_make_the_model_that_texts_make(made, stage):
     texts, ids = (read_artifact(made[kind][0][stage]).manifest for kind in ("texts", "ids"))
     for file in ("encoder.safetensors", "head.safetensors", "vocab.txt", "processor.json"):
         assert texts.files[file] == ids.files[file], file
+    assert texts.files.get("seen.bin") == ids.files.get("seen.bin")
+    assert ("seen.bin" in ids.files) == (stage == "clf")
     assert texts.files["history.csv"] == ids.files["history.csv"]
     assert texts.tokenizer == ids.tokenizer
     assert texts.data_fingerprint == ids.data_fingerprint
@@ -138,7 +141,9 @@ def test_models_of_texts_and_of_ids_make_an_ensemble(made, sources, tmp_path, mo
     both = [str(forward.path), str(made["ids"][0]["clf"])]
     assert "ensemble" in evaluate.main(clf=both, data=sources["ids"]["data"])
     # After one epoch no temperature may fit: a figure of all that one would be fitted to.
-    monkeypatch.setattr(calibrate, "fit_temperature", lambda p, t, labels: 1 + p[t == 1, 1].mean())
+    monkeypatch.setattr(
+        calibration, "fit_temperature", lambda p, t, labels: 1 + p[t == 1, 1].mean()
+    )
     assert calibrate.main(clf=both[1:], data=sources["ids"]["data"])[both[1]] > 1
 
 
@@ -273,8 +278,8 @@ def test_corpora_of_several_files_are_one(sources):
     rows = np.arange(len(texts))
     assert list(one.counts(rows).items()) == list(other.counts(rows).items())
     with refuses(
-        f"{sources['ids']['corpus']} holds ids, and texts were given beside it; give the texts of "
-        "all, or the ids of all (python -m ulmfit.tokenize)"
+        f"found ids ({sources['ids']['corpus']}) and texts together, expected one kind; give the "
+        "texts of all, or the ids of all (python -m ulmfit.tokenize)"
     ):
         mixed = [Path(sources[k][n]) for k, n in (("ids", "corpus"), ("texts", "data"))]
         tokenize_texts(read_corpora(mixed, "text"), processor)
@@ -306,7 +311,7 @@ def test_pieces_travel_with_the_ids(sources, tmp_path):
     assert TextProcessor.from_files(processor.files()).description() == processor.description()
     with refuses(
         f"{data} holds ids of another tokenizer: found tokenizer subword, expected word; make it "
-        "again with python -m ulmfit.tokenize, which takes --tokenizer-of a model or a file of ids"
+        "again with python -m ulmfit.tokenize --tokenizer-of a model or a file of ids"
     ):
         tokenize_texts(load_data(data, texts_required=False)["text"], TextProcessor("word"))
 
@@ -429,7 +434,7 @@ def test_without_spacy_texts_are_refused_and_nothing_else(tmp_path, monkeypatch)
     assert generate.main(lm=str(lm), n=1, words=3) == written
     assert processor.vocab
     line = (
-        "spaCy, which cuts texts into words, cannot be imported (import of spacy halted; None in "
+        "the word tokenizer needs spaCy, which cannot be imported (import of spacy halted; None in "
         "sys.modules); install it (pip install spacy), or give ids, which python -m "
         "ulmfit.tokenize makes elsewhere"
     )

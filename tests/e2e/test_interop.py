@@ -11,8 +11,8 @@ from tiny_models import TEXTS, refuses, write_classifier, write_lm
 
 from ulmfit import evaluate
 from ulmfit.artifacts.directory import read_artifact
+from ulmfit.artifacts.trained import load_network
 from ulmfit.inference.ensemble import Classifier
-from ulmfit.inference.sampling import load_lm
 from ulmfit.interop import from_learner, to_learner, vocabulary
 
 SIZES = {"emb_sz": 12, "n_hid": 16, "n_layers": 2}
@@ -87,7 +87,8 @@ def test_language_model_there_and_back(made, tmp_path):
     _, lm, _, dls = made
     learner = to_learner(lm, dls)
     back = from_learner(learner, tmp_path / "back", half=True)
-    model, processor = load_lm(read_artifact(back))
+    artifact = read_artifact(back)
+    model, processor = load_network(artifact), artifact.processor()
     assert processor.vocab == vocabulary(lm)
     learner.model.eval()
     learner.model.reset()
@@ -115,7 +116,7 @@ def test_learner_that_fastai_made(tmp_path, kind):
         ours = Classifier.load(folder, precision="float32").probabilities(READ)
         found = [fastai_probabilities(learner, folder, text) for text in READ]
         np.testing.assert_allclose(ours, found, atol=1e-5)
-        with refuses(f"{folder} does not say what data it is of; name it with --data"):
+        with refuses(f"the manifest of {folder} names no data; give it with --data"):
             evaluate.main(clf=str(folder))
 
 

@@ -473,8 +473,8 @@ def refused(*arguments):
     raise OSError("no network")
 socket.getaddrinfo = socket.socket.connect = refused
 from pathlib import Path
-from ulmfit.training.log_sinks import Logged, MlflowSink
-sink = MlflowSink(Logged("a", Path("models/m"), {"seed": 1}, 0))
+from ulmfit.training.log_sinks import MlflowSink
+sink = MlflowSink("a", Path("models/m"), {"seed": 1}, 0)
 sink.scalars({"train/loss": 0.5}, 1)
 sink.close("FINISHED")
 print(sink.where)

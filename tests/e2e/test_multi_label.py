@@ -297,7 +297,7 @@ def test_baseline_is_one_regression_a_class(tmp_path, monkeypatch):
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
-    monkeypatch.setattr(baseline, "_STRENGTHS", (3.0,))
+    monkeypatch.setattr(baseline, "_TFIDF_STRENGTHS", (3.0,))
     rows = [*meals(), ["soup", "always", "valid"]]
     data = DataSpec(write_csv(tmp_path / "meals.csv", HEADER, rows), labels=MULTI)
     frame = load_data(data, labels_required=False)
@@ -590,6 +590,25 @@ def test_a_hint_where_labels_look_joined(made, tmp_path, capsys):
     assert "multi_label" not in read_artifact(tmp_path / "x").manifest.config.as_dict()
 
 
+def test_one_column_a_label(made, paths, tmp_path, capsys):
+    """Trained and evaluated as from cells: the same weights, the same figures."""
+    rows = [row for row in meals(60) if row[2] != "unsup"]
+    cells = write_csv(tmp_path / "cells.csv", HEADER, rows)
+    marks = [[text, *(int(name in cell) for name in TOPICS), split] for text, cell, split in rows]
+    columns = write_csv(tmp_path / "columns.csv", ["text", *TOPICS, "split"], marks)
+    steps = [{"epochs": 1, "lr": 0.01}]
+    shared = {"size": "tiny", "min_freq": 1, "steps": steps}
+    flags = {"label_cols": list(TOPICS)}
+    one = stage3(cells, "none", tmp_path / "one", multi_label=True, **shared)
+    other = stage3(columns, "none", tmp_path / "other", **flags, **shared)
+    (of_cells,) = evaluate.main(clf=one.path).values()
+    (of_columns,) = evaluate.main(clf=other.path).values()  # the manifest knows the columns
+    assert of_cells == of_columns
+    (given,) = evaluate.main(clf=one.path, data=columns, **flags).values()
+    assert given == of_cells
+    assert read_artifact(other.path).manifest.recipe["label_cols"] == list(TOPICS)
+
+
 def test_single_labels_may_be_trained_so_too(made, tmp_path):
     data = write_reviews(tmp_path / "reviews.csv", n=60)
     steps = [{"epochs": 1, "lr": 0.01}]
@@ -610,7 +629,7 @@ def test_all_stages_from_one_command(made, tmp_path, monkeypatch, capsys):
         settings.LMSettings: {**SETTINGS_2, **shared, "pretrained": "none"},
         settings.ClassifierSettings: {**SETTINGS_3, **shared},
     }
-    monkeypatch.setattr(settings, "_tables", lambda stage: {"tiny": tables[stage]})
+    monkeypatch.setattr(settings, "recipes", lambda stage: {"tiny": tables[stage]})
     monkeypatch.chdir(tmp_path)
     summary = __main__.main(recipe="tiny", out="models")
     said = capsys.readouterr().out
@@ -656,7 +675,7 @@ def test_interop_keeps_the_kinds_apart(made, paths, tmp_path):
         theirs = learner.model.eval()(ids[None])[0].sigmoid()[0]
     np.testing.assert_allclose(classifier.probabilities([ASKED[1]])[0], theirs, atol=1e-4)
     with refuses(
-        "found a multi-label Learner (BCEWithLogitsLossFlat), expected one of a class a text; "
+        "found a multi-label Learner (BCEWithLogitsLossFlat), expected one with one class a text; "
         "train it with python -m ulmfit.stage3_clf --multi-label"
     ):
         from_learner(learner, tmp_path / "back")

@@ -219,7 +219,8 @@ def test_lm_text_says_which_splits_are_read(made, tmp_path, capsys):
     for text in ("train", "all"):
         found.append(stage2(made["data"], made["wiki-fwd"].path, tmp_path / text, lm_text=text))
         card = (found[-1].path / "README.md").read_text("utf-8")
-        told += ["texts of test, too" in capsys.readouterr().out, "test part, too" in card]
+        told += ["also reads the texts of test" in capsys.readouterr().out]
+        told += ["also read the texts of split test" in card]
     train, whole = found
     assert told == [False, False, True, True]
     assert train.metrics["train_tokens"] < whole.metrics["train_tokens"]
@@ -383,7 +384,7 @@ def recipe(made, monkeypatch):
         settings.LMSettings: {**SETTINGS_2, "data": made["data"], "pretrained": wiki},
         settings.ClassifierSettings: {**SETTINGS_3, "data": made["data"]},
     }
-    monkeypatch.setattr(settings, "_tables", lambda stage: {"tiny": tables[stage]})
+    monkeypatch.setattr(settings, "recipes", lambda stage: {"tiny": tables[stage]})
     return tables
 
 
@@ -471,15 +472,15 @@ def test_what_a_later_stage_would_refuse_is_refused_at_once(made, recipe, tmp_pa
         __main__.main(recipe="tiny", data=write_csv(tmp_path / "ids.csv", ["text", "label"], rows))
     with refuses(
         f"{made['wiki-fwd'].path} is a forward language model, and a backward one is needed as "
-        "well; give --pretrained what the names of both have in common, without -fwd and -bwd"
+        "well; give --pretrained the name of both, without -fwd or -bwd"
     ):
         __main__.main(recipe="tiny", pretrained=made["wiki-fwd"].path)
     foreign = tmp_path / "models" / "tiny" / "clf-bwd"
     foreign.mkdir(parents=True)
     (foreign / "notes.txt").write_text("mine")
     with refuses(
-        "models/tiny/clf-bwd holds what is no part of a model (notes.txt) and is left alone; "
-        "choose another --out"
+        "models/tiny/clf-bwd contains files that are not part of a model (notes.txt); choose "
+        "another --out"
     ):
         __main__.main(recipe="tiny")
     assert [p.name for p in foreign.parent.iterdir()] == ["clf-bwd"]

@@ -80,7 +80,7 @@ def everything(tmp_path, monkeypatch):
         settings.LMSettings: {**SETTINGS_2, **long, "data": data, "samples": 0},
         settings.ClassifierSettings: {**SETTINGS_3, **few, "data": data},
     }
-    monkeypatch.setattr(settings, "_tables", lambda stage: {"tiny": tables[stage]})
+    monkeypatch.setattr(settings, "recipes", lambda stage: {"tiny": tables[stage]})
     return {"recipe": "tiny", "corpus": write_general(tmp_path / "general.csv"), "out": "all"}
 
 
@@ -123,7 +123,7 @@ def test_what_does_not_go_together(everything):
         __main__.main(**everything, pretrained="none")
     with refuses(
         "found --overwrite with --stop-after, expected one of them: every call would begin anew; "
-        "choose another --out, or delete what is there"
+        "choose another --out, or delete the models in it"
     ):
         __main__.main(**everything, overwrite=True, stop_after=5)
     with pytest.raises(UserError, match="no file or folder nowhere"):
@@ -162,7 +162,7 @@ def test_the_forecast_counts_what_is_left(tmp_path, monkeypatch, told):
     run_of(learn, tmp_path / "m.checkpoint").fit()
     # 320 tokens an epoch, 80 to validate on. In the first step an epoch has half of the tokens and
     # five batches, all of which are read by then: the last four had 124 tokens in 40 seconds.
-    rest = "and their validation, at 3 tokens/s as over the last 4 batches"
+    rest = "and their validation, at the 3 tokens/s of the last 4 batches"
     assert [line for line in told if "to go" in line] == [
         f"  about 4.9 min to go: 800 tokens in 4 epochs {rest}",
         f"  about 2.8 min to go: 480 tokens in 2 epochs {rest}",

@@ -10,9 +10,9 @@ from torture.common import Row, table
 
 
 def forget_random_state():
-    from ulmfit.training import checkpoint_keeper
+    from ulmfit.training import checkpoint
 
-    checkpoint_keeper.restore_random_state = lambda tensors: None
+    checkpoint.restore_random_state = lambda tensors: None
 
 
 def lock_nothing():

@@ -17,8 +17,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.serve import uploads
 from ulmfit.serve.app import make_app
-from ulmfit.serve.batching import Batcher
-from ulmfit.serve.disconnects import while_there
+from ulmfit.serve.batching import Batcher, while_there
 from ulmfit.serve.limits import Limits
 from ulmfit.serve.tables import open_limited
 
@@ -112,7 +111,7 @@ def classifier(tmp_path_factory):
 
 def test_files_at_once_are_bounded(classifier):
     with TestClient(make_app(classifier, Limits(files=1))) as client:
-        client.app.state.uploads._running = 1
+        client.app.state.uploads._room.acquire()
         found = client.post("/score", files={"file": ("a.csv", "text\na\n")})
     assert found.status_code == 503
     assert found.headers["retry-after"] == "1"
@@ -216,7 +215,7 @@ def test_work_on_a_file_ends_when_nobody_waits(classifier):
     sharing = uploads._Sharing(Batcher(classifier), None)
     sharing.given_up.set()
     with pytest.raises(uploads.GivenUp):
-        sharing.probabilities(["a"])
+        sharing.answers(["a"])
 
 
 def test_columns_are_compared_in_linear_time(tmp_path):

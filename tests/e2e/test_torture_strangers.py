@@ -5,10 +5,8 @@ import torch
 
 from torture import strangers
 from torture.hostile.attacks import ATTACKS
-from ulmfit.artifacts import config
+from ulmfit.artifacts import config, trained
 from ulmfit.artifacts import directory as artifacts
-from ulmfit.inference import loaded as inference
-from ulmfit.inference import sampling
 from ulmfit.text import processor as text
 
 BY_NAME = {attack.what: attack for attack in ATTACKS}
@@ -53,8 +51,7 @@ def test_without_a_check_of_sizes_it_fails(base, monkeypatch):
     def unchecked(artifact):
         return artifact.manifest.config.encoder
 
-    monkeypatch.setattr(inference, "trained_config", unchecked)
-    monkeypatch.setattr(sampling, "trained_config", unchecked)
+    monkeypatch.setattr(trained, "trained_config", unchecked)
     monkeypatch.setattr(
         config, "_numbers", lambda found, names, where: {n: found[n] for n in names}
     )

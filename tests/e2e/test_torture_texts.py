@@ -6,7 +6,9 @@ import re
 import pytest
 
 from torture import texts
+from ulmfit import predict
 from ulmfit.data import formats_csv
+from ulmfit.inference import scoring
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.text import rules, spacy_tokenizer, tokenizers
 from ulmfit.text.processor import TextProcessor
@@ -123,7 +125,12 @@ def test_changed_cells_are_counted(words, tmp_path, monkeypatch):
 
 
 def test_bad_file_that_is_read_is_counted(words, tmp_path, monkeypatch):
-    monkeypatch.setattr(formats_csv, "distinct", lambda path, names: names)
+    monkeypatch.setattr(
+        predict, "place_of", lambda name, columns, source: list(columns).index(name)
+    )
+    monkeypatch.setattr(
+        scoring, "place_of", lambda name, columns, source: list(columns).index(name)
+    )
     row = texts.bad_files(words, tmp_path, 0, 0)
     assert (row.let_in, row.crashed) == (1, 0)
     assert row.told[0].endswith("twice.csv was read")

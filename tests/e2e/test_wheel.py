@@ -36,7 +36,7 @@ def installed(tmp_path_factory):
 def test_recipes_and_models_come_along(installed, tmp_path):
     code = (
         "from ulmfit import bundled, settings, pretrained\n"
-        "print(settings.recipe_names(settings.LMSettings))\n"
+        "print(list(settings.recipes(settings.LMSettings)))\n"
         "print(*bundled.names('lm'), *bundled.names('classifier'), bundled.folder())\n"
         "print(len(pretrained.load_pretrained('wiki-en-small', backwards=True).processor.vocab))\n"
     )

@@ -147,6 +147,16 @@ def test_the_temperature_is_that_of_split_valid(data, tmp_path):
     assert found == {str(folder): pytest.approx(fit_temperature(raw, truth), abs=1e-4)}
 
 
+def test_labels_of_another_writing_are_the_classes(data, tmp_path, capsys):
+    expected = main(clf=tmp_path / "fwd", precision="float32")
+    other = tmp_path / "other.csv"
+    pd.read_csv(data).replace({"neg": "NEG", "pos": "Pos"}).to_csv(other, index=False)
+    assert main(clf=tmp_path / "fwd", data=str(other), precision="float32") == expected
+    assert "are read as the classifier's classes: 'NEG' as 'neg', 'Pos' as 'pos'" in (
+        capsys.readouterr().out
+    )
+
+
 @pytest.mark.parametrize("there", [5.0, "broken"])
 def test_a_temperature_that_was_there_makes_no_difference(data, tmp_path, there):
     folder = tmp_path / "fwd"

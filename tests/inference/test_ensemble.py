@@ -21,8 +21,9 @@ from ulmfit.base.atomic import atomic_write
 from ulmfit.base.errors import UserError
 from ulmfit.data.formats import read_file
 from ulmfit.data.labels import SingleLabels
+from ulmfit.data.load import load_data
 from ulmfit.inference.ensemble import Classifier
-from ulmfit.inference.scoring import EMPTY, prediction_columns
+from ulmfit.inference.scoring import EMPTY, Answers, prediction_columns
 from ulmfit.predict import main
 from ulmfit.text.corpus import tokenize_texts
 
@@ -123,6 +124,78 @@ def test_a_prior_that_is_none(tmp_path, prior):
         Classifier.load(folder)
 
 
+# Texts that a model does not know
+
+FOREIGN = [
+    ("这部电影很好看", "no token is known to this model; its answer means little"),
+    ("Η ταινία ήταν πολύ καλή", "none of 5 tokens is known to this model; its answer means little"),
+    (
+        "Η ταινία ήταν πολύ καλή, a great",
+        "",  # 2 of 7
+    ),
+    (
+        "Η ταινία αυτή ήταν τόσο πολύ καλή, great",
+        "only 1 of 8 tokens is known to this model; its answer means little",
+    ),
+    (
+        "Η ταινία αυτή ήταν τόσο πολύ πολύ καλή και αυτή όμως, a great",
+        "only 2 of 13 tokens are known to this model; its answer means little",
+    ),
+    ("A great film 电影", ""),
+    ("\u200b\u200b", EMPTY),
+    (" <br />\n<br />", EMPTY),
+]
+
+
+def test_each_answer_has_its_note(classifier, folders):
+    texts = [text for text, _ in FOREIGN]
+    assert classifier.answers(texts).notes == [note for _, note in FOREIGN]
+    assert Classifier.load(*folders).answers(texts).notes == [note for _, note in FOREIGN]
+    assert classifier.answers([]).notes == []
+
+
+def test_invisible_texts_get_the_shares_of_the_training(tmp_path):
+    folder = write_with_prior(tmp_path / "clf", [0.75, 0.25])
+    found = Classifier.load(folder).predict(["\u200b\ufeff", "\u3000\u3164", "<br />"])
+    assert found["neg"].tolist() == [0.75] * 3
+
+
+def test_from_python_a_warning_counts_them(classifier):
+    line = (
+        "^fewer than a fifth of the tokens of 2 of 4 texts are known to this model; its answers to "
+        "them mean little$"
+    )
+    with pytest.warns(UserWarning, match=line) as warned:
+        classifier.predict(["这部电影很好看", "a great film", "", "Η ταινία ήταν πολύ καλή"])
+    assert [one.filename for one in warned] == [__file__]
+
+
+def test_the_command_notes_one_text(folders, told):
+    main(clf=[folders[0]], text="这部电影很好看")
+    note = "note no token is known to this model; its answer means little"
+    assert told[-1].strip() == note
+    main(clf=[folders[0]], text="\u200b")
+    assert told[-1].strip() == f"note {EMPTY}"
+    main(clf=[folders[0]], text="a great film")
+    assert told[-1].startswith("       label")
+
+
+def test_the_command_counts_the_rows_of_a_file(folders, tmp_path, told):
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+    texts = [*(text for text, _ in FOREIGN), "a great film"]
+    write_file(source, pd.DataFrame({"text": texts}))
+    main(clf=[folders[0]], input=str(source), output=str(target))
+    assert told[-1] == (
+        "notes on 6 of 9 rows: 4 with fewer than a fifth of the tokens known to the model, whose "
+        "answers to them mean little; 2 with nothing to read"
+    )
+    notes = read_file(target)["note"].fillna("").tolist()
+    assert notes == [*(note for _, note in FOREIGN), ""]
+    write_file(source, pd.DataFrame({"text": ["a great film"]}))
+    main(clf=[folders[0]], input=str(source), output=str(target), overwrite=True)
+    assert told[-1].startswith("wrote 1 rows")
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_texts_without_words_are_marked(folders, tmp_path, ending):
     table = pd.DataFrame({"text": ["a good film", "", None, "  ", "bad"]})
@@ -135,8 +208,20 @@ def test_texts_without_words_are_marked(folders, tmp_path, ending):
     assert sum(marked) == (3 if len(found) == 5 else 2)  # csv of one column: a blank line is a text
 
 
-def test_a_number_is_read_as_its_text(classifier):
-    pd.testing.assert_frame_equal(classifier.predict([7, 1.5]), classifier.predict(["7", "1.5"]))
+def test_what_is_no_list_of_texts_is_refused(classifier):
+    with refuses("texts[1] is an int, expected a string; pass it as a text, e.g. str(number)"):
+        classifier.predict(["a film", 7])
+    with refuses(
+        "texts[0] is a list, expected a string; pass one flat list of texts, with the tokens of a "
+        "text joined by spaces"
+    ):
+        classifier.probabilities([["a", "film"]])
+    table = pd.DataFrame({"id": [1], "text": ["a film"]})
+    with refuses(
+        "found a DataFrame with the columns id, text, expected one column of texts; pass one "
+        "column, e.g. frame['text']"
+    ):
+        classifier.predict(table)
 
 
 def test_odd_texts(classifier):
@@ -168,13 +253,18 @@ def test_no_texts(classifier):
 
 def test_other_sequences(classifier):
     expected = classifier.predict(TEXTS)
-    series = pd.Series(TEXTS, index=[7, 3, 3, 1, 0])
-    for texts in (tuple(TEXTS), series, np.array(TEXTS, object)):
+    for texts in (tuple(TEXTS), iter(TEXTS), np.array(TEXTS, object), np.array(TEXTS)):
         pd.testing.assert_frame_equal(classifier.predict(texts), expected)
 
 
+def test_a_series_keeps_its_index(classifier):
+    series = pd.Series(TEXTS, index=[7, 3, 3, 1, 0])
+    found = classifier.predict(series)
+    pd.testing.assert_frame_equal(found, classifier.predict(TEXTS).set_axis(series.index))
+
+
 def test_one_string_is_no_list_of_texts(classifier):
-    with refuses("found one text, expected a list of texts; predict([text]) takes one"):
+    with refuses("found one text, expected a list of texts; call predict([text])"):
         classifier.predict("a film")
 
 
@@ -282,7 +372,11 @@ def test_file_to_file(folders, classifier, tmp_path, given, written, capsys):
     written = main(clf=[folders[0]], input=str(source), output=str(target), precision="float32")
     assert written == target
     out = capsys.readouterr().out
-    assert re.fullmatch(rf"wrote 5 rows to {re.escape(str(target))}, [\d,]+ a second\n", out)
+    assert re.fullmatch(
+        rf"wrote 5 rows to {re.escape(str(target))}, [\d,]+ a second\n"
+        r"notes on 1 of 5 rows: 1 with nothing to read\n",
+        out,
+    )
     found = read_file(target)
     assert list(found.columns) == ["id", "text", "label", "probability", "neg", "pos", "note"]
     assert found["id"].tolist() == table["id"].tolist()
@@ -378,14 +472,35 @@ def test_a_file_of_many_blocks(folders, tmp_path, monkeypatch, ending):
 
 def test_missing_texts_of_every_kind_are_rows(folders, tmp_path):
     source = tmp_path / "in.jsonl"
-    lines = ['{"text": null}', '{"id": 1}', '{"text": 7}', '{"text": ["a", "b"]}', '{"text": NaN}']
+    lines = ['{"text": null}', '{"id": 1}', '{"text": 7}', '{"text": true}', '{"text": NaN}']
     source.write_text("\n".join(lines))
     main(clf=folders[0], input=source, output=tmp_path / "out.jsonl", precision="float32")
     found = read_file(tmp_path / "out.jsonl")
     expected = Classifier.load(folders[0], precision="float32").predict(
-        [None, None, 7, ["a", "b"], None]
+        [None, None, "7", "True", None]
     )
     np.testing.assert_allclose(found["pos"], expected["pos"], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("cells", "found"), [([["a", "b"]], "list"), ([b"a"], "bytes"), ([{"a": "b"}], "dict")]
+)
+def test_cells_that_are_no_text_are_refused_as_in_training(
+    folders, tmp_path, cells, found, monkeypatch
+):
+    monkeypatch.setattr(Classifier, "probabilities", None)
+    monkeypatch.setattr("ulmfit.data.formats_base.MOST_ROWS", 2)
+    source = tmp_path / "in.parquet"
+    pd.DataFrame({"text": [None, None, None, *cells]}).to_parquet(source)
+    line = (
+        f"{source}, row 4: found a {found} in the column 'text', expected one string a row; "
+        "convert it or name another column"
+    )
+    with refuses(line):
+        main(clf=folders[0], input=source, output=tmp_path / "out.csv")
+    with refuses(line):
+        load_data(source, labels_required=False)
+    assert not (tmp_path / "out.csv").exists()
 
 
 def test_the_input_may_be_replaced(folders, tmp_path):
@@ -442,9 +557,9 @@ def test_an_interruption_leaves_nothing_behind(folders, tmp_path, monkeypatch, e
         calls.append(texts)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return np.zeros((len(texts), 2), np.float32)
+        return Answers(np.zeros((1, len(texts), 2), np.float32), [""] * len(texts))
 
-    monkeypatch.setattr(Classifier, "probabilities", interrupted)
+    monkeypatch.setattr(Classifier, "answers", interrupted)
     with pytest.raises(KeyboardInterrupt):
         main(clf=folders[0], input=source, output=target, overwrite=True)
     assert target.read_text() == "mine"

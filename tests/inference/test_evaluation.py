@@ -186,8 +186,8 @@ def test_data_that_changed_since_the_training_is_not_divided_again(tmp_path, mon
     name = given.get("data", "data.csv")
     for split in ("test", "valid"):
         with refuses(
-            f"{name} has changed since clf was trained on it: drawn anew, split {split} would hold "
-            "texts of the training; train again, or give the data with a split column"
+            f"{name} has changed since clf was trained on it, so split {split} would contain texts "
+            "of the training; train again, or give the data with a split column"
         ):
             main(clf=folder, split=split, **given)
     # Other data may be divided, and a split column says for itself what is test.
@@ -207,6 +207,44 @@ def test_a_file_of_test_rows_alone(folders, tmp_path):
     path = tmp_path / "test.csv"
     data_frame().query("split == 'test'").to_csv(path, index=False)
     assert main(clf=folders[0], data=str(path))[folders[0]]["documents"] == 20
+
+
+@pytest.mark.parametrize(
+    ("classes", "written"),
+    [(("0.0", "1.0"), ("0", "1")), (("0", "1"), ("0.0", "1.0")), (("neg", "pos"), ("Neg", "POS "))],
+)
+def test_labels_of_another_writing_are_the_classes(tmp_path, capsys, classes, written):
+    folder = str(write_classifier(tmp_path / "clf", labels=classes))
+    named = {}
+    for name, labels in (("same", classes), ("other", written)):
+        path = tmp_path / f"{name}.csv"
+        data_frame().replace(dict(zip(("neg", "pos"), labels, strict=True))).to_csv(path)
+        named[name] = main(clf=folder, data=str(path), precision="float32")[folder]
+    assert named["same"] == named["other"]
+    shown = ", ".join(f"{w.strip()!r} as {c!r}" for w, c in zip(written, classes, strict=True))
+    line = f"labels of another writing are read as the classifier's classes: {shown}"
+    assert capsys.readouterr().out.count(line) == 1
+
+
+def test_data_of_a_model_whose_labels_were_written_in_another_way_are_divided_again(tmp_path):
+    path, frame = tmp_path / "data.csv", data_frame(100)[["text", "label"]]
+    found = {}
+    for number in ("{}", "{}.0"):
+        labels = {"neg": number.format(0), "pos": number.format(1)}
+        frame.replace(labels).to_csv(path, index=False)
+        if not found:
+            found = {"data_fingerprint": labelled_fingerprint(load_data(DataSpec(path, seed=1)))}
+    recipe = {"data": str(path), "seed": 1}
+    folder = str(write_classifier(tmp_path / "clf", recipe=recipe, labels=("0", "1"), **found))
+    assert main(clf=folder)[folder]["documents"] == 10
+
+
+def test_flags_of_several_labels_for_a_classifier_of_one(folders, data):
+    with refuses(
+        "found --label-cols, which is for several labels a text, and the classifier gives one; "
+        "leave it out"
+    ):
+        main(clf=folders[0], data=str(data), label_cols=["neg", "pos"])
 
 
 # What is refused

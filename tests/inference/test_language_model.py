@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from ulmfit import LanguageModel, UserError
 from ulmfit.artifacts.directory import read_artifact
 from ulmfit.generate import main
-from ulmfit.inference.perplexity import measure_lm
+from ulmfit.inference.language_model import measure_lm
 from ulmfit.inference.sampling import Sampling
 from ulmfit.text.batches import LMLoader
 from ulmfit.text.corpus import tokenize_texts
@@ -73,10 +73,14 @@ def test_many_texts_are_measured_as_the_stages_measure(folder):
 
 def test_what_cannot_be_measured(folder):
     model = LanguageModel.load(folder)
-    with refuses("found one text, expected a list of texts; perplexity([text]) takes one"):
+    with refuses("found one text, expected a list of texts; call perplexity([text])"):
         model.perplexity(WORDS)
+    with refuses("found bytes, expected a list of texts; decode it: measure([data.decode()])"):
+        model.measure(WORDS.encode())
+    with refuses("found list, expected one text; generate(prompt) takes a string"):
+        model.generate(["a", "film"])
     for nothing in ([], [None, " "]):
-        with refuses("found no text to measure on, expected one at least that is not empty"):
+        with refuses("found no text to measure on, expected at least one that is not empty"):
             model.perplexity(nothing)
     assert model.perplexity(["a"]) > 1
     with refuses("--n is 0 and --words is 60, expected at least 1 each"):

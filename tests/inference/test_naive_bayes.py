@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from ulmfit.inference.naive_bayes import _log_ratio, fit_naive_bayes
+from ulmfit.inference.baseline import _log_ratio, fit_naive_bayes
 
 
 def frame(texts, labels, split="train"):

@@ -206,9 +206,27 @@ def test_missing_texts_and_other_sequences(forward):
     np.testing.assert_allclose(found["pos"], found["pos"][0], atol=1e-6)
     expected = classifier.predict(TEXTS)
     series = pd.Series(TEXTS, index=[7, 3, 3, 1, 0])
-    for texts in (tuple(TEXTS), series, np.array(TEXTS, object)):
+    for texts in (tuple(TEXTS), iter(TEXTS), np.array(TEXTS, object)):
         pd.testing.assert_frame_equal(classifier.predict(texts), expected)
-    pd.testing.assert_frame_equal(classifier.predict([7]), classifier.predict(["7"]))
+    pd.testing.assert_frame_equal(classifier.predict(series), expected.set_axis(series.index))
+    with refuses("texts[0] is an int, expected a string; pass it as a text, e.g. str(number)"):
+        classifier.predict([7])
+
+
+FOREIGN = ["这部电影很好看", "a great film", "\u200b", "Η ταινία ήταν πολύ καλή"]
+
+
+def test_notes_are_those_of_the_classifier(forward, backward):
+    """On texts that the model does not know."""
+    ours = OnnxClassifier.load(forward[1], backward[1])
+    theirs = Classifier.load(forward[0], backward[0], precision="float32")
+    assert ours.answers(FOREIGN).notes == theirs.answers(FOREIGN).notes
+    assert [bool(note) for note in ours.answers(FOREIGN).notes] == [True, False, True, True]
+    np.testing.assert_allclose(ours.probabilities(FOREIGN)[2], 0.5)
+    line = "^fewer than a fifth of the tokens of 2 of 4 texts are known to this model"
+    with pytest.warns(UserWarning, match=line) as warned:
+        ours.predict(FOREIGN)
+    assert [one.filename for one in warned] == [__file__]
 
 
 def test_no_texts(forward):
@@ -325,7 +343,7 @@ def test_the_runner_needs_neither_torch_nor_fastai(subword, forward):
 
 
 def test_one_string_is_no_list_of_texts(forward):
-    with refuses("found one text, expected a list of texts; predict([text]) takes one"):
+    with refuses("found one text, expected a list of texts; call predict([text])"):
         OnnxClassifier.load(forward[1]).predict("a film")
 
 
@@ -363,7 +381,7 @@ def test_what_is_there_is_left_alone(forward, tmp_path):
 def test_libraries_that_are_missing(forward, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "find_spec", lambda name: None if name != "onnx" else name)
     with refuses(
-        "the export needs onnxscript, onnxruntime; pip install 'ulmfit[export]' brings all of it"
+        "the export needs onnxscript, onnxruntime; pip install 'ulmfit[export]' installs them"
     ):
         main(clf=forward[0], out=str(tmp_path / "model.onnx"))
 

@@ -9,9 +9,10 @@ import torch
 from tiny_models import refuses, widen, word_processor, write_classifier, write_lm
 
 from ulmfit.artifacts.directory import read_artifact
+from ulmfit.artifacts.trained import load_network
 from ulmfit.base.cli import run_command
 from ulmfit.generate import main
-from ulmfit.inference.sampling import Sampling, generate, load_lm
+from ulmfit.inference.sampling import Sampling, generate
 from ulmfit.model.build import build_lm
 from ulmfit.model.sizes import encoder_config
 from ulmfit.text.rules import BOS, EOS, FLD, PAD, UNK
@@ -145,7 +146,8 @@ def test_forward_texts_begin_with_the_prompt(tmp_path, capsys):
     assert len(texts) == 2
     assert all(text.startswith("The quiet film ") for text in texts)
     assert capsys.readouterr().out == "".join(f"{text}\n\n" for text in texts)
-    model, own = load_lm(read_artifact(folder, "lm"))
+    artifact = read_artifact(folder, "lm")
+    model, own = load_network(artifact), artifact.processor()
     assert generate(model, own, "The quiet film", 2, 7, seed=3) == texts
 
 

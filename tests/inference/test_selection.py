@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 
 from ulmfit.data.labels import SingleLabels
-from ulmfit.inference.baseline import NAIVE_BAYES, TFIDF, fit_baseline
-from ulmfit.inference.selection import class_weights, score
+from ulmfit.inference.baseline import NAIVE_BAYES, TFIDF, class_weights, fit_baseline, score
 
 TRUTH = np.array([0, 1, 1])
 

@@ -23,7 +23,7 @@ from ulmfit.model.transfer import (
 )
 from ulmfit.text.batches import collate
 from ulmfit.text.processor import PAD_ID
-from ulmfit.training.lm import unigram_entropy
+from ulmfit.training.learner import unigram_entropy
 from ulmfit.training.run import parameters_of
 
 CONFIG = EncoderConfig(vocab_sz=50, emb_sz=24, n_hid=32, n_layers=2)

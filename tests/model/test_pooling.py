@@ -6,14 +6,20 @@ import torch
 from fastai.text.data import pad_input_chunk
 from fastai.text.models.awdlstm import AWD_LSTM, awd_lstm_clas_config
 from fastai.text.models.core import get_text_classifier
-from tiny_models import needs_bfloat16, random_corpus, random_documents, widen, word_processor
+from tiny_models import (
+    corpus_from,
+    needs_bfloat16,
+    random_corpus,
+    random_documents,
+    widen,
+    word_processor,
+)
 
 from ulmfit.inference.loaded import predict_probabilities
 from ulmfit.interop import fastai_state
 from ulmfit.model.build import build_classifier, classifier_groups
 from ulmfit.model.sizes import EncoderConfig
 from ulmfit.text.batches import DocumentBatch, collate
-from ulmfit.text.corpus import Corpus
 from ulmfit.text.processor import PAD_ID
 
 CPU = torch.device("cpu")
@@ -29,7 +35,7 @@ def classifier(max_len=MAX_LEN, bptt=BPTT):
 
 
 def probabilities(model, documents, dtype=torch.float32):
-    return predict_probabilities(model, Corpus.from_documents(documents), CPU, dtype)
+    return predict_probabilities(model, corpus_from(documents), CPU, dtype)
 
 
 def logits(model, documents):

@@ -390,6 +390,20 @@ def test_baselines_are_trained_on_the_classifiers_labels_alone(place, tmp_path):
     assert collected(place, "valid").peers == []
 
 
+def test_labels_of_another_writing_are_the_classes(place, tmp_path, capsys):
+    """The figures of the page are those of the data as the model was trained on them."""
+    path, clf = tmp_path / "data.csv", folders(place)[0]
+    frame = pd.read_json(place / "data.jsonl", lines=True)
+    found = []
+    for labels in (LABELS, [label.upper() for label in LABELS]):
+        frame.replace(dict(zip(LABELS, labels, strict=True))).to_csv(path, index=False)
+        main(clf=clf, data=str(path), out=str(tmp_path / "r.html"), texts=0, overwrite=True)
+        found.append(capsys.readouterr().out.splitlines())
+    (line,) = (line for line in found[1] if line not in found[0])
+    assert line.startswith("labels of another writing are read as the classifier's classes: ")
+    assert [other for other in found[1] if other != line] == found[0]
+
+
 def test_equal_runs_write_equal_pages(written, place):
     again = main(clf=folders(place), out=str(place / "again.html"), precision="float32")
     assert again.read_text(encoding="utf-8") == written
@@ -468,9 +482,7 @@ def test_temperatures_are_those_of_split_valid(place, report):
 
 def test_no_temperature_from_the_split_that_is_reported(place):
     report = collected(place, split="valid")
-    assert report.calibrated == (
-        "split valid, to which it would be fitted, is the one that is reported"
-    )
+    assert report.calibrated == ("this page is about split valid, to which it would be fitted")
     html = to_xml(tuple(calibration_parts(report)))
     assert f"No temperature was fitted: {report.calibrated}." in html
     assert html.count("Reliability diagram of ensemble") == 1
@@ -485,8 +497,8 @@ def test_no_temperature_from_texts_of_the_training(place, tmp_path, monkeypatch)
     monkeypatch.setattr("ulmfit.report.features.text_map", lambda *given: None)
     found = collect(Classifier.load(folder), load_data(path), str(path)).calibrated
     assert found == (
-        "data.csv has changed since clf was trained on it: drawn anew, split valid would "
-        "hold texts of the training; train again, or give the data with a split column"
+        "data.csv has changed since clf was trained on it, so split valid would contain texts of "
+        "the training; train again, or give the data with a split column"
     )
 
 

@@ -23,7 +23,7 @@ from tiny_models import TEXTS, refuses, write_classifier
 from tiny_server import classifiers, serving
 
 from ulmfit.inference.ensemble import Classifier
-from ulmfit.inference.scoring import EMPTY
+from ulmfit.inference.scoring import EMPTY, Answers
 from ulmfit.serve import app as app_module
 from ulmfit.serve.__main__ import main
 from ulmfit.serve.app import make_app
@@ -82,6 +82,23 @@ def test_several_texts_come_back_in_order(client, classifier):
         None if text and text.strip() else EMPTY for text in [*TEXTS, None]
     ]
     assert client.post("/predict", json={"texts": []}).json() == {"predictions": []}
+
+
+NOTHING_KNOWN = "no token is known to this model; its answer means little"
+
+
+def test_a_note_says_that_nothing_is_known(client):
+    asked = ["这部电影很好看", "a great film", "\u200b", "Ήταν μια καλή ταινία great"]
+    found = client.post("/predict", json={"texts": asked}).json()["predictions"]
+    assert [one.get("note") for one in found] == [
+        NOTHING_KNOWN,
+        None,
+        EMPTY,
+        None,
+    ]
+    page = client.post("/", data={"text": asked[0]}).text
+    assert NOTHING_KNOWN.capitalize() in page
+    assert "means little" not in client.post("/", data={"text": asked[1]}).text
 
 
 def test_odd_texts(client):
@@ -326,6 +343,25 @@ def test_bad_files_get_one_line(client, name, content, line):
     assert "<script" not in found.text
 
 
+def test_a_parquet_file_comes_back_scored(client, classifier):
+    content = io.BytesIO()
+    pd.DataFrame({"text": TEXTS}).to_parquet(content)
+    found = upload(client, content.getvalue(), "a.parquet")
+    assert found.status_code == 200
+    scored = pd.read_csv(io.BytesIO(found.content))
+    assert scored["label"].tolist() == classifier.predict(TEXTS)["label"].tolist()
+
+
+@pytest.mark.parametrize(("cell", "found"), [(["a", "b"], "list"), (b"a", "bytes")])
+def test_cells_that_are_no_text(client, cell, found):
+    content = io.BytesIO()
+    pd.DataFrame({"text": [None, cell]}).to_parquet(content)
+    answer = upload(client, content.getvalue(), "a.parquet")
+    assert answer.status_code == 400
+    error = re.search(r'<p class="error" role="alert">(.*?)</p>', answer.text, re.DOTALL)[1]
+    assert f"a.parquet, row 2: found a {found} in the column" in error
+
+
 def test_no_file(client):
     for found in (client.post("/score", data={"text_col": "a"}), upload(client, b"", name="")):
         assert found.status_code == 400
@@ -352,13 +388,14 @@ class Slow:
         self.go = threading.Event()
         self.go.set()
 
-    def probabilities_by_model(self, texts, tell):
+    def answers(self, texts, tell):
         if "bad" in texts:
             raise ValueError("bad")
         self.batches.append(len(texts))
         self.threads.add(threading.current_thread().name)
         self.go.wait(60)
-        return [np.array([[len(text), 0] for text in texts], np.float32)]
+        found = np.array([[[len(text), 0] for text in texts]], np.float32)
+        return Answers(found, [f"note {text}" for text in texts])
 
 
 def batched(classifier, work, **sizes):
@@ -377,11 +414,12 @@ def test_what_arrives_meanwhile_is_one_batch():
     slow = Slow()
 
     async def work(batcher):
-        requests = [asyncio.create_task(batcher.probabilities(["x" * n])) for n in range(30)]
+        requests = [asyncio.create_task(batcher.answers(["x" * n])) for n in range(30)]
         return await asyncio.gather(*requests)
 
     found = batched(slow, work, most_texts=10)
-    assert [row[0, 0, 0] for row in found] == list(range(30))
+    assert [one.by_model[0, 0, 0] for one in found] == list(range(30))
+    assert [one.notes for one in found] == [["note " + "x" * n] for n in range(30)]
     assert slow.batches == [10, 10, 10]
     assert len(slow.threads) == 1
 
@@ -389,19 +427,19 @@ def test_what_arrives_meanwhile_is_one_batch():
 def test_batches_have_a_size():
     slow = Slow()
     texts = ["x" * n for n in (5, 5, 50, 3, 3, 3, 3)]
-    found = batched(slow, lambda b: b.probabilities(texts), most_characters=10)
-    assert found.shape == (1, 7, 2)
-    assert found[0, :, 0].tolist() == [len(text) for text in texts]
+    found = batched(slow, lambda b: b.answers(texts), most_characters=10)
+    assert found.by_model.shape == (1, 7, 2)
+    assert found.by_model[0, :, 0].tolist() == [len(text) for text in texts]
     assert slow.batches == [2, 1, 3, 1]
 
 
 def test_an_error_reaches_those_who_wait_and_work_goes_on():
     async def work(batcher):
         with pytest.raises(ValueError, match="bad"):
-            await batcher.probabilities(["bad"])
-        return await batcher.probabilities(["good"])
+            await batcher.answers(["bad"])
+        return await batcher.answers(["good"])
 
-    assert batched(Slow(), work)[0, 0, 0] == 4
+    assert batched(Slow(), work).by_model[0, 0, 0] == 4
 
 
 def test_texts_of_a_request_that_was_given_up_are_not_read():
@@ -409,19 +447,19 @@ def test_texts_of_a_request_that_was_given_up_are_not_read():
     slow.go.clear()
 
     async def work(batcher):
-        first = asyncio.create_task(batcher.probabilities(["first"]))
+        first = asyncio.create_task(batcher.answers(["first"]))
         while not slow.batches:
             await asyncio.sleep(0.001)
-        second = asyncio.create_task(batcher.probabilities(["second"] * 5))
+        second = asyncio.create_task(batcher.answers(["second"] * 5))
         await asyncio.sleep(0)
         second.cancel()
-        third = asyncio.create_task(batcher.probabilities(["third"]))
+        third = asyncio.create_task(batcher.answers(["third"]))
         await asyncio.sleep(0)
         slow.go.set()
         return await asyncio.gather(first, third)
 
     found = batched(slow, work)
-    assert [row[0, 0, 0] for row in found] == [5, 5]
+    assert [one.by_model[0, 0, 0] for one in found] == [5, 5]
     assert slow.batches == [1, 1]
 
 

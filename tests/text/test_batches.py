@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from fastai.text.data import LMDataLoader
+from tiny_models import corpus_from
 
 from ulmfit.base.precision import row_block
 from ulmfit.text.batches import ClassifierLoader, LMLoader, collate
-from ulmfit.text.corpus import Corpus
 from ulmfit.training.learner import data_loaders
 
 BOS = 2
@@ -22,7 +22,7 @@ def corpus_of(lengths, seed=0):
     parts = np.split(ids, np.cumsum(lengths)[:-1])
     for part in parts:
         part[:1] = BOS
-    return Corpus.from_documents(parts)
+    return corpus_from(parts)
 
 
 LENGTHS = np.random.default_rng(5).integers(1, 60, 83).tolist()

@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from sample_texts import TEXTS, random_texts
+from tiny_models import corpus_from
 
 from ulmfit.base.atomic import atomic_directory
 from ulmfit.base.errors import UserError
 from ulmfit.text import corpus, workers
-from ulmfit.text.corpus import Corpus, cache_folder, content_key, tokenize_texts
+from ulmfit.text.corpus import cache_folder, content_key, tokenize_texts
 from ulmfit.text.processor import TextProcessor, make_vocab
 
 ALL_TEXTS = TEXTS + random_texts(60)
@@ -247,7 +248,7 @@ def test_key_changes_with_the_library(monkeypatch, kind):
     processor = TextProcessor(kind, max_vocab=300).fit(ALL_TEXTS)
     before = content_key(TEXTS, processor)
     libraries = {"word": "spacy", "subword": "sentencepiece"}
-    monkeypatch.setattr("ulmfit.text.processor.version", {libraries[kind]: "0.1"}.__getitem__)
+    monkeypatch.setattr("ulmfit.text.processor.version_of", {libraries[kind]: "0.1"}.__getitem__)
     assert content_key(TEXTS, processor) != before
 
 
@@ -370,7 +371,7 @@ def test_vocab_of_counts_is_the_one_that_fit_learns(processor):
 
 
 def made_of(*lists):
-    return Corpus.from_documents([np.array(ids, np.uint16) for ids in lists])
+    return corpus_from([np.array(ids, np.uint16) for ids in lists])
 
 
 def test_documents():

@@ -107,7 +107,7 @@ def test_vocab_without_the_special_tokens():
 
 
 def test_vocab_with_a_token_twice():
-    with refuses("the vocabulary names 'film' twice; every token needs one id"):
+    with refuses("the vocabulary has 'film' twice; each token needs one id"):
         TextProcessor().with_vocab([*SPECIAL, "film", "the", "film", "the"])
 
 
@@ -284,7 +284,7 @@ def test_settings_with_unknown_names(processor):
         ),
         (
             write_vocab([*SPECIAL, "film", "film"]),
-            "the vocabulary names 'film' twice; every token needs one id",
+            "the vocabulary has 'film' twice; each token needs one id",
         ),
         (
             write_vocab(SPECIAL) + b"\xff\n",

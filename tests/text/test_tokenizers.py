@@ -196,7 +196,7 @@ def test_unknown_language():
 def test_language_whose_tokenizer_takes_no_special_tokens():
     with pytest.raises(
         UserError,
-        match=r"^spaCy's tokenizer for language 'zh' knows no special tokens; take the subword "
+        match=r"^spaCy's tokenizer for language 'zh' has no special tokens; use the subword "
         r"tokenizer$",
     ):
         WordTokenizer("zh").tokenize("a")
@@ -308,7 +308,7 @@ def test_texts_that_teach_no_pieces(texts, size, reason):
         SubwordTokenizer.train(texts, size)
     line, reported = str(caught.value).split(" (", 1)
     assert line == (
-        "no subword tokenizer can be trained on these texts; give more text or a larger vocabulary"
+        "cannot train a subword tokenizer on these texts; give more text or a larger vocabulary"
     )
     assert reason in reported
     assert "\n" not in reported

@@ -59,7 +59,7 @@ def test_loss_that_is_no_number_stops_the_run(tmp_path, loss, line):
         run.fit()
     assert str(caught.value) == (
         f"the loss {line} at step 1, epoch 2, batch 3 (learning rate {diverge.rate:.2g}): give a "
-        f"lower --lr, and --overwrite to pass over {checkpoint}, which is of before and is kept"
+        f"lower --lr, and --overwrite to ignore the earlier checkpoint {checkpoint}"
     )
     kept_checkpoint(checkpoint, run, epoch=1, batch=2)
 
@@ -73,8 +73,8 @@ def test_loss_that_explodes_stops_the_run(tmp_path):
     first, smooth = run.history.watch.first, run.history.watch.mean
     line = re.fullmatch(
         rf"the loss rose from {first:.3g} to (\S+) at step 1, epoch 2, batch (\d) \(learning rate "
-        rf"{re.escape(f'{diverge.rate:.2g}')}\): give a lower --lr, and --overwrite to pass over "
-        rf"{re.escape(str(checkpoint))}, which is of before and is kept",
+        rf"{re.escape(f'{diverge.rate:.2g}')}\): give a lower --lr, and --overwrite to ignore "
+        rf"the earlier checkpoint {re.escape(str(checkpoint))}",
         str(caught.value),
     )
     assert float(line[1]) > 5 * first > smooth
@@ -108,9 +108,9 @@ def test_weights_that_are_no_numbers_replace_no_checkpoint(tmp_path, number, bat
     with pytest.raises(UserError) as caught:
         run.fit()
     assert str(caught.value) == (
-        f"weights became infinite or no number at step 1, epoch 1, batch {batch} (learning rate "
-        f"{spoil.rate:.2g}): give a lower --lr, and --overwrite to pass over {checkpoint}, which "
-        "is of before and is kept"
+        f"weights became infinite or NaN at step 1, epoch 1, batch {batch} (learning rate "
+        f"{spoil.rate:.2g}): give a lower --lr, and --overwrite to ignore the earlier checkpoint "
+        f"{checkpoint}"
     )
     kept_checkpoint(checkpoint, run, epoch=0, batch=batch - 1)
 
@@ -140,7 +140,7 @@ def test_ctrl_c_keeps_the_last_good_checkpoint(tmp_path):
     learn, checkpoint = lm(), tmp_path / "m.checkpoint"
     learn.add_cbs([Spoil(float("nan"), 8), At(ctrl_c, batch=8)])
     run = run_of(learn, checkpoint)
-    with pytest.raises(UserError, match=r"^weights became infinite or no number at"):
+    with pytest.raises(UserError, match=r"^weights became infinite or NaN at"):
         run.fit()
     kept_checkpoint(checkpoint, run, epoch=1, batch=0)
 

@@ -5,8 +5,8 @@ import torch
 from tiny_learners import CPU, DTYPE, At, ctrl_c, lm, rows_of, run_of, same, weights
 from told import lines_told
 
-from ulmfit.inference.perplexity import measure_lm
-from ulmfit.training.lm import measured_lm
+from ulmfit.inference.language_model import measure_lm
+from ulmfit.training.learner import measured_lm
 from ulmfit.training.settings import Step
 
 # A rate at which the tiny model soon gets worse, after a step that early stopping leaves alone.

@@ -23,9 +23,9 @@ def test_pieces_are_trained_without_the_held_out_texts(monkeypatch):
     seen = []
     train_pieces = TextProcessor.train_pieces
 
-    def noted(processor, texts):
+    def noted(processor, texts, coverage):
         seen.extend(texts)
-        return train_pieces(processor, seen)
+        return train_pieces(processor, seen, coverage)
 
     monkeypatch.setattr(TextProcessor, "train_pieces", noted)
     processor, train, valid = prepare(pd.Series(texts), settings(tokenizer="subword", max_vocab=80))

@@ -6,11 +6,11 @@ from tiny_learners import STEPS, VOCAB, random_corpus, run_of, weights
 
 from ulmfit.base.errors import Stopped
 from ulmfit.base.precision import cudnn_has_bfloat16, set_seed
-from ulmfit.inference.perplexity import measure_lm
+from ulmfit.inference.language_model import measure_lm
 from ulmfit.model.awd_lstm import WeightDropLSTM, _dtype_on_gpu
 from ulmfit.model.build import build_lm
 from ulmfit.model.sizes import encoder_config
-from ulmfit.training.lm import lm_learner, lm_loaders
+from ulmfit.training.learner import lm_learner, lm_loaders
 from ulmfit.training.settings import LMSettings
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here, or no --gpu")

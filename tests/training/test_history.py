@@ -21,8 +21,8 @@ from tiny_learners import (
 )
 
 from ulmfit.base.errors import UserError
+from ulmfit.inference.language_model import measure_lm
 from ulmfit.inference.loaded import predict_probabilities
-from ulmfit.inference.perplexity import measure_lm
 from ulmfit.training import history as module
 from ulmfit.training.history import TIMING, History, without_timing
 from ulmfit.training.learner import without_waiting

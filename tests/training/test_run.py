@@ -140,7 +140,7 @@ def test_another_number_format_goes_on_and_says_so(tmp_path, before, told):
     assert told[:2] == [
         f"going on at step 2, epoch 1: found {checkpoint}; delete it to start afresh",
         f"trained in {before} so far, from here on in {now}: the weights will differ from those of "
-        f"one format; --precision {before} goes on in it",
+        f"a single format; --precision {before} keeps the format",
     ]
     assert run.history.rows[-1]["valid_loss"] < 5  # log(60) is 4.1
 

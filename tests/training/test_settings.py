@@ -1,6 +1,6 @@
 """Recipes: what ships is valid, what is wrong is said, what is given wins."""
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import get_type_hints
 
@@ -19,14 +19,13 @@ from ulmfit.training.settings import (
     LMSettings,
     PretrainSettings,
     Step,
-    as_recipe,
     load_settings,
     parse_settings,
-    recipe_names,
+    recipes,
 )
 
 STAGES = list(STAGE_FILES)
-SHIPPED = [(stage, recipe) for stage in STAGES for recipe in recipe_names(stage)]
+SHIPPED = [(stage, recipe) for stage in STAGES for recipe in recipes(stage)]
 STEP = {"epochs": 1, "lr": 0.01}
 STEP_KEYS = "epochs, lr, groups, share, div, pct_start, weight_decay"
 
@@ -39,12 +38,12 @@ def parse(stage=LMSettings, **table):
 def test_shipped_recipes_parse(stage, recipe):
     settings = load_settings(stage, recipe, {})
     assert all(isinstance(step, Step) for step in settings.steps)
-    assert as_recipe(settings) == as_recipe(parse_settings(stage, as_recipe(settings), "again"))
+    assert asdict(settings) == asdict(parse_settings(stage, asdict(settings), "again"))
 
 
 def test_every_stage_has_the_default_recipe_and_3_has_those_of_2():
-    assert all("demo" in recipe_names(stage) for stage in STAGES)
-    assert set(recipe_names(LMSettings)) <= set(recipe_names(ClassifierSettings))
+    assert all("demo" in recipes(stage) for stage in STAGES)
+    assert set(recipes(LMSettings)) <= set(recipes(ClassifierSettings))
 
 
 def test_demo_unfreezes_gradually_from_the_head():
@@ -95,7 +94,7 @@ def test_choices_are_those_of_the_modules_that_know_them():
 
 
 def test_unknown_recipe():
-    known = ", ".join(recipe_names(LMSettings))
+    known = ", ".join(recipes(LMSettings))
     with refuses(f"no recipe 'dmeo' in stage2_lm.toml; it has {known}"):
         load_settings(LMSettings, "dmeo", {})
 

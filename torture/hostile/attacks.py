@@ -194,6 +194,16 @@ def pieces(directory: Directory, rng: random.Random) -> str:
     return "spm.model"
 
 
+def seen(directory: Directory, rng: random.Random) -> str:
+    """seen.bin has numbers in no order, twice, at their ends, or is cut."""
+    ends = (0, 1, 2, 3, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1)
+    numbers = [rng.choice((*ends, rng.randrange(2**64))) for _ in range(rng.randrange(9))]
+    numbers = rng.choice((numbers, sorted(numbers), sorted(set(numbers))))
+    content = b"".join(struct.pack("<Q", number) for number in numbers)
+    directory.write("seen.bin", content[: len(content) - rng.choice((0, 0, 1, 7))])
+    return f"{numbers}"
+
+
 NAMES = [
     *("../x", "/etc/passwd", "a/b", ".", "..", ".hidden", "a\\b", "C:x", "\\\\host\\x", "//x", "~"),
     *("~/x", "-x", "CON", "NUL", "LPT1", "README.MD", "Encoder.safetensors", "manifest.json"),
@@ -284,6 +294,7 @@ ATTACKS = [
     Attack("safetensors: other shapes, types, names, nan", 500, True, tensors),
     Attack("safetensors: finite numbers at their ends", 200, False, extreme),
     Attack("vocab.txt: doubles, control characters", 300, True, vocabulary, ("lm", "word")),
+    Attack("seen.bin: odd numbers, odd sizes", 200, False, seen, ("word",)),
     Attack("spm.model: garbage for the C++ library", 1500, False, pieces, ("subword",)),
     Attack("links, pipes, devices, endless files", 300, True, places),
     Attack("pickles in place of files", 200, False, pickles),

@@ -102,6 +102,7 @@ def markup(target: Target) -> Row:
     """Markup in texts, columns, file names and labels adds no element and no attribute."""
     row = Row("server: markup in texts, labels, file names")
     plain = _Elements.of(target.ask("POST", "/", "text=a+great+film", FORM))
+    plain |= _Elements.of(target.ask("POST", "/", "text=zzqx+qxzz", FORM))  # with a note
     error = _Elements.of(target.ask("POST", "/score", whole(), MULTIPART))
     for text in _MARKUP:
         found = target.ask("POST", "/", urlencode({"text": text}), FORM)

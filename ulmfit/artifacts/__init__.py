@@ -1,4 +1,4 @@
-"""Model directories: manifest, weights, card, lineage, the bundled ones and those of the Hub.
+"""Model directories: manifest, weights, card, lineage, bundled models, and the Hugging Face Hub.
 Imports `model`, `data`, `text` and `base`.
 """
 

@@ -21,10 +21,9 @@ _STAGES = {
 def model_card(
     manifest: Manifest, history: list[dict[str, Any]], parameters: int | None = None
 ) -> str:
-    """The card as Markdown with Hugging Face's front matter.
+    """The card as Markdown with Hugging Face's front matter, without dates and absolute paths.
 
-    `parameters` is the number of the model's parameters; without it that of the encoder is
-    computed from its config. The text holds no time of writing and no absolute path.
+    `parameters` is the number of the model's parameters; the default is the encoder's number.
     """
     stage = stage_of(manifest)
     sections = [
@@ -52,16 +51,16 @@ def model_card(
 
 
 def stage_of(manifest: Manifest) -> int:
-    """Which stage wrote the model."""
+    """The number of the stage that wrote the model."""
     if manifest.kind == "classifier":
         return 3
-    # fast.ai's WikiText-103 weights (`pretrained = "wt103"`) have no manifest to descend from.
+    # fast.ai's WikiText-103 weights (`pretrained = "wt103"`) have no manifest.
     return 2 if manifest.parent or manifest.recipe.get("pretrained") else 1
 
 
 def _front_matter(manifest: Manifest) -> str:
     task = "text-classification" if manifest.kind == "classifier" else "text-generation"
-    # No license: whose texts the model was trained on, and on which terms, is not known here.
+    # No license: the terms of the training texts are not known here.
     lines = ["library_name: ulmfit", f"pipeline_tag: {task}"]
     language = manifest.tokenizer.get("lang")
     if isinstance(language, str) and re.fullmatch("[a-z]{2,3}", language):
@@ -71,21 +70,19 @@ def _front_matter(manifest: Manifest) -> str:
 
 def _about(manifest: Manifest, stage: int, parameters: int | None) -> str:
     order = "first word to last" if manifest.direction == "forward" else "last word to first"
+    subject = "It" if parameters is not None else "Its encoder"
+    count = parameters if parameters is not None else _encoder_parameters(manifest.config.encoder)
     text = (
         f"Written by stage {stage} of ULMFiT (Howard & Ruder 2018, arXiv:1801.06146):"
-        f" an AWD-LSTM that reads text from the {order}."
+        f" an AWD-LSTM that reads text from the {order}. {subject} has {count:,} parameters."
     )
-    if parameters is not None:
-        text += f" It has {parameters:,} parameters."
-    else:
-        text += f" Its encoder has {_encoder_parameters(manifest.config.encoder):,} parameters."
     return f"{text}\n\n{_table(('config', 'value'), _flat(manifest.config.as_dict()))}"
 
 
 def _encoder_parameters(config: EncoderConfig) -> int:
-    """Embedding and LSTM layers; the last layer is as wide as the embedding (AWD-LSTM)."""
+    """The parameters of embedding and LSTM layers."""
     widths = [config.emb_sz, *[config.n_hid] * (config.n_layers - 1), config.emb_sz]
-    # Four gates a layer, each with weights on input and state, and two biases.
+    # A layer has four gates, each with weights on input and state, and two biases.
     layers = sum(4 * out * (into + out + 2) for into, out in pairwise(widths))
     return config.vocab_sz * config.emb_sz + layers
 
@@ -138,7 +135,7 @@ def _lineage(manifest: Manifest) -> str:
     lines = [f"- {_cell(manifest.about)}"] if manifest.about else []
     lines.append(f"- Fingerprint of the training data: `{_cell(manifest.data_fingerprint)}`")
     if manifest.recipe.get("lm_text") == "all":
-        lines.append("- It has read the texts of the test part, too, without their labels")
+        lines.append("- It has also read the texts of split test, without their labels")
     if manifest.parent:
         lines.append(f"- Began from the model whose `manifest.json` has sha256 `{manifest.parent}`")
     elif (pretrained := manifest.recipe.get("pretrained", "none")) != "none":
@@ -149,30 +146,22 @@ def _lineage(manifest: Manifest) -> str:
 
 
 def _limits(manifest: Manifest) -> str:
-    lines, config = [], manifest.config
+    config, language = manifest.config, manifest.tokenizer.get("lang")
+    known = f" (`{_cell(language)}`)" if language else ""
+    lines = [f"It was trained on one language{known} and one kind of text."]
     if isinstance(config, ClassifierConfig):
         end = "last" if manifest.direction == "forward" else "first (the last in its order)"
-        lines.append(
-            f"- The decision rests on the {end} {config.max_len} tokens of a text; the rest of"
-            " a longer one counts only as far as the encoder remembers it."
-        )
-    language = manifest.tokenizer.get("lang")
-    known = f" (`{_cell(language)}`)" if language else ""
-    lines.append(f"- It knows the language{known} and the kind of text that it was trained on.")
-    if not isinstance(config, ClassifierConfig):
-        lines.append(
-            "- It may write sentences of its training data, and statements that are false."
-        )
-    elif config.multi_label:
-        lines.append(
-            "- It judges each label by itself, also of a text of a kind that it has never seen."
-        )
+        lines += [
+            f"The decision depends on the {end} {config.max_len} tokens of a text, and on the rest"
+            " only as far as the encoder remembers it.",
+            "It decides on each label by itself, also for an unknown kind of text."
+            if config.multi_label
+            else "It gives every text one of its labels, also an unknown kind of text.",
+        ]
     else:
-        lines.append(
-            "- It gives every text one of its labels, also a text of a kind that it has never seen."
-        )
-    lines.append("- It may reproduce the biases of its training data.")
-    return "\n".join(lines)
+        lines.append("It may write sentences of its training data, and false statements.")
+    lines.append("It may reproduce the biases of its training data.")
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -194,7 +183,7 @@ def _table(head: tuple[str, ...], rows: list[Any]) -> str:
 
 
 def _cell(value: object) -> str:
-    """`value` on one line that neither ends a table's cell nor opens a tag."""
+    """`value` on one line, without characters that end a cell or open a tag."""
     shown = _shown(value)
     text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False, default=str)
     text = " ".join(text.split()).replace("`", "'").replace("<", "&lt;")
@@ -212,7 +201,7 @@ def _shown(value: object) -> object:
 
 
 def _without_folders(text: str) -> str:
-    # Absolute paths tell where their owner's files lie and mean nothing elsewhere.
+    # Absolute paths reveal the owner's folders and mean nothing elsewhere.
     if text.startswith(("/", "~")):
         return PurePosixPath(text).name or text
     return PureWindowsPath(text).name if re.match(r"[A-Za-z]:[\\/]|\\\\", text) else text

@@ -1,4 +1,4 @@
-"""The config in a manifest, one class a kind of model; every value is checked when it is read."""
+"""The config in a manifest, one class for each kind of model, with checks of every value."""
 
 import math
 import sys
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from ulmfit.base.errors import UserError
 from ulmfit.model.sizes import EncoderConfig
 
-# The highest numbers that a config may hold; the files of the weights are read only after that.
+# The highest numbers in a config; they are checked before the weights are read.
 _HIGHEST = {"n_layers": 64, "max_len": 2**31 - 1}
 _HIGHEST_ELSE = 2**24
 _ENCODER = [number.name for number in fields(EncoderConfig)]
@@ -21,7 +21,7 @@ class _Config:
     unknown: Mapping[str, Any] = field(default_factory=dict, kw_only=True)  # other versions' keys
 
     def as_dict(self) -> dict[str, Any]:
-        """As ``manifest.json`` holds it; a value at its default is left out."""
+        """The entry in ``manifest.json``, without values at their default."""
         own = {
             name: getattr(self, name)
             for name, default in self._own().items()
@@ -31,7 +31,7 @@ class _Config:
 
     @classmethod
     def _own(cls) -> dict[str, Any]:
-        """Name and default of each field but the encoder's and the unknown ones."""
+        """Name and default of each field except `encoder` and `unknown`."""
         return {f.name: f.default for f in fields(cls) if f.name not in ("encoder", "unknown")}
 
     @classmethod
@@ -42,23 +42,22 @@ class _Config:
 
 @dataclass(frozen=True)
 class LMConfig(_Config):
-    """The config of a language model; fingerprints tell later stages which texts it has read."""
+    """The config of a language model, with fingerprints of the texts that it has read."""
 
     kind: ClassVar[str] = "lm"
-    texts: str | None = None  # stage 2: of all texts of the data
-    withheld: list[str] | None = None  # stage 2: of the sets of texts that the model has not read
-    corpus: str | None = None  # stage 1: of the texts
+    texts: str | None = None  # stage 2: all texts of the data
+    withheld: list[str] | None = None  # stage 2: sets of texts that the model has not read
+    corpus: str | None = None  # stage 1: the texts
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any], where: object) -> "LMConfig":
         """The inverse of `as_dict`; `where` is the model directory.
 
-        Raises:
-            UserError: a number is missing or of no model, or a fingerprint is no text.
+        Raises UserError if a number is missing or impossible, or a fingerprint is no text.
         """
         encoder = EncoderConfig(**_numbers(found, _ENCODER, where))
         own = {name: found.get(name) for name in cls._own()}
-        if isinstance(own["withheld"], str):  # as the first models have it
+        if isinstance(own["withheld"], str):  # in the first models
             own["withheld"] = [own["withheld"]]
         for name, value in own.items():
             several = value if name == "withheld" and isinstance(value, list) else [value]
@@ -72,12 +71,12 @@ class LMConfig(_Config):
 
 @dataclass(frozen=True)
 class ClassifierConfig(_Config):
-    """The config of a classifier: its encoder and head, and what turns logits into labels."""
+    """The config of a classifier: its encoder, its head, and the way from logits to labels."""
 
     kind: ClassVar[str] = "classifier"
     max_len: int  # tokens that are pooled
     hidden: int  # units of the head's hidden layer
-    prior: list[float] | None = None  # share of the training texts that each class has
+    prior: list[float] | None = None  # training class frequencies
     multi_label: bool = False  # whether a text may have several labels
     temperature: float | None = None  # divides the logits; see `inference.calibration`
 
@@ -85,9 +84,8 @@ class ClassifierConfig(_Config):
     def from_dict(cls, found: Mapping[str, Any], classes: int, where: object) -> "ClassifierConfig":
         """The inverse of `as_dict`, for a number of classes; `where` is the model directory.
 
-        Raises:
-            UserError: a number is missing or of no model, `multi_label` is neither true nor false,
-                the prior is not one of so many classes, or the temperature not above 0.
+        Raises UserError if a number is missing or impossible, `multi_label` is neither true nor
+        false, the prior does not fit the classes, or the temperature is not above 0.
         """
         numbers = _numbers(found, [*_ENCODER, "hidden", "max_len"], where)
         multi_label = multi_label_of(found, where)
@@ -102,10 +100,9 @@ class ClassifierConfig(_Config):
 
 
 def multi_label_of(found: Mapping[str, Any], where: object) -> bool:
-    """Whether a config is that of a multi-label classifier; one without the key is not.
+    """The value of `multi_label` in a config, false without the key.
 
-    Raises:
-        UserError: it is neither true nor false; `where` is the model directory or file.
+    Raises UserError if it is neither true nor false; `where` is the model directory or file.
     """
     value = found.get("multi_label", False)
     if isinstance(value, bool):

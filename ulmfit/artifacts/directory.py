@@ -1,7 +1,6 @@
-"""A model directory: read only after every hash was verified.
+"""A model directory; its files are read only after their hashes were verified.
 
-The stages pass nothing else to one another. Weights are safetensors, all else is JSON or text:
-no file of a model directory can run code.
+Weights are safetensors, all else is JSON or text: no file of a model directory can run code.
 """
 
 import csv
@@ -15,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit.artifacts import weights
-from ulmfit.artifacts.limits import largest
 from ulmfit.artifacts.manifest import KINDS, Manifest
-from ulmfit.artifacts.weights import Header
+from ulmfit.artifacts.weights import Header, largest
 from ulmfit.base.atomic import os_errors_as
 from ulmfit.base.errors import UserError
 from ulmfit.base.untrusted import parse_json, read_bounded, sha256_bounded
@@ -25,14 +23,16 @@ from ulmfit.base.untrusted import parse_json, read_bounded, sha256_bounded
 if TYPE_CHECKING:  # torch takes seconds to import; a command that only checks --out needs none
     from torch import Tensor
 
+    from ulmfit.artifacts.seen import Seen
     from ulmfit.text.processor import TextProcessor
 
 MANIFEST, METRICS, HISTORY, CARD = "manifest.json", "metrics.json", "history.csv", "README.md"
-PLOT = "history.png"
+PLOT, SEEN = "history.png", "seen.bin"
 ENCODER, HEAD = "encoder.safetensors", "head.safetensors"
-ALWAYS = (ENCODER, HEAD, HISTORY, CARD)  # hashed files that every model directory has
+ALWAYS = (ENCODER, HEAD, HISTORY, CARD)  # hashed files in every model directory
 PROCESSOR = ("processor.json", "vocab.txt", "spm.model")
-_KNOWN = {*ALWAYS, PLOT, *PROCESSOR}  # hashed files that a model directory may have
+_KNOWN = {*ALWAYS, PLOT, SEEN, *PROCESSOR}  # all possible hashed files
+NOT_NEEDED = {SEEN}  # may be missing though the manifest names it: `ulmfit.push` keeps it back
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class Artifact:
 
     path: Path
     manifest: Manifest
-    manifest_sha256: str  # what a child names as its parent
+    manifest_sha256: str  # a child's manifest names it as its parent
 
     def encoder(self) -> "dict[str, Tensor]":
         """The encoder's tensors by name, as float32 (integers as they are), on the CPU."""
         return weights.read_tensors(self.path / ENCODER)
 
     def headers(self) -> "dict[str, Header]":
-        """Type and shape of every tensor of encoder and head, which are not loaded for it."""
+        """Type and shape of every tensor of encoder and head, without loading them."""
         parts = [weights.read_headers(self.path / name) for name in (ENCODER, HEAD)]
         return {**parts[0], **parts[1]}
 
@@ -61,22 +61,44 @@ class Artifact:
         return _decoded(self._read(CARD), self.path / CARD)
 
     def processor_files(self) -> dict[str, bytes]:
-        """The files that the text processor wrote, by name."""
+        """The text processor's files by name."""
         return {name: self._read(name) for name in PROCESSOR if name in self.manifest.files}
 
     def plot(self) -> bytes:
-        """The history as a PNG, or nothing."""
+        """The history as a PNG; empty if there is none."""
         return self._read(PLOT) if PLOT in self.manifest.files else b""
+
+    def names(self) -> list[str]:
+        """The hashed files that are there."""
+        return [
+            name
+            for name in self.manifest.files
+            if name not in NOT_NEEDED or (self.path / name).exists()
+        ]
+
+    def seen_file(self) -> bytes:
+        """``seen.bin``, or nothing."""
+        return self._read(SEEN) if SEEN in self.names() else b""
+
+    def seen(self) -> "Seen | None":
+        """The texts that a classifier was trained and validated on (`artifacts.seen`), if known.
+
+        Raises:
+            UserError: seen.bin is damaged.
+        """
+        from ulmfit.artifacts.seen import parse_seen
+
+        return parse_seen(self.seen_file(), self.path / SEEN) if SEEN in self.names() else None
 
     def _read(self, name: str) -> bytes:
         with os_errors_as(f"cannot read {self.path / name}"):
             return read_bounded(self.path / name, largest(name))
 
     def processor(self) -> "TextProcessor":
-        """The text processor, if it is the one that the weights were trained with.
+        """The text processor.
 
         Raises:
-            UserError: its files are damaged, or tokenizer or vocabulary are not the manifest's.
+            UserError: its files are damaged, or tokenizer or vocabulary differ from the manifest.
         """
         from ulmfit.text.processor import TextProcessor
 
@@ -98,28 +120,30 @@ class Artifact:
         return processor
 
     def history(self) -> list[dict[str, Any]]:
-        """One row an epoch: numbers as numbers, empty cells as None.
+        """A row for each epoch: numbers as numbers, empty cells as None.
 
-        Raises:
-            UserError: history.csv is no table.
+        Raises UserError if history.csv is no table.
         """
         text = _decoded(self._read(HISTORY), self.path / HISTORY)
         try:
             head, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-            cells = [dict(zip(head, map(_number, row), strict=True)) for row in rows]
+            return [dict(zip(head, map(_number, row), strict=True)) for row in rows]
         except (csv.Error, ValueError) as error:
             raise UserError(
                 f"{self.path / HISTORY} is damaged: {error}; copy or train the model again"
             ) from None
-        return cells
 
 
 def read_artifact(path: Path, kind: str | None = None, ignored: str | None = None) -> Artifact:
-    """The model in directory `path`, every file verified; `kind` is lm, classifier or either.
+    """The model in directory `path`, every file verified.
 
-    `ignored` is a key of the manifest's config that is neither checked nor kept.
-    Raises UserError, which names the directory or the file: no such directory, incomplete,
-    another format version, another kind, altered, or a file that lies elsewhere.
+    Args:
+        kind: the expected kind, lm or classifier; None for either.
+        ignored: a key of the manifest's config that is neither checked nor kept.
+
+    Raises:
+        UserError: the directory is missing, incomplete, altered, of another format version or
+            kind, or has a link that leads out of it.
     """
     if not path.is_dir():
         writers = [KINDS[kind][1]] if kind else [writer for _, writer in KINDS.values()]
@@ -139,10 +163,9 @@ def read_artifact(path: Path, kind: str | None = None, ignored: str | None = Non
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """What ``metrics.json`` of the model directory `path` holds; it is hashed nowhere.
+    """The content of ``metrics.json`` in the model directory `path`; it has no hash.
 
-    Raises:
-        UserError: it is missing, damaged, or lies elsewhere.
+    Raises UserError if it is missing, damaged, or a link that leads out of the directory.
     """
     check_present(path, METRICS)
     with os_errors_as(f"cannot read {path / METRICS}"):
@@ -156,13 +179,12 @@ def read_metrics(path: Path) -> dict[str, Any]:
 def check_pair(artifacts: list[Artifact]) -> None:
     """Raise UserError unless the probabilities of these classifiers may be averaged.
 
-    Labels (in their order), whether a text may have several, and data must agree, and no model may
-    count twice; tokenizers and vocabularies may differ, since each model reads the text with its
-    own.
+    They need the same labels in the same order, the same kind of labels and the same data, and no
+    model may appear twice. Tokenizers and vocabularies may differ.
     """
     for a, b in combinations(artifacts, 2):
         ours, theirs = a.manifest, b.manifest
-        several = [x for x in (a, b) if x.manifest.classifier_config.multi_label]
+        several = [x for x in (a, b) if x.manifest.labelling.multi]
         if len(several) == 1:
             found = f"{several[0].path} alone is multi-label"
         elif ours.labels != theirs.labels:
@@ -192,6 +214,8 @@ def _verify(path: Path, manifest: Manifest) -> None:
             f"{', '.join(sorted(_KNOWN))}"
         )
     for name, expected in manifest.files.items():
+        if name in NOT_NEEDED and not (path / name).is_symlink() and not (path / name).exists():
+            continue
         check_present(path, name)
         if sha256_bounded(path / name, largest(name)) != expected:
             raise UserError(
@@ -201,7 +225,7 @@ def _verify(path: Path, manifest: Manifest) -> None:
 
 
 def check_present(path: Path, name: str) -> None:
-    """Raise UserError unless the model directory `path` has that file, and within itself."""
+    """Raise UserError unless the model directory `path` contains the file `name` itself."""
     file = path / name
     if file.is_symlink() and not _within(file, path):
         raise UserError(f"{file} is a link that leads out of the model directory")

@@ -1,16 +1,13 @@
-"""Models on the Hugging Face Hub: their names, the way there, and what comes back, verified.
+"""Models on the Hugging Face Hub: names, requests and verified downloads.
 
-A repository of the Hub holds one model directory. The Hub shows the figures that it finds in the
-front matter of README.md (``model-index``), but a model directory's README.md is hashed in its
-manifest. Therefore `ulmfit.push` uploads README.md with the figures added, and beside it the card
-as it was, as card.md; `pull` puts card.md in README.md's place, and every hash holds. To take the
-figures out of README.md again would tie the hash to a YAML writer, and a README.md that was edited
-on the Hub's web page, as is usual there, would break the model. A repository without a card.md is
-a plain copy of a model directory and pulled as it is.
+A repository on the Hub holds one model directory. The Hub shows metrics from the front matter of
+README.md (``model-index``), but README.md is hashed in the manifest. Therefore `ulmfit.push`
+uploads README.md with metrics and the original as card.md, and `pull` restores README.md from
+card.md, so that all hashes are correct, even after an edit of README.md on the Hub's web page. A
+repository without card.md is a plain copy of a model directory.
 
-What is sent: the names of repository and files, your token if there is one (huggingface_hub finds
-it: HF_TOKEN, or `hf auth login`), and the versions of ulmfit, huggingface_hub and Python. The
-library's telemetry is switched off. `ulmfit.push` says what else it sends, which is the model.
+A request contains the names of repository and files, your token if there is one (HF_TOKEN, or `hf
+auth login`), and the versions of ulmfit, huggingface_hub and Python. Telemetry is switched off.
 """
 
 import os
@@ -29,26 +26,27 @@ from ulmfit.artifacts.directory import (
     CARD,
     MANIFEST,
     METRICS,
+    NOT_NEEDED,
     read_artifact,
     read_metrics,
 )
-from ulmfit.artifacts.limits import largest
-from ulmfit.artifacts.manifest import Manifest, library_versions
+from ulmfit.artifacts.manifest import Manifest
+from ulmfit.artifacts.weights import largest
 from ulmfit.artifacts.writing import check_output
 from ulmfit.base.atomic import atomic_directory, os_errors_as
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.base.progress import bars_shown
+from ulmfit.base.version import __version__
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-HUB_CARD = "card.md"  # the card as it is in the model directory
-INSTALL = 'pip install "huggingface_hub>=2.4,<3"'
+HUB_CARD = "card.md"  # the original README.md
 
-# What a model is made of: data, nothing that is ever run.
+# Endings of a model's files; none is ever run.
 _ENDINGS = {".csv", ".json", ".md", ".model", ".png", ".safetensors", ".txt"}
-_OF_THE_HUB = {".gitattributes", CARD}  # part of a repository, but of no model
+_OF_THE_HUB = {".gitattributes", CARD}  # files of a repository, but not of the model
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _TIMEOUT = 30.0  # seconds
 
@@ -62,7 +60,7 @@ class Repository:
 
     @classmethod
     def parse(cls, name: str) -> "Repository":
-        """The repository that ``user/name[@revision]`` names, with ``hf://`` before it or not."""
+        """The repository ``user/name[@revision]``, with or without ``hf://``."""
         found, at, revision = name.removeprefix(HUB).partition("@")
         if not _NAME.fullmatch(found) or (at and not revision):
             raise UserError(f"found the name {name!r}, expected user/name or user/name@revision")
@@ -74,48 +72,46 @@ class Repository:
 
     @property
     def folder_name(self) -> str:
-        """A name for its folder in a cache; no two have the same (no name on the Hub has --)."""
+        """A unique name for its folder in a cache (no name on the Hub contains --)."""
         return f"{self.id.replace('/', '--')}@{quote(self.revision, safe='')}"
 
 
 def client() -> "HfApi":
-    """The way to the Hub ($HF_ENDPOINT, or huggingface.co); nothing is sent yet.
+    """A client of the Hub ($HF_ENDPOINT, or huggingface.co); it sends nothing yet.
 
-    Raises:
-        UserError: huggingface_hub is not installed, or there is no getting at the token.
+    Raises UserError if huggingface_hub is not installed, or the token cannot be read.
     """
     try:
         import huggingface_hub
         from huggingface_hub import constants, utils
     except ImportError:
         raise UserError(
-            f"the Hugging Face Hub needs the package huggingface_hub, which is missing: {INSTALL}"
+            "the Hugging Face Hub needs the package huggingface_hub, which is missing: "
+            'pip install "huggingface_hub>=2.4,<3"'
         ) from None
-    # The environment variable of that name is read once, when the library is imported.
+    # The library reads the environment variable of this name only on import.
     constants.HF_HUB_DISABLE_TELEMETRY = True
     if not bars_shown():
         utils.disable_progress_bars()
     with hub_errors("cannot log in to the Hub"):
         token = huggingface_hub.get_token() or ""
     if not (token.isascii() and token.isprintable()):
-        # Caught here, since the error of the HTTP library would show the token.
+        # The HTTP library's error would show the token.
         raise UserError(
             "the Hub's token holds characters that no token has; set HF_TOKEN again, or log in "
             "again: hf auth login"
         )
-    return huggingface_hub.HfApi(
-        library_name="ulmfit", library_version=library_versions()["ulmfit"]
-    )
+    return huggingface_hub.HfApi(library_name="ulmfit", library_version=__version__)
 
 
 @contextmanager
 def hub_errors(action: str) -> Iterator[None]:
-    """Turn what the Hub or the library raises into a UserError: `action`, a colon, the reason."""
+    """Turn any error of the Hub or the library into a UserError: `action`, a colon, the reason."""
     try:
         yield
     except UserError:
         raise
-    except Exception as error:  # of the network, the disk, the library, or a transfer's threads
+    except Exception as error:  # from the network, the disk, the library, or a transfer's threads
         raise UserError(f"{action}: {_reason(error)}") from error
 
 
@@ -123,7 +119,7 @@ def _reason(error: BaseException) -> str:
     from huggingface_hub import constants, errors
 
     if isinstance(error, errors.LocalEntryNotFoundError | RuntimeError) and error.__cause__:
-        error = error.__cause__  # what the library makes of it says less
+        error = error.__cause__  # the library's own error says less
     if isinstance(error, errors.OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set, which forbids all requests; unset it"
     if isinstance(error, errors.GatedRepoError):
@@ -146,13 +142,13 @@ def _reason(error: BaseException) -> str:
 
 
 def _answer(status: int, words: str) -> str:
-    """What to do about an error's status, after the server's own words for it.
+    """The server's message and the remedy for its status.
 
-    Its address is left out: it may carry a signature that lets others in.
+    The address is left out, because it may contain a signature that grants access.
     """
     remedy = {
         401: "log in again: hf auth login, or set HF_TOKEN anew",
-        403: "take a token with the right to do this, or a name of your own",
+        403: "use a token with the right to do this, or a name of your own",
         429: "wait, then try again",
     }.get(status, "try again later")
     said = f" ({shown(words)})" if words else ""
@@ -160,18 +156,16 @@ def _answer(status: int, words: str) -> str:
 
 
 def shown(text: str) -> str:
-    """`text` of a server on one short line that does nothing to a terminal."""
-    line = "".join(c if c.isprintable() else " " for c in text)
-    line = " ".join(line.split())
+    """`text` from a server on one line, without control characters and at most 160 characters."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= 160 else line[:157] + "..."
 
 
 def pull(repository: Repository, out: Path, overwrite: bool = False) -> Path:
-    """Download a model into directory `out`, which is complete and verified or not there at all.
+    """Download a model into directory `out`, which afterwards is complete and verified, or absent.
 
-    Raises:
-        UserError: no way to the Hub, no such model, files that are too large, of a kind that no
-            model has or not those that were pushed; or `out` cannot be written.
+    Raises UserError if the Hub cannot be reached, the model does not exist, a file is too large,
+    of an unknown kind or altered, or `out` cannot be written.
     """
     check_output(out, overwrite)
     api = client()
@@ -189,7 +183,10 @@ def pull(repository: Repository, out: Path, overwrite: bool = False) -> Path:
                     api.hf_hub_download(repository.id, name, revision=info.sha, local_dir=directory)
 
         fetch([MANIFEST])
-        names = _files_of(_manifest(repository, directory / MANIFEST))
+        with os_errors_as(f"cannot read {directory / MANIFEST}"):
+            text = (directory / MANIFEST).read_bytes()
+        names = _files_of(Manifest.from_json(text, f"{repository}/{MANIFEST}", str(repository)))
+        names = [name for name in names if name in sizes or name not in NOT_NEEDED]
         card = HUB_CARD if HUB_CARD in sizes else CARD
         fetch([card if name == CARD else name for name in names])
         with os_errors_as(f"cannot write {out}"):
@@ -197,18 +194,20 @@ def pull(repository: Repository, out: Path, overwrite: bool = False) -> Path:
             shutil.rmtree(directory / ".cache")  # the library's notes on the download
         _verify(repository, directory)
     wanted = {MANIFEST, card, *names} | _OF_THE_HUB
-    _say_left_out([name for name in sizes if name not in wanted])
+    if others := sorted(name for name in sizes if name not in wanted):
+        first = ", ".join(shown(name) for name in others[:3])
+        more = ", ..." if len(others) > 3 else ""
+        logger.info(f"left out, since no part of the model: {first}{more}")
     return out
 
 
 def resolve(name: str) -> Path:
-    """The directory of the model ``hf://user/name[@revision]``, which is pulled once and kept.
+    """The directory of the model ``hf://user/name[@revision]``, pulled once and cached.
 
-    It lies under the folder of caches ($ULMFIT_CACHE, or data/cache) and was verified when it
-    arrived; `read_artifact` verifies it again. From then on the Hub is not asked any more: a
-    branch stays as it was until the folder is deleted. Raises UserError as `pull` does.
+    It is in the folder of caches ($ULMFIT_CACHE, or data/cache). After the first pull no request
+    is sent, so a branch does not change until the folder is deleted. Raises UserError as `pull`.
     """
-    from ulmfit.text.corpus import cache_folder  # and with it torch
+    from ulmfit.text.corpus import cache_folder  # slow to import
 
     repository = Repository.parse(name)
     folder = cache_folder() / "hub" / repository.folder_name
@@ -219,20 +218,15 @@ def resolve(name: str) -> Path:
         try:
             pull(repository, folder)
         except UserError:
-            if not folder.exists():  # else another process pulled the same meanwhile
+            if not folder.exists():  # otherwise another process has pulled the same model
                 raise
     return folder
 
 
-def _manifest(repository: Repository, file: Path) -> Manifest:
-    with os_errors_as(f"cannot read {file}"):
-        return Manifest.from_json(file.read_bytes(), f"{repository}/{MANIFEST}", str(repository))
-
-
 def _files_of(manifest: Manifest) -> list[str]:
-    """The names of a model's files but for the manifest; plain ones, as `Manifest` has checked."""
+    """Names of a model's files without the manifest; `Manifest` has checked that they are plain."""
     names = list(dict.fromkeys([METRICS, *ALWAYS, *manifest.files]))
-    odd = [name for name in names if Path(name).suffix not in _ENDINGS]
+    odd = [name for name in names if Path(name).suffix not in _ENDINGS and name not in NOT_NEEDED]
     if odd:
         raise UserError(
             f"the manifest names {odd[0]}, expected files that end in "
@@ -242,7 +236,7 @@ def _files_of(manifest: Manifest) -> list[str]:
 
 
 def _check_sizes(repository: Repository, sizes: dict[str, int | None], names: list[str]) -> None:
-    """Refuse, before anything is downloaded, what is missing, too large or of unknown size."""
+    """Raise UserError before the download if a file is missing, too large or of unknown size."""
     for name in names:
         if name not in sizes:
             raise UserError(f"{repository} holds no model of ulmfit: {name} is missing there")
@@ -260,13 +254,6 @@ def _verify(repository: Repository, directory: Path) -> None:
         read_artifact(directory)
         read_metrics(directory)
     except UserError as error:
-        # The directory's name is a temporary one, which says nothing and will be gone.
+        # The directory has a temporary name.
         found = str(error).replace(str(directory), str(repository))
         raise UserError(f"{found}; nothing was written") from None
-
-
-def _say_left_out(names: list[str]) -> None:
-    if names:
-        first = ", ".join(shown(name) for name in sorted(names)[:3])
-        more = ", ..." if len(names) > 3 else ""
-        logger.info(f"left out, since no part of the model: {first}{more}")

@@ -1,7 +1,7 @@
-"""Where a model comes from: its parent, the parent's parent, back to the root.
+"""The ancestors of a model.
 
 A manifest names its parent by the sha256 of the parent's manifest, which has the sha256 of every
-other file: who trusts the hash of one manifest can check all that led to it.
+other file. So one trusted hash of a manifest verifies all ancestors.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,19 +10,16 @@ from pathlib import Path
 
 from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import MANIFEST, Artifact, read_artifact
-from ulmfit.artifacts.limits import largest
+from ulmfit.artifacts.weights import largest
 from ulmfit.base.errors import UserError
 from ulmfit.base.untrusted import sha256_bounded
 
 
 def lineage(artifact: Artifact, among: Sequence[Path] = ()) -> Iterator[Artifact]:
-    """The model, its parent, the parent's and so on, as far as they are found.
+    """The model, its parent, the parent's parent and so on, as far as they are found.
 
-    Each is looked for by the hash of its manifest: beside the model, in the directories `among`,
-    and among the bundled models.
-
-    Raises:
-        UserError: a parent was found and is damaged.
+    Each is searched by the hash of its manifest: beside the model, in the directories `among`, and
+    among the bundled models. Raises UserError if a parent is damaged.
     """
     found: Artifact | None = artifact
     while found:
@@ -40,6 +37,6 @@ def _parent(artifact: Artifact, among: Sequence[Path]) -> Artifact | None:
 
 
 def _hash(manifest: Path) -> str | None:
-    with suppress(OSError, UserError):  # what cannot be read is somebody else's
+    with suppress(OSError, UserError):  # a file that cannot be read is not the parent's
         return sha256_bounded(manifest, largest(MANIFEST))
     return None

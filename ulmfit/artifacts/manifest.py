@@ -1,4 +1,4 @@
-"""What a model is and where it comes from: ``manifest.json``, strict in what it reads."""
+"""The manifest of a model, ``manifest.json``, with strict checks."""
 
 import json
 import math
@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, fields, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from ulmfit.artifacts.config import ClassifierConfig, LMConfig
 from ulmfit.base.errors import UserError
 from ulmfit.base.printable import visible
 from ulmfit.base.untrusted import parse_json
+from ulmfit.base.version import version_of
 from ulmfit.data.labels import KINDS as KINDS_OF_LABELS
 from ulmfit.data.labels import Labels
 
@@ -29,7 +29,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a model is and where it comes from: the content of ``manifest.json``."""
+    """The content of ``manifest.json``."""
 
     format_version: int
     kind: str  # lm | classifier
@@ -38,14 +38,14 @@ class Manifest:
     config: LMConfig | ClassifierConfig
     tokenizer: dict[str, Any]  # kind, lang, hash of the vocabulary
     labels: list[str]  # in the order of the head's outputs; none for an LM
-    recipe: dict[str, Any]  # the settings that were used
+    recipe: dict[str, Any]  # the settings of the run
     seed: int
     metrics: dict[str, Any]  # measured when the model was written
     versions: dict[str, str]  # of the libraries
     data_fingerprint: str
-    parent: str | None  # sha256 of the manifest.json of the model that this one began from
-    files: dict[str, str]  # name -> sha256, every file but manifest.json and metrics.json
-    about: str = ""  # for the card: what the texts are, whose, and what the model is not good for
+    parent: str | None  # sha256 of the pretrained model's manifest.json
+    files: dict[str, str]  # name -> sha256 of every file except manifest.json and metrics.json
+    about: str = ""  # for the card: the texts, their source, and the limits of the model
 
     def to_json(self) -> str:
         """The text of ``manifest.json``."""
@@ -66,7 +66,7 @@ class Manifest:
 
     @property
     def labelling(self) -> Labels:
-        """The classes of a classifier, and whether a text may have several of them."""
+        """The classes and the kind of labels of a classifier."""
         return replace(KINDS_OF_LABELS[self.classifier_config.multi_label], classes=self.labels)
 
     @classmethod
@@ -84,53 +84,42 @@ class Manifest:
             model: the model directory's name, for messages about the config; default `where`.
             ignored: a key of the config that is neither checked nor kept.
 
-        Raises UserError for what is no JSON object, for another format version, for unknown,
-        missing or wrongly typed keys (all of them in one message), and for a config of no model.
+        Raises:
+            UserError: no JSON object, another format version, unknown, missing or wrongly typed
+                keys (all in one message), or an impossible config.
         """
         found = parse_json(text, where)
         if not isinstance(found, dict):
             raise UserError(f"{where} holds {_quoted(found)}, a JSON object was expected")
-        # First of all: another version may well have other keys.
-        _check_version(found.get("format_version", FORMAT_VERSION), where)
+        written = found.get("format_version", FORMAT_VERSION)
+        # Checked first, because another version may have other keys.
+        if type(written) is int and written != FORMAT_VERSION:
+            remedy = "update ulmfit" if written > FORMAT_VERSION else "train the model again"
+            raise UserError(
+                f"{where}: format version {written}, this program reads version {FORMAT_VERSION};"
+                f" {remedy}"
+            )
         if problems := _problems(found):
             raise UserError(f"{where}: {'; '.join(problems)}")
-        found["config"].pop(ignored, None)
-        return cls(**{**found, "config": _config(found, model or where)})
-
-
-def _config(found: dict[str, Any], where: Path | str) -> LMConfig | ClassifierConfig:
-    if found["kind"] == LMConfig.kind:
-        return LMConfig.from_dict(found["config"], where)
-    return ClassifierConfig.from_dict(found["config"], len(found["labels"]), where)
+        config, model = found.pop("config"), model or where
+        config.pop(ignored, None)
+        if found["kind"] == LMConfig.kind:
+            return cls(config=LMConfig.from_dict(config, model), **found)
+        return cls(config=ClassifierConfig.from_dict(config, len(found["labels"]), model), **found)
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that decide what a model computes."""
-    versions = {"python": platform.python_version()}
-    for name in LIBRARIES:  # asked of the metadata: importing them takes seconds
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions
-
-
-def _check_version(found: object, where: Path | str) -> None:
-    if type(found) is int and found != FORMAT_VERSION:
-        remedy = "update ulmfit" if found > FORMAT_VERSION else "train the model again"
-        raise UserError(
-            f"{where}: format version {found}, this program reads version {FORMAT_VERSION};"
-            f" {remedy}"
-        )
+    """Versions of Python and of the libraries that affect a model's results."""
+    return {"python": platform.python_version(), **{n: version_of(n) for n in LIBRARIES}}
 
 
 def _all_texts(values: Iterable[object]) -> bool:
     return all(isinstance(value, str) for value in values)
 
 
-# A field's annotation -> what is said to be expected, and whether a value found in JSON fits.
+# A field's annotation -> the expectation in messages, and whether a value from JSON fits.
 _FORMS: dict[object, tuple[str, Callable[[Any], bool]]] = {
-    int: ("a whole number", lambda v: type(v) is int),  # isinstance would take true for one
+    int: ("a whole number", lambda v: type(v) is int),  # isinstance would accept true
     bool: ("true or false", lambda v: isinstance(v, bool)),
     str: ("a text", lambda v: isinstance(v, str)),
     str | None: ("a text or null", lambda v: v is None or isinstance(v, str)),
@@ -143,12 +132,14 @@ _FORMS: dict[object, tuple[str, Callable[[Any], bool]]] = {
     ),
 }
 _CHOICES = {"kind": list(KINDS), "direction": ["forward", "backward"]}
-# What commands read out of a recipe, if it is there.
+# Keys of a recipe that commands read.
 _RECIPE: dict[str, object] = {
     "data": str,
     "text_col": str | None,
     "label_col": str | None,
     "split_col": str | None,
+    "label_cols": list[str],
+    "label_sep": str,
     "sep": str | None,
     "quoting": str | None,
     "encoding": str | None,
@@ -169,14 +160,14 @@ def _problems(found: dict[str, Any]) -> list[str]:
         if not fits(found[key]):
             problems.append(f'"{key}" is {_quoted(found[key])}, {expected} was expected')
         elif key == "files":
-            # A name is joined to the directory: "../x" or "/x" would read elsewhere.
+            # Names are joined to the directory: "../x" or "/x" would be another place.
             odd = [name for name in found[key] if not _PLAIN_NAME.fullmatch(name)]
             problems += [f'"files" names {_quoted(n)}, a plain file name was expected' for n in odd]
     return problems or [*_number_problems(found), *_label_problems(found["kind"], found["labels"])]
 
 
 def _number_problems(found: dict[str, Any]) -> list[str]:
-    """What is wrong with the seed and with what commands read out of the recipe."""
+    """Problems of the seed and of the recipe's keys that commands read."""
     recipe = found["recipe"]
     problems = [
         f'the recipe\'s "{key}" is {_quoted(recipe[key])}, {_FORMS[form][0]} was expected'
@@ -193,9 +184,8 @@ def _label_problems(kind: str, labels: list[str]) -> list[str]:
         return [f'"labels" is {_quoted(labels)}, none were expected of an LM'] if labels else []
     if not labels:
         return ['"labels" is [], those of a classifier were expected']
-    # Whoever is shown a label must see what it is: tables and errors print them.
-    odd = [label for label in labels if not label.strip() or "\n" in label or "\t" in label]
-    odd += [label for label in labels if visible(label) != label]
+    # Tables and errors print labels.
+    odd = [x for x in labels if not x.strip() or "\n" in x or "\t" in x or visible(x) != x]
     if odd:
         return [f'"labels" has {_quoted(odd[0])}, a line that can be shown was expected']
     repeated = [label for label, n in Counter(labels).items() if n > 1]
@@ -208,7 +198,7 @@ def _quoted(value: object) -> str:
 
 
 def json_text(value: dict[str, Any]) -> str:
-    """`value` as this project writes JSON: sorted keys, two spaces, a newline at the end."""
+    """`value` as JSON with sorted keys, an indent of two spaces and a final newline."""
     text = json.dumps(plain(value), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     return text + "\n"
 
@@ -222,7 +212,7 @@ def plain(value: object) -> object:
     if hasattr(value, "item"):
         return plain(value.item())
     if isinstance(value, float) and not math.isfinite(value):
-        return None  # JSON has no NaN; a diverged run must not fail on its own report
+        return None  # JSON has no NaN, and a diverged run still needs its report
     return str(value) if isinstance(value, Path) else value
 
 

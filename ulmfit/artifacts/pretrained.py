@@ -1,4 +1,4 @@
-"""Language models to start from: a model directory, a bundled one by name, or fast.ai's wt103."""
+"""Pretrained language models: a model directory, a bundled one by name, or fast.ai's wt103."""
 
 import io
 import pickle
@@ -24,10 +24,7 @@ NONE = "none"  # no pretraining: random weights
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A language model's weights, configuration and text processor; `artifact` if it has one.
-
-    Without pretraining, `encoder` and `head` are empty.
-    """
+    """A language model; without pretraining, `encoder` and `head` are empty."""
 
     processor: TextProcessor
     config: EncoderConfig
@@ -38,14 +35,14 @@ class Pretrained:
 
 
 def load_pretrained(name: str, backwards: bool, size: str = "small") -> Pretrained:
-    """The language model that `name` stands for, in the direction asked for.
+    """The language model `name`, in the given direction.
 
     Args:
         name: a model directory; its name without -fwd/-bwd; a bundled model; "wt103"; or "none",
             for an untrained model of `size`.
 
     Raises:
-        UserError: there is no such model, it is damaged, or it reads in the other direction.
+        UserError: there is no such model, it is damaged, or it has the other direction.
     """
     if name == NONE:
         return Pretrained(TextProcessor("word"), encoder_config(size, 1), size, {}, {})
@@ -54,50 +51,40 @@ def load_pretrained(name: str, backwards: bool, size: str = "small") -> Pretrain
         return _wt103(backwards)
     manifest = artifact.manifest
     if manifest.direction != direction(backwards):
+        remedy = "leave out --backwards" if backwards else "add --backwards"
         raise UserError(
             f"{artifact.path} is a {manifest.direction} language model, expected a "
-            f"{direction(backwards)} one; "
-            + ("leave out --backwards" if backwards else "add --backwards")
-            + " or give the other model"
+            f"{direction(backwards)} one; {remedy} or give the other model"
         )
-    return Pretrained(
-        artifact.processor(),
-        trained_config(artifact),
-        manifest.size,
-        artifact.encoder(),
-        artifact.head(),
-        artifact,
-    )
+    processor, config = artifact.processor(), trained_config(artifact)
+    weights = artifact.encoder(), artifact.head()
+    return Pretrained(processor, config, manifest.size, *weights, artifact)
 
 
 def find_pretrained(name: str, backwards: bool) -> Artifact | None:
-    """The model directory that `name` stands for, whatever its direction; None if it has none.
+    """The model directory `name`, in any direction; None for "wt103" and "none".
 
-    Raises:
-        UserError: there is no such model, or it is damaged.
+    Raises UserError if there is no such model, or it is damaged.
     """
-    return None if name in (WT103, NONE) else read_artifact(_find(name, backwards), "lm")
-
-
-def find_directory(name: str, backwards: bool) -> Path | None:
-    """The model directory of a language model: by path, bundled, or of the Hub; None for none."""
-    if name.startswith(bundled.HUB):
-        return Path(bundled.model_folders(name)[0])
-    directed = f"{name}-{suffix(backwards)}"
-    candidates = [Path(name), Path(directed), bundled.folder() / name, bundled.folder() / directed]
-    return next((candidate for candidate in candidates if candidate.is_dir()), None)
-
-
-def _find(name: str, backwards: bool) -> Path:
-    found = find_directory(name, backwards)
-    if found is not None:
-        return found
+    if name in (WT103, NONE):
+        return None
+    if (found := find_directory(name, backwards)) is not None:
+        return read_artifact(found, "lm")
     raise UserError(
         f"no language model {name}: found neither a folder {name} nor "
         f"{name}-{suffix(backwards)}, and bundled are "
         f"{', '.join(_bundled()) or 'none'}; give --pretrained DIR, one of these names, "
         "wt103 or none"
     )
+
+
+def find_directory(name: str, backwards: bool) -> Path | None:
+    """The directory of a language model by path, bundled name, or name on the Hub; or None."""
+    if name.startswith(bundled.HUB):
+        return Path(bundled.model_folders(name)[0])
+    directed = f"{name}-{suffix(backwards)}"
+    candidates = [Path(name), Path(directed), bundled.folder() / name, bundled.folder() / directed]
+    return next((candidate for candidate in candidates if candidate.is_dir()), None)
 
 
 def _bundled() -> list[str]:
@@ -115,11 +102,7 @@ class _StringListUnpickler(pickle.Unpickler):
 
 
 def read_string_list(content: bytes) -> list[str]:
-    """The list of strings that a pickle holds.
-
-    Raises:
-        UserError: if it holds anything else.
-    """
+    """The list of strings in a pickle; raises UserError for any other content."""
     try:
         value = _StringListUnpickler(io.BytesIO(content)).load()
     except Exception as error:  # a damaged pickle raises nearly anything
@@ -135,16 +118,16 @@ def _wt103(backwards: bool) -> Pretrained:
     url = URLs.WT103_BWD if backwards else URLs.WT103_FWD
     try:
         folder = Path(untar_data(url, c_key="model"))
-    except Exception as error:  # whatever the network, a proxy or the archive raises
+    except Exception as error:  # from the network, a proxy or the archive
         raise UserError(
             f"could not download fast.ai's WikiText-103 model ({type(error).__name__}); without a "
-            f"network take a bundled one: --pretrained {', '.join(_bundled()) or 'DIR'}"
+            f"network use a bundled one: --pretrained {', '.join(_bundled()) or 'DIR'}"
         ) from None
     return read_wt103(folder)
 
 
 def read_wt103(folder: Path) -> Pretrained:
-    """fast.ai's weights (*.pth) and vocabulary (*.pkl) in `folder`, without running code."""
+    """fast.ai's weights (*.pth) and vocabulary (*.pkl) in `folder`; no pickled code is run."""
     weights_file, vocab_file = (next(folder.glob(f"*.{e}"), None) for e in ("pth", "pkl"))
     if weights_file is None or vocab_file is None:
         raise UserError(f"{folder} holds no *.pth with *.pkl; delete it and download it again")
@@ -154,7 +137,7 @@ def read_wt103(folder: Path) -> Pretrained:
         return from_fastai(weights.get("model", weights), vocab)
     except UserError:
         raise
-    except Exception as error:  # damaged, no weights, or a pickle that would run code
+    except Exception as error:  # a damaged file, no weights, or a pickle that would run code
         raise UserError(
             f"{weights_file} holds no weights of a fastai language model "
             f"({type(error).__name__}); delete {folder} and download it again"
@@ -162,10 +145,10 @@ def read_wt103(folder: Path) -> Pretrained:
 
 
 def from_fastai(weights: Mapping[str, Tensor], vocab: list[str]) -> Pretrained:
-    """A fastai language model's state dict under this project's names.
+    """The language model of a fastai state dict.
 
-    fastai fills a vocabulary up with ``xxfake``, which may occur more than once: those rows go, and
-    those of tokens with control characters.
+    The rows of ``xxfake``, fastai's repeated padding of a vocabulary, and of tokens with control
+    characters are dropped.
     """
     config, encoder, kept = encoder_from_fastai(weights, vocab)
     processor = TextProcessor("word").with_vocab([vocab[i] for i in kept])
@@ -176,7 +159,7 @@ def from_fastai(weights: Mapping[str, Tensor], vocab: list[str]) -> Pretrained:
 def encoder_from_fastai(
     weights: Mapping[str, Tensor], vocab: list[str]
 ) -> tuple[EncoderConfig, dict[str, Tensor], list[int]]:
-    """The encoder of fastai's `AWD_LSTM`: its numbers, its weights, the rows of `vocab` kept."""
+    """The encoder of fastai's `AWD_LSTM`: its numbers, its weights, the kept rows of `vocab`."""
     rows = len(weights["0.encoder.weight"])
     if rows < len(vocab):
         raise UserError(

@@ -1,10 +1,9 @@
-"""Weights in untrusted safetensors files: the header is checked before anything is allocated."""
+"""Untrusted files of weights: sizes and headers are checked before memory is allocated."""
 
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ulmfit.artifacts.limits import LARGEST_HEADER, largest
 from ulmfit.base.errors import UserError
 from ulmfit.base.untrusted import parse_json, plain_file
 
@@ -13,32 +12,36 @@ if TYPE_CHECKING:  # torch takes seconds to import
 
 _DIMENSIONS = 8
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8}
+# Bytes of a file: ten times a model of size base with 60,000 words in float32.
+_LARGEST_WEIGHTS = 2 << 30
+_LARGEST = {"manifest.json": 8 << 20, "metrics.json": 8 << 20, "seen.bin": 256 << 20}
+_LARGEST_ELSE = 32 << 20
+_LARGEST_HEADER = 1 << 20  # bytes; a model's header has some thousand
+
+
+def largest(name: str) -> int:
+    """The largest size in bytes of a model directory's file of this name, read or pulled."""
+    weights = name.endswith(".safetensors")
+    return _LARGEST_WEIGHTS if weights else _LARGEST.get(name, _LARGEST_ELSE)
 
 
 class Header(NamedTuple):
-    """What the header of a safetensors file says of one tensor."""
+    """Type and shape of a tensor in a safetensors file."""
 
     dtype: str  # safetensors' name, such as F32
     shape: tuple[int, ...]
 
-    @property
-    def is_float(self) -> bool:
-        """Whether its numbers are floating-point ones."""
-        return self.dtype != "I64"
-
 
 def read_headers(file: Path) -> dict[str, Header]:
-    """Type and shape of each tensor in a safetensors file; together they fill it exactly.
+    """Type and shape of each tensor in a safetensors file.
 
-    The header is not left to `safetensors.safe_open`: that parses headers of up to 100 MB, for
-    seconds, and admits a name that stands twice, any type, and a thousand dimensions.
-
-    Raises:
-        UserError: it is no such file, or of another length than its header says.
+    (`safetensors.safe_open` parses headers of up to 100 MB, for seconds, and accepts repeated
+    names, any type, and a thousand dimensions.) Raises UserError if it is no safetensors file, or
+    its length differs from the header.
     """
     with plain_file(file, largest(file.name)) as opened:
         length = int.from_bytes(opened.read(8), "little")
-        if length > LARGEST_HEADER:
+        if length > _LARGEST_HEADER:
             raise _damaged(file, f"its header would have {length:,} bytes")
         text = opened.read(length)
         rest = opened.seek(0, 2) - 8 - length
@@ -58,9 +61,8 @@ def _header(file: Path, name: str, entry: Any) -> Header:
     dtype, shape = str(entry.get("dtype")), entry.get("shape")
     if dtype not in _BYTES:
         raise _damaged(file, f"weight {name} has type {dtype}, expected {', '.join(_BYTES)}")
-    if not isinstance(shape, list) or len(shape) > _DIMENSIONS:
-        raise _damaged(file, f"weight {name} has no shape")
-    if not all(type(n) is int and n >= 0 for n in shape):
+    plain = isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
+    if not plain or len(shape) > _DIMENSIONS:
         raise _damaged(file, f"weight {name} has no shape")
     return Header(dtype, tuple(shape))
 
@@ -68,8 +70,7 @@ def _header(file: Path, name: str, entry: Any) -> Header:
 def read_tensors(file: Path) -> "dict[str, Tensor]":
     """The tensors by name, as float32 (integers as they are), on the CPU.
 
-    Raises:
-        UserError: as `read_headers`, or a number is not finite.
+    Raises UserError as `read_headers`, and if a number is not finite.
     """
     import torch
     from safetensors import SafetensorError

@@ -1,4 +1,4 @@
-"""Model directories are written whole or not at all, and never over what belongs to no model."""
+"""Writing of model directories: complete or not at all, and never over other files."""
 
 import csv
 import hashlib
@@ -16,10 +16,11 @@ from ulmfit.artifacts.directory import (
     MANIFEST,
     METRICS,
     PLOT,
+    SEEN,
     check_present,
 )
-from ulmfit.artifacts.limits import largest
 from ulmfit.artifacts.manifest import KINDS, Manifest, json_text, plain
+from ulmfit.artifacts.weights import largest
 from ulmfit.base.atomic import atomic_directory, atomic_write, check_parent, os_errors_as
 from ulmfit.base.errors import UserError
 from ulmfit.base.untrusted import parse_json, read_bounded
@@ -38,19 +39,27 @@ def write_artifact(
     history: list[dict[str, Any]],
     card: str,
     plot: bytes = b"",
+    seen: bytes = b"",
     metrics: dict[str, Any] | None = None,
     overwrite: bool = False,
     half: bool = False,
 ) -> Path:
     """Write a model directory, complete or not at all, and return its path.
 
-    The same arguments give the same bytes. `plot` is the history as a PNG, `metrics` what
-    ``metrics.json`` holds, by default those of the manifest. `manifest.files` is
-    filled in here; `half` stores the weights as float16 (they are read back as float32). Raises
-    UserError as `check_output` does and if the system refuses to write.
+    The same arguments give the same bytes.
+
+    Args:
+        manifest: its `files` is filled in here.
+        plot: the history as a PNG.
+        seen: the content of ``seen.bin`` (see `artifacts.seen`).
+        metrics: the content of ``metrics.json``; by default the manifest's metrics.
+        half: store the weights as float16; they are read as float32.
+
+    Raises:
+        UserError: as `check_output`, or the system refuses to write.
     """
     check_output(out, overwrite)
-    if reserved := {MANIFEST, METRICS, PLOT, *ALWAYS}.intersection(processor_files):
+    if reserved := {MANIFEST, METRICS, PLOT, SEEN, *ALWAYS}.intersection(processor_files):
         raise ValueError(f"the text processor may not write {sorted(reserved)}")
     contents = dict(processor_files)
     contents[ENCODER] = _tensor_bytes(encoder, half)
@@ -58,10 +67,12 @@ def write_artifact(
     contents[HISTORY] = _csv(history).encode()
     if plot:
         contents[PLOT] = plot
+    if seen:
+        contents[SEEN] = seen
     contents[CARD] = card.encode()
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     text = replace(manifest, files=hashes).to_json()
-    Manifest.from_json(text, out / MANIFEST, out)  # what could not be read again is not written
+    Manifest.from_json(text, out / MANIFEST, out)  # raises if it could not be read again
     contents[METRICS] = json_text(manifest.metrics if metrics is None else metrics).encode()
     contents[MANIFEST] = text.encode()
     with atomic_directory(out, overwrite) as directory:
@@ -72,9 +83,9 @@ def write_artifact(
 
 
 def check_output(out: Path, overwrite: bool) -> None:
-    """Raise, before any training, the UserError that `write_artifact` would raise for `out`.
+    """Raise a UserError before the training if `write_artifact` could not write to `out`.
 
-    `overwrite` allows to replace a model, never to delete files that belong to none.
+    With `overwrite`, a model may be replaced, but never other files.
     """
     check_parent(out)
     if not out.exists():
@@ -87,18 +98,16 @@ def check_output(out: Path, overwrite: bool) -> None:
     if foreign:
         names = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
         raise UserError(
-            f"{out} holds what is no part of a model ({names}) and is left alone;"
-            " choose another --out"
+            f"{out} contains files that are not part of a model ({names}); choose another --out"
         )
     if not empty and not overwrite:
         raise UserError(f"{out} already holds a model; choose another --out or pass --overwrite")
 
 
 def update_metrics(path: Path, metrics: dict[str, Any]) -> None:
-    """Replace ``metrics.json`` of the model directory `path` by `metrics`, in one step.
+    """Replace ``metrics.json`` of the model directory `path`, in one step; it has no hash.
 
-    Nothing else changes: ``metrics.json`` is not hashed. Raises UserError if `path` is no model
-    directory or cannot be written.
+    Raises UserError if `path` is no model directory or cannot be written.
     """
     if not path.is_dir():
         raise UserError(f"{path} does not exist")
@@ -107,7 +116,7 @@ def update_metrics(path: Path, metrics: dict[str, Any]) -> None:
 
 
 def _foreign(out: Path) -> list[str]:
-    """Names in `out` that are not of a model; lenient, a model of another version is one, too."""
+    """Names in `out` that are no part of a model, which may be of another format version."""
     own = {MANIFEST, METRICS}
     try:
         found = parse_json(read_bounded(out / MANIFEST, largest(MANIFEST)), MANIFEST)
@@ -136,10 +145,10 @@ def _tensor_bytes(tensors: "dict[str, Tensor]", half: bool) -> bytes:
 def _stored(tensor: "Tensor", half: bool) -> "Tensor":
     import torch
 
-    # A copy of its own: safetensors refuses tensors that share memory, as tied weights do.
+    # A copy, because safetensors refuses tensors that share memory, such as tied weights.
     tensor = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     if not half or not tensor.is_floating_point():
         return tensor
     small = tensor.half()
-    # What float16 cannot hold (above 65,504) would come back as infinity.
+    # Numbers above 65,504 would become infinite in float16.
     return small if torch.equal(small.isfinite(), tensor.isfinite()) else tensor

@@ -1,3 +1,1 @@
-"""The ground floor: errors, atomic files, locks, progress, hardware, and how a function becomes a
-command. Imports nothing of the project.
-"""
+"""Errors, atomic files, locks, progress, hardware, and the command line. Imports no other room."""

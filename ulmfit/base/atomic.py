@@ -1,4 +1,4 @@
-"""Files and directories that are complete or absent, whatever happens while they are written."""
+"""Files and directories that are either complete or absent, also after a crash."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from ulmfit.base.errors import UserError
 
 @contextmanager
 def os_errors_as(action: str) -> Iterator[None]:
-    """Turn an OSError of the block into a UserError: `action`, a colon and the system's reason."""
+    """Turn an OSError in the block into a UserError: `action`, a colon, the system's reason."""
     try:
         yield
     except OSError as error:
@@ -22,15 +22,15 @@ def os_errors_as(action: str) -> Iterator[None]:
 
 
 def beside(out: Path, ending: str) -> Path:
-    """What belongs to the model directory `out` and lies beside it: ``<out>.<ending>``."""
+    """The path ``<out>.<ending>``, beside the model directory `out`."""
     named = out.resolve() if out.name in ("", "..") else out  # "." and ".." name nothing
     return named.with_name(f"{named.name}.{ending}")
 
 
 def check_parent(path: Path) -> None:
-    """Raise now, before hours of work, the UserError that writing `path` would end in.
+    """Raise a UserError before hours of work if `path` cannot be written; create nothing.
 
-    Nothing is created: the nearest existing ancestor must be a directory that can be written.
+    The nearest existing ancestor must be a writable directory.
     """
     parent = Path(os.path.realpath(path)).parent
     while not os.path.exists(parent):
@@ -42,10 +42,9 @@ def check_parent(path: Path) -> None:
 
 
 def atomic_write(path: Path, content: bytes | str) -> None:
-    """Write `content` (text as UTF-8) to `path`, replacing what is there in one step.
+    """Replace the file `path` by `content` (text as UTF-8) in one step; create missing parents.
 
-    Missing parents are created. Raises UserError if the system refuses; a file that was there
-    is then intact.
+    Raises UserError if the system refuses to write; an existing file is then unchanged.
     """
     data = content.encode() if isinstance(content, str) else content
     with atomic_file(path) as file, os_errors_as(f"cannot write {path}"):
@@ -54,10 +53,10 @@ def atomic_write(path: Path, content: bytes | str) -> None:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a new file that takes the place of `path` when the block has ended.
+    """Yield a new file that replaces `path` at the end of the block.
 
-    If the block raises, the new file and the parents that were made for it are removed. Raises
-    UserError if the system refuses to write.
+    If the block raises, the new file and the parents created for it are removed. Raises UserError
+    if the system refuses to write.
     """
     temporary = _beside(path, "tmp")
     missing = [parent for parent in path.parents if not parent.exists()]
@@ -79,21 +78,26 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
-        with suppress(OSError):  # one is not empty: somebody else uses it by now
-            for parent in missing:
-                parent.rmdir()
+        remove_empty(missing)
         raise
+
+
+def remove_empty(folders: list[Path]) -> None:
+    """Remove `folders`, the innermost first, up to the first one that is in use."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 @contextmanager
 def atomic_directory(target: Path, overwrite: bool) -> Iterator[Path]:
-    """Yield an empty directory beside `target` that takes its place when the block has ended.
+    """Yield an empty directory that replaces `target` at the end of the block.
 
-    If the block raises, the new directory is removed and `target` is as it was. Missing parents
+    If the block raises, the new directory is removed and `target` is unchanged. Missing parents
     are created; a link is followed. Raises UserError if `target` is a file, if it is a non-empty
-    directory and `overwrite` is false, and if the system refuses to write.
+    directory and `overwrite` is false, or if the system refuses to write.
     """
-    real = Path(os.path.realpath(target))  # renaming a link would leave what it points to behind
+    real = Path(os.path.realpath(target))  # a renamed link would leave its target behind
     temporary = _beside(real, "tmp")
     try:
         with os_errors_as(f"cannot write {target}"):
@@ -109,9 +113,9 @@ def atomic_directory(target: Path, overwrite: bool) -> Iterator[Path]:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what killed processes left of writing `path`; what they moved aside is put back.
+    """Remove temporary files of killed processes that wrote `path`; restore what they moved aside.
 
-    Only for whoever knows that nobody writes `path`. Raises UserError if the system refuses.
+    No other process may be writing `path`. Raises UserError if the system refuses.
     """
     named = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.(tmp|old)")  # see `_beside`
     with os_errors_as(f"cannot tidy up {path.parent}"):
@@ -125,15 +129,15 @@ def remove_leftovers(path: Path) -> None:
 
 
 def _beside(path: Path, suffix: str) -> Path:
-    # In the same directory, hence on the same file system: only there is a rename atomic.
+    # A rename is atomic only within one file system, so the name is in the same directory.
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{suffix}")
 
 
 def _sync(directory: Path) -> None:
-    """Have the files on the disk before the directory gets its name: a power cut may come."""
+    """Write the files to disk before the directory gets its name, in case of a power cut."""
     for file in directory.iterdir():
         if file.is_file():
-            with file.open("rb+" if os.name == "nt" else "rb") as opened:  # it may be read-only
+            with file.open("rb+" if os.name == "nt" else "rb") as opened:  # may be read-only
                 os.fsync(opened.fileno())
 
 
@@ -150,10 +154,10 @@ def _move_onto(temporary: Path, target: Path, overwrite: bool) -> None:
         if overwrite and target.exists():
             os.rename(target, aside)
         elif target.exists():
-            target.rmdir()  # refused by the system if something was put there meanwhile
+            target.rmdir()  # the system refuses if another process has put a file there
         os.rename(temporary, target)
     finally:
-        # Asked of the disk, not of a variable: Ctrl-C may come between any two lines above.
+        # The disk decides, not a variable: Ctrl-C may come between any two lines above.
         if target.exists():
             shutil.rmtree(aside, ignore_errors=True)
         elif aside.exists():

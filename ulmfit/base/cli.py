@@ -1,7 +1,7 @@
 """From a documented function to a command: parsing, exit codes and one-line errors.
 
-A command is a plain function whose parameters carry docments (fastcore's comments beside
-arguments), so that it is the Python API and the command line at once.
+A command is a function with docments (fastcore's comments beside parameters). The same function
+is the Python API.
 """
 
 import inspect
@@ -21,14 +21,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def settings_flags(settings: type, default: str = "the recipe's") -> Callable[[F], F]:
-    """Let a function's ``**overrides`` appear as one optional flag for each field of `settings`.
+    """Show a function's ``**overrides`` as one optional flag for each field of `settings`.
 
-    The flags default to None, "not given": the recipe decides (fastcore's `delegates` would put
-    the dataclass' defaults there, and a flag could no longer be told from its absence). Fields
-    whose metadata says ``flag=False`` have no flag; they are set in recipes only.
+    The default of each flag is None: the recipe decides. (fastcore's `delegates` would use the
+    dataclass' defaults and so hide whether a flag was given.) Fields with the metadata
+    ``flag=False`` have no flag; only recipes set them.
 
     Args:
-        default: what stands for a flag that is not given, for the help; '' if the notes say it.
+        default: the default in the help; '' if the notes of the fields have it.
     """
 
     def decorate(func: F) -> F:
@@ -54,12 +54,14 @@ def settings_flags(settings: type, default: str = "the recipe's") -> Callable[[F
 
 def _annotation(kind: Any, note: str, default: str) -> Any:
     text = f"{note} (default: {default})" if default else note
-    # As "help", too: to that fastcore adds no default of its own, which a flag without a value has.
+    # fastcore adds no default of its own to "help".
+    if kind == list[str]:
+        return Annotated[str, text, {"help": text, "nargs": "+"}]
     return Annotated[kind, text, {"help": text}]
 
 
 def field_notes(settings: type) -> dict[str, str]:
-    """The note on each field of a dataclass, inherited ones included (`docments` has its own)."""
+    """The note on each field of a dataclass, with inherited fields (`docments` leaves them out)."""
     notes: dict[str, str] = {}
     for base in reversed([base for base in settings.__mro__ if is_dataclass(base)]):
         notes |= {name: note for name, note in docments(base).items() if note}
@@ -69,25 +71,23 @@ def field_notes(settings: type) -> dict[str, str]:
 def run_command(func: Callable[..., Any]) -> None:
     """Run `func` with the arguments of the command line, then exit the process.
 
-    Exit status 0 on success, and where ``--stop-after`` ended a training; 1 after one line
-    ``error: ...`` on a `UserError` or what the system refuses (with the traceback if ``--debug``
-    was given); 130 on Ctrl-C.
+    Exit status: 0 on success and after ``--stop-after``; 1 after one line ``error: ...`` for a
+    `UserError` or an OSError (with ``--debug``, the traceback); 130 on Ctrl-C.
     """
     show_progress()
-    logger.propagate = False  # libraries give the root logger handlers: lines would be twice there
-    debug = "--debug" in sys.argv[1:]
+    logger.propagate = False  # a library's handler on the root logger would print lines twice
     try:
         _call(func)
-        sys.stdout.flush()  # so that a full disk is reported like any other error
+        sys.stdout.flush()  # reports a full disk like any other error
     except (UserError, OSError) as error:
-        if debug:
+        if "--debug" in sys.argv[1:]:
             raise
         _drop_unwritten()
-        sys.exit(_fail(f"error: {_line(error)}", 1))
+        _exit(f"error: {_line(error)}", 1)
     except Stopped as stopped:
         logger.info(stopped)
     except KeyboardInterrupt as interrupt:
-        sys.exit(_fail(f"interrupted{': ' + str(interrupt) if str(interrupt) else ''}", 130))
+        _exit(": ".join(["interrupted", *map(str, interrupt.args)]), 130)
 
 
 def _line(error: UserError | OSError) -> str:
@@ -98,7 +98,7 @@ def _line(error: UserError | OSError) -> str:
 
 
 def _drop_unwritten() -> None:
-    """What the output did not take, a full disk or a closed pipe, is not tried again at the end."""
+    """Drop output that a full disk or a closed pipe refused, so that Python does not retry it."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -107,27 +107,20 @@ def _drop_unwritten() -> None:
         os.close(nowhere)
 
 
-def _call(func: Callable[..., Any]) -> None:
-    arguments = _arguments(func)
-    parameters = inspect.signature(func).parameters.values()
-    several = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
-    positional = arguments.pop(several) if several else ()
-    func(*positional, **arguments)
-
-
 def _program(func: Callable[..., Any]) -> str:
-    """How the command is called; run with -m, its module goes by the name __main__."""
+    """The command line of `func`; with ``python -m``, its module has the name __main__."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     module = spec.name if func.__module__ == "__main__" and spec else func.__module__
     return f"python -m {module.removesuffix('.__main__')}"
 
 
-def _fail(line: str, status: int) -> int:
+def _exit(line: str, status: int) -> None:
     print(line, file=sys.stderr)  # noqa: T201
-    return status
+    sys.exit(status)
 
 
-def _arguments(func: Callable[..., Any]) -> dict[str, Any]:
+def _call(func: Callable[..., Any]) -> None:
+    """Call `func` with the arguments of the command line."""
     parser = anno_parser(func, prog=_program(func))
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
@@ -141,4 +134,5 @@ def _arguments(func: Callable[..., Any]) -> dict[str, Any]:
     arguments = vars(parser.parse_args())
     for internal in ("debug", "pdb", "xtra"):
         arguments.pop(internal)
-    return arguments
+    several = [p.name for p in parameters if p.kind is p.VAR_POSITIONAL]
+    func(*(arguments.pop(several[0]) if several else ()), **arguments)

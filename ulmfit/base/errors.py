@@ -1,10 +1,10 @@
-"""The exceptions that a user can cause, each of one line."""
+"""The exceptions that a user can cause, each with a message of one line."""
 
 from collections.abc import Iterable
 
 from ulmfit.base.printable import visible
 
-_LONGEST = 2000  # characters of a line; what a stranger's file holds may be longer
+_LONGEST = 2000  # characters of a line; text from an untrusted file may be longer
 
 
 class _OneLine(Exception):
@@ -15,23 +15,23 @@ class _OneLine(Exception):
         super().__init__(self.line)
 
     def __str__(self) -> str:
-        # fastai puts words of its own into the arguments of what a callback raises.
+        # fastai adds words to the arguments of an exception from a callback.
         return self.line
 
 
 class UserError(_OneLine):
-    """Bad input: one line that says what was found, what was expected and what to do.
+    """Bad input; the message says what was found, what was expected and what to do.
 
-    Commands print it as ``error: ...`` and exit with status 1; Python callers catch it.
+    Commands print it as ``error: ...`` and exit with status 1.
     """
 
 
 class Stopped(_OneLine):
-    """No error: a training ended when its time was up, and the same command goes on with it."""
+    """A training has used up its time; the same command continues it. This is no error."""
 
 
 def listed(names: Iterable[object]) -> str:
-    """Names for a line of an error: ten of them, none longer than 40 characters, on one line."""
+    """The first ten names for an error message, each with at most 40 characters."""
     shown = [str(name) for name in names]
     short = [f"{name[:40]}..." if len(name) > 40 else name for name in shown[:10]]
     plain = [name if name.isprintable() else repr(name)[1:-1] for name in short]

@@ -10,8 +10,8 @@ def exports(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], A
 
     Args:
         package: the package's ``__name__``.
-        modules: exported name -> module of the package that defines it, or ``module:name`` where
-            it has another name there.
+        modules: exported name -> module of the package, or ``module:name`` if it has another name
+            there.
     """
 
     def get(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""A lock on a folder, so that two runs never write one, which dies with its owner."""
+"""A lock on a folder against a second run. It ends with its owner's process."""
 
 import errno
 import os
@@ -9,28 +9,24 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ulmfit.base.atomic import beside, os_errors_as
+from ulmfit.base.atomic import beside, os_errors_as, remove_empty
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 
-# What a file system answers that has no locks, some network file systems for one.
+# Errors of a file system without locks, such as some network file systems.
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-# Seconds: a lock file that its owner removes meanwhile takes a second try.
+# Seconds. A second try is needed if the owner removes the lock file at the same time.
 _TIMEOUT, _PAUSE = 0.1, 0.01
-# Where the owner's name begins: Windows locks the first byte, which nobody else can read then.
-_NAME_AT = 1
 
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
     """Hold the lock of the folder `out`, the file ``<out>.lock``, for the block.
 
-    The system takes the lock back when its owner dies, by ``kill -9`` as well: a file that was
-    left behind stops nobody. Missing parents are created, and removed again if they stay empty.
-    Where there are no such locks, one line says so and the block runs without.
-
-    Raises:
-        UserError: another run holds it, or the file cannot be written.
+    The system releases the lock when its owner dies, also after ``kill -9``; a leftover file is no
+    lock. Missing parents are created, and removed again if they stay empty. On a file system
+    without locks, a line warns and the block runs without a lock. Raises UserError if another run
+    holds it, or the file cannot be written.
     """
     path = beside(Path(os.path.realpath(out)), "lock")
     missing = [parent for parent in path.parents if not parent.exists()]
@@ -52,28 +48,23 @@ def locked(out: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if os.getpid() == process:  # a forked child holds nothing
-            _let_go(lock, path, missing)
+        if os.getpid() == process:  # a forked child does not hold the lock
+            with suppress(OSError):  # before the release: afterwards it may be another run's file
+                path.unlink()  # refused by Windows, where `release` does it
+            lock.release()
+            remove_empty(missing)
 
 
 def _write_owner(descriptor: int) -> None:
     with suppress(OSError):  # a full disk; the lock holds without its owner's name
         os.ftruncate(descriptor, 0)
+        # The name begins at the second byte: Windows locks the first one, also against reading.
         os.write(descriptor, f"\nprocess {os.getpid()} on {socket.gethostname()}\n".encode())
 
 
 def _owner(path: Path) -> str:
     name = ""
     with suppress(OSError), path.open("rb", buffering=0) as file:
-        file.seek(_NAME_AT)
+        file.seek(1)
         name = file.read(200).decode(errors="replace").strip()
     return name or "unknown process"
-
-
-def _let_go(lock: FileLock, path: Path, missing: list[Path]) -> None:
-    with suppress(OSError):  # before it is unlocked: afterwards it may be another run's
-        path.unlink()  # refused by Windows, where `release` does it
-    lock.release()
-    with suppress(OSError):  # one is not empty: it is used by now
-        for parent in missing:
-            parent.rmdir()

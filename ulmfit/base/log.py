@@ -1,7 +1,7 @@
-"""What the package reports while it works: lines of the logger ``ulmfit``.
+"""Lines of progress, through the logger ``ulmfit``.
 
-A command prints them. Imported from Python the package prints nothing: call `show_progress`, or
-configure logging yourself, for example with ``logging.basicConfig(level=logging.INFO)``.
+Commands print them. In Python, nothing is printed until you call `show_progress` or configure
+logging, for example with ``logging.basicConfig(level=logging.INFO)``.
 """
 
 import logging
@@ -13,10 +13,10 @@ logger = logging.getLogger("ulmfit")
 
 
 class _Printer(logging.Handler):
-    """Prints each message on the standard output of that moment."""
+    """Prints each message on the current standard output."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        # Errors are not caught: a command ends with one where its output is not taken.
+        # Errors are not caught: a command has to end if its output cannot be written.
         print(self.format(record), flush=True)  # noqa: T201
 
 
@@ -28,14 +28,14 @@ logger.addFilter(lambda record: not _muted.get())
 
 
 def show_progress() -> None:
-    """Print the lines of the package, and show progress bars on a terminal, as the commands do."""
+    """Print the lines of the package and show progress bars on a terminal, like a command."""
     logger.addHandler(_printer)
     logger.setLevel(logging.INFO)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Drop the lines of the block, for data that is read a second time."""
+    """Drop the lines of the block, for data that are read a second time."""
     before = _muted.set(True)
     try:
         yield

@@ -1,3 +1,3 @@
-"""The number formats of `--precision`; `base.precision` chooses one, and imports torch for that."""
+"""The number formats of `--precision`, without an import of torch."""
 
 PRECISIONS = ("auto", "bfloat16", "float32")

@@ -1,4 +1,4 @@
-"""What the hardware does best: number format, memory allocator, device, and seeds."""
+"""Settings that fit the hardware: number format, memory allocator and device; and the seeds."""
 
 import contextlib
 import ctypes
@@ -18,7 +18,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.base.number_formats import PRECISIONS
 
 VARIABLE = "ULMFIT_PRECISION"  # overrides "auto"
-# oneDNN's instruction sets that lack a fast bfloat16 product, by ONEDNN_MAX_CPU_ISA's names.
+# oneDNN's instruction sets without AMX or AVX512-BF16, as in ONEDNN_MAX_CPU_ISA.
 _NO_AMX = (
     "SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI",
     "AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX10_1_512",
@@ -27,19 +27,18 @@ _NO_BF16 = _NO_AMX[:7]
 
 
 def default_device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
+    """The GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     """The number format of products. Weights, sums and the optimiser stay in float32.
 
-    "auto" is the format that the environment variable ULMFIT_PRECISION names. Without it, "auto"
-    is bfloat16 where the hardware multiplies it fast: CUDA with native bfloat16, CPUs with AMX
-    or AVX512-BF16. ONEDNN_MAX_CPU_ISA, oneDNN's own limit, counts as the CPU's.
+    "auto" is the value of the environment variable ULMFIT_PRECISION. Without it, "auto" is
+    bfloat16 on hardware that multiplies it fast: CUDA with native bfloat16, CPUs with AMX or
+    AVX512-BF16, within the limit of ONEDNN_MAX_CPU_ISA.
 
-    Raises:
-        UserError: an unknown format, or bfloat16 where no LSTM runs in it.
+    Raises UserError if the format is unknown, or no LSTM runs in bfloat16 on this machine.
     """
     name = "precision"
     if precision == "auto" and (override := os.environ.get(VARIABLE)):
@@ -48,33 +47,24 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     if precision not in PRECISIONS:
         raise UserError(f"{found}, expected one of {', '.join(PRECISIONS)}")
     if precision == "auto":
-        return torch.bfloat16 if _fast_bfloat16(device) else torch.float32
+        on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        on_cpu = device.type != "cuda" and bfloat16_features()
+        return torch.bfloat16 if on_gpu or on_cpu else torch.float32
     if precision == "bfloat16" and not has_bfloat16(device):
         raise UserError(f"{found}, but no LSTM runs in it on this machine; use auto or float32")
     return getattr(torch, precision)
 
 
-def _fast_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(bfloat16_features())
-
-
 def bfloat16_features() -> list[str]:
-    """What the CPU has for fast bfloat16 products, within oneDNN's limit: amx_bf16, avx512_bf16."""
+    """The CPU's features for fast bfloat16 within oneDNN's limit: amx_bf16, avx512_bf16."""
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "")).upper()
-    capabilities = torch.cpu.get_capabilities()
-    lacking = {"amx_bf16": _NO_AMX, "avx512_bf16": _NO_BF16}
-    return [
-        feature
-        for feature, limits in lacking.items()
-        if capabilities.get(feature) and limit not in limits
-    ]
+    has, lacking = torch.cpu.get_capabilities(), {"amx_bf16": _NO_AMX, "avx512_bf16": _NO_BF16}
+    return [name for name, limits in lacking.items() if has.get(name) and limit not in limits]
 
 
 @functools.cache
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether an LSTM runs in bfloat16, fast or not: oneDNN's wants a CPU with AVX-512."""
+    """Whether an LSTM runs in bfloat16, fast or not; oneDNN's needs a CPU with AVX-512."""
     lstm = torch.nn.LSTM(16, 16, device=device)
     try:
         with torch.no_grad(), autocast(device, torch.bfloat16):
@@ -86,7 +76,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 @functools.cache
 def cudnn_has_bfloat16(device: torch.device) -> bool:
-    """Whether cuDNN's LSTM runs in bfloat16: from version 9.13 on, on cards that have it."""
+    """Whether cuDNN's LSTM runs in bfloat16: since version 9.13, on Ampere and later cards."""
     version = torch.backends.cudnn.version() or 0
     return version >= 91300 and torch.cuda.get_device_capability(device)[0] >= 8
 
@@ -97,11 +87,10 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
 
 
 def row_block(rows: int) -> int:
-    """Products in low precision are fast for about so many `rows` if they are a multiple of this.
+    """The block size for about `rows` rows: low precision is fast for multiples of it.
 
-    oneDNN's bfloat16 LSTM cuts the rows into equal blocks: 97 rows, a prime, take five times as
-    long as 112, and 136, which is 8 x 17, still twice as long as 160. Tensor cores work on
-    multiples of 8.
+    oneDNN's bfloat16 LSTM cuts the rows into equal blocks. 97 rows (a prime) take five times as
+    long as 112; 136 (8 x 17) take twice as long as 160. Tensor cores work on multiples of 8.
     """
     if rows <= 4:
         return 1
@@ -109,13 +98,12 @@ def row_block(rows: int) -> int:
 
 
 def keep_memory() -> None:
-    """Tell glibc to keep memory that is freed instead of giving it back to the kernel.
+    """Make glibc keep freed memory instead of returning it to the kernel.
 
-    A training step takes and returns buffers of hundreds of megabytes. By default each is mapped
-    afresh and every page of it faults, which costs more time than the arithmetic.
+    A training step allocates and frees buffers of hundreds of megabytes. By default each is mapped
+    anew and every page of it faults, which takes more time than the arithmetic.
     """
-    mallopt = _glibc("mallopt")
-    if mallopt is not None:
+    if (mallopt := _glibc("mallopt")) is not None:
         trim_threshold, top_pad, mmap_max = -1, -2, -4  # <malloc.h>
         mallopt(mmap_max, 0)
         mallopt(trim_threshold, 2**31 - 1)
@@ -123,31 +111,29 @@ def keep_memory() -> None:
 
 
 def return_holes() -> None:
-    """Give the kernel back what lies free between blocks in use.
+    """Return free memory between used blocks to the kernel; call this every few minutes.
 
-    The price of `keep_memory`: blocks of many sizes leave holes that no request fits, and over
-    hours the heap would grow by gigabytes. Done every few minutes, this costs no time to speak of.
+    With `keep_memory`, blocks of many sizes leave holes that fit no request. Over hours the heap
+    would grow by gigabytes.
     """
-    malloc_trim = _glibc("malloc_trim")
-    if malloc_trim is not None:
+    if (malloc_trim := _glibc("malloc_trim")) is not None:
         malloc_trim(0)
 
 
 def _glibc(function: str) -> Any:
-    """A function of the C library; None where that is not glibc."""
-    if not sys.platform.startswith("linux"):
-        return None
-    return getattr(ctypes.CDLL(None), function, None)
+    """A function of the C library; None if that is not glibc."""
+    linux = sys.platform.startswith("linux")
+    return getattr(ctypes.CDLL(None), function, None) if linux else None
 
 
 def use_all_cores() -> None:
-    """One thread a core that this process may use, unless OMP_NUM_THREADS says otherwise."""
+    """Start one thread for each usable core, unless OMP_NUM_THREADS is set."""
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(cores())
 
 
 def hardware() -> str:
-    """Name of what computes here, for figures: CPU model and cores, and the GPU if there is one."""
+    """The hardware's name, to go with figures: CPU model, cores, and the GPU if there is one."""
     name = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

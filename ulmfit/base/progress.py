@@ -1,4 +1,4 @@
-"""How far a long loop is: a bar on a terminal, a line a minute elsewhere."""
+"""Progress of a long loop: a bar on a terminal, a line a minute elsewhere."""
 
 import logging
 import sys
@@ -16,15 +16,12 @@ T = TypeVar("T")
 
 
 def bars_shown() -> bool:
-    """Whether progress is a bar: standard error is a terminal, and lines are wanted at all."""
+    """Whether to show bars: standard error is a terminal and the logger is on."""
     return sys.stderr.isatty() and logger.isEnabledFor(logging.INFO)
 
 
 class Progress:
-    """Tells whoever waits how much of `total` is done, and how fast where a `unit` is given.
-
-    `advance` takes parts of a unit, too: of two models each does half of a text's work.
-    """
+    """Shows how much of `total` is done and, with a `unit`, the speed."""
 
     def __init__(self, total: int, name: str, unit: str = "") -> None:
         self.total, self.name, self.unit = total, name, unit
@@ -32,13 +29,12 @@ class Progress:
         self._began = self._logged = time.monotonic()
         self._bar = None
         if bars_shown():
-            # No bar for what is done within a second: a text or two to classify.
-            self._bar = tqdm(
-                desc=name, total=total, leave=False, unit=f" {unit or 'batch'}", delay=1.0
-            )
+            unit = f" {unit or 'batch'}"
+            # No bar for a loop of less than a second, such as a text or two to classify.
+            self._bar = tqdm(desc=name, total=total, leave=False, unit=unit, delay=1.0)
 
     def advance(self, count: float = 1) -> None:
-        """`count` more are done."""
+        """Add `count`, which may be a fraction: each of two models does half of a text's work."""
         self.done += count
         if self._bar is not None:
             self._bar.update(round(self.done) - self._bar.n)

@@ -1,7 +1,7 @@
-"""Untrusted files: read in bounded memory and time, and only if they are plain files.
+"""Untrusted files: only regular files are read, in bounded memory and time.
 
-What a model directory holds was perhaps written by somebody who means no good. Nothing in it is
-opened, allocated or built before its size was looked at.
+A model directory may come from an attacker. Sizes are checked before a file is read or memory is
+allocated.
 """
 
 import hashlib
@@ -17,18 +17,18 @@ from typing import Any
 
 from ulmfit.base.errors import UserError
 
-DEEPEST = 32  # lists and objects within one another, in JSON
-HIGHEST = 2**63  # whole numbers in JSON are below it, and above its negative
+DEEPEST = 32  # levels of lists and objects in JSON
+HIGHEST = 2**63  # bound of whole numbers in JSON, of either sign
 
 
 @contextmanager
 def plain_file(file: Path, largest: int) -> Iterator[BufferedReader]:
-    """Yield `file`, opened for reading, if it is a file of at most `largest` bytes.
+    """Yield `file`, opened for reading.
 
-    A named pipe or a device is not waited for. Raises UserError for what is no such file, OSError
-    if it cannot be opened.
+    Raises UserError if it is no regular file or has more than `largest` bytes, OSError if it
+    cannot be opened.
     """
-    found = file.stat()  # first: opening a named pipe waits for somebody who writes into it
+    found = file.stat()  # before it is opened: opening a named pipe waits for a writer
     if not stat.S_ISREG(found.st_mode):
         raise UserError(f"{file} is no regular file; copy or train the model again")
     if found.st_size > largest:
@@ -41,24 +41,22 @@ def plain_file(file: Path, largest: int) -> Iterator[BufferedReader]:
 
 
 def read_bounded(file: Path, largest: int) -> bytes:
-    """The content of `file`; raises as `plain_file`."""
+    """The content of `file`; same errors as `plain_file`."""
     with plain_file(file, largest) as opened:
         return opened.read(largest)
 
 
 def sha256_bounded(file: Path, largest: int) -> str:
-    """The sha256 of a file's bytes, in hexadecimal; raises as `plain_file`."""
+    """The sha256 of a file's bytes, in hexadecimal; same errors as `plain_file`."""
     with plain_file(file, largest) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def parse_json(content: bytes | str, where: object) -> Any:
-    """The value of a JSON text in which nothing is odd; `where` is its name for messages.
+    """The value of a JSON text; messages call it `where`.
 
-    Raises:
-        UserError: it is no JSON; a key stands twice in one object; a number is none or beyond
-            what 64 bits hold; it is nested deeper than `DEEPEST`; or a text has half a surrogate
-            pair.
+    Raises UserError for invalid JSON, a repeated key in an object, a number that is not finite or
+    needs more than 64 bits, more than `DEEPEST` levels, or a lone surrogate.
     """
     try:
         text = content.decode() if isinstance(content, bytes) else content
@@ -84,22 +82,15 @@ def _no_number(name: str) -> Any:
 
 
 def _check(value: Any, depth: int) -> None:
-    """Raise ValueError for what `parse_json` refuses in a value that was parsed."""
+    """Raise ValueError if a parsed value breaks a rule of `parse_json`."""
     if isinstance(value, str):
         if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
             raise ValueError("a text has half a surrogate pair")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError("a number is beyond what 64 bits hold")
-    elif isinstance(value, int):
-        if abs(value) >= HIGHEST:
+    elif isinstance(value, int | float):
+        if abs(value) >= HIGHEST if isinstance(value, int) else not math.isfinite(value):
             raise ValueError("a number is beyond what 64 bits hold")
     elif isinstance(value, (dict, list)):
         if depth == 0:
             raise ValueError(f"it is nested deeper than {DEEPEST} levels")
-        if isinstance(value, dict):
-            for key in value:
-                _check(key, depth)
-            value = list(value.values())
-        for item in value:
+        for item in [*value, *value.values()] if isinstance(value, dict) else value:
             _check(item, depth - 1)

@@ -8,9 +8,7 @@ from sklearn.dummy import DummyClassifier
 
 from ulmfit.compare.task import Fitted, Task
 from ulmfit.data.labels import SingleLabels
-from ulmfit.inference.baseline import fit_tfidf
-from ulmfit.inference.naive_bayes import fit_naive_bayes
-from ulmfit.inference.selection import ClassWeight
+from ulmfit.inference.baseline import ClassWeight, fit_naive_bayes, fit_tfidf
 
 
 def majority(task: Task) -> Fitted:

@@ -1,13 +1,12 @@
 """The texts of test on which the methods disagree most."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from math import log
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
+from scipy.stats import entropy
 
 # A constant answer says nothing about a text.
 WITHOUT_A_VOTE = ("majority",)
@@ -35,23 +34,16 @@ def disputed(
     found = []
     for number, text in enumerate(texts):
         of_text = {method: labels[classes[number]] for method, classes in answers.items()}
-        entropy = _entropy([of_text[name] for name in of_text if name not in WITHOUT_A_VOTE])
-        if entropy > 0:
-            found.append(Disputed(text, labels[truth[number]], of_text, entropy))
+        votes = Counter(of_text[name] for name in of_text if name not in WITHOUT_A_VOTE)
+        if len(votes) > 1:
+            spread = float(entropy(list(votes.values())))
+            found.append(Disputed(text, labels[truth[number]], of_text, spread))
     return sorted(found, key=lambda one: -round(one.entropy, 9))
-
-
-def _entropy(votes: list[str]) -> float:
-    shares = [count / len(votes) for count in Counter(votes).values()]
-    return -sum(share * log(share) for share in shares)
 
 
 def disputed_csv(found: Sequence[Disputed]) -> str:
     """One line a text: text, label, each method's answer, entropy of the answers."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
     methods = list(found[0].answers) if found else []
-    writer.writerow(["text", "label", *methods, "entropy"])
-    for one in found:
-        writer.writerow([one.text, one.label, *one.answers.values(), f"{one.entropy:.4f}"])
-    return file.getvalue()
+    rows = [[one.text, one.label, *one.answers.values(), f"{one.entropy:.4f}"] for one in found]
+    frame = pd.DataFrame(rows, columns=["text", "label", *methods, "entropy"])
+    return frame.to_csv(index=False, lineterminator="\n")

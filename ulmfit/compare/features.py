@@ -18,7 +18,7 @@ from ulmfit.compare.feature_cache import POOLINGS, FeatureCache, Features
 from ulmfit.compare.gru import GRUClassifier, gru_probabilities, parameter_bytes, train_gru
 from ulmfit.compare.task import Fitted, Task
 from ulmfit.compare.transformer import Encoder
-from ulmfit.inference.selection import class_weights, score
+from ulmfit.inference.baseline import class_weights, score
 
 _STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 _PART = 1_000  # texts in a file of the cache: the most to repeat after an interruption
@@ -38,12 +38,8 @@ def features_lr(task: Task) -> Fitted:
             best = now, pooling, chosen(strength, weight), model
     assert best is not None
     _, pooling, facts, model = best
-
-    def predict(texts: list[str]) -> np.ndarray:
-        return model.predict_proba(test.pooled(pooling))  # the features are in the cache
-
     return Fitted(
-        predict,
+        lambda texts: model.predict_proba(test.pooled(pooling)),  # from the cache
         size + len(pickle.dumps(model)),
         {"pooling": pooling, **facts, "texts cut": float(train.cut.mean())},
         train_elsewhere=float(train.seconds.sum() + valid.seconds.sum()) - clock,

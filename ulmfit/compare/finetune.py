@@ -24,11 +24,6 @@ _STEPS = 500  # at least so many with few labels, in whole epochs
 _EPOCHS = (3, 20)  # at least, at most
 
 
-def epochs_for(labels: int) -> int:
-    """3 epochs with many labels; with few, enough for 500 steps, but at most 20."""
-    return min(_EPOCHS[1], max(_EPOCHS[0], math.ceil(_STEPS * _TRAIN_BATCH / labels)))
-
-
 def finetune(task: Task) -> Fitted:
     """The best learning rate by accuracy on valid; in a tie, by the loss.
 
@@ -39,7 +34,8 @@ def finetune(task: Task) -> Fitted:
     """
     name = task.settings.transformer
     tokenizer = load(AutoTokenizer, name)
-    epochs = task.settings.finetune_epochs or epochs_for(len(task.rows("train")))
+    enough = math.ceil(_STEPS * _TRAIN_BATCH / len(task.rows("train")))
+    epochs = task.settings.finetune_epochs or min(_EPOCHS[1], max(_EPOCHS[0], enough))
     best: tuple[tuple[float, float], float, Any] | None = None
     train = valid = None
     for rate in rates_of(task.settings.rates):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from ulmfit.inference.selection import score
+from ulmfit.inference.baseline import score
 
 HIDDEN = 128  # units of each direction
 DROPOUT = 0.3

@@ -12,9 +12,6 @@ from ulmfit.compare.plan import RECIPES, Job, Settings
 from ulmfit.data.fingerprints import fingerprint
 from ulmfit.training.settings import recipe_table
 
-_MODELS = ("lm", "pretrained")  # settings that name a language model
-_FILES = ("transformer", "vectors")  # settings that may name a folder or a file
-
 
 def identity(job: Job, settings: Settings, data: str) -> dict[str, Any]:
     """Everything a result depends on, besides method, labels and seed.
@@ -26,10 +23,10 @@ def identity(job: Job, settings: Settings, data: str) -> dict[str, Any]:
     for name, stage in RECIPES.items():
         if name in found:
             found[name] = {"name": found[name], **recipe_table(stage, found[name])}
-    for name in _MODELS:
+    for name in ("lm", "pretrained"):
         if hashes := _manifests(found.get(name), job.directions()):
             found[name] = {"name": found[name], **hashes}
-    for name in _FILES:
+    for name in ("transformer", "vectors"):
         if found.get(name) and (path := Path(found[name]).expanduser()).exists():
             found[name] = {"name": found[name], "content": contents(path)}
     return {"data": data, "settings": json.loads(json.dumps(found))}
@@ -69,9 +66,8 @@ def differences(kept: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 
 def _told(name: str, kept: Any, wanted: Any) -> str:
     flag = f"--{name.replace('_', '-')}"
-    same = isinstance(kept, dict) and isinstance(wanted, dict) and "name" in kept
-    if same and kept["name"] == wanted.get("name"):
-        if name in RECIPES:
-            return f"contents of the recipe {kept['name']}"
-        return f"contents of {kept['name']} ({flag})"
-    return flag
+    named = [value.get("name") if isinstance(value, dict) else None for value in (kept, wanted)]
+    if named[0] is None or named[0] != named[1]:
+        return flag
+    recipe = name in RECIPES
+    return f"contents of the recipe {named[0]}" if recipe else f"contents of {named[0]} ({flag})"

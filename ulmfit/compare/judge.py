@@ -9,12 +9,12 @@ import pandas as pd
 from ulmfit.base.errors import UserError
 from ulmfit.compare.plan import Settings
 from ulmfit.data.fingerprints import fingerprint, texts_fingerprint
+from ulmfit.data.label_checks import as_classes, tell_remarks
 from ulmfit.data.labels import SINGLE
 from ulmfit.data.load import load_with_test_labels, without_test_labels
 from ulmfit.data.splits import keep_labels
 from ulmfit.inference.evaluation import labelled_texts
 from ulmfit.inference.metrics import classification_metrics
-from ulmfit.report.data import confusion
 
 SUBSET_SEED = 42  # for --test-texts: always the same texts
 
@@ -42,7 +42,14 @@ class Judge:
             UserError: as `load_with_test_labels`; valid or test is missing; test has no labels.
         """
         data = settings.data
-        frame = load_with_test_labels(settings.data_spec())
+        spec = settings.data_spec()
+        if spec.labels.multi:
+            raise UserError(
+                "found --label-cols, which gives several labels a text, expected one label a text: "
+                "a comparison is of those alone"
+            )
+        frame = load_with_test_labels(spec)
+        tell_remarks(without_test_labels(frame), SINGLE)
         for split in ("valid", "test"):
             if not (frame["split"] == split).any():
                 raise UserError(
@@ -53,6 +60,7 @@ class Judge:
             texts_fingerprint(f.loc[f["split"] == "test", "text"]) for f in (every, frame)
         )
         labels = SINGLE.of(frame.loc[frame["split"] == "train", "label"])
+        frame = as_classes(frame, labels)
         texts, truth = labelled_texts(frame, data, "test", labels)
         return cls(without_test_labels(frame), list(labels.classes), texts, truth, tests)
 
@@ -85,10 +93,6 @@ class Judge:
     def figures(self, probabilities: np.ndarray) -> dict[str, Any]:
         """The figures of a method, the same for all methods."""
         return classification_metrics(probabilities, self.truth)
-
-    def confusion(self, probabilities: np.ndarray) -> np.ndarray:
-        """Counts, shape (true classes, predicted classes)."""
-        return confusion(probabilities, self.truth)
 
 
 def _some_of_test(frame: pd.DataFrame, count: int) -> pd.DataFrame:

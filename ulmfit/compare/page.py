@@ -16,10 +16,9 @@ from ulmfit.compare.plan import METHODS, Job
 from ulmfit.compare.summary import Row, markdown, summarize, table_csv
 from ulmfit.compare.trials import Trials
 from ulmfit.data.load import source_name
-from ulmfit.report.features import in_two_dimensions
+from ulmfit.report.data import confusion
+from ulmfit.report.features import in_two_dimensions, some_of
 
-MAP_TEXTS = 2_000  # drawn at most
-MAP_SEED = 0
 _TOP = 10  # disputed texts in compare.md
 _LONGEST = 300  # characters of one to show
 _MOST_CLASSES = 30  # in a readable confusion matrix
@@ -49,9 +48,8 @@ def write(trials: Trials) -> list[Row]:
     table = markdown(rows, texts, settings)
     atomic_write(out / "table.md", table)
     atomic_write(out / "table.csv", table_csv(rows, texts, settings))
-    atomic_write(
-        out / "results.json", json.dumps(_results(trials), indent=1, sort_keys=True) + "\n"
-    )
+    results = json.dumps(_results(trials), indent=1, sort_keys=True)
+    atomic_write(out / "results.json", results + "\n")
     parts = [_head(trials, rows), "## Results\n", table]
     done = [row for row in rows if row.results]
     if done:
@@ -80,9 +78,8 @@ def _results(trials: Trials) -> dict[str, Any]:
 def _head(trials: Trials, rows: Sequence[Row]) -> str:
     judge, settings = trials.judge, trials.settings
     splits = judge.frame["split"].value_counts()
-    counts = ", ".join(
-        f"{splits[name]:,} {name}" for name in ("train", "valid", "test", "unsup") if name in splits
-    )
+    names = ("train", "valid", "test", "unsup")
+    counts = ", ".join(f"{splits[name]:,} {name}" for name in names if name in splits)
     named = [name for name in METHODS if any(row.method == name for row in rows)]
     lines = [
         f"# Methods compared on {source_name(settings.data)}\n",
@@ -101,7 +98,10 @@ def _language_model(trials: Trials) -> str:
     settings = trials.settings
     if settings.lm:
         name = _without_folders(settings.lm)
-        told = "".join(f"; the texts of test are {found} by it" for found in _of_test(trials))
+        results = (trials.found.get(Job(lm), {}) for lm in ("lm-fwd", "lm-bwd"))
+        done = [result for result in results if result.get("status") == "done"]
+        unread = sorted({result["facts"]["texts of test"] for result in done})
+        told = "".join(f"; the texts of test are {found} by it" for found in unread)
         return f"ULMFiT's language model is `{name}`, given ready-made{told}.\n"
     measured = [
         f"{name} {result['facts']['perplexity']}"
@@ -110,15 +110,9 @@ def _language_model(trials: Trials) -> str:
     ]
     told = f" (perplexity on held-out texts: {', '.join(measured)})" if measured else ""
     if settings.pretrained == "none":
-        return f"ULMFiT's language model is trained on the unlabelled text alone{told}.\n"
+        return f"ULMFiT's language model is trained only on the unlabelled text{told}.\n"
     name = _without_folders(settings.pretrained)
     return f"ULMFiT's language model is `{name}`, fine-tuned on the unlabelled text{told}.\n"
-
-
-def _of_test(trials: Trials) -> list[str]:
-    """Whether the given language models have read the texts of test, each answer once."""
-    results = (trials.found.get(Job(name), {}) for name in ("lm-fwd", "lm-bwd"))
-    return sorted({r["facts"]["texts of test"] for r in results if r.get("status") == "done"})
 
 
 def _without_folders(name: str) -> str:
@@ -131,23 +125,16 @@ def _plot(out: Path, name: str, content: bytes) -> str:
     return f"![{name}]({name}.png)\n"
 
 
-def _first(trials: Trials, row: Row) -> np.ndarray:
-    """The answers of a row's first seed, class numbers, shape (texts,)."""
-    seed = min(row.results)
-    return trials.probabilities(Job(row.method, row.size, seed)).argmax(1)
-
-
 def _confusions(trials: Trials, largest: Sequence[Row]) -> list[str]:
     classes = trials.judge.classes
     if len(classes) > _MOST_CLASSES:
         return [f"No confusion matrices: {len(classes):,} classes are too many to read.\n"]
     matrices = {
-        row.method: np.sum(
-            [
-                trials.judge.confusion(trials.probabilities(Job(row.method, row.size, seed)))
-                for seed in row.results
-            ],
-            axis=0,
+        row.method: confusion(
+            np.concatenate(
+                [trials.probabilities(Job(row.method, row.size, n)) for n in row.results]
+            ),
+            np.tile(trials.judge.truth, len(row.results)),
         )
         for row in largest
     }
@@ -163,9 +150,7 @@ def _features(trials: Trials, largest: Sequence[Row]) -> list[str]:
         return []
     seed = min(row.results)
     frame = trials.judge.task(row.size, seed)
-    rows = np.flatnonzero(frame["split"] == "train")
-    if len(rows) > MAP_TEXTS:
-        rows = np.sort(np.random.default_rng(MAP_SEED).choice(rows, MAP_TEXTS, replace=False))
+    rows = some_of(np.flatnonzero(frame["split"] == "train"))
     pooling = row.results[seed]["facts"]["pooling"]
     cache = FeatureCache(trials.shared, frame["text"], trials.settings)
     heading = f"## Features of the frozen transformer, {len(rows):,} labelled texts\n"
@@ -181,7 +166,10 @@ def _features(trials: Trials, largest: Sequence[Row]) -> list[str]:
 
 def _disagreements(trials: Trials, largest: Sequence[Row]) -> list[str]:
     judge = trials.judge
-    answers = {row.method: _first(trials, row) for row in largest}
+    answers = {
+        row.method: trials.probabilities(Job(row.method, row.size, min(row.results))).argmax(1)
+        for row in largest
+    }
     found = disputed(judge.texts, judge.truth, answers, judge.classes)
     atomic_write(trials.out / "disagreements.csv", disputed_csv(found))
     heading = "## Where the methods disagree\n"
@@ -211,27 +199,24 @@ def _choices(rows: Sequence[Row]) -> str:
     for row in rows:
         every = (name for result in row.results.values() for name in result["facts"])
         names = [name for name in dict.fromkeys(every) if name != "texts cut"]
-        told = [f"{name} {', '.join(map(_plain, row.facts(name)))}" for name in names]
+        facts = {
+            name: [f"{x:.3g}" if isinstance(x, float) else str(x) for x in row.facts(name)]
+            for name in names
+        }
+        told = [f"{name} {', '.join(values)}" for name, values in facts.items()]
         if told:
             lines.append(f"- {row.method}, {row.labels:,} labels: {'; '.join(told)}")
     return "\n".join(lines) + "\n"
 
 
-def _plain(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
 def _made_with(trials: Trials) -> str:
     """Hardware and versions, with a warning if seconds of several machines are in one table."""
     done = (result for result in trials.found.values() if result["status"] == "done")
-    # Old results lack them.
-    made = sorted({_told_of(r.get("hardware", "unknown"), r.get("versions", {})) for r in done})
-    if len(made) > 1:
-        made.insert(0, "Not everything was measured alike; seconds may not be comparable.\n")
-    return "\n".join(made)
-
-
-def _told_of(hardware: str, versions: dict[str, str]) -> str:
-    numbers = ", ".join(f"{name} {number}" for name, number in sorted(versions.items()))
-    numbers = numbers or "unknown"
-    return f"Hardware: {hardware}. Versions: {numbers}.\n"
+    made = set()
+    for result in done:  # old results have neither hardware nor versions
+        versions = sorted(result.get("versions", {}).items())
+        numbers = ", ".join(f"{name} {number}" for name, number in versions) or "unknown"
+        hardware = result.get("hardware", "unknown")
+        made.add(f"Hardware: {hardware}. Versions: {numbers}.\n")
+    warning = "The machines or versions differ between results; seconds may not be comparable.\n"
+    return "\n".join([*([warning] if len(made) > 1 else []), *sorted(made)])

@@ -56,7 +56,7 @@ class Settings(DataFlags):
 
 @dataclass(frozen=True)
 class Method:
-    """How a method is trained, and what it needs.
+    """A method of the comparison: its function, settings and needs.
 
     function: ``module:name`` in this package; takes a `Task`, returns a `Fitted`.
     about: a description in one line.

@@ -1,7 +1,5 @@
 """The plots of a comparison, as PNG."""
 
-import io
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -10,13 +8,12 @@ import numpy as np
 
 from ulmfit.compare.plan import METHODS
 from ulmfit.compare.summary import Row, pareto
-from ulmfit.report.figures import INK, MARKERS, PLOT_STYLE, RULE, SERIES, draw_confusion, short
+from ulmfit.report.figures import INK, MARKERS, RULE, SERIES, draw_confusion, drawn, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_DPI = 120
 _PANEL = 3.2  # inches
 _IN_A_ROW = 3
 
@@ -36,15 +33,15 @@ def _look(method: str) -> dict[str, Any]:
 
 def accuracy_time(rows: Sequence[Row]) -> bytes:
     """Accuracy against training seconds, a panel for each number of labels, the front marked."""
-    done = [row for row in rows if row.results]
-    counts = sorted({row.labels for row in done})
-    times = [_seconds(row) for row in done]
+    rows = [row for row in rows if row.results]
+    counts = sorted({row.labels for row in rows})
+    times = [_seconds(row) for row in rows]
     reach = (10 ** np.floor(np.log10(min(times) / 1.2)), 10 ** np.ceil(np.log10(max(times) * 1.2)))
 
     def draw(figure: "Figure") -> None:
         panels = _panels(figure, len(counts), sharey=True)
         for axes, count in zip(panels, counts, strict=True):
-            of_count = [row for row in done if row.labels == count]
+            of_count = [row for row in rows if row.labels == count]
             points = [(_seconds(row), 100 * mean(row.values("accuracy"))) for row in of_count]
             front = [points[n] for n in pareto(points)]
             axes.step(*zip(*front, strict=True), where="post", color=RULE, linewidth=1.2, zorder=1)
@@ -58,20 +55,20 @@ def accuracy_time(rows: Sequence[Row]) -> bytes:
             axes.grid()
         panels[0].set_ylabel("accuracy on test, %")
         note = "ringed: no other method is\nboth faster and better"
-        _legend(figure, done, note)
+        _legend(figure, rows, note)
 
     return _png(draw, _size(len(counts), legend=True))
 
 
 def accuracy_labels(rows: Sequence[Row]) -> bytes:
     """Accuracy against labels, one line a method, bars from the worst to the best seed."""
-    done = [row for row in rows if row.results]
-    counts = sorted({row.labels for row in done})
+    rows = [row for row in rows if row.results]
+    counts = sorted({row.labels for row in rows})
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
         for method in METHODS:
-            of_method = [row for row in done if row.method == method]
+            of_method = [row for row in rows if row.method == method]
             if not of_method:
                 continue
             reach = np.concatenate([_reach(row) for row in of_method], axis=1)
@@ -86,7 +83,7 @@ def accuracy_labels(rows: Sequence[Row]) -> bytes:
         axes.set_xticks(counts, [f"{count:,}" for count in counts])
         axes.minorticks_off()
         axes.grid()
-        _legend(figure, done, "bars: worst to best seed")
+        _legend(figure, rows, "bars: worst to best seed")
 
     return _png(draw, (8.5, 4.8))
 
@@ -110,15 +107,10 @@ def feature_panels(places: np.ndarray, truth: np.ndarray, labels: Sequence[str],
         panels = _panels(figure, len(labels), sharex=True, sharey=True)
         for number, (axes, label) in enumerate(zip(panels, labels, strict=True)):
             inside = truth == number
-            size: dict[str, Any] = {
-                "markersize": 3,
-                "markeredgewidth": 0,
-                "linestyle": "none",
-                "marker": "o",
-            }
-            axes.plot(*places[~inside].T, color=RULE, alpha=0.2, **size)
+            size: dict[str, Any] = {"markersize": 3, "markeredgewidth": 0}
+            axes.plot(*places[~inside].T, "o", color=RULE, alpha=0.2, **size)
             colour = SERIES[number % len(SERIES)]
-            axes.plot(*places[inside].T, color=colour, alpha=0.6, **size)
+            axes.plot(*places[inside].T, "o", color=colour, alpha=0.6, **size)
             axes.set(xticks=[], yticks=[], title=f"{short(label)} ({inside.sum():,})")
         figure.supxlabel(f"{how}, first dimension", fontsize=9)
         figure.supylabel("second dimension", fontsize=9)
@@ -162,14 +154,4 @@ def _legend(figure: "Figure", rows: Sequence[Row], note: str) -> None:
 
 
 def _png(draw: "Callable[[Figure], None]", size: tuple[float, float]) -> bytes:
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    file = io.BytesIO()
-    with rc_context(PLOT_STYLE), warnings.catch_warnings():
-        # A label may have letters that matplotlib's font lacks.
-        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure)
-        figure.savefig(file, format="png", dpi=_DPI, metadata={"Software": None})
-    return file.getvalue()
+    return drawn(draw, size, format="png", dpi=120, metadata={"Software": None})

@@ -4,10 +4,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ulmfit import stage1_pretrain, stage2_lm, stage3_clf
-from ulmfit.artifacts.directory import Artifact, read_artifact, read_metrics
+from ulmfit.artifacts.directory import read_artifact, read_metrics
 from ulmfit.artifacts.manifest import suffix
 from ulmfit.artifacts.pretrained import find_directory
 from ulmfit.base.errors import UserError
@@ -20,7 +18,6 @@ from ulmfit.training.start import read_lm
 LEFT_OUT, NOT_KNOWN = "left unread", "not known to be left unread"
 _OF_LM = ("train", "unsup", "valid")  # splits that stage 2 reads; stage 1 holds some texts out
 _TIMED = 500  # about so many texts
-_WHATEVER_IS_THERE = {"overwrite": True}  # an interrupted stage continues from its own checkpoint
 
 
 def lm_forward(task: Task) -> Fitted:
@@ -35,12 +32,12 @@ def lm_backward(task: Task) -> Fitted:
 
 def forward(task: Task) -> Fitted:
     """ULMFiT, reading forward."""
-    return _classifier(task, _language_model_of(task, "lm-fwd"), backwards=False)
+    return _classifier(task, "lm-fwd", backwards=False)
 
 
 def backward(task: Task) -> Fitted:
     """ULMFiT, reading backward."""
-    return _classifier(task, _language_model_of(task, "lm-bwd"), backwards=True)
+    return _classifier(task, "lm-bwd", backwards=True)
 
 
 def ensemble(task: Task) -> Fitted:
@@ -72,31 +69,20 @@ def _language_model(task: Task, backwards: bool) -> Fitted:
                 f"no language model {settings.lm}: found neither a folder of that name nor one "
                 f"that ends in -{suffix(backwards)}, and no bundled one; correct --lm"
             )
-        facts = {
-            "language model": f"{settings.lm}, as it was given",
-            "texts of test": _left_out(task, read_lm(folder, backwards)),
-        }
+        # Whether it has read texts of test is known only of its own data.
+        withheld = read_lm(folder, backwards).manifest.lm_config.withheld or []
+        unread = LEFT_OUT if set(task.tests).intersection(withheld) else NOT_KNOWN
+        facts = {"language model": f"{settings.lm}, as it was given", "texts of test": unread}
         return Fitted(facts=facts, seconds=0.0)
     if settings.pretrained == OWN_TEXT:
         return _from_own_text(task, backwards)
     # Texts of test are never read, even if the recipe says so: no other method reads them, either.
-    given = {"data": str(task.data), "pretrained": settings.pretrained, "samples": 0}
-    given |= {"lm_text": "train"}
-    result = stage2_lm.main(
-        recipe=settings.stage2_recipe,
-        out=str(task.folder / "model"),
-        backwards=backwards,
-        **{**given, "seed": task.seed, **settings.stage2, **_WHATEVER_IS_THERE},
-    )
+    own = {"pretrained": settings.pretrained, "lm_text": "train", "samples": 0}
+    given = {"data": str(task.data), "seed": task.seed, **own, **settings.stage2}
+    result = stage2_lm.main(**given, **_options(task, settings.stage2_recipe, backwards))
     perplexity = {when: result.metrics[when]["perplexity"] for when in ("before", "after")}
     facts = {"perplexity": f"{perplexity['before']:.1f} -> {perplexity['after']:.1f}"}
     return _of(task, result, facts, _OF_LM)
-
-
-def _left_out(task: Task, lm: Artifact) -> str:
-    """Whether a given language model has left the texts of test unread."""
-    withheld = lm.manifest.lm_config.withheld or []
-    return LEFT_OUT if set(task.tests).intersection(withheld) else NOT_KNOWN
 
 
 def _from_own_text(task: Task, backwards: bool) -> Fitted:
@@ -106,49 +92,38 @@ def _from_own_text(task: Task, backwards: bool) -> Fitted:
     read = task.frame["split"].isin(["train", "unsup"])
     task.frame.loc[read, ["text"]].to_parquet(corpus, index=False)
     settings = task.settings
-    given = {"tokenizer": settings.tokenizer, "lang": settings.lang, "seed": task.seed}
-    result = stage1_pretrain.main(
-        corpus=str(corpus),
-        out=str(task.folder / "model"),
-        recipe=settings.stage1_recipe,
-        backwards=backwards,
-        **{**given, **settings.stage1, **_WHATEVER_IS_THERE},
-    )
+    own = {"seed": task.seed, "tokenizer": settings.tokenizer, "lang": settings.lang}
+    given = {"corpus": str(corpus), **own, **settings.stage1}
+    result = stage1_pretrain.main(**given, **_options(task, settings.stage1_recipe, backwards))
     facts = {"perplexity": f"{result.metrics['valid']['perplexity']:.1f}"}
     return _of(task, result, facts, _OF_LM[:2])
 
 
-def _language_model_of(task: Task, name: str) -> str:
-    return task.settings.lm or str(task.needs[name] / "model")
-
-
 def _classifier(task: Task, lm: str, backwards: bool, recipe: str = "") -> Fitted:
-    result = stage3_clf.main(
-        recipe=recipe or task.settings.stage3_recipe,
-        lm=lm,
-        out=str(task.folder / "model"),
-        backwards=backwards,
-        **{
-            **{"data": str(task.data), "seed": task.seed, "labels": 0},
-            **task.settings.stage3,
-            **_WHATEVER_IS_THERE,
-        },
-    )
+    """A classifier of stage 3; `lm` is a need of the task, or a language model for ``--lm``."""
+    if lm in task.needs:
+        lm = task.settings.lm or str(task.needs[lm] / "model")
+    own = {"lm": lm, "data": str(task.data), "seed": task.seed, "labels": 0}
+    given = {**own, **task.settings.stage3}
+    options = _options(task, recipe or task.settings.stage3_recipe, backwards)
+    result = stage3_clf.main(**given, **options)
     facts = {"texts cut": result.metrics["texts_cut"] / len(task.rows("train"))}
     made = _of(task, result, facts, ("train", "valid"))
     size = folder_size(result.path)
     return Fitted(_loaded(task, task.folder), size, made.facts, made.seconds)
 
 
+def _options(task: Task, recipe: str, backwards: bool) -> dict[str, Any]:
+    """The flags of a stage that are not its settings; it continues from its own checkpoint."""
+    out = str(task.folder / "model")
+    return {"recipe": recipe, "out": out, "backwards": backwards, "overwrite": True}
+
+
 def _loaded(task: Task, *folders: Path) -> Any:
     classifier = Classifier.load(*(folder / "model" for folder in folders))
     if classifier.labels != task.classes:
         raise UserError(f"{folders[0]} knows other classes; pass --overwrite")
-
-    def predict(texts: list[str]) -> np.ndarray:
-        return classifier.probabilities(texts)
-
-    return predict
+    return classifier.probabilities
 
 
 def _of(task: Task, result: StageResult, facts: dict[str, Any], splits: tuple[str, ...]) -> Fitted:

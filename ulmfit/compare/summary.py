@@ -1,9 +1,8 @@
 """From results of trials to one row a method and number of labels; markdown and csv."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from statistics import mean
 from typing import Any
 
@@ -68,26 +67,18 @@ def reads_unlabelled(method: str, settings: Settings) -> bool:
     return METHODS[method].unlabelled
 
 
-_COLUMNS = {
-    "method": "---",
-    "labels": "---:",
-    "accuracy, %": "---:",
-    "weighted F1, %": "---:",
-    "macro F1, %": "---:",
-    "training, s": "---:",
-    "documents/s": "---:",
-    "model, MB": "---:",
-    "peak memory, MB": "---:",
-    "unlabelled text": "---",
-    "texts cut": "---:",
-    "seeds": "---:",
-}
+_COLUMNS = (
+    *("method", "labels", "accuracy, %", "weighted F1, %", "macro F1, %", "training, s"),
+    *("documents/s", "model, MB", "peak memory, MB", "unlabelled text", "texts cut", "seeds"),
+)
+_LEFT = ("method", "unlabelled text")  # aligned to the left, the others to the right
 _FIGURES = {"accuracy": "accuracy", "f1_weighted": "weighted_f1", "f1": "macro_f1"}
 
 
 def markdown(rows: Sequence[Row], texts: int, settings: Settings) -> str:
     """The table, for `texts` texts of test, with the worst and the best seed in brackets."""
-    lines = [f"| {' | '.join(_COLUMNS)} |", f"|{'|'.join(_COLUMNS.values())}|"]
+    rule = "|".join("---" if name in _LEFT else "---:" for name in _COLUMNS)
+    lines = [f"| {' | '.join(_COLUMNS)} |", f"|{rule}|"]
     for row in rows:
         if row.results:
             lines.append(f"| {' | '.join(_cells(row, texts, settings))} |")
@@ -131,14 +122,14 @@ def rounded(value: float) -> str:
 
 def table_csv(rows: Sequence[Row], texts: int, settings: Settings) -> str:
     """One line a method and number of labels, with unrounded figures, for other programs."""
-    file = io.StringIO()
+    import pandas as pd  # takes a while; --help does without
+
     names = [f"{name}{part}" for name in _FIGURES.values() for part in ("", "_min", "_max")]
     header = [
         *("method", "labels", "seeds", *names, "training_seconds", "documents_per_second"),
         *("model_mb", "peak_memory_mb", "unlabelled_text", "texts_cut", "failed"),
     ]
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
+    records = []
     for row in rows:
         cells: list[Any] = [""] * (len(header) - 4)
         if row.results:
@@ -154,16 +145,12 @@ def table_csv(rows: Sequence[Row], texts: int, settings: Settings) -> str:
                 mean(cut) if cut else "",
             ]
         failed = "; ".join(row.failures)
-        writer.writerow([row.method, row.labels, len(row.results), *cells, failed])
-    return file.getvalue()
+        records.append([row.method, row.labels, len(row.results), *cells, failed])
+    return pd.DataFrame(records, columns=header).to_csv(index=False, lineterminator="\n")
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
     """The Pareto front of points (seconds, accuracy), in the order of their seconds."""
-    front: list[int] = []
-    highest = float("-inf")
-    for number in sorted(range(len(points)), key=lambda n: (points[n][0], -points[n][1])):
-        if points[number][1] > highest:
-            front.append(number)
-            highest = points[number][1]
-    return front
+    order = sorted(range(len(points)), key=lambda n: (points[n][0], -points[n][1]))
+    highest = accumulate((points[n][1] for n in order), max, initial=float("-inf"))
+    return [n for n, before in zip(order, highest, strict=False) if points[n][1] > before]

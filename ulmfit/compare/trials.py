@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,22 +17,18 @@ from ulmfit.base.precision import hardware
 from ulmfit.compare.identity import differences, identity
 from ulmfit.compare.judge import Judge
 from ulmfit.compare.plan import METHODS, Job, Result, Settings
-from ulmfit.compare.process import how_it_ended, run_process
+from ulmfit.compare.worker import how_it_ended, run_process
 
 
 class Trials:
     """The results in a folder; missing ones are computed.
 
-    A result belongs to its settings and data. A result of others is refused or, with `overwrite`,
-    computed again. The next call repeats a failed job.
+    A result belongs to its settings and data. Results of other settings or data are refused or,
+    with `overwrite`, computed again. The next call repeats a failed job.
     """
 
     def __init__(
-        self,
-        out: Path,
-        settings: Settings,
-        judge: Judge,
-        overwrite: bool = False,
+        self, out: Path, settings: Settings, judge: Judge, overwrite: bool = False
     ) -> None:
         self.out, self.settings, self.judge = out, settings, judge
         self.kept, self.shared = out / "trials", out / "work"
@@ -46,7 +41,7 @@ class Trials:
         try:
             result = json.loads(file.read_text(encoding="utf-8"))
             job = Job(*result["job"])
-            wanted = self.identity(job)
+            wanted = identity(job, self.settings, self.data)
         except (ValueError, KeyError, TypeError):
             raise UserError(f"{file} is damaged; delete it, and it is computed again") from None
         if result["identity"] == wanted:
@@ -59,12 +54,8 @@ class Trials:
             other = differences(result["identity"], wanted)
             raise UserError(
                 f"{file} was measured with other {' and '.join(other)}; give the same, choose "
-                "another --out, or pass --overwrite to measure again what is not of these"
+                "another --out, or pass --overwrite to repeat such trials"
             )
-
-    def identity(self, job: Job) -> dict[str, Any]:
-        """Everything the result of a job depends on, besides method, labels and seed."""
-        return identity(job, self.settings, self.data)
 
     def make(self, jobs: Sequence[Job]) -> None:
         """Compute the missing results of `jobs`, in their order.
@@ -78,13 +69,15 @@ class Trials:
                 continue
             logger.info(f"[{number}/{len(jobs)}] {job.told}")
             result = self._failed_need(job) or self._run(job)
-            result = {"job": [job.method, job.labels, job.seed], **result, **_made_with()}
-            result["identity"] = self.identity(job)
+            result = {"job": [job.method, job.labels, job.seed], **result}
+            # Not computed in the trial: the imports would add to its peak memory.
+            result |= {"hardware": hardware(), "versions": library_versions()}
+            result["identity"] = identity(job, self.settings, self.data)
             self._keep(job, result)
             logger.info(f"    {_told(result)}")
 
     def _wanted(self, jobs: Sequence[Job]) -> set[Job]:
-        """Unfinished jobs, and those of their needs whose files in ``work`` are gone."""
+        """Unfinished jobs, and their needs if the files in ``work`` are gone."""
         wanted = {job for job in jobs if self.found.get(job, {}).get("status") != "done"}
         for job in reversed(jobs):  # the needs of a job come before it
             if job in wanted:
@@ -113,30 +106,27 @@ class Trials:
                 return {"status": "failed", "why": f"{need.method}: {result['why']}"}
         return None
 
-    def folder(self, job: Job) -> Path:
-        """The folder of a job, for later jobs and for its own continuation."""
-        return self._place(job) / "made"
-
     def _place(self, job: Job) -> Path:
+        """A folder, in which ``made`` is for later jobs and for the job's own continuation."""
         return self.shared / job.name
 
     def _run(self, job: Job) -> Result:
         place = self._place(job)
         spec_file, answer, log = place / "spec.json", place / "answer.json", place / "log.txt"
-        identity = self.identity(job)
-        if not _is_of(spec_file, identity):
+        wanted = identity(job, self.settings, self.data)
+        if not spec_file.exists() or json.loads(spec_file.read_bytes())["identity"] != wanted:
             shutil.rmtree(place, ignore_errors=True)  # of a job with other settings or data
         spec = {
-            "identity": identity,
+            "identity": wanted,
             "method": job.method,
             "data": str(self._data_file(job)),
             "classes": self.judge.classes,
             "seed": 1 if job.seed is None else job.seed,
             "settings": asdict(self.settings),
-            "folder": str(self.folder(job)),
+            "folder": str(place / "made"),
             "shared": str(self.shared),
             "tests": self.judge.tests,
-            "needs": {need.method: str(self.folder(need)) for need in job.needs()},
+            "needs": {need.method: str(self._place(need) / "made") for need in job.needs()},
             "probabilities": str(self.kept / f"{job.name}.npy"),
             "answer": str(answer),
         }
@@ -156,18 +146,6 @@ class Trials:
             frame = self.judge.task(job.labels, job.seed).astype({"label": "str"})
             frame.to_parquet(file, index=False)
         return file
-
-
-def _made_with() -> dict[str, Any]:
-    """Checked here: an import in the trial would add to its peak of memory."""
-    return {"hardware": hardware(), "versions": library_versions()}
-
-
-def _is_of(spec_file: Path, identity: dict[str, Any]) -> bool:
-    """Whether a job's folder belongs to the same settings and data."""
-    if not spec_file.exists():
-        return False
-    return json.loads(spec_file.read_text(encoding="utf-8"))["identity"] == identity
 
 
 def _told(result: Result) -> str:

@@ -110,7 +110,9 @@ def vectors_gru(task: Task) -> Fitted:
     """The GRU over the words' vectors; a word without a vector is zeros."""
     folder = task.needs["word-vectors"]
     words = (folder / "words.txt").read_text(encoding="utf-8").split("\n")
-    matrix = _scaled(np.load(folder / "vectors.npy"))
+    matrix = np.load(folder / "vectors.npy")
+    # Each dimension gets mean 0 and variance 1: vectors from few texts have nearly one direction.
+    matrix = (matrix - matrix.mean(0)) / np.maximum(matrix.std(0), 1e-6)
     numbers = {word: n for n, word in enumerate(words, 1)}
     table = torch.from_numpy(np.concatenate([np.zeros_like(matrix[:1]), matrix]))
     set_seed(task.seed)
@@ -130,11 +132,6 @@ def vectors_gru(task: Task) -> Fitted:
 
     size = parameter_bytes(model) + matrix.nbytes + (folder / "words.txt").stat().st_size
     return Fitted(predict, size, {**facts, "texts cut": train.cut, "known words": train.known})
-
-
-def _scaled(matrix: np.ndarray) -> np.ndarray:
-    """Every dimension with mean 0 and variance 1: vectors from few texts all point one way."""
-    return (matrix - matrix.mean(0)) / np.maximum(matrix.std(0), 1e-6)
 
 
 class _Numbered:

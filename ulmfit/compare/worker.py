@@ -1,12 +1,16 @@
-"""One job in a process of its own: ``python -m ulmfit.compare.worker SPEC``.
+"""One job in its own process: ``python -m ulmfit.compare.worker SPEC``.
 
-So its seconds and its peak of memory are its own, and a crash (out of memory) ends nothing else. It
-sees no labels of test: its input file has none.
+So seconds and peak memory are those of the job, and a crash (out of memory) ends only the job. It
+gets no labels of test: its input file has none.
 """
 
 import json
+import os
 import resource
+import signal
+import subprocess
 import sys
+import threading
 import time
 import traceback
 from importlib import import_module
@@ -20,8 +24,61 @@ from ulmfit.base.atomic import atomic_file, atomic_write
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import show_progress
 from ulmfit.compare.plan import EVERY, Settings
-from ulmfit.compare.process import end_with_parent
 from ulmfit.compare.task import Fitted, Task
+
+_PATIENCE = 60.0  # seconds for an interrupted job to write its checkpoint
+
+
+def run_process(command: list[str], log: Path) -> int:
+    """Run a command to its end, with its output in `log`; returns its exit status.
+
+    Ctrl-C is passed on once, and the command has a minute to end; a second one ends it at once.
+    """
+    with log.open("wb") as file:
+        # In its own session, because Ctrl-C on the terminal would reach it twice.
+        start = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,  # closes when this process ends, which ends the job
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        with start as process:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                process.send_signal(signal.SIGINT)
+                try:
+                    process.wait(_PATIENCE)
+                except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+                raise KeyboardInterrupt("the same command continues from here") from None
+
+
+def how_it_ended(status: int, log: Path) -> str:
+    """Why a process left no result."""
+    if status == -signal.SIGKILL:
+        return "killed by the system, usually because memory ran out"
+    if status < 0:
+        return f"ended by {signal.Signals(-status).name}; see {log}"
+    return f"ended with exit status {status} and no result; see {log}"
+
+
+def end_with_parent() -> None:
+    """Interrupt this process when the caller of `run_process` is gone.
+
+    Nobody would store its result then.
+    """
+    # Background processes of a shell ignore the signal, and so would their children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def work(spec: dict[str, Any]) -> dict[str, Any]:

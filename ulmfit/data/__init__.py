@@ -1,4 +1,4 @@
-"""Where texts and labels come from: sources, columns, file formats, splits, duplicates, checks.
+"""Texts and labels: sources, columns, file formats, splits, duplicates, checks.
 Imports `model` (the losses of labels), `text` and `base`.
 """
 

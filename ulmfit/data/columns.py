@@ -1,30 +1,38 @@
 """What a source says of each text: the columns of a data set by name, a file or a folder."""
 
-import re
+import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from ulmfit.base.errors import UserError, listed
 from ulmfit.base.log import logger
-from ulmfit.base.printable import visible
 from ulmfit.data.datasets import NAMES
-from ulmfit.data.folders import read_folder, split_name
+from ulmfit.data.folders import read_folder
 from ulmfit.data.formats import read_file
 from ulmfit.data.formats_base import place_of, plain_text
+from ulmfit.data.label_cells import cells_of_column, cells_of_columns, looks_like_marks
 from ulmfit.data.spec import DataSpec
+from ulmfit.data.split_columns import (
+    IS_VALID,
+    splits_of_column,
+    splits_of_is_valid,
+    tell_unused,
+)
+from ulmfit.data.values import plain_values
 from ulmfit.text.blocks import each
 from ulmfit.text.ids import hold_ids, is_empty
 from ulmfit.text.ids_file import ids_files, read_ids
 
-SPLITS = ("train", "valid", "test", "unsup")
-_LINE_ENDS = re.compile("\\s*[\t\n\r\v\f\x1c-\x1f\x85\u2028\u2029]\\s*")
+_LIKE_LABELS = ("label", "labels", "class", "category", "target")
 
 
 class Columns(NamedTuple):
-    """What a source says, one value a row: texts (or ids), labels and splits, or None for none."""
+    """What a source says, one value a row: texts (or ids), labels and splits, or None for none.
+
+    A label is a cell: see `label_cells`.
+    """
 
     texts: pd.Series
     labels: list[str | None] | None
@@ -33,15 +41,83 @@ class Columns(NamedTuple):
 
 def read_columns(spec: DataSpec, *, labels_required: bool = False) -> Columns:
     """The columns of a data set; raises as `ulmfit.data.load_data`."""
+    _check_label_flags(spec)
     source, table = spec.source, _table(spec)
     text = _column(table, source, "text", spec.text_col, needed=True)
-    label = _column(table, source, "label", spec.label_col, needed=labels_required)
-    split = _column(table, source, "split", spec.split_col, needed=False)
-    return Columns(
-        _texts(table[text], source),
-        _labels(table[label], source) if label else None,
-        _splits(table[split], source) if split else None,
+    texts = _texts(table[text], source)
+    if spec.label_cols:
+        label = None
+        labels: list[str | None] | None = cells_of_columns(table, spec)
+    else:
+        label = _column(table, source, "label", spec.label_col, needed=labels_required)
+        none = "" if spec.labels.multi and hold_ids(texts) else None
+        labels = cells_of_column(table[label], spec, none) if label else None
+    others = {text, label, *spec.label_cols}
+    if labels is None and source not in NAMES:
+        _tell_unused_labels(table, others)
+    return Columns(texts, labels, _splits(table, spec, labels, others))
+
+
+def _check_label_flags(spec: DataSpec) -> None:
+    given = [
+        flag
+        for flag, value in (
+            ("--label-cols", spec.label_cols),
+            ("--label-col", spec.label_col),
+            ("--label-sep", spec.label_sep),
+        )
+        if value
+    ]
+    if spec.label_cols and len(given) > 1:
+        raise UserError(
+            f"found {' and '.join(given)}, expected one of them: with --label-cols each label has "
+            "a column of its own"
+        )
+    if spec.labels.multi or not (spec.label_cols or spec.label_sep):
+        return
+    if spec.labels.classes:
+        raise UserError(
+            f"found {given[-1]}, which is for several labels a text, and the classifier gives one; "
+            "leave it out"
+        )
+    raise UserError(
+        f"found {given[-1]}, which is for several labels a text, without --multi-label; pass both, "
+        "or neither"
     )
+
+
+def _splits(
+    table: pd.DataFrame, spec: DataSpec, labels: list[str | None] | None, others: set[Any]
+) -> list[str] | None:
+    split = _column(table, spec.source, "split", spec.split_col, needed=False)
+    splits = splits_of_column(table, split, spec.source, labels) if split else None
+    if split is None and (splits := splits_of_is_valid(table, labels)):
+        split = IS_VALID
+    if spec.split_col is None and spec.source not in NAMES:
+        tell_unused(table, split, others)
+    return splits
+
+
+def _tell_unused_labels(table: pd.DataFrame, others: set[Any]) -> None:
+    """Log what may be the labels where no column of the expected name is there."""
+    for name in table.columns:
+        if str(name).strip().lower() in _LIKE_LABELS and name not in others:
+            logger.info(
+                f"found a column '{name}'; pass --label-col {shlex.quote(str(name))} if it holds "
+                "the labels"
+            )
+    if way := _marked(table, others):
+        logger.info(f"found columns that hold 0 and 1 alone; pass {way} if each is a label")
+
+
+def _marked(table: pd.DataFrame, others: set[Any]) -> str:
+    """The flag for columns that look like one column a label; '' where there are not two."""
+    names = [
+        str(name)
+        for name, column in table.items()  # two columns that nobody reads may have one name
+        if name not in others and str(name) != IS_VALID and looks_like_marks(column)
+    ]
+    return f"--label-cols {' '.join(map(shlex.quote, names))}" if len(names) > 1 else ""
 
 
 def _table(spec: DataSpec) -> pd.DataFrame:
@@ -53,6 +129,7 @@ def _table(spec: DataSpec) -> pd.DataFrame:
         return read_file(path, spec.dialect)
     given = {"text": spec.text_col, "label": spec.label_col, "split": spec.split_col}
     flags = [f"--{column}-col" for column, name in given.items() if name is not None]
+    flags += ["--label-cols"] if spec.label_cols else []
     if flags and (source in NAMES or path.is_dir()):
         raise UserError(
             f"{source}: found {', '.join(flags)}, which map the columns of a file, expected none "
@@ -81,23 +158,13 @@ def _column(
         raise UserError(f"{source}: found no rows, expected some with a text; check the path")
     if needed or given is not None:
         found = listed(table.columns)
+        marked = _marked(table, set()) if expected == "label" else ""
+        or_marked = f", or pass {marked} if each of these is a label" if marked else ""
         raise UserError(
             f"{source}: found the columns {found}; expected one named '{name}': name the one "
-            f"that holds the {expected} with --{expected}-col"
+            f"that holds the {expected} with --{expected}-col{or_marked}"
         )
     return None
-
-
-def _plain(column: pd.Series, source: str) -> list[Any]:
-    """Values as Python objects, None where missing."""
-    values = column.astype(object).where(column.notna(), None).tolist()
-    for row, value in enumerate(values, 1):
-        if isinstance(value, (list, tuple, dict, bytes, np.ndarray)):
-            raise UserError(
-                f"{source}, row {row}: found a {type(value).__name__} in the column "
-                f"'{column.name}', expected one string a row; convert it or name another column"
-            )
-    return values
 
 
 def texts_of(column: pd.Series, source: str) -> pd.Series:
@@ -111,7 +178,7 @@ def texts_of(column: pd.Series, source: str) -> pd.Series:
     # A column of strings stays one: as Python's strings the texts would be in memory twice.
     if isinstance(column.dtype, pd.StringDtype):
         return column.fillna("").reset_index(drop=True)
-    return pd.Series([plain_text(cell) for cell in _plain(column, source)], dtype=str)
+    return pd.Series([plain_text(cell) for cell in plain_values(column, source)], dtype=str)
 
 
 def _texts(column: pd.Series, source: str) -> pd.Series:
@@ -123,40 +190,3 @@ def _texts(column: pd.Series, source: str) -> pd.Series:
     if empty:
         logger.info(f"{empty:,} of {len(texts):,} texts are missing or empty; kept as empty texts")
     return texts
-
-
-def _labels(column: pd.Series, source: str) -> list[str | None]:
-    # A label is one line: tables, csv files and terminals show it.
-    labels = [
-        None if value is None else _LINE_ENDS.sub(" ", str(value)).strip()
-        for value in _plain(column, source)
-    ]
-    for row, label in enumerate(labels, 1):
-        if label and visible(label) != label:
-            raise UserError(
-                f"{source}, row {row}: found the label {label[:60]!r}, which has characters that "
-                "cannot be shown; correct it, or name another column with --label-col"
-            )
-    present = [label for label in labels if label]
-    # A missing value turns a column of integers into floats: 1.0 is the class 1 then.
-    if all(re.fullmatch(r"-?\d+\.0+", label) for label in present):
-        labels = [label.partition(".")[0] if label else None for label in labels]
-    return [label or None for label in labels]
-
-
-def _splits(column: pd.Series, source: str) -> list[str]:
-    values = ["" if value is None else str(value) for value in _plain(column, source)]
-    names = {value: split_name(value) for value in dict.fromkeys(values)}
-    unknown = sorted(repr(value) for value, name in names.items() if name is None)
-    if unknown:
-        raise UserError(
-            f"{source}: found the values {first_five(unknown)} in the split column "
-            f"'{column.name}', expected {', '.join(SPLITS)}; rename them, or name another column "
-            "with --split-col"
-        )
-    return [names[value] or "" for value in values]
-
-
-def first_five(names: list[str]) -> str:
-    """The first five names: an error or a decision is told in one line."""
-    return ", ".join([*names[:5], "..."] if len(names) > 5 else names)

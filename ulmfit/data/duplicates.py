@@ -1,14 +1,14 @@
-"""Which texts are the same, exactly or nearly: MinHash with locality-sensitive hashing.
+"""Equal texts and near-duplicates: MinHash with locality-sensitive hashing.
 
-Shingles are runs of five words; candidates come from MinHash signatures cut into bands
-(Broder 1997; Leskovec, Rajaraman & Ullman, Mining of Massive Datasets, section 3.4) and count
-as near-duplicates only after their true Jaccard similarity was computed.
+Shingles are runs of five words. Candidates come from MinHash signatures cut into bands (Broder
+1997; Leskovec, Rajaraman & Ullman, Mining of Massive Datasets, section 3.4). Their true Jaccard
+similarity decides.
 """
 
 import re
 import zlib
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -18,10 +18,10 @@ from ulmfit.text.blocks import Texts, each
 from ulmfit.text.ids import Text, TextIds, hash_of
 
 SHINGLE = 5  # words
-SIMILAR = 0.7  # Jaccard similarity of two texts' shingles from which on they are near-duplicates
-BANDS, BAND_ROWS = 20, 3  # finds a pair with similarity 0.7 with probability 0.9998
-LIKELY = 0.5  # estimate below which a pair is not compared: 3.4 standard errors under SIMILAR
-NEIGHBOURS = 8  # how many followers in its bucket a text is compared with; the rest is transitive
+SIMILAR = 0.7  # lowest Jaccard similarity of the shingles of near-duplicates
+BANDS, BAND_ROWS = 20, 3  # find a pair with similarity 0.7 with probability 0.9998
+LIKELY = 0.5  # lowest estimate for a comparison: 3.4 standard errors under SIMILAR
+NEIGHBOURS = 8  # a text is compared with so many next ones in its bucket; groups are transitive
 BLOCK = 5_000  # texts whose shingles are in memory at once: 8 bytes a word, several times
 
 _BREAK = re.compile(r"<\s*br\s*/?\s*>", re.IGNORECASE)
@@ -31,22 +31,19 @@ _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 
 
 def normalise(text: str) -> str:
-    """`text` without what does not make it another text: case, white space, html breaks."""
+    """`text` in lower case, with single spaces and without html breaks."""
     return " ".join(_BREAK.sub(" ", text).casefold().split())
 
 
 def exact_groups(texts: Texts) -> NDArray[np.int64]:
-    """The group of each text, shape (n,): the row of the first text equal to it.
-
-    Equal means equal after `normalise`; empty texts are equal to one another.
-    """
+    """The row of the first equal text (after `normalise`) for each text, shape (n,)."""
     first: dict[bytes, int] = {}
     rows = [first.setdefault(normalised_digest(text), row) for row, text in enumerate(each(texts))]
     return np.array(rows, dtype=np.int64)
 
 
 def normalised_digest(text: Text) -> bytes:
-    """16 bytes that stand for the normalised text, which ids of it have in their file."""
+    """A hash of the normalised text, 16 bytes; files of ids contain it."""
     if isinstance(text, TextIds):
         return text.source.normalised[text.row]
     return hash_of(normalise(text))
@@ -56,8 +53,8 @@ def near_duplicate_groups(texts: Texts) -> NDArray[np.int64]:
     """The group of each text, shape (n,): the lowest row among its near-duplicates.
 
     Near-duplicates are equal texts (`exact_groups`) and pairs whose sets of word 5-grams have a
-    Jaccard similarity of `SIMILAR` or more; groups are transitive. Texts under five words are
-    near-duplicates only of the same words. Depends on nothing but the texts and their order.
+    Jaccard similarity of `SIMILAR` or more; groups are transitive. Texts under five words need
+    the same words. The result depends only on the texts and their order.
     """
     groups = exact_groups(texts)
     kept = np.unique(groups)
@@ -76,7 +73,7 @@ def near_duplicate_groups(texts: Texts) -> NDArray[np.int64]:
 
 
 class _WordHashes(dict[str, int]):
-    """Each word's hash; Python's own `hash` differs from process to process."""
+    """The hash of each word, equal in all processes (unlike Python's `hash`)."""
 
     def __missing__(self, word: str) -> int:
         self[word] = value = zlib.crc32(word.encode("utf-8", "surrogatepass"))
@@ -84,11 +81,11 @@ class _WordHashes(dict[str, int]):
 
 
 def _shingles(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Hashes of all texts' shingles, end to end (s,), and where each text's begin (n,)."""
+    """Hashes of all texts' shingles, end to end (s,), and the start of each text's (n,)."""
     hashes, stream, lengths = _WordHashes(), array("Q"), []
     for text in texts:
         text = normalise(text)
-        words = _WORD.findall(text) or [text]  # "!!!" has no words and is its own
+        words = _WORD.findall(text) or [text]  # "!!!" counts as one word
         words += [""] * (SHINGLE - len(words))  # a short text is one shingle
         stream.extend(map(hashes.__getitem__, words))
         lengths.append(len(words))
@@ -106,7 +103,7 @@ def _shingles(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int6
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """SplitMix64's finaliser: every bit of the result depends on every bit of the value."""
+    """SplitMix64's finaliser."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
@@ -120,7 +117,7 @@ def _signatures(shingles: NDArray[np.uint64], starts: NDArray[np.int64]) -> NDAr
     signatures = np.empty((len(starts), width), dtype=np.uint32)
     for column in range(width):
         hashed = shingles * factors[column] + offsets[column : column + 1]
-        # The upper half is enough: few more candidates, and those are compared in full.
+        # The upper half is enough: it gives few more candidates, which are compared in full.
         signatures[:, column] = np.minimum.reduceat(hashed, starts) >> np.uint64(32)
     return signatures
 
@@ -156,7 +153,7 @@ def _merge(
             leaders[row] = row = leaders[leaders[row]]
         return row
 
-    for left, right in _as_ints(pairs):
+    for left, right in zip(*pairs.T.tolist(), strict=True):
         low, high = sorted((leader(left), leader(right)))
         if low == high:
             continue
@@ -164,7 +161,3 @@ def _merge(
         if len(one & other) >= SIMILAR * len(one | other):
             leaders[high] = low
     return np.array([leader(row) for row in range(count)], dtype=np.int64)
-
-
-def _as_ints(pairs: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    yield from zip(pairs[:, 0].tolist(), pairs[:, 1].tolist(), strict=True)

@@ -1,4 +1,4 @@
-"""What tells data apart: hashes over texts, labels and splits."""
+"""Fingerprints of data: hashes of texts, labels and splits."""
 
 import hashlib
 import json
@@ -24,12 +24,12 @@ def fingerprint(parts: Iterable[Any]) -> str:
 
 
 def texts_fingerprint(texts: Iterable[Text]) -> str:
-    """A short fingerprint of `texts` in whatever order, the same whether they are there as ids."""
+    """A short fingerprint of `texts` in any order, equal for texts and their ids."""
     return fingerprint(sorted(digest(text).hex() for text in texts))[:16]
 
 
 def labelled_fingerprint(frame: pd.DataFrame) -> str:
-    """sha256 over the texts and labels that a classifier is trained and validated on."""
+    """sha256 over the texts, labels and splits of train and valid."""
     rows = frame[frame["split"].isin(["train", "valid"])]
     texts = [digest(text).hex() for text in rows["text"]]
     return fingerprint(zip(texts, rows["label"], rows["split"], strict=True))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.data.text_files import text_lines
 
 _SPELLINGS = {
@@ -17,6 +18,7 @@ _SPELLINGS = {
     "test": ("test", "testing"),
     "unsup": ("unsup", "unsupervised", "unlabelled", "unlabeled"),
 }
+_UNLABELLED = "unsup"  # aclImdb's folder of texts without a label, beside its folders of classes
 SPLIT_NAMES = {spelling: split for split, names in _SPELLINGS.items() for spelling in names}
 
 
@@ -32,7 +34,8 @@ def read_folder(path: Path, encoding: str = "") -> pd.DataFrame:
     `split`. Three layouts are known: split folders that hold class folders (aclImdb: train/pos,
     train/unsup, test/neg, ...; a split folder without class folders holds unlabelled texts;
     .txt files beside the folders are a release's notes, such as aclImdb's imdbEr.txt); one
-    folder a class; .txt files alone, without labels.
+    folder a class; .txt files alone, without labels. Of the names of classes, `unsup` alone means
+    that the texts have none.
 
     Raises:
         UserError: there are no .txt files, or some beside folders of classes; a folder beside
@@ -53,6 +56,8 @@ def read_folder(path: Path, encoding: str = "") -> pd.DataFrame:
         for folder in folders
         for text in _texts(folder, "**/*.txt", encoding)
     ]
+    if unlabelled := sum(label is None for _, label in labelled):
+        logger.info(f"the {unlabelled:,} texts in the folder '{_UNLABELLED}' have no label")
     rows_of = labelled or [(text, None) for text in _texts(path, "*.txt", encoding)]
     if not rows_of:
         raise UserError(
@@ -87,7 +92,7 @@ def _text_folders(path: Path) -> list[Path]:
 
 
 def _class(folder: Path) -> str | None:
-    return None if split_name(folder.name) == "unsup" else folder.name
+    return None if folder.name.lower() == _UNLABELLED else folder.name
 
 
 def _texts(folder: Path, pattern: str, encoding: str) -> Iterable[str]:

@@ -11,6 +11,8 @@ import numpy as np
 
 from ulmfit.base.errors import UserError, listed
 from ulmfit.data.dialect import Dialect
+from ulmfit.data.values import check_plain
+from ulmfit.text.given import is_missing
 
 if TYPE_CHECKING:  # both take a while to import, and csv by blocks needs neither
     import pandas as pd
@@ -87,11 +89,7 @@ def plain_text(cell: Any) -> str:
     """
     if isinstance(cell, str):
         return cell
-    if cell is None:
-        return ""
-    import pandas as pd  # knows what else stands for nothing: nan, NA, NaT
-
-    return "" if pd.api.types.is_scalar(cell) and pd.isna(cell) else str(cell)
+    return "" if is_missing(cell) else str(cell)
 
 
 def cells(column: Any) -> list[Any]:
@@ -102,6 +100,13 @@ def cells(column: Any) -> list[Any]:
         # The shortest decimal that is the same float32, rather than the double next to it.
         return column.astype(str).astype(float).tolist()
     return list(column)
+
+
+def check_texts(column: Any, source: object, name: object, first: int = 1) -> None:
+    """Raise a UserError if a cell of the column `name` is no single value; `first` is its row."""
+    if str(getattr(column, "type", "")) in ("string", "large_string"):  # Arrow's: nothing else
+        return
+    check_plain(cells(column), source, name, first)
 
 
 def cut(rows: Iterable[T], weigh: Callable[[T], int]) -> Iterator[list[T]]:

@@ -12,12 +12,15 @@ import pandas as pd
 
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.data.columns import SPLITS, first_five, read_columns
+from ulmfit.data.columns import read_columns
 from ulmfit.data.datasets import NAMES
 from ulmfit.data.folders import split_name
+from ulmfit.data.label_checks import not_classes
 from ulmfit.data.labels import SEPARATOR, Labels
 from ulmfit.data.spec import DataSpec
+from ulmfit.data.split_columns import SPLITS
 from ulmfit.data.splits import divide
+from ulmfit.data.values import first_five
 from ulmfit.text.ids import hold_ids
 
 VALID_SHARE = TEST_SHARE = 0.1
@@ -65,27 +68,22 @@ def load_with_test_labels(
         )
     labels = columns.labels or [None] * len(columns.texts)
     labels = [label and kind.ordered(label) for label in labels]
-    if columns.splits:
-        splits = columns.splits
-    else:
-        splits = ["train" if label else "unsup" for label in labels]
-        if kind.multi and "train" in splits and "unsup" in splits:
-            logger.info(
-                f"{splits.count('unsup'):,} rows without a label are read as not labelled; where "
-                "they mean that no label applies, give the data with a split column"
-            )
-    # A row is unsup by its split, or by a label that says so: aclImdb's train/unsup.
-    splits = [
-        "unsup" if split_name(label or "") == "unsup" else split
-        for label, split in zip(labels, splits, strict=True)
-    ]
+    splits = columns.splits or ["unsup" if label is None else "train" for label in labels]
+    if columns.splits is None and kind.multi and "train" in splits and "unsup" in splits:
+        logger.info(
+            f"{splits.count('unsup'):,} rows without a label are read as not labelled; where "
+            "they mean that no label applies, give the data with a split column"
+        )
+    if source not in NAMES:
+        _tell_unread(labels, splits)
     none = "" if kind.multi and columns.labels else None
     labels = [
         None if split == "unsup" else label or none
         for label, split in zip(labels, splits, strict=True)
     ]
     if labels_required:
-        _check_labels(labels, splits, source, kind)
+        empty = 0 if columns.splits or columns.labels is None else splits.count("unsup")
+        _check_labels(labels, splits, source, kind, empty)
     completed = _complete(labels, splits, columns.splits is not None, spec)
     frame = pd.DataFrame({"text": columns.texts, "label": labels, "split": completed})
     frame.attrs["drawn"] = sorted(set(completed) - set(splits))
@@ -108,7 +106,20 @@ def same_source(first: str, second: str) -> bool:
     return first == second or (paths[0] == paths[1] and not {first, second} & NAMES.keys())
 
 
-def _check_labels(labels: list[str | None], splits: list[str], source: str, kind: Labels) -> None:
+def _tell_unread(labels: list[str | None], splits: list[str]) -> None:
+    pairs = zip(labels, splits, strict=True)
+    unread = sum(
+        split == "unsup" and bool(label) and split_name(label or "") != "unsup"
+        for label, split in pairs
+    )
+    if unread:
+        logger.info(f"{unread:,} rows have a label and are in split unsup: it is not read")
+
+
+def _check_labels(
+    labels: list[str | None], splits: list[str], source: str, kind: Labels, empty: int
+) -> None:
+    """Refuse labels of which no classifier can be made; `empty` rows have none in their cell."""
     for split in ("train", "valid"):
         rows = [row for row, name in enumerate(splits) if name == split]
         missing = [row for row in rows if labels[row] is None]
@@ -121,11 +132,21 @@ def _check_labels(labels: list[str | None], splits: list[str], source: str, kind
             )
     trained = _labels_of("train", labels, splits, kind)
     if len(trained) < 2:
-        found = f"one class ('{trained.pop()}')" if trained else "no labelled rows"
+        found, named = "no labelled rows", ""
+        if trained:
+            found = f"one class ('{trained.pop()}')"
+            named = f"; {empty:,} empty cells are read as no label: name their class"
+        named = named if empty else ""
         raise UserError(
             f"{source}: found {found} in train, expected two classes at least; check the column "
             "that holds the label (--label-col) and the one that holds the split (--split-col)"
+            f"{named}"
         )
+    counts = kind.counts(
+        label for label, split in zip(labels, splits, strict=True) if label and split == "train"
+    )
+    if odd := not_classes(counts):
+        raise UserError(f"{source}: found {odd}")
     strange = sorted(_labels_of("valid", labels, splits, kind) - trained)
     if strange:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Texts of a split that also stand in the labelled texts of the training, equally or nearly."""
+"""Texts of a split that are also among the labelled texts of the training."""
 
 from typing import NamedTuple
 
@@ -10,10 +10,10 @@ from ulmfit.text.ids import hold_ids
 
 
 class Overlap(NamedTuple):
-    """Texts of a split that also stand in the labelled texts of the training.
+    """Which texts of a split are also among the labelled texts of the training.
 
-    exact: bool, shape (texts,), equal but for case and white space. near: equal or nearly equal
-    (see `duplicates.near_duplicate_groups`). Ids tell equal texts alone: there both are the same.
+    exact: bool, shape (texts,), equal except for case and white space. near: also near-duplicates
+    (see `duplicates.near_duplicate_groups`); for ids the same as `exact`.
     """
 
     exact: np.ndarray
@@ -21,23 +21,24 @@ class Overlap(NamedTuple):
 
     @classmethod
     def of(cls, frame: pd.DataFrame, split: str) -> "Overlap":
-        """Of the texts of `split` with the other ones of train and valid."""
-        exact = repeated_texts(frame, split)
-        if hold_ids(frame["text"]):
-            return cls(exact, exact)
+        """The overlap of the texts of `split` with those of train and valid."""
         others = frame["split"].isin({"train", "valid"} - {split}).to_numpy()
         own = (frame["split"] == split).to_numpy()
+        known = set(map(normalised_digest, frame.loc[others, "text"]))
+        exact = np.array([normalised_digest(x) in known for x in frame.loc[own, "text"]], bool)
+        if hold_ids(frame["text"]):
+            return cls(exact, exact)
         texts = frame.loc[own | others, "text"].reset_index(drop=True)
         own = own[own | others]
         groups = near_duplicate_groups(texts)
         return cls(exact, exact | np.isin(groups[own], groups[~own]))
 
     def counts(self) -> dict[str, int]:
-        """How many are exact, and how many more are near."""
+        """The number of exact ones, and of further near ones."""
         return {"exact": int(self.exact.sum()), "near": int((self.near & ~self.exact).sum())}
 
     def lines(self) -> dict[str, str]:
-        """What is said above the figures without them, by the key of those figures."""
+        """The headings of the metrics without these texts, by the key of the metrics."""
         found = self.counts()
         return {
             "without_repeated": f"without {found['exact']:,} that also stand in the labelled texts "
@@ -45,11 +46,3 @@ class Overlap(NamedTuple):
             "without_near_duplicates": f"without {found['near']:,} more that stand there in nearly "
             "the same words",
         }
-
-
-def repeated_texts(frame: pd.DataFrame, split: str) -> np.ndarray:
-    """Which texts of `split` also stand, but for case and white space, in train or valid."""
-    others = frame[frame["split"].isin({"train", "valid"} - {split})]
-    known = set(map(normalised_digest, others["text"]))
-    texts = frame.loc[frame["split"] == split, "text"]
-    return np.array([normalised_digest(text) in known for text in texts], bool)

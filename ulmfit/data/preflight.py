@@ -1,6 +1,7 @@
 """What a data set is like, before any compute is spent on it: figures, a report, warnings."""
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,8 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ulmfit.data.duplicates import exact_groups, near_duplicate_groups
+from ulmfit.data.label_checks import escaped, not_classes, remarks
 from ulmfit.data.labels import SINGLE, Labels
+from ulmfit.data.vocabulary import vocabulary_lines
 from ulmfit.text.blocks import Texts, each
+from ulmfit.text.ids import is_empty
 
 SKEW = 10  # largest class : smallest class from which on a warning is due
 FEW_LABELS = 100  # labelled train rows under which accuracy depends on luck
@@ -32,7 +36,7 @@ def preflight(frame: pd.DataFrame, labels: Labels = SINGLE) -> Figures:
 
     Keys: `rows`; `splits` (split -> rows); `labels` (train, valid -> label -> rows, "" for rows
     without one; a row of several counts for each of its labels); `lengths` (split ->
-    characters, words -> median, p90, max); `empty` (texts without a character but white space);
+    characters, words -> median, p90, max); `empty` (texts without a visible character);
     `repeated` (texts equal to an earlier one); `overlap` ("train-test" and so on -> of the second
     split's rows, how many stand in the first: `exact`, and how many more are `near`-duplicates of
     one); `warnings` (lines).
@@ -61,7 +65,9 @@ def preflight(frame: pd.DataFrame, labels: Labels = SINGLE) -> Figures:
             if first in present and second in present
         },
     }
-    return {**figures, "warnings": _warnings(figures, labels)}
+    labelled = int((frame["label"].notna() & (frame["split"] == "train")).sum())
+    odd = remarks(frame, labels, exact)
+    return {**figures, "warnings": _warnings(figures, labels, labelled, odd)}
 
 
 def examples(frame: pd.DataFrame, count: int) -> list[tuple[str, str, list[str]]]:
@@ -85,6 +91,7 @@ def report(name: str, figures: Figures, rows: Iterable[tuple[str, str, list[str]
         _lengths_table(figures),
         _labels_table(figures),
         _same_table(figures),
+        vocabulary_lines(figures),
         *(_example(*row) for row in rows),
         [f"warning: {line}" for line in figures["warnings"]] or ["nothing to warn of"],
     ]
@@ -97,8 +104,8 @@ def _label_counts(cells: pd.Series, labels: Labels) -> dict[str, int]:
 
 
 def _filled(texts: Texts) -> NDArray[np.bool_]:
-    """Which texts have more than white space, shape (n,)."""
-    return np.array([bool(text.strip()) for text in each(texts)], dtype=bool)
+    """Which texts have something to read, shape (n,)."""
+    return np.array([not is_empty(text) for text in each(texts)], dtype=bool)
 
 
 def _sizes(texts: Texts) -> NDArray[np.int64]:
@@ -129,9 +136,10 @@ def _overlap(
     return {"exact": int(same.sum()), "near": int((similar & ~same).sum())}
 
 
-def _warnings(figures: Figures, labels: Labels) -> list[str]:
+def _warnings(figures: Figures, labels: Labels, labelled: int, odd: list[str]) -> list[str]:
     return [
-        *_label_warnings(figures["labels"].get("train", {}), labels),
+        *_label_warnings(figures["labels"].get("train", {}), labels, labelled),
+        *odd,
         *(
             f"{names.replace('-', ' and ')} share texts ({same['exact']:,} equal, {same['near']:,} "
             "nearly): scores flatter the model; drop the repeated rows"
@@ -142,19 +150,19 @@ def _warnings(figures: Figures, labels: Labels) -> list[str]:
     ]
 
 
-def _label_warnings(train: dict[str, int], labels: Labels) -> list[str]:
-    counts = {label: count for label, count in train.items() if label}
+def _label_warnings(train: dict[str, int], labels: Labels, labelled: int) -> list[str]:
+    counts = Counter({label: count for label, count in train.items() if label})
     if not counts:
         return ["no labelled train rows: enough for a language model, not for a classifier"]
     found = []
+    if reason := not_classes(counts):
+        found.append(f"found {reason}; stage 3 refuses them")
     if "" in train and not labels.multi:
         found.append(f"{train['']:,} train rows have no label; a classifier refuses them")
     if len(counts) == 1:
         found.append(f"train has one class only ('{next(iter(counts))}'); a classifier needs two")
-    if sum(counts.values()) < FEW_LABELS:
-        found.append(
-            f"{sum(counts.values()):,} labelled train rows are few; expect unsteady scores"
-        )
+    if labelled < FEW_LABELS:
+        found.append(f"{labelled:,} labelled train rows are few; expect unsteady scores")
     rare = min(counts, key=counts.__getitem__)
     common = max(counts, key=counts.__getitem__)
     if counts[common] > SKEW * counts[rare]:
@@ -197,7 +205,7 @@ def _labels_table(figures: Figures) -> list[str]:
         rows = [["label", *labels]]
         for name in names:
             counts = (f"{counts.get(name, 0):,}" for counts in labels.values())
-            rows.append([name or "(none)", *counts])
+            rows.append([escaped(name) or "(none)", *counts])
         lines = _table(rows)
     if "test" in figures["splits"]:
         lines.append("The labels of test are left unread: evaluate alone reads them.")

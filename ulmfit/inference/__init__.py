@@ -1,3 +1,3 @@
-"""What trained models are used for: probabilities, figures, explanations, samples, ONNX graphs, and
-the baselines beside them. Imports `artifacts` and below.
+"""Use of trained models: probabilities, metrics, explanations, samples, ONNX graphs, baselines.
+Imports `artifacts` and below.
 """

@@ -1,23 +1,19 @@
-"""What each token of a text adds to the probability of a class.
+"""Attribution: the part of each token of a text in the probability of a class.
 
-Integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365, section 3) through the embeddings
-of the classifier: the text is led on a straight line from a baseline to itself, and every token
-gets the integral of the gradient along the way, times its own way.
+Integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365, section 3) through the
+classifier's embeddings: the embeddings move on a straight line from a baseline to the text. A
+token's score is the integral of the gradient along this path, times the token's own difference.
 
-The output is the probability, not the logit: an ensemble averages probabilities, so that the mean
-of its models' attributions is exactly the ensemble's attribution (the paper's axiom of linearity),
-and the scores add up to something that the classifier shows.
+The output is the probability, not the logit. An ensemble averages probabilities, so the mean of
+its models' attributions is exactly the ensemble's attribution (the paper's axiom of linearity).
 
-The baseline is the text with the mean of all embeddings in place of every token but ``xxbos``: the
-average word, and the row that a word gets of which nothing is known yet
-(`models.remap_vocabulary`). The padding token would not do: LSTM layers that are fed next to
-nothing for a whole text amplify every difference, and the sum of such gradients missed the
-probability's change by factors of hundreds. Nor would ``xxunk``, which no subword model has seen.
-``xxbos`` stands before every text, so it is its own baseline and has no share.
+In the baseline, the mean of all embeddings replaces every token except ``xxbos``: the average
+word, and the initial row of a new word (`transfer.remap_vocabulary`). Other baselines fail. LSTM
+layers amplify every difference after a long text of padding, so the sum of the gradients missed
+the probability's change by factors of hundreds. No subword model has seen ``xxunk``.
 
-captum 0.9 gives the same numbers, but keeps what every token makes at every point: 70 kB each, tens
-of gigabytes for a long text. Cutting that along the text takes the LSTM's state, which captum does
-not see, and a sum of gradients is all that it would save here.
+captum 0.9 gives the same numbers, but needs 70 kB for each token and point, tens of gigabytes for
+a long text.
 """
 
 from collections.abc import Callable
@@ -34,35 +30,33 @@ from ulmfit.data.labels import SINGLE, Labels
 from ulmfit.model.awd_lstm import AWDLSTM, State
 from ulmfit.model.build import encoder_of
 
-# Points of the path that are read at once, and tokens of them all whose intermediate results are
-# kept: some hundred megabytes with either size of model, however long the text.
+# Points of the path to read at once, and their tokens with intermediate results in memory: some
+# hundred megabytes for any length of text.
 _POINTS = 32
 _TOKENS = 1 << 12
-_FAINTEST = 1e-20  # gradients below it say nothing about a probability
+_FAINTEST = 1e-20  # smaller gradients have no effect on a probability
 
-Tell = Callable[[float], object]  # called with the number of tokens that were done, at any point
+Tell = Callable[[float], object]  # gets a number of finished tokens, at any point
 
 
 def path(steps: int | None) -> Tensor:
-    """Where gradients are taken: shares of the way from baseline to text, shape (points,).
+    """The points at which gradients are taken, from 0 (baseline) to 1 (text), shape (points,).
 
-    The middles of `steps` equal parts (the midpoint rule; Gauss-Legendre nodes do no better where
-    the maximum pooling makes the gradient jump). None is the text alone: gradient times input, the
-    input counted from the baseline.
+    The middles of `steps` equal parts: the midpoint rule. (Gauss-Legendre nodes are no better,
+    because maximum pooling makes the gradient jump.) None is the text alone: gradient times input,
+    relative to the baseline.
     """
     return torch.ones(1) if steps is None else (torch.arange(steps) + 0.5) / steps
 
 
 class Way:
-    """The way of one text from the baseline to itself, through one classifier.
+    """The path of one text from the baseline to itself, through one classifier, in float32.
 
     Args:
-        model: as `models.build_classifier` makes it, in evaluation mode.
-        ids: int64, shape (tokens,), in the model's direction of reading, ``xxbos`` first.
+        model: from `build_classifier`, in evaluation mode.
+        ids: int64, shape (tokens,), in the model's reading order, ``xxbos`` first.
         tell: called while `scores` computes; the counts sum up to tokens x points.
         temperature: as in `Labels.probabilities`.
-
-    All is computed in float32.
     """
 
     def __init__(
@@ -88,13 +82,12 @@ class Way:
 
     @torch.enable_grad()
     def scores(self, target: int, points: Tensor) -> np.ndarray:
-        """What each token adds to the probability of class `target`, shape (tokens,).
+        """The part of each token in the probability of class `target` at `points` of `path`.
 
-        `points`: of `path`.
+        Shape (tokens,).
         """
         total = torch.zeros_like(self.difference)
-        # The gradient in `shift`, which is added at every point, is the sum of the points'
-        # gradients: neither the points nor their gradients are ever in memory all at once.
+        # `shift` is added at every point, so its gradient is the sum of the points' gradients.
         shift = torch.zeros_like(self.difference, requires_grad=True)
         for some in points.split(_POINTS):
             output = self._probabilities(some, shift)[:, target].sum()
@@ -102,24 +95,22 @@ class Way:
         return (total * self.difference).sum(1).div(len(points)).cpu().numpy()
 
     def _probabilities(self, points: Tensor, shift: Tensor | None = None) -> Tensor:
-        """float64, shape (points, classes): next to 1, float32 has no gradient."""
+        """float64, shape (points, classes); float32 has no gradient near 1."""
         logits = self._logits(points.to(self.difference.device), shift).double()
         return self.labels.probabilities(logits, self.temperature)
 
     def _logits(self, points: Tensor, shift: Tensor | None) -> Tensor:
-        """What `DocumentEncoder` and the head make of the points, with gradients all the way.
-
-        (`DocumentEncoder` lets none through from one chunk of a text to the one before.)
-        """
+        """The classifier's logits of the points, with gradients across the chunks of the text."""
         encoder, (tokens, _) = encoder_of(self.model), self.difference.shape
         length = _TOKENS // len(points)
         first = max(0, tokens - self.model[0].max_len)  # where pooling starts
-        state = _no_state(encoder, len(points), self.difference)
+        zeros = [self.difference.new_zeros(1, len(points), n.hidden_size) for n in encoder.rnns]
+        state = [(zero, zero) for zero in zeros]
         pooled: list[Tensor] = []
         for start in range(0, tokens, length):
             read = partial(self._read, encoder, points, shift, slice(start, start + length))
             if start + length < tokens:
-                # On the way back the chunk is read again, instead of being remembered.
+                # The backward pass reads the chunk again, to save memory.
                 outputs, state = checkpoint(
                     read, state, use_reentrant=False, preserve_rng_state=False
                 )
@@ -140,7 +131,7 @@ class Way:
         chunk: slice,
         state: list[State],
     ) -> tuple[Tensor, list[State]]:
-        """One chunk of the text at all points: (points, time, features) and the state behind it."""
+        """One chunk of the text at all points: (points, time, features) and the state after it."""
         features = self.start[chunk] + points[:, None, None] * self.difference[chunk]
         if shift is not None:
             features = features + shift[chunk]
@@ -149,8 +140,8 @@ class Way:
         states = []
         for layer, (hidden, cell) in zip(encoder.rnns, state, strict=True):
             weights = [weight.detach() for weight in layer.parameters()]
-            # As in training (the first True behind the rate of dropout), which without dropout
-            # gives the same: cuDNN takes no gradient through an LSTM in evaluation.
+            # In training mode (the first True after the dropout rate), with the same result:
+            # cuDNN has no gradient through an LSTM in evaluation mode.
             features, hidden, cell = torch.lstm(
                 features, (hidden, cell), weights, True, 1, 0.0, True, False, True
             )
@@ -159,16 +150,10 @@ class Way:
 
 
 def _end_faint_gradients(state: list[State]) -> None:
-    """Let nothing through to earlier tokens that is next to nothing.
+    """Set tiny gradients to zero before they reach earlier tokens.
 
-    Behind some 10,000 tokens a gradient is too small for a normal float32, and arithmetic with such
-    numbers takes many times as long.
+    After some 10,000 tokens gradients are denormal numbers, whose arithmetic is many times slower.
     """
     for tensor in chain.from_iterable(state):
         if tensor.requires_grad:
             tensor.register_hook(lambda g: g.where(g.abs() > _FAINTEST, 0.0))
-
-
-def _no_state(encoder: AWDLSTM, rows: int, like: Tensor) -> list[State]:
-    zeros = [like.new_zeros(1, rows, layer.hidden_size) for layer in encoder.rnns]
-    return [(zero, zero) for zero in zeros]

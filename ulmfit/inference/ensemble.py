@@ -1,10 +1,9 @@
 """One classifier or an ensemble: classes and probabilities of texts.
 
-torch and pandas are imported when they are used: an error in a command's arguments does not wait
-for them.
+torch and pandas are imported late, so that an error in a command's arguments shows at once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +13,9 @@ from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import check_pair, read_artifact
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.inference.scoring import plain_text, prediction_columns
+from ulmfit.inference.scoring import Answers, notes_on, prediction_frame, warn_of
 from ulmfit.text.corpus import TokenizedTexts
+from ulmfit.text.given import each_text
 from ulmfit.text.ids import Text, is_empty
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ DEFAULT = bundled.DEFAULT_CLASSIFIER
 class Classifier:
     """One or more classifiers; the probabilities of several are averaged.
 
-    `labels` are the names of the classes, `labelling` is what else there is to say of them.
+    `labels` has the names of the classes, `labelling` also their kind.
     """
 
     def __init__(self, models: "Sequence[LoadedModel]") -> None:
@@ -40,21 +40,21 @@ class Classifier:
 
     @property
     def precision(self) -> str:
-        """The format that products run in: bfloat16 or float32."""
+        """The number format of products: bfloat16 or float32."""
         return str(self.models[0].dtype).removeprefix("torch.")
 
     @classmethod
     def load(cls, *folders: str | Path, precision: str = "auto") -> "Classifier":
-        """The classifiers of model directories, or of a bundled one's name, as an ensemble.
+        """An ensemble of model directories or bundled classifiers.
 
         Args:
             precision: "float32" gives a text the same prediction alone and in any batch (to
-                1e-4); "bfloat16" rounds by the shape of a batch, which moves a probability by
-                some hundredths at worst and is several times as fast where the hardware has it;
-                "auto" takes that where it does.
+                1e-4). "bfloat16" is several times as fast on suitable hardware, but a probability
+                depends on the batch, by some hundredths at worst. "auto" uses bfloat16 if the
+                hardware has it.
 
         Raises:
-            UserError: a directory holds no classifier, or they do not belong together.
+            UserError: a directory holds no classifier, or they cannot be averaged (`check_pair`).
         """
         if not folders:
             raise UserError("no model given; name at least one classifier's directory")
@@ -65,58 +65,61 @@ class Classifier:
 
         return cls([LoadedModel(artifact, precision) for artifact in artifacts])
 
-    def predict(self, texts: Sequence[str | None]) -> "pd.DataFrame":
-        """`label`, its `probability`, and one column of probabilities a class, in order.
+    def predict(self, texts: Iterable[str | None]) -> "pd.DataFrame":
+        """`label`, its `probability`, and a column of probabilities for each class, in order.
 
-        A missing text counts as an empty one; what has no text gets the share of each class in
-        the training. Several labels are separated by ';' (see `scoring.prediction_columns`).
+        An empty or missing text gets the training class frequencies. Several labels are separated
+        by ';' (see `scoring.prediction_columns`). A warning counts the texts with few known tokens.
+
+        Args:
+            texts: a list, a pandas Series (the result has its index), an array of one dimension, or
+                any other sequence of strings.
+
+        Raises:
+            UserError: `texts` is something else, or one of its items is no text.
         """
-        import pandas as pd
-
-        if isinstance(texts, str):
-            raise UserError("found one text, expected a list of texts; predict([text]) takes one")
-        found = self.probabilities(texts)
-        return pd.DataFrame(prediction_columns(found, self.labelling))
+        answers = self.answers(list(each_text(texts, "predict")))
+        warn_of(answers.notes)
+        return prediction_frame(texts, answers.mean, self.labelling)
 
     def probabilities(
-        self, texts: Sequence[str | None], tell: Callable[[float], object] | None = None
+        self, texts: Iterable[str | None], tell: Callable[[float], object] | None = None
     ) -> np.ndarray:
-        """Those that `predict` returns, float32, shape (texts, classes).
+        """float32, shape (texts, classes), as in `predict`.
 
-        `tell` is called with the number of texts that were done, parts of one included.
+        `tell` is called with numbers of finished texts, which may be fractions.
         """
-        return np.mean(self.probabilities_by_model([plain_text(t) for t in texts], tell), axis=0)
+        return self.answers(list(each_text(texts, "probabilities")), tell).mean
 
-    def probabilities_by_model(
+    def probabilities_by_model(self, texts: Sequence[Text]) -> list[np.ndarray]:
+        """One array of shape (texts, classes) for each model, in their order."""
+        return list(self.answers(texts).by_model)
+
+    def answers(
         self, texts: Sequence[Text], tell: Callable[[float], object] | None = None
-    ) -> list[np.ndarray]:
-        """One array of shape (texts, classes) for each model, in the order given."""
+    ) -> Answers:
+        """The probabilities of each model, and notes on texts with few known tokens."""
         if len(texts) == 0:
-            return [np.zeros((0, len(self.labels)), np.float32) for _ in self.models]
+            return Answers(np.zeros((len(self.models), 0, len(self.labels)), np.float32), [])
         share = tell and (lambda count: tell(count / len(self.models)))
         tokenized: dict[str, TokenizedTexts] = {}
-        results = []
+        empty = [i for i, text in enumerate(texts) if is_empty(text)]
+        results, known = [], []
         for loaded in self.models:
             key = loaded.tokenizer_key
             if key not in tokenized:
                 tokenized[key] = loaded.tokenize(texts)
             results.append(loaded.probabilities(tokenized[key], share))
-        empty = [i for i, text in enumerate(texts) if is_empty(text)]
-        for loaded, probabilities in zip(self.models, results, strict=True):
-            probabilities[empty] = loaded.prior
-        return results
+            results[-1][empty] = loaded.prior
+            known.append(loaded.known(tokenized[key]))
+        return Answers(np.stack(results), notes_on(texts, known))
 
 
 def load_named(clf: bundled.Paths, precision: str) -> Classifier:
-    """The classifiers that a command was given, or the bundled ones, which it then says.
-
-    Raises:
-        UserError: as `Classifier.load`.
-    """
-    folders = bundled.model_folders(clf)
+    """The classifiers of a command; a line reports the default. Raises like `Classifier.load`."""
     if clf == DEFAULT:
         logger.info(f"with the bundled {DEFAULT}; --clf DIR [DIR ...] names other classifiers")
-    classifier = Classifier.load(*folders, precision=precision)
+    classifier = Classifier.load(*bundled.model_folders(clf), precision=precision)
     from ulmfit.base.precision import keep_memory
 
     keep_memory()

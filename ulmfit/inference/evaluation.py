@@ -1,4 +1,4 @@
-"""Figures of classifiers on labelled texts, the one way to the labels of test."""
+"""Metrics of classifiers on labelled texts; no other file reads the labels of test."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,29 +9,19 @@ import pandas as pd
 
 from ulmfit.artifacts.directory import Artifact
 from ulmfit.base.errors import UserError
-from ulmfit.data.fingerprints import labelled_fingerprint
+from ulmfit.data.label_checks import as_classes
 from ulmfit.data.labels import Labels
-from ulmfit.data.load import load_data, load_with_test_labels, same_source, without_test_labels
+from ulmfit.data.load import load_data, load_with_test_labels, without_test_labels
 from ulmfit.data.overlap import Overlap
 from ulmfit.data.spec import DataSpec
-from ulmfit.data.splits import keep_labels
 from ulmfit.inference.baseline import baseline_names, fit_baseline
 from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.guard import Unseen, unseen
 from ulmfit.inference.metrics import class_figures, classification_metrics
 from ulmfit.text.ids import Text
 
 SPLITS = ("train", "valid", "test")
-
-
-def check_split_name(split: str) -> None:
-    """Raise a UserError unless `split` may have labels to measure on."""
-    if split not in SPLITS:
-        raise UserError(f"--split is {split!r}, expected one of {', '.join(SPLITS)}")
-
-
 _COLUMNS = {"accuracy": "accuracy", "f1": "macro F1", "ece": "ECE", "log_loss": "log loss"}
-
-
 _MULTI_LABEL_COLUMNS = {
     "accuracy": "all right",
     "f1_micro": "micro F1",
@@ -46,14 +36,28 @@ _MULTI_LABEL_COLUMNS = {
 _CLASS_COLUMNS = {"documents": "texts", "precision": "precision", "recall": "recall", "f1": "F1"}
 
 
+def check_split_name(split: str) -> None:
+    """Raise a UserError unless `split` may have labels."""
+    if split not in SPLITS:
+        raise UserError(f"--split is {split!r}, expected one of {', '.join(SPLITS)}")
+
+
 def measure(
-    classifier: Classifier, texts: Sequence[Text], truth: np.ndarray, overlap: Overlap
+    classifier: Classifier,
+    texts: Sequence[Text],
+    truth: np.ndarray,
+    overlap: Overlap,
+    left_out: int = 0,
 ) -> list[dict[str, Any]]:
-    """Figures of each model and, of several, of their ensemble (averaged probabilities)."""
+    """Metrics of each model and, if there are several, of their ensemble (mean probabilities).
+
+    `left_out` is the number of texts that were left out because the models have seen them.
+    """
     by_model = classifier.probabilities_by_model(texts)
     if len(by_model) > 1:
         by_model.append(np.mean(by_model, axis=0))
-    return [_figures(each, truth, overlap, classifier.labelling) for each in by_model]
+    more = {"left_out": left_out} if left_out else {}
+    return [{**_figures(each, truth, overlap, classifier.labelling), **more} for each in by_model]
 
 
 def _figures(
@@ -77,7 +81,7 @@ def _figures(
 def measure_baselines(
     frame: pd.DataFrame, labels: Labels, names: Sequence[str] | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Figures of baselines (`names`; all of `baseline_names`), trained on train, on split test."""
+    """Metrics on split test of baselines trained on train; `names` defaults to all."""
     test, known = frame[frame["split"] == "test"], without_test_labels(frame)
     truth = labels.encode(test["label"])
     overlap = Overlap.of(frame, "test")
@@ -92,8 +96,7 @@ def measure_baselines(
 def figures_table(named: dict[str, dict[str, Any]]) -> str:
     """Rows of accuracy, F1 and calibration, for the terminal."""
     several = any("f1_micro" in figures for figures in named.values())
-    columns = _MULTI_LABEL_COLUMNS if several else _COLUMNS
-    return _table(columns, named)
+    return _table(_MULTI_LABEL_COLUMNS if several else _COLUMNS, named)
 
 
 def classes_table(classes: dict[str, dict[str, Any]]) -> str:
@@ -114,53 +117,34 @@ def _table(columns: dict[str, str], named: dict[str, dict[str, Any]]) -> str:
 
 
 def read_data(
-    trained: Artifact, given: DataSpec, split: str, texts_required: bool = True
-) -> tuple[str, pd.DataFrame]:
-    """Name and frame of the data `given`, or else of what `trained` was trained on.
+    models: Sequence[Artifact], given: DataSpec, split: str, texts_required: bool = True
+) -> tuple[str, Unseen]:
+    """Name and frame of the data `given`, or of the training data of the first model.
 
-    The data are divided as for the training. The labels of test are there if `split` is test, and
-    missing otherwise. `texts_required` as in `load_data`.
-
-    Raises:
-        UserError: as `load_data`, `trained` names no data, or `split` was drawn from data that
-            have changed since.
+    The data are split as in the training. Labels of test are missing unless `split` is test. Texts
+    of `split` that the models have seen are left out (see `guard.unseen`). `texts_required` as in
+    `load_data`. Raises UserError as `load_data` and `guard.unseen`, or if the manifest names no
+    data.
     """
+    trained = models[0]
     manifest = trained.manifest
-    # The seed of the model's training: data without a split column is split as it was then.
-    spec = replace(
-        given.or_of(manifest.recipe),
-        labels=manifest.labelling,
-        seed=manifest.seed,
-    )
+    # With the training's seed, data without a split column are split as in the training.
+    spec = replace(given.or_of(manifest.recipe), labels=manifest.labelling, seed=manifest.seed)
     if not spec.data:
-        raise UserError(f"{trained.path} does not say what data it is of; name it with --data")
+        raise UserError(f"the manifest of {trained.path} names no data; give it with --data")
     load = load_with_test_labels if split == "test" else load_data
     frame = load(spec, labels_required=False, texts_required=texts_required)
-    check_split(frame, spec.source, split, trained)
-    return spec.source, frame
-
-
-def check_split(frame: pd.DataFrame, data: str, split: str, trained: Artifact) -> None:
-    """Refuse to draw `split` from the data of the training if its rows are not those of then."""
-    manifest = trained.manifest
-    if split not in frame.attrs["drawn"] or not same_source(data, str(manifest.recipe.get("data"))):
-        return
-    read = keep_labels(frame, manifest.recipe.get("labels", 0), manifest.seed, manifest.labelling)
-    if labelled_fingerprint(read) != manifest.data_fingerprint:
-        raise UserError(
-            f"{data} has changed since {trained.path} was trained on it: drawn anew, split "
-            f"{split} would hold texts of the training; train again, or give the data with a "
-            "split column"
-        )
+    frame = as_classes(frame, manifest.labelling)
+    return spec.source, unseen(frame, spec.source, split, models)
 
 
 def labelled_texts(
     frame: pd.DataFrame, data: str, split: str, labels: Labels
 ) -> tuple[list[Any], np.ndarray]:
-    """The texts of `split`, or their ids, and what is true of them.
+    """The texts of `split`, or their ids, and their true labels (`Labels.encode`).
 
     Raises:
-        UserError: there are none, or one has no label or one that is no class of `labels`.
+        UserError: `split` is empty, or a text has no label or one that is no class of `labels`.
     """
     part = frame[frame["split"] == split]
     if part.empty:

@@ -1,7 +1,7 @@
-"""Which words moved a prediction.
+"""The contribution of each word to a prediction.
 
-Attribution scores tokens; `text.word_cut` says which tokens make a word. torch is imported when a
-text is explained: an error in the request does not wait for it.
+`attribution` scores tokens; `text.word_cut` joins tokens to words. torch is imported late, so that
+an error in a request shows at once.
 """
 
 import html
@@ -14,6 +14,9 @@ import numpy as np
 from ulmfit.base.errors import UserError
 from ulmfit.base.progress import Progress
 from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.scoring import EMPTY, notes_on
+from ulmfit.text.corpus import TokenizedTexts
+from ulmfit.text.ids import is_empty
 from ulmfit.text.processor import reading_order
 from ulmfit.text.word_cut import Cut, cut_words
 
@@ -23,27 +26,24 @@ if TYPE_CHECKING:
     from ulmfit.inference.loaded import LoadedModel
 
 METHODS = ("integrated", "gradient")
-_LISTED = 10  # words in the plain form
 _FAINT = 0.1  # share of the strongest score below which a word has no colour
-# From faint to strong, of a terminal's 256 colours: for the class, and against it.
+# Of a terminal's 256 colours, from faint to strong: for the class, and against it.
 _GREENS, _REDS = (194, 157, 120, 77), (224, 217, 210, 203)
-_BLUE, _ORANGE = "86,180,233", "230,159,0"  # that the colour-blind tell apart (Okabe and Ito)
+_BLUE, _ORANGE = "86,180,233", "230,159,0"  # for the colour-blind (Okabe and Ito)
 _JOINERS = "\u200c\u200d"  # not printable by themselves, but part of words and emoji
-
-
-Marked = Callable[[str, float, float], str]  # word, score, its share of the strongest -> marked up
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What each word added to the probability of a class.
+    """The contribution of each word to the probability of a class.
 
-    label, probability: of the class, the predicted one as a rule, computed in float32.
-    baseline: the probability of `label` if every word were the average one.
-    words: as they stand in the text, html turned back; a word that is repeated is one.
-    scores: shape (words,); what speaks for `label` is positive. With method "integrated" they sum
-        to `total`, but for the error of so many steps; with "gradient" they need not.
-    gaps: what stands before each word: nothing, a space or a line break.
+    label, probability: of the class, by default the predicted one; in float32.
+    baseline: the probability of `label` with the average word in place of every word.
+    words: as in the text, without html escapes; a repetition is one word.
+    scores: shape (words,); positive for `label`. With method "integrated" their sum is close to
+        `total` (the more steps, the closer); with "gradient" it may differ.
+    gaps: nothing, a space or a line break before each word.
+    note: on a text with few known tokens, see `scoring.notes_on`.
     """
 
     label: str
@@ -52,53 +52,55 @@ class Explanation:
     words: list[str]
     scores: np.ndarray
     gaps: list[str]
+    note: str = ""
 
     @property
     def total(self) -> float:
-        """What the scores should sum to: how far the words moved the probability."""
+        """The change of the probability by the words; the scores should sum to it."""
         return self.probability - self.baseline
 
-    def strongest(self, count: int = _LISTED) -> list[tuple[str, float]]:
-        """The words with the largest scores of either sign, the largest first."""
+    def strongest(self, count: int = 10) -> list[tuple[str, float]]:
+        """The words with the largest absolute scores, largest first."""
         order = np.argsort(-np.abs(self.scores), kind="stable")[:count]
         return [(self.words[i], float(self.scores[i])) for i in order]
 
     def to_terminal(self, colour: bool = False) -> str:
-        """Lines: the prediction, then the strongest words, or the whole text in colour.
+        """The prediction, then the strongest words; or in `colour`, the whole text.
 
-        In colour, green speaks for the class and red against it.
+        Green words count for the class, red ones against it.
         """
         label = _visible(self.label)
+        note = f"note: {self.note}\n" if self.note else ""
         head = (
-            f"label {label}, probability {self.probability:.3f}\n"
+            f"label {label}, probability {self.probability:.3f}\n{note}"
             f"the words moved it by {self.total:+.3f}, from {self.baseline:.3f} with average words;"
             f" their scores sum to {self.scores.sum():+.3f}\n"
         )
         if not self.words:
             return f"{head}no words"
         if colour:
-            return (
-                f"{head}{_shaded('for', 1, 1)} {_shaded('against', -1, -1)}\n{self._text(_shaded)}"
-            )
+            key = f"{_shaded('for', 1, 1)} {_shaded('against', -1, -1)}"
+            return f"{head}{key}\n{self._text(_shaded)}"
         rows = [f"{score:+10.4f}  {_visible(word)}" for word, score in self.strongest()]
         return "\n".join([f"{head}strongest of {len(self.words):,} words, + for {label}:", *rows])
 
     def to_html(self) -> str:
-        """The text as one paragraph whose spans bring their own colours; all of it is escaped.
+        """The text as one escaped paragraph, with inline colours and the scores as titles.
 
-        Blue speaks for the class, orange against it; a word's title has its score.
+        Blue words count for the class, orange ones against it.
         """
         style = "white-space:pre-wrap;color:#000;background:#fff"
         return f'<p dir="auto" style="{style}">{self._text(_span)}</p>'
 
-    def _text(self, marked: Marked) -> str:
+    def _text(self, marked: Callable[[str, float, float], str]) -> str:
+        """The text, every word `marked` by its score and the share of the strongest score."""
         strongest = float(np.abs(self.scores).max(initial=0)) or 1.0
         rows = zip(self.gaps, self.words, self.scores.tolist(), strict=True)
         return "".join(gap + marked(_visible(word), s, s / strongest) for gap, word, s in rows)
 
 
 def _visible(text: str) -> str:
-    """`text` without what would steer a terminal."""
+    """`text` without characters that control a terminal."""
     return "".join(c if c.isprintable() or c in _JOINERS else "\ufffd" for c in text)
 
 
@@ -126,16 +128,15 @@ def explain(
     steps: int = 32,
     label: str | None = None,
 ) -> Explanation:
-    """How much each word of `text` speaks for a class.
+    """The contribution of each word of `text` to the probability of a class.
 
     Args:
         method: "integrated" gradients, or "gradient" times input, which is some ten times as fast
-            and sees only how the probability changes next to the text as it is.
-        steps: points of the path at which "integrated" takes gradients.
-        label: of the class; without it, the most probable one.
+            but local: it uses the gradient at the text alone.
+        steps: number of points of "integrated".
+        label: of the class; by default the most probable one.
 
-    The attributions of an ensemble are the mean of its models', as its probabilities are. All is
-    computed in float32, whatever the classifier's precision.
+    The scores of an ensemble are the mean of its models' scores. All is computed in float32.
 
     Raises:
         UserError: unknown method or label, no step, no single text, or an ensemble whose models
@@ -144,28 +145,23 @@ def explain(
     check_request(text, method, steps)
     if label is not None and label not in classifier.labels:
         raise UserError(f"--label is {label!r}, expected one of {', '.join(classifier.labels)}")
-    if not text.strip():  # the classifier does not read it either
+    if is_empty(text):  # the classifier does not read it either
         return _of_nothing(classifier, label)
     from ulmfit.inference.attribution import Way, path
 
     points = path(None if method == "gradient" else steps)
-    documents = [loaded.processor.tokenize([text])[0] for loaded in classifier.models]
+    tokenized = [loaded.tokenize([text]) for loaded in classifier.models]
+    documents = [[one.tokens[i] for i in one.ids.tolist()] for one in tokenized]
     cuts = _same_words(classifier.models, text, documents)
     shown = Progress(sum(map(len, documents)) * len(points), "explaining", "tokens")
     ways = [
-        Way(
-            loaded.model,
-            _ids(loaded, tokens),
-            shown.advance,
-            loaded.temperature,
-            loaded.labels,
-        )
+        Way(loaded.model, _ids(loaded, tokens), shown.advance, loaded.temperature, loaded.labels)
         for loaded, tokens in zip(classifier.models, documents, strict=True)
     ]
     baseline, found = np.mean([way.ends() for way in ways], axis=0)  # (classes,) each
     target = _target(classifier, found, label)
     scores = [
-        _word_scores(reading_order(way.scores(target, points), loaded.backwards), cut)
+        _of_words(reading_order(way.scores(target, points), loaded.backwards), cut)
         for loaded, way, cut in zip(classifier.models, ways, cuts, strict=True)
     ]
     return Explanation(
@@ -175,10 +171,17 @@ def explain(
         words=cuts[0].words,
         scores=np.mean(scores, axis=0),
         gaps=cuts[0].gaps,
+        note=_note(classifier, text, tokenized),
     )
 
 
+def _note(classifier: Classifier, text: str, tokenized: list[TokenizedTexts]) -> str:
+    pairs = zip(classifier.models, tokenized, strict=True)
+    return notes_on([text], [loaded.known(one) for loaded, one in pairs])[0]
+
+
 def check_request(text: object, method: str, steps: int) -> None:
+    """Raise a UserError unless `explain` can do this."""
     if not isinstance(text, str):
         raise UserError(f"found {type(text).__name__}, expected one text; explain takes a string")
     if method not in METHODS:
@@ -195,7 +198,7 @@ def _of_nothing(classifier: Classifier, label: str | None) -> Explanation:
     probabilities = classifier.probabilities([""])[0]
     target = _target(classifier, probabilities, label)
     found = float(probabilities[target])
-    return Explanation(classifier.labels[target], found, found, [], np.zeros(0), [])
+    return Explanation(classifier.labels[target], found, found, [], np.zeros(0), [], EMPTY)
 
 
 def _same_words(
@@ -221,5 +224,5 @@ def _ids(loaded: "LoadedModel", tokens: list[str]) -> "Tensor":
     return torch.from_numpy(reading_order(ids, loaded.backwards))
 
 
-def _word_scores(scores: np.ndarray, cut: Cut) -> np.ndarray:
+def _of_words(scores: np.ndarray, cut: Cut) -> np.ndarray:
     return np.array([scores[tokens].sum(dtype=np.float64) for tokens in cut.tokens], np.float64)

@@ -1,33 +1,39 @@
 """A trained language model: it writes texts and measures how well it predicts others."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import Artifact, read_artifact
+from ulmfit.artifacts.trained import load_network
 from ulmfit.base.errors import UserError
-from ulmfit.base.precision import default_device, resolve_precision
-from ulmfit.inference.perplexity import measure_lm
-from ulmfit.inference.sampling import Sampling, generate, load_lm
-from ulmfit.inference.scoring import plain_text
-from ulmfit.text.batches import lm_loader
+from ulmfit.base.precision import autocast, default_device, resolve_precision
+from ulmfit.base.progress import progress
+from ulmfit.inference.sampling import Sampling, generate
+from ulmfit.model.lm_loss import LMLoss
+from ulmfit.text.batches import LMLoader, lm_loader
 from ulmfit.text.corpus import tokenize_texts
+from ulmfit.text.given import each_text
+from ulmfit.text.ids import is_empty
 
-_ROWS, _SEQ_LEN = 64, 72  # the recipes' batch: texts that a stage held out get the same figure
+_ROWS, _SEQ_LEN = 64, 72  # as in the recipes, for the same figures as in a stage
 
 
 class LanguageModel:
-    """One language model of a model directory, where it computes."""
+    """The language model of a model directory, on its device."""
 
     def __init__(self, artifact: Artifact, precision: str = "auto") -> None:
         self.artifact = artifact
         self.device = default_device()
         self.dtype = resolve_precision(precision, self.device)
         self.backwards = artifact.manifest.direction == "backward"
-        model, self.processor = load_lm(artifact)
-        self.model = model.to(self.device)
+        self.processor = artifact.processor()
+        self.model = load_network(artifact).to(self.device)
 
     @classmethod
     def load(cls, name: str | Path, precision: str = "auto") -> "LanguageModel":
@@ -35,7 +41,7 @@ class LanguageModel:
 
         Args:
             name: a bundled name without -fwd and -bwd means the forward model.
-            precision: the format that `measure` and `perplexity` compute in.
+            precision: number format of `measure` and `perplexity`.
 
         Raises:
             UserError: the directory holds no language model, or a damaged one.
@@ -50,36 +56,35 @@ class LanguageModel:
         sampling: Sampling | None = None,
         seed: int = 42,
     ) -> list[str]:
-        """`n` texts that continue `prompt` by `words` tokens each; a backward model leads up to it.
+        """`n` texts that continue `prompt` by `words` tokens, or that end with it (backward).
 
         Args:
-            sampling: how the next word is drawn, `ulmfit.inference.sampling.Sampling`.
-            seed: the same seed writes the same texts.
+            sampling: `ulmfit.inference.sampling.Sampling`.
+            seed: the same seed gives the same texts.
         """
+        if not isinstance(prompt, str):
+            raise UserError(
+                f"found {type(prompt).__name__}, expected one text; generate(prompt) takes a string"
+            )
         return generate(
             self.model, self.processor, prompt, n, words, sampling, seed, self.backwards
         )
 
-    def perplexity(self, texts: Sequence[str | None]) -> float:
-        """Perplexity over all tokens of `texts`, in the model's own vocabulary.
+    def perplexity(self, texts: Iterable[str | None]) -> float:
+        """Perplexity over all tokens of `texts`.
 
-        Perplexities of models with other vocabularies do not compare.
+        Compare it only between models with the same vocabulary.
         """
-        return self.measure(texts)["perplexity"]
+        return self.measure(list(each_text(texts, "perplexity")))["perplexity"]
 
-    def measure(self, texts: Sequence[str | None]) -> dict[str, float]:
+    def measure(self, texts: Iterable[str | None]) -> dict[str, float]:
         """`loss` (nats a token), `perplexity` and `accuracy` over all tokens of `texts`.
 
-        Raises:
-            UserError: every text is empty, or the model computes nan or infinity.
+        Raises UserError if every text is empty, or the model computes nan or infinity.
         """
-        if isinstance(texts, str):
-            raise UserError(
-                "found one text, expected a list of texts; perplexity([text]) takes one"
-            )
-        plain = [plain_text(text) for text in texts]
-        if not any(text.strip() for text in plain):
-            raise UserError("found no text to measure on, expected one at least that is not empty")
+        plain = list(each_text(texts, "measure"))
+        if all(map(is_empty, plain)):
+            raise UserError("found no text to measure on, expected at least one that is not empty")
         tokenized = tokenize_texts(plain, self.processor)
         corpus = tokenized.numericalize(self.processor.vocab, np.arange(len(plain)))
         ordered = corpus.reversed() if self.backwards else corpus
@@ -91,3 +96,22 @@ class LanguageModel:
                 "copy the model again"
             )
         return found
+
+
+@torch.no_grad()
+def measure_lm(
+    model: Any, loader: LMLoader, device: torch.device, dtype: torch.dtype
+) -> dict[str, float]:
+    """Loss (nats a token), perplexity and accuracy over all targets of `loader`."""
+    loss_func, total, correct, targets = LMLoss(), 0.0, 0, 0
+    model.eval()
+    model.reset()
+    for inputs, expected in progress(loader, len(loader), "measuring perplexity"):
+        with autocast(device, dtype):
+            prediction = model(inputs.to(device))[0]
+            loss = float(loss_func(prediction, expected.to(device)))
+        total += loss * expected.numel()
+        correct += loss_func.correct
+        targets += expected.numel()
+    mean = total / targets
+    return {"loss": mean, "perplexity": math.exp(min(mean, 700.0)), "accuracy": correct / targets}

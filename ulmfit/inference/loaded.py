@@ -1,4 +1,4 @@
-"""Probabilities from trained classifiers: batches of token ids in, one row a document out."""
+"""Probabilities from a trained classifier: batches of token ids in, a row for each document out."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -9,25 +9,21 @@ import torch
 from torch import Tensor
 
 from ulmfit.artifacts.directory import Artifact
-from ulmfit.artifacts.trained import trained_config
+from ulmfit.artifacts.trained import load_network
 from ulmfit.base.errors import UserError
 from ulmfit.base.precision import autocast, default_device, resolve_precision
 from ulmfit.base.progress import Progress
 from ulmfit.data.labels import SINGLE, Labels
-from ulmfit.model.build import SequentialRNN, build_classifier
-from ulmfit.model.transfer import load_encoder, load_head
 from ulmfit.text.batches import ClassifierLoader, DocumentBatch
 from ulmfit.text.corpus import Corpus, TokenizedTexts, tokenize_texts
 from ulmfit.text.ids import Text
+from ulmfit.text.known import Known, known_tokens
 
-# Longer chunks than in training: no gradients are kept, and each chunk has a price of its own.
-_BPTT = 128
-
-# Characters up to which no processes are started to tokenise texts, a second's work: each would
-# learn for itself, and anew for every block of a file, how words are cut that this one knows.
+# Up to so many characters, a second's work, no worker processes tokenise the texts: each would
+# start with an empty cache of words, again for every block of a file.
 _ALONE = 1 << 22
 
-Tell = Callable[[float], object]  # called with the number of documents that were done
+Tell = Callable[[float], object]  # gets a number of finished documents
 
 
 @torch.no_grad()
@@ -42,8 +38,7 @@ def predict_probabilities(
 ) -> np.ndarray:
     """float32, shape (documents, classes), in the order of `corpus`.
 
-    `temperature` as in `Labels.probabilities`. Without `tell`, a long computation shows its
-    progress.
+    `temperature` as in `Labels.probabilities`. Without `tell`, progress is shown.
     """
     tell = tell or Progress(len(corpus), "classifying", "texts").advance
     model.eval()
@@ -62,7 +57,7 @@ def by_document(
     dtype: torch.dtype,
     tell: Tell,
 ) -> np.ndarray:
-    """What `compute` makes of batches, one row a document, float32, in the order of `corpus`."""
+    """The rows of `compute` for all documents, float32, in the order of `corpus`."""
     loader = ClassifierLoader(corpus, np.zeros(len(corpus)))
     parts = []
     for batch, _ in loader:
@@ -76,25 +71,10 @@ def by_document(
     return rows
 
 
-def load_classifier(artifact: Artifact) -> SequentialRNN:
-    """The classifier of a model directory, on the CPU."""
-    config, path = artifact.manifest.classifier_config, artifact.path
-    model = build_classifier(
-        trained_config(artifact),
-        len(artifact.manifest.labels),
-        bptt=_BPTT,
-        max_len=config.max_len,
-        hidden=config.hidden,
-    )
-    load_encoder(model, artifact.encoder(), path)
-    load_head(model, artifact.head(), path)
-    return model
-
-
 class LoadedModel:
-    """One classifier of a model directory, where it computes.
+    """The classifier of a model directory, on its device.
 
-    `tokenizer_key` is the same for models that may share the tokens of a text.
+    Models with the same `tokenizer_key` can share the tokens of a text.
     """
 
     def __init__(self, artifact: Artifact, precision: str = "auto") -> None:
@@ -109,13 +89,17 @@ class LoadedModel:
         self.labels = manifest.labelling
         self.processor = artifact.processor()
         self.tokenizer_key = self.processor.tokenizer_key()
-        self.model = load_classifier(artifact).eval().to(self.device)
-        self._lock = threading.Lock()  # the model's hidden state is of one batch at a time
+        self.model = load_network(artifact).to(self.device)
+        self._lock = threading.Lock()  # the model has the hidden state of one batch at a time
 
     def tokenize(self, texts: Sequence[Text]) -> TokenizedTexts:
-        """The texts as tokens, before they become ids of this model's vocabulary."""
+        """The tokens of the texts."""
         alone = sum(len(text) for text in texts if isinstance(text, str)) <= _ALONE
         return tokenize_texts(texts, self.processor, workers=1 if alone else None)
+
+    def known(self, tokenized: TokenizedTexts) -> Known:
+        """How many tokens of each text the model knows."""
+        return known_tokens(tokenized, self.processor)
 
     def corpus(self, tokenized: TokenizedTexts) -> Corpus:
         """The texts as ids, in the order in which the model reads them."""
@@ -125,18 +109,12 @@ class LoadedModel:
     def probabilities(self, tokenized: TokenizedTexts, tell: Tell | None = None) -> np.ndarray:
         """float32, shape (texts, classes).
 
-        Raises:
-            UserError: the weights, finite as they are, make numbers that are not.
+        Raises UserError if the model computes nan or infinity.
         """
+        corpus, place = self.corpus(tokenized), (self.device, self.dtype)
         with self._lock:
             found = predict_probabilities(
-                self.model,
-                self.corpus(tokenized),
-                self.device,
-                self.dtype,
-                tell,
-                self.temperature,
-                self.labels,
+                self.model, corpus, *place, tell, self.temperature, self.labels
             )
         if not np.isfinite(found).all():
             raise UserError(

@@ -1,7 +1,7 @@
-"""Figures of a classification, from probabilities and true classes.
+"""Metrics of a classification, from probabilities and true classes.
 
-`truth` is what `Labels.encode` gives: class numbers, shape (documents,), or of several labels a
-document an indicator matrix, shape (documents, classes).
+`truth` is a result of `Labels.encode`: class numbers, shape (documents,), or for a multi-label
+classification an indicator matrix, shape (documents, classes).
 """
 
 from collections.abc import Callable
@@ -17,15 +17,11 @@ ECE_BINS = 15
 def classification_metrics(
     probabilities: np.ndarray, truth: np.ndarray, labels: Labels = SINGLE
 ) -> dict[str, Any]:
-    """Accuracy, F1 (macro: the mean over classes; and weighted by class size), ECE, log loss.
+    """Accuracy, F1 (macro, and weighted by class size), ECE and log loss.
 
-    Of a multi-label classification, accuracy is the share of documents whose labels are all right
-    (subset accuracy); F1 also comes over all decisions (micro), with the share of wrong ones
-    (Hamming loss); ECE and log loss are means over decisions, one a document and class.
-
-    Args:
-        probabilities: shape (documents, classes).
-        truth: class numbers or an indicator matrix.
+    Multi-label: accuracy is the share of documents with all labels right (subset accuracy). Micro
+    F1 and Hamming loss are added. ECE and log loss are means over all decisions, one for each
+    document and class. `probabilities` has the shape (documents, classes).
     """
     from sklearn.metrics import accuracy_score, f1_score, hamming_loss  # takes a second to import
 
@@ -55,7 +51,7 @@ def _log_loss(probabilities: np.ndarray, truth: np.ndarray) -> float:
 def class_figures(
     probabilities: np.ndarray, truth: np.ndarray, labels: Labels = SINGLE
 ) -> list[dict[str, Any]]:
-    """precision, recall, f1 and the number of documents of each class; 0 where there is none."""
+    """precision, recall, f1 and number of documents of each class; 0 for an empty class."""
     from sklearn.metrics import precision_recall_fscore_support
 
     predicted, classes = labels.decide(probabilities), range(probabilities.shape[1])
@@ -67,10 +63,9 @@ def class_figures(
 def expected_calibration_error(probabilities: np.ndarray, truth: np.ndarray) -> float:
     """Mean distance of confidence and accuracy over 15 equal bins (Guo et al. 2017).
 
-    Of a multi-label classification, both are those of its `decisions`.
+    For a multi-label classification, pass its `decisions`.
     """
-    confidence = probabilities.max(1)
-    right = probabilities.argmax(1) == truth
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
     error = 0.0
     for b in np.unique(bins):

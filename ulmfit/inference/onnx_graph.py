@@ -1,4 +1,4 @@
-"""A classifier as an ONNX graph, for programs that have neither torch nor fastai."""
+"""A classifier as an ONNX graph, for programs without torch and fastai."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ from ulmfit.text.corpus import TokenizedTexts
 from ulmfit.text.processor import reading_order
 
 OPSET = 20  # onnxruntime 1.18 (May 2024) and later read it
-TOLERANCE = 1e-4  # of a probability, against the classifier in float32
+TOLERANCE = 1e-4  # of a probability, relative to the classifier in float32
 _READS = {
     "forward": "xxbos first, then the tokens as they come",
     "backward": "xxbos first, then the tokens from the last one to the first",
@@ -37,7 +37,7 @@ _READS = {
 
 
 def loaded_on_cpu(artifact: Artifact) -> LoadedModel:
-    """In float32, on the device of the exporter; a GPU's TF32 would be no measure either."""
+    """The classifier in float32, on the exporter's device; a GPU's TF32 is not exact enough."""
     loaded = LoadedModel(artifact, "float32")
     loaded.device = torch.device("cpu")
     loaded.model.cpu()
@@ -47,9 +47,9 @@ def loaded_on_cpu(artifact: Artifact) -> LoadedModel:
 class _OnnxLSTM(nn.Module):
     """One LSTM layer as ONNX's operator: (time, batch, n_in) -> (time, batch, hidden).
 
-    For the exporter alone; run by torch, it gives zeros. From an nn.LSTM the exporter of torch
-    2.13 makes a graph that holds the example's number of tokens, and that sorts the weights anew
-    in every run, where no quantisation finds them.
+    Only for the exporter: in torch, it returns zeros. From an nn.LSTM, the exporter of torch 2.13
+    makes a graph with the example's number of tokens, and with weights that every run sorts again,
+    which quantisation does not find.
     """
 
     def __init__(self, layer: WeightDropLSTM) -> None:
@@ -57,7 +57,7 @@ class _OnnxLSTM(nn.Module):
         weights = {name: _onnx_gates(weight) for name, weight in layer.named_parameters()}
         biases = torch.cat([weights["bias_ih_l0"], weights["bias_hh_l0"]])
         self.hidden = layer.hidden_size
-        # Of ONNX's shapes, which begin with a dimension of directions: (1, 4 x hidden, n_in),
+        # ONNX's shapes begin with a dimension of directions: (1, 4 x hidden, n_in),
         # (1, 4 x hidden, hidden), (1, 8 x hidden).
         self.weight = nn.Buffer(weights["weight_ih_l0"][None])
         self.recurrent = nn.Buffer(weights["weight_hh_l0"][None])
@@ -76,18 +76,15 @@ class _OnnxLSTM(nn.Module):
 
 
 def _onnx_gates(weight: Tensor) -> Tensor:
-    """Torch's order of gates (input, forget, cell, output) -> ONNX's (input, output, forget, cell).
-
-    See the operator's entry in ONNX' documentation and that of torch.nn.LSTM.
-    """
+    """From torch's order (input, forget, cell, output) to ONNX's (input, output, forget, cell)."""
     inputs, forget, cell, output = weight.detach().chunk(4)
     return torch.cat([inputs, output, forget, cell])
 
 
 class _WholeDocuments(nn.Module):
-    """`DocumentEncoder` and `PoolingClassifier` in evaluation, without chunks and Python.
+    """`DocumentEncoder` and `PoolingClassifier` in evaluation mode, without chunks.
 
-    ids (int64, (batch, time), padded behind), lengths (int64, (batch,), in any order) ->
+    ids (int64, (batch, time), padded at the end), lengths (int64, (batch,), in any order) ->
     probabilities (float32, (batch, classes)).
     """
 
@@ -104,7 +101,7 @@ class _WholeDocuments(nn.Module):
         features = self.embedding(ids.t())  # (time, batch, features)
         for layer in self.rnns:
             features = layer(features)
-        # Padding stands behind: it is left out of the pooling and changes nothing before it.
+        # Padding is at the end: it is not pooled, and changes nothing before it.
         first = (lengths - self.max_len).clamp(min=0)
         position = torch.arange(features.shape[0])[:, None]
         outside = ~((position < lengths) & (position >= first))[:, :, None]
@@ -116,8 +113,8 @@ class _WholeDocuments(nn.Module):
         return self.labels.probabilities(logits, self.temperature)
 
 
-def to_onnx(model: Any, temperature: float = 1.0, labels: Labels = SINGLE) -> "ModelProto":
-    """The classifier's graph; batch and time may be of any size.
+def to_onnx(model: Any, temperature: float = 1.0, labels: Labels = SINGLE) -> ModelProto:
+    """The classifier's graph for any size of batch and time.
 
     `temperature` as in `Labels.probabilities`.
     """
@@ -137,11 +134,11 @@ def to_onnx(model: Any, temperature: float = 1.0, labels: Labels = SINGLE) -> "M
     return _stripped(program.model_proto)
 
 
-def _stripped(proto: "ModelProto") -> "ModelProto":
-    """Without the exporter's notes: where this machine keeps which line of code.
+def _stripped(proto: ModelProto) -> ModelProto:
+    """Remove the exporter's notes, which have paths of this machine.
 
-    The shapes of what flows between nodes go, too. The exporter has some wrong, at which the
-    quantisation stumbles; whoever needs them infers them.
+    The shapes of intermediate values are removed, too: some are wrong, and quantisation fails with
+    them.
     """
     graph = proto.graph
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
@@ -152,14 +149,13 @@ def _stripped(proto: "ModelProto") -> "ModelProto":
     return proto
 
 
-def quantized(proto: "ModelProto") -> "ModelProto":
-    """LSTM layers and embedding with weights of 8 bits; what flows is quantised batch by batch.
+def quantized(proto: ModelProto) -> ModelProto:
+    """The graph with 8-bit weights of LSTM layers and embedding; the small head is unchanged.
 
-    So a probability depends on the batch that its text is in, by some thousandths as a rule.
-    7 of the 8 bits are used: CPUs without VNNI add products in 16 bits, which would overflow. The
-    small head stays as it is.
+    Activations are quantised batch by batch, so a probability depends on its batch, typically by
+    some thousandths. 7 of the 8 bits are used: CPUs without VNNI add products in 16 bits, which
+    would overflow.
     """
-
     with _quiet(), tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "int8.onnx")
         quantize_dynamic(
@@ -175,7 +171,7 @@ def quantized(proto: "ModelProto") -> "ModelProto":
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Neither warnings nor log lines: those of exporter and quantiser are about themselves."""
+    """Hide warnings and log lines of the exporter and the quantiser."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -186,12 +182,10 @@ def _quiet() -> Iterator[None]:
         logging.disable(disabled)
 
 
-def largest_difference(proto: "ModelProto", loaded: LoadedModel) -> float:
-    """Between probabilities of graph and classifier, over documents from one token to many."""
-    rng = np.random.default_rng(0)
-    pooled = loaded.artifact.manifest.classifier_config.max_len
-    longest = min(pooled + 10, 2000)
-    vocab = loaded.processor.vocab
+def largest_difference(proto: ModelProto, loaded: LoadedModel) -> float:
+    """The largest difference of probabilities between graph and classifier, on random documents."""
+    rng, vocab = np.random.default_rng(0), loaded.processor.vocab
+    longest = min(loaded.artifact.manifest.classifier_config.max_len + 10, 2000)
     lengths = [1, longest, longest // 2]
     documents = [rng.integers(0, len(vocab), n) for n in lengths]
     tokenized = TokenizedTexts(vocab, np.concatenate(documents), np.cumsum([0, *lengths]))
@@ -202,13 +196,14 @@ def largest_difference(proto: "ModelProto", loaded: LoadedModel) -> float:
 
 
 def graph_facts(loaded: LoadedModel, weights: str, files: dict[str, bytes]) -> dict[str, Any]:
+    """The JSON that an ONNX file holds about its model; `files` are the text processor's."""
     manifest = loaded.artifact.manifest
     return {
         "format_version": FORMAT_VERSION,
         "labels": manifest.labels,  # in the order of the probabilities
         "direction": manifest.direction,
         "reads": _READS[manifest.direction],
-        "prior": loaded.prior.tolist(),  # stands for the probabilities of an empty text
+        "prior": loaded.prior.tolist(),  # the probabilities of an empty text
         "weights": weights,
         "config": manifest.config.as_dict(),
         "tokenizer": manifest.tokenizer,
@@ -220,9 +215,10 @@ def graph_facts(loaded: LoadedModel, weights: str, files: dict[str, bytes]) -> d
     }
 
 
-def file_content(proto: "ModelProto", facts: dict[str, Any]) -> bytes:
+def file_content(proto: ModelProto, facts: dict[str, Any]) -> bytes:
+    """The bytes of the ONNX file with its facts."""
     proto.producer_name, proto.producer_version = "ulmfit", version("ulmfit")
-    proto.ClearField("metadata_props")  # the quantiser has left a note
+    proto.ClearField("metadata_props")  # from the quantiser
     text = json.dumps(facts, sort_keys=True, ensure_ascii=False)
     proto.metadata_props.add(key=FACTS, value=text)
     return proto.SerializeToString(deterministic=True)

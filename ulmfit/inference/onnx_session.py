@@ -1,4 +1,4 @@
-"""Running an ONNX graph: the session, its inputs, and where its files are. No torch, no fastai."""
+"""Running an ONNX graph without torch: the session, its inputs and its files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,20 +8,18 @@ import numpy as np
 
 from ulmfit.text.processor import PAD_ID
 
-# The model's facts are JSON under this key of ONNX's own `metadata_props`, so that no file can be
-# separated from them.
-FACTS = "ulmfit"
+FACTS = "ulmfit"  # the key of the model's facts, JSON, in ONNX's `metadata_props`
 FORMAT_VERSION = 1
-LIBRARIES = ("onnx", "onnxscript", "onnxruntime")  # that the export needs
+LIBRARIES = ("onnx", "onnxscript", "onnxruntime")  # needed for the export
 
 
 def tokenizer_folder(model: Path) -> Path:
-    """Where the text processor's files of an ONNX file lie: beside it, under its name."""
+    """The folder of the text processor's files, beside the ONNX file."""
     return model.with_name(f"{model.stem}-tokenizer")
 
 
 def run(session: Any, documents: Sequence[np.ndarray]) -> np.ndarray:
-    """Probabilities, float32, shape (documents, classes), of one batch."""
+    """Probabilities of one batch, float32, shape (documents, classes)."""
     lengths = np.array([len(ids) for ids in documents], np.int64)
     padded = np.full((len(documents), lengths.max()), PAD_ID, np.int64)
     for row, ids in zip(padded, documents, strict=True):
@@ -35,5 +33,5 @@ def start_session(model: str | bytes, threads: int = 0) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors: its warnings are about itself
+    options.log_severity_level = 3  # errors only
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

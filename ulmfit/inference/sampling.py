@@ -1,21 +1,18 @@
-"""Text from a language model: several samples at once, one step a word, the state carried on.
+"""Text from a language model: several samples at once; each word takes one step of the LSTM.
 
-fastai's `LMLearner.predict` reads the whole text again for every word.
+(fastai's `LMLearner.predict` reads the whole text again for every word.)
 """
 
 import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ulmfit.artifacts.directory import Artifact
-from ulmfit.artifacts.trained import trained_config
 from ulmfit.base.errors import UserError
-from ulmfit.model.build import build_lm
-from ulmfit.model.transfer import load_encoder, load_head
-from ulmfit.text.processor import TextProcessor
+from ulmfit.text.processor import TextProcessor, reading_order
 from ulmfit.text.rules import BOS, EOS, FLD, PAD, UNK
 
 
@@ -23,9 +20,9 @@ from ulmfit.text.rules import BOS, EOS, FLD, PAD, UNK
 class Sampling:
     """How the next word is drawn.
 
-    temperature: below 1 plays safe, above 1 surprises; 0 always takes the likeliest word.
+    temperature: divides the logits; 0 always takes the likeliest word.
     top_k: only the k likeliest words; 0 for all.
-    top_p: only the likeliest words that have this much probability together; 1 for all.
+    top_p: only the likeliest words with this total probability; 1 for all.
     """
 
     temperature: float = 0.75
@@ -45,7 +42,7 @@ class Sampling:
         if self.temperature == 0:
             return logits.argmax(1)
         kept = self._kept(logits)
-        # The largest is 0, so that no temperature makes it infinite.
+        # The largest logit becomes 0, which no temperature makes infinite.
         probabilities = ((kept - kept.amax(1, keepdim=True)) / self.temperature).softmax(1)
         return torch.multinomial(probabilities.cpu(), 1, generator=generator)[:, 0].to(
             logits.device
@@ -64,7 +61,7 @@ class Sampling:
 
 
 def check_amounts(n: int, words: int) -> None:
-    """Raise a UserError unless there are texts and words to write."""
+    """Raise a UserError unless both numbers are 1 or more."""
     if n < 1 or words < 1:
         raise UserError(f"--n is {n} and --words is {words}, expected at least 1 each")
 
@@ -80,21 +77,17 @@ def generate(
     seed: int = 42,
     backwards: bool = False,
 ) -> list[str]:
-    """`n` texts that continue `prompt` by `words` tokens each.
+    """`n` texts that continue `prompt` by `words` tokens; a backward model's end with the prompt.
 
-    A backward model writes from the end: the texts end with the prompt.
-
-    Raises:
-        UserError: nothing to write, or the model computes what is no number.
+    Raises UserError if there is nothing to write, or the model computes nan or infinity.
     """
     check_amounts(n, words)
     sampling = sampling or Sampling()
     generator = torch.Generator().manual_seed(seed)
     device = next(model.parameters()).device
-    # Without a prompt no tokenizer is needed: there may be none where a model is trained from ids.
-    ids = processor.encode([prompt])[0].tolist() if prompt else [processor.vocab.index(BOS)]
-    first, *rest = ids
-    start = [first, *(reversed(rest) if backwards else rest)]
+    # Without a prompt no tokenizer is needed; a machine with only ids has none.
+    ids = processor.encode([prompt])[0] if prompt else np.array([processor.vocab.index(BOS)])
+    start = reading_order(ids, backwards).tolist()
     never = torch.tensor([processor.vocab.index(t) for t in (UNK, PAD, BOS, EOS, FLD)])
     model.eval()
     model.reset()
@@ -102,31 +95,17 @@ def generate(
     written: list[Tensor] = []
     for _ in range(words):
         read = model(step)[0]
-        # Only the last token's: those of a long prompt would fill the memory.
+        # Only the last token's logits: those of a long prompt would fill the memory.
         logits = replace(read, hidden=read.hidden[:, -1:]).logits()[:, 0]
         if not logits.isfinite().all():
             raise UserError(
-                "the language model computes nan or infinity, so that no word can be drawn; train "
-                "or copy it again"
+                "the language model computes nan or infinity instead of probabilities; train or "
+                "copy it again"
             )
         logits[:, never.to(device)] = -torch.inf
         drawn = sampling.draw(logits, generator)
         written.append(drawn)
         step = drawn[:, None]
     model.reset()
-    return [
-        _text(processor, start[1:] + [int(ids[i]) for ids in written], backwards) for i in range(n)
-    ]
-
-
-def _text(processor: TextProcessor, ids: list[int], backwards: bool) -> str:
-    return processor.decode(reversed(ids) if backwards else ids)
-
-
-def load_lm(artifact: Artifact) -> tuple[Any, TextProcessor]:
-    """The language model and the text processor of a model directory."""
-    processor = artifact.processor()
-    model = build_lm(trained_config(artifact))
-    load_encoder(model, artifact.encoder(), artifact.path)
-    load_head(model, artifact.head(), artifact.path)
-    return model.eval(), processor
+    texts = [start[1:] + [int(ids[i]) for ids in written] for i in range(n)]
+    return [processor.decode(reversed(text) if backwards else text) for text in texts]

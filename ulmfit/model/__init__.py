@@ -1,3 +1,1 @@
-"""The networks: AWD-LSTM, language model, classifier, losses, sizes, and the transfer of weights.
-Imports `text` and `base`.
-"""
+"""Networks, losses, sizes, and the transfer of weights. Imports `text` and `base`."""

@@ -1,8 +1,8 @@
 """AWD-LSTM, the encoder of all three stages (Merity et al. 2017, arXiv:1708.02182).
 
-Layers, dropouts and results are those of fastai's `AWD_LSTM`, but a step is cheaper. Embeddings are
-looked up before they are masked. The masks of words and weights are drawn once a batch
-(`draw_masks`) instead of at every chunk of a document, and drawing them is faster.
+Layers, dropouts and results are those of fastai's `AWD_LSTM`, but a step is cheaper: embeddings are
+looked up before they are masked, and masks of words and weights are drawn faster and only once a
+batch (`draw_masks`), not for every chunk of a document.
 """
 
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ State = tuple[Tensor, Tensor]
 class Dropouts:
     """Dropout rates; the names are fastai's, without their ``_p``.
 
-    input: features of the embedded text; hidden: features between layers; both are the same at
-    every token of a text (variational dropout). embed: whole words. weight: weights from hidden
-    state to hidden state. output: features before the decoder or the head.
+    input: features of the embedded text; hidden: features between layers; both with one mask for
+    all tokens of a text (variational dropout). embed: whole words. weight: recurrent weights.
+    output: features before the decoder or the head.
     """
 
     output: float
@@ -65,7 +65,7 @@ class WeightDropLSTM(nn.LSTM):
         self._dropped: Tensor | None = None
 
     def drop_weights(self) -> None:
-        """Draw the weights to drop from now on; in evaluation none."""
+        """Draw the weights to drop from now on; none in evaluation mode."""
         self._dropped = None
         if self.training and self.rate > 0:
             self._dropped = _drop(self.get_parameter("weight_hh_l0"), self.rate)
@@ -89,12 +89,10 @@ def flat_lstm(
 ) -> tuple[Tensor, State]:
     """An LSTM layer in `dtype`, with its weights in one buffer, so that cuDNN does not copy them.
 
-    Autocast is off on purpose: its wrapper of cuDNN's LSTM always casts to float16
-    (ATen/cudnn/AutocastRNN.cpp), in which the gradients of single tokens vanish unless the loss is
-    scaled.
-
     inputs: (batch, time, n_in); weights: in the order of nn.LSTM's parameters.
     """
+    # Autocast always casts cuDNN's LSTM to float16 (ATen/cudnn/AutocastRNN.cpp), in which the
+    # gradients of single tokens vanish.
     with torch.autocast(inputs.device.type, enabled=False):
         flat = torch.cat([weight.to(dtype).flatten() for weight in weights])
         parts = flat.split([weight.numel() for weight in weights])
@@ -108,16 +106,16 @@ def flat_lstm(
 
 
 def _dtype_on_gpu(inputs: Tensor) -> torch.dtype:
-    """bfloat16 if autocast is on and cuDNN has it; otherwise the inputs' own type or float32."""
+    """The inputs' type; with autocast, bfloat16 if cuDNN has it, else float32."""
     if not torch.is_autocast_enabled("cuda"):
         return inputs.dtype
     return torch.bfloat16 if cudnn_has_bfloat16(inputs.device) else torch.float32
 
 
 def _drop(weight: Tensor, rate: float) -> Tensor:
-    """`torch.nn.functional.dropout` with one random number for four weights, 16 bits a weight.
+    """`torch.nn.functional.dropout` with one random number for four weights, 16 bits each.
 
-    On a CPU, one number a weight takes ten times as long: up to a tenth of a training step.
+    On a CPU, a number for each weight would take ten times as long, a tenth of a training step.
     """
     numbers = torch.empty(-(-weight.numel() // 4), dtype=torch.int64, device=weight.device)
     bits = numbers.random_(-(2**63), None).view(torch.int16)[: weight.numel()].view_as(weight)
@@ -127,18 +125,12 @@ def _drop(weight: Tensor, rate: float) -> Tensor:
 class AWDLSTM(nn.Module):
     """Embedding and a stack of LSTM layers; the state carries over from call to call.
 
-    (batch, time) ids give (batch, time, emb_sz) features. A call may have fewer rows than the one
-    before: the last rows then end. Before more rows, call `reset`.
+    (batch, time) ids give (batch, time, emb_sz) features. A call may have fewer rows than the last
+    one; the missing rows are at the end. Before a call with more rows, call `reset`.
     """
 
     def __init__(
-        self,
-        vocab_sz: int,
-        emb_sz: int,
-        n_hid: int,
-        n_layers: int,
-        pad_id: int,
-        dropouts: Dropouts,
+        self, vocab_sz: int, emb_sz: int, n_hid: int, n_layers: int, pad_id: int, dropouts: Dropouts
     ) -> None:
         super().__init__()
         sizes = [emb_sz, *[n_hid] * (n_layers - 1), emb_sz]
@@ -161,7 +153,7 @@ class AWDLSTM(nn.Module):
         return self.read(self.embed(ids))
 
     def draw_masks(self) -> None:
-        """Draw the words and recurrent weights to drop from now on; in evaluation none."""
+        """Draw the words and recurrent weights to drop from now on; none in evaluation mode."""
         self._kept_words = None
         if self.training and self.embed_p > 0:
             kept = self.encoder.weight.new_empty(self.encoder.num_embeddings)
@@ -175,7 +167,7 @@ class AWDLSTM(nn.Module):
         return embedded if self._kept_words is None else embedded * self._kept_words[ids, None]
 
     def read(self, embedded: Tensor) -> Tensor:
-        """Run the layers over (batch, time, emb_sz), from the state of the call before."""
+        """Run the layers over (batch, time, emb_sz), from the state of the last call."""
         features = self.input_dp(embedded)
         states = self._states(features)
         self.hidden = []

@@ -1,7 +1,6 @@
-"""The language model and the classifier, built from their parts, and their layer groups.
+"""The language model and the classifier, and their layer groups, without an import of fastai.
 
-They are the models of fastai's `get_language_model` and `get_text_classifier`, without an import of
-fastai, which prediction does not need.
+They are the models of fastai's `get_language_model` and `get_text_classifier`.
 """
 
 from typing import Any
@@ -15,8 +14,8 @@ from ulmfit.model.pooling import DocumentEncoder, PoolingClassifier
 from ulmfit.model.sizes import EMBEDDING_RANGE, EncoderConfig
 from ulmfit.text.processor import PAD_ID
 
-# Increased when parameters get other names or dropout draws differently: checkpoints of unfinished
-# runs do not fit then. (Model directories have names of their own.)
+# Part of a checkpoint; increased when parameter names or dropout's random draws change. (Model
+# directories have names of their own.)
 LAYOUT = 2
 
 
@@ -31,9 +30,9 @@ class SequentialRNN(nn.Sequential):
 
 
 class TiedDecoder(nn.Module):
-    """From features to words; its weight is the embedding (fastai's `LinearDecoder`).
+    """From features to words, with the embedding as weight (fastai's `LinearDecoder`).
 
-    The loss computes the logits: forward gives (`Projection`, features, dropped features).
+    forward gives (`Projection`, features, features after dropout); the loss computes the logits.
     """
 
     def __init__(self, embedding: nn.Embedding, output_p: float) -> None:
@@ -54,9 +53,7 @@ def build_lm(
 
     Args:
         drop_mult: factor on all of fastai's dropout rates.
-        embedding_range: draw the embedding from uniform(-r, r). With fastai's 0.1, almost no
-            signal gets through three untrained layers, and training from scratch gets stuck at
-            the unigram entropy. None does not draw: the weights will be loaded.
+        embedding_range: see `random_embedding`; None if weights will be loaded.
     """
     dropouts = LM_DROPOUTS.scaled(drop_mult)
     encoder = AWDLSTM(**config.as_dict(), pad_id=PAD_ID, dropouts=dropouts)
@@ -67,7 +64,11 @@ def build_lm(
 
 
 def random_embedding(model: SequentialRNN, embedding_range: float = EMBEDDING_RANGE) -> None:
-    """Draw the embedding of a model that is trained from scratch (see `build_lm`)."""
+    """Draw the embedding from uniform(-r, r), to train from scratch.
+
+    With fastai's 0.1, almost no signal passes three untrained layers, and the loss stays at the
+    unigram entropy.
+    """
     weight = encoder_of(model).encoder.weight.data
     weight.uniform_(-embedding_range, embedding_range)
     weight[PAD_ID] = 0
@@ -84,8 +85,8 @@ def build_classifier(
     """A classifier: ``model[0]`` the `DocumentEncoder`, ``model[1]`` the pooling head.
 
     Args:
-        bptt: tokens through which gradients flow at a time.
-        max_len: how many of a document's last tokens are pooled.
+        bptt: tokens of a chunk; gradients stay within it.
+        max_len: number of a document's last tokens that are pooled.
         hidden: units of the head's hidden layer (fastai's `lin_ftrs`).
     """
     dropouts = CLASSIFIER_DROPOUTS.scaled(drop_mult)

@@ -1,8 +1,8 @@
 """Softmax and cross-entropy over a large vocabulary without all logits in memory.
 
-For 64 x 72 tokens and 20,000 words, the logits alone are 370 MB in float32, and autograd keeps more
-than one copy. Here loss and gradients are computed for some hundred tokens at a time, in one pass.
-Only gradients of the size of the inputs are kept.
+For 64 x 72 tokens and 20,000 words, the logits take 370 MB in float32, and autograd keeps more than
+one copy. Here one pass computes loss and gradients for some hundred tokens at a time, and only
+gradients of the size of the inputs are kept.
 """
 
 import math
@@ -17,8 +17,8 @@ from torch.autograd.function import once_differentiable
 _CHUNK = 384
 # A GPU needs large products: 8,192 tokens and 60,000 words are a gigabyte of bfloat16 logits.
 _CHUNK_ON_GPU = 8192
-# In training, the loss of one token counts as 87 nats at most; its gradient is exact. The largest
-# logit of each row would avoid this, but finding it costs as much as the softmax.
+# In training, the loss of a token is at most 87 nats; its gradient is exact. The largest logit of
+# each row would avoid this, but finding it costs as much as the softmax.
 _LEAST_SHARE = torch.finfo(torch.float32).tiny
 
 
@@ -45,11 +45,10 @@ class Projection:
 class LMLoss:
     """Mean cross-entropy in nats of a `Projection` against targets (batch, time), int64.
 
-    Without gradients (validation), `correct` gets the number of correctly predicted tokens, so
-    accuracy needs no second pass.
+    Without gradients (validation), `correct` becomes the number of correctly predicted tokens.
 
-    sampled: number of words that the softmax covers in training, about (see `draw_words`); 0 for
-        all. Validation is always exact.
+    sampled: approximate number of words in the softmax in training (see `draw_words`); 0 for all.
+        Validation is exact.
     """
 
     def __init__(self, sampled: int = 0) -> None:
@@ -73,7 +72,7 @@ class LMLoss:
 
 @dataclass(frozen=True)
 class DrawnWords:
-    """The words that the softmax of one training step covers.
+    """The words in the softmax of one training step.
 
     words: int64 ids, shape (drawn,), each once. shift: float32, shape (drawn,), added to their
     logits. targets: the batch's targets as rows of `words`, int64.
@@ -85,14 +84,13 @@ class DrawnWords:
 
 
 def draw_words(targets: Tensor, vocabulary: int, count: int) -> DrawnWords:
-    """Words from which to estimate a softmax over `vocabulary`: a sampled softmax.
+    """Words for a sampled softmax over `vocabulary`.
 
     The first ``count // 2`` ids (the most frequent words) and all targets of the batch are always
     included. The rest, at least a quarter of `count`, is drawn uniformly and without replacement
-    from the other words. The drawn words represent all others: the logarithm of (others / drawn)
-    is added to their logits, so the sum of exponentials is unbiased. This is importance sampling
-    as in Jean et al. 2015 (arXiv:1412.2007), plus a fixed part with nearly all of the
-    probability.
+    from the other words. log(others / drawn) is added to their logits, so that the sum of
+    exponentials is unbiased. This is importance sampling as in Jean et al. 2015
+    (arXiv:1412.2007), plus a fixed part with nearly all of the probability.
 
     Args:
         targets: int64, shape (tokens,).
@@ -104,7 +102,7 @@ def draw_words(targets: Tensor, vocabulary: int, count: int) -> DrawnWords:
     certain[targets] = True
     known, others = certain.nonzero()[:, 0], (~certain).nonzero()[:, 0]
     wanted = max(count - len(known), count // 4)
-    # Always on the CPU: the state of its generator is part of a checkpoint.
+    # On the CPU, because checkpoints have the state of its generator.
     drawn = others[torch.randperm(len(others))[:wanted].to(device)]
     words = torch.cat([known, drawn])
     shift = torch.zeros(len(words), device=device)
@@ -128,8 +126,8 @@ def _loss_and_correct(
         torch.addmm(bias, hidden[i : i + chunk], weight.t(), out=logits)
         largest, guess = logits.max(1, keepdim=True)
         correct += (guess == part).sum()
-        # A target's share may underflow, the largest share never: log of the sum of exponentials =
-        # largest logit - log of the largest share.
+        # A target's share may underflow, the largest share cannot: the log of the sum of
+        # exponentials is the largest logit minus the log of the largest share.
         torch.softmax(logits, 1, out=shares)
         total += (largest.float() - logits.gather(1, part).float()).sum()
         total -= shares.gather(1, guess).float().log().sum()
@@ -139,24 +137,21 @@ def _loss_and_correct(
 class _Workspace:
     """Memory for the logits of a chunk, kept from step to step.
 
-    Blocks of this size, allocated and freed at every step, either fault in page by page each time
-    or leave holes in the heap, which then grows.
+    Fresh blocks in every step would fault in page by page or leave holes in a growing heap.
     """
 
     def __init__(self) -> None:
         self._key: tuple[Any, ...] = ()
-        self._first, self._second = torch.empty(0), torch.empty(0)
+        self._pair = torch.empty(0), torch.empty(0)
 
     def take(self, rows: int, hidden: Tensor, vocabulary: int) -> tuple[Tensor, Tensor]:
         """Two (rows, vocabulary) tensors in the precision of `hidden`."""
-        chunk = _chunk(hidden.device)
-        key = (chunk, vocabulary, hidden.dtype, hidden.device)
+        shape = (_chunk(hidden.device), vocabulary)
+        key = (shape, hidden.dtype, hidden.device)
         if key != self._key:
-            shape, device = (chunk, vocabulary), hidden.device
-            self._first = torch.empty(shape, dtype=hidden.dtype, device=device)
-            self._second = torch.empty(shape, dtype=hidden.dtype, device=device)
+            self._pair = hidden.new_empty(shape), hidden.new_empty(shape)
             self._key = key
-        return self._first[:rows], self._second[:rows]
+        return self._pair[0][:rows], self._pair[1][:rows]
 
 
 _workspace = _Workspace()
@@ -165,7 +160,7 @@ _workspace = _Workspace()
 class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
-        # Products run in the precision of `hidden` (autocast's), sums in float32.
+        # Products are in the precision of `hidden` (autocast's), sums in float32.
         features = weight.shape[1]
         wide_hidden = _widen(hidden, hidden.new_ones(len(hidden)))
         wide_weight = _widen(weight.to(hidden.dtype), bias.to(hidden.dtype))
@@ -206,8 +201,8 @@ class _ChunkedLoss(torch.autograd.Function):
 def _widen(matrix: Tensor, last: Tensor) -> Tensor:
     """`matrix`, the column `last`, and zeros up to a multiple of 32 columns.
 
-    With a column of ones beside the features, and the bias beside the weight, one product gives
-    logits with bias, and one gives the gradients of both.
+    A column of ones joins the features, and the bias joins the weight. So one product gives logits
+    with bias, and one gives both gradients.
     """
     rows, columns = matrix.shape
     wide = matrix.new_zeros(rows, -(-(columns + 1) // 32) * 32)

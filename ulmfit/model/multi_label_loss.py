@@ -12,8 +12,8 @@ class MultiLabelLoss:
 
     smoothing: share of each target that is divided between yes and no: 1 becomes 1 - smoothing / 2.
     pos_weight: weight of a document with the label, for each class, shape (classes,).
-    hits, named: counts of the last batch: correctly given labels, and given labels plus true ones;
-        micro F1 is 2 x hits / named.
+    hits, named: counts in the last batch: correct labels, and predicted plus true labels; micro F1
+        is 2 x hits / named.
     """
 
     smoothing: float = 0.0

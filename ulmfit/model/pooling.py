@@ -1,8 +1,7 @@
 """The parts of the classifier: documents of any length -> pooled features -> classes.
 
-fastai's `SentenceEncoder` assumes that the first rows of a padded batch are the non-empty rows of a
-chunk. This is wrong in the last, partial chunk: a prediction depends on the other documents of its
-batch (fastai#3379). Here the lengths decide which rows a chunk has.
+fastai's `SentenceEncoder` takes wrong rows of the last, partial chunk, so a prediction depends on
+the other documents of its batch (fastai#3379). Here the lengths decide which rows a chunk has.
 """
 
 from collections.abc import Iterable, Iterator
@@ -32,10 +31,10 @@ class Pooled(NamedTuple):
 
 
 class _Chunk(NamedTuple):
-    """Tokens of a batch from `start` on, for the documents that reach this far.
+    """Tokens of a batch from `start` on, of the documents that are long enough.
 
-    tokens: ids, (rows, time), or features, (rows, time, features); rows beyond the `documents`
-    hold padding. pooled: whether any token is.
+    tokens: ids, (rows, time), or features, (rows, time, features); rows after the `documents` are
+    padding. pooled: whether any token is pooled.
     """
 
     start: int
@@ -48,16 +47,13 @@ class DocumentEncoder(nn.Module):
     """Runs a language model's encoder over whole documents and pools its outputs.
 
     Documents are read in chunks of `bptt` tokens. The state carries over; gradients stay within a
-    chunk (as in fastai's `SentenceEncoder`, ULMFiT section 3.3). A chunk has only the documents
-    that reach into it. The last `max_len` tokens of a document are pooled; chunks before them are
-    read without gradients.
+    chunk (as in fastai's `SentenceEncoder`, ULMFiT section 3.3). The last `max_len` tokens of a
+    document are pooled; chunks before them are read without gradients.
     """
 
     def __init__(self, module: AWDLSTM, bptt: int = 72, max_len: int = 1440) -> None:
         super().__init__()
-        self.module = module
-        self.bptt = bptt
-        self.max_len = max_len
+        self.module, self.bptt, self.max_len = module, bptt, max_len
 
     def reset(self) -> None:
         """Forget the state."""
@@ -84,15 +80,14 @@ class DocumentEncoder(nn.Module):
             end = min(start + self.bptt, longest)
             ids = batch.ids[:documents, start:end]
             missing = fast_rows(documents, ids.device) - documents
-            # The shortest document that reaches into the chunk has the earliest pooled token.
+            # The shortest document of the chunk has the earliest pooled token.
             pooled = first_pooled[documents - 1] < end
             yield _Chunk(start, documents, pooled, pad(ids, (0, 0, 0, missing), value=PAD_ID))
 
     def _embedded(self, chunks: Iterable["_Chunk"], learns: bool) -> Iterator["_Chunk"]:
         """Features, (rows, time, features), in the place of ids."""
-        # One look-up for all chunks with a gradient, because the gradient of each look-up has the
-        # size of the vocabulary. The others one by one: a very long document does not fit into
-        # memory.
+        # All chunks with a gradient share one look-up, because the gradient of each look-up has the
+        # size of the vocabulary. The others come one by one, for the memory of long documents.
         together: Iterator[Tensor] = iter(())
         if learns:
             chunks = list(chunks)
@@ -121,13 +116,9 @@ class _Pool:
     def __init__(
         self, lengths: Tensor, max_len: int, device: torch.device, regularized: bool
     ) -> None:
-        self.lengths = lengths
-        self.first = (lengths - max_len).clamp(min=0)
-        self.device = device
-        self.regularized = regularized
-        self.last: Tensor | None = None
-        self.maximum: Tensor | None = None
-        self.total: Tensor | None = None
+        self.lengths, self.first = lengths, (lengths - max_len).clamp(min=0)
+        self.device, self.regularized = device, regularized
+        self.merged: tuple[Tensor, Tensor, Tensor] | None = None  # last, maximum, sum
         self.square = torch.zeros((), device=device)
         self.change = torch.zeros((), device=device)
         self.changes = 0
@@ -154,7 +145,7 @@ class _Pool:
         return tensor.to(self.device, non_blocking=True)
 
     def _last(self, outputs: Tensor, start: int) -> Tensor:
-        """The features of each document's last token; zeros if it comes later."""
+        """The features of each document's last token; zeros if it is in a later chunk."""
         rows, time, features = outputs.shape
         ends = self.lengths[:rows] - 1 - start
         at = self._there(ends.clamp(max=time - 1))[:, None, None].expand(-1, 1, features)
@@ -174,22 +165,19 @@ class _Pool:
         missing = (0, 0, 0, len(self.lengths) - len(last))
         last, total = pad(last, missing), pad(total, missing)
         highest = pad(highest, missing, value=-torch.inf)
-        if self.last is None or self.maximum is None or self.total is None:
-            self.last, self.maximum, self.total = last, highest, total
-        else:
-            self.last = self.last + last
-            self.maximum = torch.maximum(self.maximum, highest)
-            self.total = self.total + total
+        if self.merged is not None:
+            last, total = self.merged[0] + last, self.merged[2] + total
+            highest = torch.maximum(self.merged[1], highest)
+        self.merged = last, highest, total
 
     def result(self) -> Pooled:
-        assert self.last is not None
-        assert self.maximum is not None
-        assert self.total is not None
+        assert self.merged is not None, "no chunk was pooled"
+        last, maximum, total = self.merged
         counts = self.lengths - self.first
-        features = self.last.shape[1]
-        mean = self.total / self._there(counts)[:, None]
+        features = last.shape[1]
+        mean = total / self._there(counts)[:, None]
         return Pooled(
-            torch.cat([self.last, self.maximum, mean], 1),
+            torch.cat([last, maximum, mean], 1),
             self.square / (int(counts.sum()) * features),
             self.change / max(1, self.changes * features),
         )

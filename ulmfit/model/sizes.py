@@ -15,7 +15,7 @@ class EncoderConfig:
     n_layers: int = 3
 
     def as_dict(self) -> dict[str, int]:
-        """The form in a manifest."""
+        """The numbers by name, as in a manifest."""
         return asdict(self)
 
 
@@ -31,4 +31,4 @@ def encoder_config(size: str, vocab_size: int) -> EncoderConfig:
     return EncoderConfig(vocab_size, *SIZES[size])
 
 
-EMBEDDING_RANGE = 0.5  # from scratch, fastai's 0.1 gets stuck (see `build.build_lm`)
+EMBEDDING_RANGE = 0.5  # see `build.random_embedding`

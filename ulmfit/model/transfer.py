@@ -1,7 +1,7 @@
-"""Weights under plain names, and their transfer to another model or vocabulary."""
+"""Weights by name, and their transfer to another model or vocabulary."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,15 +10,8 @@ from ulmfit.base.errors import UserError
 from ulmfit.model.build import SequentialRNN, TiedDecoder, encoder_of
 
 
-class Shaped(Protocol):
-    """A tensor, or the description of one in a file."""
-
-    @property
-    def shape(self) -> Sequence[int]: ...
-
-
 def encoder_weights(model: SequentialRNN) -> dict[str, Tensor]:
-    """The encoder's weights, each once: `embedding.weight`, and nn.LSTM's names for each layer."""
+    """The encoder's weights, each once: `embedding.weight`, and ``rnn.i.`` with nn.LSTM's names."""
     encoder = encoder_of(model)
     weights: dict[str, Tensor] = {"embedding.weight": encoder.encoder.weight}
     for i, layer in enumerate(encoder.rnns):
@@ -34,16 +27,15 @@ def head_weights(model: SequentialRNN) -> dict[str, Tensor]:
 
 
 def load_encoder(model: SequentialRNN, weights: Mapping[str, Tensor], where: object = None) -> None:
-    """Copy `weights` into the encoder of a language model or classifier; names must match.
+    """Copy `weights` into the encoder of a language model or classifier.
 
-    Raises:
-        UserError: names or shapes differ; `where` says whose they are.
+    Raises UserError if names or shapes differ; the message begins with `where`.
     """
     _copy(encoder_weights(model), weights, where)
 
 
 def load_head(model: SequentialRNN, weights: Mapping[str, Tensor], where: object = None) -> None:
-    """Copy `weights` into the decoder or the classifier's head; raises as `load_encoder`."""
+    """Copy `weights` into the decoder or the classifier's head; same errors as `load_encoder`."""
     _copy(head_weights(model), weights, where)
 
 
@@ -55,7 +47,8 @@ def _copy(own: Mapping[str, Tensor], given: Mapping[str, Tensor], where: object)
         tensor.copy_(given[name])
 
 
-def misfit(own: Mapping[str, Tensor], given: Mapping[str, Shaped]) -> str:
+def misfit(own: Mapping[str, Tensor], given: Mapping[str, Any]) -> str:
+    """The first difference of names or shapes, for a message, or "". `given` needs only shapes."""
     if own.keys() != given.keys():
         return (
             f"the weights are not this model's: missing {sorted(own.keys() - given.keys())}, "

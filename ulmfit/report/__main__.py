@@ -26,7 +26,7 @@ def main(
     overwrite: bool = False,  # replace --out if it exists
     **flags: Any,
 ) -> Path:
-    """Write one HTML page about classifiers on one split: figures, errors, how they were trained.
+    """Write one HTML page about classifiers on one split: figures, errors, training.
 
     The page needs no network and runs no script. It contains texts of the data, see --texts.
     Returns its path.
@@ -44,10 +44,12 @@ def main(
     keep_memory()
     classifier = Classifier.load(*bundled.model_folders(clf), precision=precision)
     given = DataFlags.of(flags).spec(data)
-    data, frame = read_data(classifier.models[0].artifact, given, split)
-    report = collect(
-        classifier, frame, data, split, texts, lambda text: explain(classifier, text).to_html()
-    )
+    data, read = read_data([model.artifact for model in classifier.models], given, split)
+
+    def explained(text: str) -> str:
+        return explain(classifier, text).to_html()
+
+    report = collect(classifier, read.frame, data, split, texts, explained, read.left_out)
     atomic_write(path, page(report))
     logger.info(f"wrote {path}")
     return path

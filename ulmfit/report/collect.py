@@ -1,4 +1,4 @@
-"""All that a report shows, collected from classifiers and labelled texts."""
+"""The collection of a report's content from classifiers and labelled texts."""
 
 from collections.abc import Callable
 
@@ -13,20 +13,16 @@ from ulmfit.data.load import same_source, source_name, without_test_labels
 from ulmfit.data.overlap import Overlap
 from ulmfit.data.splits import keep_labels
 from ulmfit.inference.baseline import baseline_names, fit_baseline
-from ulmfit.inference.calibration import fit_temperature
+from ulmfit.inference.calibration import fit_temperature, validation_texts
 from ulmfit.inference.ensemble import Classifier
-from ulmfit.inference.evaluation import check_split, figures_table, labelled_texts
-from ulmfit.inference.temperatures import validation_texts
+from ulmfit.inference.evaluation import figures_table, labelled_texts
+from ulmfit.inference.guard import of_training, unseen
 from ulmfit.report.data import Calibrated, Measured, Report, hardest, overall_figures
 from ulmfit.report.features import text_map
-
-MAP_TEXTS = 2_000  # drawn at most: more are a cloud, and a heavy page
-
+from ulmfit.text.ids import is_empty
 
 EXPLAINED = 5  # texts of the highest loss
-
-
-Explain = Callable[[str], str]  # a text -> a fragment of HTML, put into the page as it is
+Explain = Callable[[str], str]  # a text -> a fragment of HTML, which is not escaped
 
 
 def collect(
@@ -36,14 +32,16 @@ def collect(
     split: str = "test",
     shown: int = 20,
     explain: Explain | None = None,
+    left_out: int = 0,
 ) -> Report:
-    """All that the page shows of `classifier` on the texts of `split`, labels included.
+    """The content of the page about `classifier` on the labelled texts of `split`.
 
     Args:
-        frame: text, label and split, as `load_data` gives them; `data` is its name.
+        frame: text, label and split, as `load_data` returns them; `data` is its name.
         shown: texts of the highest loss that the page has; 0 for no text at all.
-        explain: gives HTML for the first of those. It goes into the page unescaped; scripts in
-            it do not run.
+        explain: returns HTML for the first of those. The page contains it unescaped, but does not
+            run its scripts.
+        left_out: the number of texts that are not in `frame` because the classifier has seen them.
     """
     labels = classifier.labelling
     texts, truth = labelled_texts(frame, data, split, labels)
@@ -62,11 +60,12 @@ def collect(
         truth=truth,
         repeated=overlap.exact,
         near=overlap.near,
+        left_out=left_out,
         lengths=np.diff(classifier.models[0].tokenize(texts).offsets),
         measured=measured,
         peers=peers,
         calibrated=calibrated,
-        text_map=text_map(classifier, texts, MAP_TEXTS),
+        text_map=text_map(classifier, texts),
         lineages=dict(zip(_names(classifier), lines, strict=True)),
         precision=classifier.precision,
         shown=shown,
@@ -92,13 +91,15 @@ def _measured(classifier: Classifier, by_model: list[np.ndarray]) -> list[Measur
 def _peers(
     classifier: Classifier, frame: pd.DataFrame, data: str, split: str, texts: list[str]
 ) -> list[Measured]:
-    """Baselines of the labels that the classifier was trained on; none of other data than those.
+    """Baselines with the labels of the classifier's training.
 
-    Nor on the splits that they are trained and tuned on.
+    There are none for other data, or for the splits that they are trained and tuned on.
     """
     manifest = classifier.models[0].artifact.manifest
     if split != "test" or not same_source(data, str(manifest.recipe.get("data"))):
         return []
+    if split in frame.attrs["drawn"] and not of_training(frame, manifest):
+        return []  # drawn anew from other rows: train has other texts than then
     labels, count = classifier.labelling, manifest.recipe.get("labels", 0)
     known = keep_labels(without_test_labels(frame), count, manifest.seed, labels)
     fitted = {name: fit_baseline(name, known, labels) for name in baseline_names(labels)}
@@ -114,25 +115,26 @@ def _tell(measured: list[Measured], truth: np.ndarray, labels: Labels, split: st
 def _calibrated(
     classifier: Classifier, frame: pd.DataFrame, data: str, split: str, measured: list[Measured]
 ) -> Calibrated | str:
-    """The models with temperatures fitted to split valid, or why there are none.
+    """The models with temperatures fitted to split valid, or the reason why there are none.
 
-    Empty texts keep their probabilities, which do not come from a model's logits.
+    Empty texts keep their probabilities, because these do not come from logits.
     """
     if split == "valid":
-        return "split valid, to which it would be fitted, is the one that is reported"
+        return "this page is about split valid, to which it would be fitted"
     trained, labels = classifier.models[0].artifact, classifier.labelling
     try:
-        check_split(frame, data, "valid", trained)
-        texts, truth = validation_texts(trained, frame, data)
+        models = [model.artifact for model in classifier.models]
+        known = unseen(frame, data, "valid", models).frame
+        texts, truth = validation_texts(trained, known, data)
         fitted = [
             fit_temperature(probabilities, truth, labels)
             for probabilities in classifier.probabilities_by_model(texts)
         ]
-    except UserError as error:  # a page without is still a page, and says why
-        # Where data and models lie is their owner's, and the page may be passed on.
+    except UserError as error:  # the page gives the reason instead
+        # The page may be passed on, so it must not show the folders of data and models.
         name = trained.path.resolve().name
         return str(error).replace(data, source_name(data)).replace(str(trained.path), name)
-    empty = np.array([[not text.strip()] for text in frame.loc[frame["split"] == split, "text"]])
+    empty = np.array([[is_empty(text)] for text in frame.loc[frame["split"] == split, "text"]])
     scaled = [
         np.where(empty, raw.probabilities, labels.rescaled(raw.probabilities, temperature))
         for raw, temperature in zip(measured, fitted, strict=False)

@@ -4,10 +4,8 @@ Shapes: `probabilities` is (texts, classes). `truth` is (texts,), class numbers;
 classifier, it is an indicator matrix, (texts, classes). `labels` are those of the classifier.
 
 Texts are ranked by their loss, -log of the probability of the true class (for a multi-label
-classifier, by the mean over its decisions). The first ones are wrongly labelled or hard. The
-library cleanlab is not used. It is small (its only dependency is termcolor), but its label quality
-score, "self-confidence", is the same probability and gives the same ranking. It can also guess
-which labels are wrong; here the reader decides.
+classifier, by the mean over its decisions). The first ones are wrongly labelled or hard. The label
+quality score of cleanlab, "self-confidence", gives the same ranking.
 """
 
 from dataclasses import dataclass, field
@@ -53,6 +51,7 @@ class Report:
     truth: np.ndarray
     repeated: np.ndarray  # bool, shape (texts,): the text is also in training
     near: np.ndarray  # bool, shape (texts,): the same, nearly equal
+    left_out: int  # further texts of the split, which the models have seen
     lengths: np.ndarray  # tokens of each text
     measured: list[Measured]  # each model, then the mean of several
     peers: list[Measured]  # baselines trained on the same labels, if there are texts

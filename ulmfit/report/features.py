@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ulmfit.inference.loaded import LoadedModel
 
 SEED = 0
+MAP_TEXTS = 2_000  # drawn at most: more are a cloud, and a heavy page
 
 
 class TextMap(NamedTuple):
@@ -21,14 +22,19 @@ class TextMap(NamedTuple):
     rows: np.ndarray  # which texts, in rising order
 
 
-def text_map(classifier: "Classifier", texts: Sequence[str], most: int) -> TextMap:
-    """A map of at most `most` of the texts, drawn by a fixed seed.
+def some_of(rows: np.ndarray, most: int = MAP_TEXTS) -> np.ndarray:
+    """At most `most` of the rows, drawn by a fixed seed, in rising order."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(SEED).choice(rows, most, replace=False))
+
+
+def text_map(classifier: "Classifier", texts: Sequence[str], most: int = MAP_TEXTS) -> TextMap:
+    """A map of at most `most` of the texts, chosen by `some_of`.
 
     The features of several models are concatenated.
     """
-    rows = np.arange(len(texts))
-    if len(texts) > most:
-        rows = np.sort(np.random.default_rng(SEED).choice(len(texts), most, replace=False))
+    rows = some_of(np.arange(len(texts)), most)
     chosen = [texts[row] for row in rows.tolist()]
     features = np.concatenate([pooled_features(model, chosen) for model in classifier.models], 1)
     return TextMap(*in_two_dimensions(features), rows)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ulmfit.report.data import Bin, by_true_class
-from ulmfit.training.history_plot import measure_of
+from ulmfit.training.history_plot import draw_history
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,32 +47,22 @@ PLOT_STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a label may be called $x$
     "axes.unicode_minus": False,
     "font.size": 10,
-    "axes.edgecolor": RULE,
-    "axes.labelcolor": INK,
+    **dict.fromkeys(("axes.edgecolor", "grid.color", "xtick.color", "ytick.color"), RULE),
+    **dict.fromkeys(("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), INK),
+    "text.color": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "grid.color": RULE,
     "grid.alpha": 0.35,
     "grid.linewidth": 0.6,
     "legend.frameon": False,
-    "text.color": INK,
-    "xtick.color": RULE,
-    "ytick.color": RULE,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
 }
 
 
 def confusion_figure(matrix: np.ndarray, labels: Sequence[str]) -> str:
     """Counts and shares of the true class, shape (true classes, predicted classes)."""
-    size = len(labels)
-    upright = _upright(labels)
-    font = 10 if size <= 12 else 8 if size <= 20 else 6
-
-    def draw(axes: "Axes") -> None:
-        draw_confusion(axes, matrix, labels, font)
-
-    return _single("confusion", draw, (4.6, 4.6 if upright else 3.8))
+    font = 10 if len(labels) <= 12 else 8 if len(labels) <= 20 else 6
+    size = (4.6, 4.6 if _upright(labels) else 3.8)
+    return _single("confusion", lambda axes: draw_confusion(axes, matrix, labels, font), size)
 
 
 def draw_confusion(
@@ -87,8 +77,11 @@ def draw_confusion(
         depth = shares[row, column] / 2  # numbers must be readable on the deepest one, too
         corner = (column - 0.5, row - 0.5)
         axes.add_patch(Rectangle(corner, 1, 1, facecolor=SERIES[0], alpha=depth, linewidth=0))
-    if size <= _WITH_NUMBERS:
-        _write_cells(axes, matrix, shares, font)
+    for row, column in np.ndindex(*matrix.shape) if size <= _WITH_NUMBERS else ():
+        texts = f"{int(matrix[row, column]):,}", f"{shares[row, column]:.0%}"
+        # One call a line: the browser centres lines in its own font, but not blocks.
+        for line, shift, place in zip(texts, (-0.02, 0.05), ("bottom", "top"), strict=True):
+            axes.text(column, row + shift, line, ha="center", va=place, fontsize=font)
     shown = [short(label) for label in labels]
     axes.set_xticks(range(size), shown, rotation=90 if _upright(labels) else 0, fontsize=font)
     axes.set_yticks(range(size), shown, fontsize=font)
@@ -102,14 +95,6 @@ def draw_confusion(
 def _upright(labels: Sequence[str]) -> bool:
     """Whether labels below a figure are vertical."""
     return len(labels) > 3 or max(len(short(label)) for label in labels) > _SHORT
-
-
-def _write_cells(axes: "Axes", matrix: np.ndarray, shares: np.ndarray, font: float) -> None:
-    for row, column in np.ndindex(*matrix.shape):
-        count, share = int(matrix[row, column]), shares[row, column]
-        # One call a line: the browser centres lines in its own font, but not blocks.
-        for line, shift, place in ((f"{count:,}", -0.02, "bottom"), (f"{share:.0%}", 0.05, "top")):
-            axes.text(column, row + shift, line, ha="center", va=place, fontsize=font)
 
 
 def reliability_figure(bins: Sequence[Bin], name: str, what: str = "texts") -> str:
@@ -162,42 +147,15 @@ def length_figure(bins: Sequence[Bin], unit: str, measure: str = "accuracy") -> 
 
 
 def history_figure(rows: Sequence[Mapping[str, Any]], name: str) -> str:
-    """Losses (above) and accuracy, F1 or perplexity (below) by epoch; lines divide the steps.
-
-    rows: as `ulmfit.training.history.History` collects them; missing values are left out.
-    """
-    from matplotlib.ticker import MaxNLocator
-
-    column, measure = measure_of(rows)
+    """Losses (above) and accuracy, F1 or perplexity (below) by epoch; see `draw_history`."""
 
     def draw(figure: "Figure") -> None:
         losses, second = figure.subplots(2, 1, sharex=True)
-        _curve(losses, rows, "train_loss", "training", 0)
-        _curve(losses, rows, "valid_loss", "validation", 1)
-        losses.set_ylabel("loss")
-        losses.legend()
-        _curve(second, rows, column, measure, 1)
-        second.set(ylabel=f"{measure}, validation", xlabel="epoch (dashed: a new step)")
-        second.set_xlim(0.5, len(rows) + 0.5)
-        second.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        steps = [row.get("step") for row in rows]
-        changes = [n + 0.5 for n in range(1, len(steps)) if steps[n] != steps[n - 1]]
-        for axes in (losses, second):
-            axes.grid()
-            for change in changes:
-                axes.axvline(change, color=RULE, linestyle="--", linewidth=0.8)
+        looks = [{"marker": MARKERS[n], "markersize": 4, "color": SERIES[n]} for n in (0, 1, 1)]
+        draw_history(losses, second, rows, looks, RULE)
+        second.set(xlabel="epoch (dashed: a new step)", xlim=(0.5, len(rows) + 0.5))
 
     return _svg(name, draw, (4.6, 4.4))
-
-
-def _curve(
-    axes: "Axes", rows: Sequence[Mapping[str, Any]], column: str, label: str, series: int
-) -> None:
-    values = [row.get(column) for row in rows]
-    known = [(n, value) for n, value in enumerate(values, 1) if isinstance(value, (int, float))]
-    epochs, heights = zip(*known, strict=True) if known else ((), ())
-    marker = MARKERS[series]
-    axes.plot(epochs, heights, marker=marker, markersize=4, color=SERIES[series], label=label)
 
 
 def map_figure(places: np.ndarray, classes: np.ndarray, labels: Sequence[str]) -> str:
@@ -240,17 +198,23 @@ def _svg(name: str, draw: Any, size: tuple[float, float]) -> str:
 
     `name` separates the internal references of several figures on one page.
     """
+    options = {"format": "svg", "transparent": True, "metadata": {"Date": None}}
+    return _for_page(drawn(draw, size, name, **options).decode())
+
+
+def drawn(draw: Any, size: tuple[float, float], name: str = "", **options: Any) -> bytes:
+    """The picture that `draw` draws into a figure of `size` inches; `options` as for `savefig`."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    file = io.StringIO()
+    file = io.BytesIO()
     with rc_context({**PLOT_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
-        # The browser draws letters that matplotlib's font lacks.
+        # A label may have letters that matplotlib's font lacks; in a page, the browser draws them.
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    return _for_page(file.getvalue())
+        figure.savefig(file, **options)
+    return file.getvalue()
 
 
 def _for_page(svg: str) -> str:

@@ -37,10 +37,15 @@ def _each_once(report: Report) -> dict[str, list[tuple[str, Artifact]]]:
     seen: set[str] = set()
     found: dict[str, list[tuple[str, Artifact]]] = {}
     for name, line in report.lineages.items():
-        named = zip([name, *(artifact.path.name for artifact in line[1:])], line, strict=True)
-        found[name] = [pair for pair in named if pair[1].manifest_sha256 not in seen]
+        pairs = _named(name, line)
+        found[name] = [pair for pair in pairs if pair[1].manifest_sha256 not in seen]
         seen.update(artifact.manifest_sha256 for artifact in line)
     return found
+
+
+def _named(name: str, line: list[Artifact]) -> list[tuple[str, Artifact]]:
+    """The models of a lineage with their names; the classifier's is `name`."""
+    return [(name, line[0]), *((parent.path.name, parent) for parent in line[1:])]
 
 
 def _curve(name: str, artifact: Artifact) -> FT:
@@ -68,11 +73,11 @@ def model_facts(report: Report) -> list[FT]:
 
 def _facts(name: str, line: list[Artifact]) -> FT:
     manifest = line[0].manifest
-    stored = manifest.classifier_config.temperature
+    stored, texts = manifest.classifier_config.temperature, manifest.metrics.get("train_texts")
     rows = [
         ("direction", manifest.direction),
         ("size", manifest.size),
-        ("labelled texts", _count(manifest.metrics.get("train_texts"))),
+        ("labelled texts", f"{texts:,}" if isinstance(texts, int) else "not recorded"),
         ("temperature", "none" if stored is None else stored),
         ("seed", manifest.seed),
         ("data fingerprint", Code(manifest.data_fingerprint)),
@@ -93,15 +98,10 @@ def _facts(name: str, line: list[Artifact]) -> FT:
     )
 
 
-def _count(found: object) -> str:
-    return f"{found:,}" if isinstance(found, int) else "not recorded"
-
-
 def _lineage_items(name: str, line: list[Artifact]) -> list[FT]:
-    names = [name, *(artifact.path.name for artifact in line[1:])]
     items = [
         Li(f"{named}: {STAGES[stage_of(artifact.manifest)]}, {artifact.manifest.size}")
-        for named, artifact in zip(names, line, strict=True)
+        for named, artifact in _named(name, line)
     ]
     last = line[-1].manifest
     if last.parent:

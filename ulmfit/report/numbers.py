@@ -22,23 +22,16 @@ from ulmfit.report.data import (
     reliability,
 )
 from ulmfit.report.figures import MOST_CLASSES, confusion_figure, reliability_figure
-from ulmfit.report.parts import beside, figure, span, table
+from ulmfit.report.parts import figure, span, table
 
 BASELINE, MULTI_LABEL_BASELINE = "majority class", "same for every text"
 _FIGURES = {
     "accuracy": "accuracy",
-    "f1": "macro F1",
-    "f1_weighted": "weighted F1",
-    "mcc": "MCC",
-    "log_loss": "log loss",
-    "ece": "ECE",
-}
-_MULTI_LABEL_FIGURES = {
-    "accuracy": "all labels right",
     "f1_micro": "micro F1",
     "f1": "macro F1",
     "f1_weighted": "weighted F1",
     "hamming_loss": "Hamming loss",
+    "mcc": "MCC",
     "log_loss": "log loss",
     "ece": "ECE",
 }
@@ -63,7 +56,12 @@ _MULTI_LABEL_NOTE = (
 
 
 def _figures(report: Report) -> dict[str, str]:
-    return _MULTI_LABEL_FIGURES if report.labels.multi else _FIGURES
+    """The names of the figures that the kind of labels has."""
+    if report.labels.multi:
+        names, found = {**_FIGURES, "accuracy": "all labels right"}, report.labels.figures
+    else:
+        names, found = _FIGURES, (*report.labels.figures, "mcc")
+    return {key: name for key, name in names.items() if key in found}
 
 
 def _baseline(truth: np.ndarray, report: Report) -> Measured:
@@ -71,11 +69,14 @@ def _baseline(truth: np.ndarray, report: Report) -> Measured:
     return Measured(name, majority_probabilities(truth, report.labels))
 
 
+def _overall(report: Report, measured: Measured) -> dict[str, Any]:
+    return overall_figures(measured.probabilities, report.truth, report.labels)
+
+
 def tiles(report: Report) -> FT:
     """The most important figures, large."""
-    found = overall_figures(report.best.probabilities, report.truth, report.labels)
     baseline = _baseline(report.truth, report)
-    base = overall_figures(baseline.probabilities, report.truth, report.labels)
+    found, base = _overall(report, report.best), _overall(report, baseline)
     second = "f1_micro" if report.labels.multi else "mcc"
     made = [
         Div(
@@ -97,6 +98,9 @@ def figure_parts(report: Report) -> list[FT]:
     if report.peers:
         peers = " and ".join(peer.name for peer in report.peers)
         parts.append(P(f"{peers}: {_PEERS_NOTE}", cls="note"))
+    if report.left_out:
+        more = f"{report.left_out:,} more texts of split {report.split} are left out"
+        parts.append(P(f"{more}: the models were trained or validated on them.", cls="note"))
     if 0 < report.repeated.sum() < len(report.truth):
         parts += [
             P(
@@ -105,10 +109,10 @@ def figure_parts(report: Report) -> list[FT]:
             ),
             _figures_table(report, ~report.repeated),
         ]
-    more = int((report.near & ~report.repeated).sum())
-    if more and not report.near.all():
+    near = int((report.near & ~report.repeated).sum())
+    if near and not report.near.all():
         parts += [
-            P(f"Also without {more:,} texts that are there in nearly the same words:"),
+            P(f"Also without {near:,} texts that are there in nearly the same words:"),
             _figures_table(report, ~report.near),
         ]
     return parts
@@ -149,7 +153,7 @@ def _class_table(report: Report, measured: Measured, baseline: list[dict[str, An
         [
             label,
             f"{ours['documents']:,.0f}",
-            *(beside(f"{ours[key]:.4f}", f"{base[key]:.4f}") for key in keys),
+            *(Span(f"{ours[k]:.4f} ", Span(f"{base[k]:.4f}", cls="base")) for k in keys),
         ]
         for label, ours, base in zip(report.labels.classes, found, baseline, strict=True)
     ]
@@ -195,44 +199,35 @@ def calibration_parts(report: Report) -> list[FT]:
     before = _reliability(report, best, f"{best.name}, as it is", "before")
     if isinstance(after, str):
         return [P(f"No temperature was fitted: {after}."), Div(before, cls="grid")]
+    configs = [line[0].manifest.classifier_config for line in report.lineages.values()]
+    tempered = any(config.temperature is not None for config in configs)
     note = P(
         f"Temperatures (arXiv:1706.04599) were fitted to {after.texts:,} texts of split valid, "
         "which are not on this page; above 1, a model was overconfident. ",
         Code("python -m ulmfit.calibrate"),
         " stores them in the models.",
-        " They multiply the temperatures of the models." if _tempered(report) else "",
+        " They multiply the temperatures that models have already." if tempered else "",
     )
     with_it = _reliability(report, after.after[-1], f"{best.name}, with temperature", "after")
     return [note, _calibration_table(report, after), Div(before, with_it, cls="grid")]
 
 
-def _tempered(report: Report) -> bool:
-    """Whether a model already has a temperature."""
-    return any(
-        line[0].manifest.classifier_config.temperature is not None
-        for line in report.lineages.values()
-    )
-
-
 def _calibration_table(report: Report, after: Calibrated) -> FT:
     rows = []
     for system, scaled in zip(report.measured, after.after, strict=True):
-        found = [
-            overall_figures(m.probabilities, report.truth, report.labels) for m in (system, scaled)
-        ]
+        found = [_overall(report, measured) for measured in (system, scaled)]
         temperature = after.temperatures.get(system.name)
         shown = "each its own" if temperature is None else f"{temperature:.3f}"
         changes = (" → ".join(f"{f[key]:.4f}" for f in found) for key in ("ece", "log_loss"))
         rows.append([system.name, shown, *changes])
     baseline = _baseline(report.truth, report)
-    base = overall_figures(baseline.probabilities, report.truth, report.labels)
+    base = _overall(report, baseline)
     rows.append([baseline.name, "", f"{base['ece']:.4f}", f"{base['log_loss']:.4f}"])
     return table(["", "temperature", "ECE", "log loss"], rows)
 
 
 def _reliability(report: Report, measured: Measured, title: str, name: str) -> FT:
     bins = reliability(measured.probabilities, report.truth, report.labels)
-    ece = overall_figures(measured.probabilities, report.truth, report.labels)["ece"]
-    caption = f"{title}: ECE {ece:.4f}"
+    caption = f"{title}: ECE {_overall(report, measured)['ece']:.4f}"
     made = reliability_figure(bins, name, report.labels.unit)
     return figure(made, caption, f"Reliability diagram of {caption}")

@@ -4,38 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from fastcore.xml import (
-    FT,
-    H1,
-    A,
-    Body,
-    Div,
-    Footer,
-    Head,
-    Header,
-    Html,
-    Main,
-    Meta,
-    Nav,
-    P,
-    Safe,
-    Style,
-    Title,
-    to_xml,
-)
+from fastcore.xml import FT, H1, A, Div, Footer, Header, Main, Nav, P
 
 from ulmfit.artifacts.manifest import library_versions
+from ulmfit.report import numbers
 from ulmfit.report.data import Report, accuracy_by_length
 from ulmfit.report.figures import length_figure, map_figure
 from ulmfit.report.models import curves, model_facts, samples
-from ulmfit.report.numbers import (
-    calibration_parts,
-    class_parts,
-    confusion_parts,
-    figure_parts,
-    tiles,
-)
-from ulmfit.report.parts import figure, section, span, table
+from ulmfit.report.parts import document, figure, section, span, table
 from ulmfit.report.style import STYLE
 from ulmfit.report.texts import hardest_texts, surest_texts
 
@@ -48,26 +24,21 @@ def page(report: Report) -> str:
     sections = [section(*made) for made in _sections(report) if made[2:]]
     links = [A(part.children[0].children[0], href=f"#{part.id}") for part in sections]
     title = f"Report on {', '.join(report.lineages)}"
-    head = Head(
-        Meta(charset="utf-8"),
-        Meta(http_equiv="Content-Security-Policy", content=_POLICY),
-        Meta(name="viewport", content="width=device-width, initial-scale=1"),
-        Title(title),
-        Style(Safe(STYLE)),
+    header = Header(
+        H1(title), P(_about(report)), numbers.tiles(report), Nav(*links, aria_label="Sections")
     )
-    header = Header(H1(title), P(_about(report)), tiles(report), Nav(*links, aria_label="Sections"))
-    body = Body(header, Main(*sections), Footer(P(_made_with(report), cls="note")))
-    return to_xml(Html(head, body, lang="en"), indent=False) + "\n"
+    footer = Footer(P(_made_with(report), cls="note"))
+    return document(title, STYLE, header, Main(*sections), footer, policy=_POLICY)
 
 
 def _sections(report: Report) -> list[tuple[Any, ...]]:
     """Name, title and parts of each section; a section without parts is left out."""
     texts = bool(report.shown)
     return [
-        ("figures", "Figures", *figure_parts(report)),
-        ("classes", "Classes", *class_parts(report)),
-        ("confusion", "Confusion", *confusion_parts(report)),
-        ("calibration", "Calibration", *calibration_parts(report)),
+        ("figures", "Figures", *numbers.figure_parts(report)),
+        ("classes", "Classes", *numbers.class_parts(report)),
+        ("confusion", "Confusion", *numbers.confusion_parts(report)),
+        ("calibration", "Calibration", *numbers.calibration_parts(report)),
         ("lengths", "Length of the text", *_lengths(report)),
         ("map", "Map of the texts", *_map(report)),
         ("hardest", "Texts of the highest loss", *(_hardest(report) if texts else ())),
@@ -98,14 +69,11 @@ def _made_with(report: Report) -> str:
 
 
 def _lengths(report: Report) -> list[FT]:
-    bins = accuracy_by_length(
-        report.lengths, report.best.probabilities, report.truth, report.labels
-    )
+    best = report.best
+    bins = accuracy_by_length(report.lengths, best.probabilities, report.truth, report.labels)
     measure = "all labels right" if report.labels.multi else "accuracy"
-    caption = (
-        f"{report.best.name}: {measure} with its 95 % interval, about as many texts in each bar"
-    )
-    alt = f"Bars of {measure} by text length; the table has them as numbers"
+    caption = f"{best.name}: {measure} with its 95 % interval, about as many texts in each bar"
+    alt = f"Bars of {measure} by text length; the table has the numbers"
     rows = [
         (f"{b.low:,.0f} to {b.high:,.0f}", f"{b.texts:,}", f"{b.accuracy:.4f}", span(b.interval))
         for b in bins
@@ -137,11 +105,11 @@ def _colours(report: Report) -> tuple[np.ndarray, Sequence[str]]:
 
 
 def _hardest(report: Report) -> list[FT]:
-    found = "Here true labels got low probabilities, or other labels high ones"
-    if not report.labels.multi:
-        found = "Here the true class got the lowest probability"
+    found = "The true class of these texts got the lowest probability"
+    if report.labels.multi:
+        found = "True labels of these texts got low probabilities, or other labels high ones"
     note = (
-        f"{found}: these texts are wrongly labelled or hard. Ranked by the loss of the "
+        f"{found}: they are wrongly labelled or hard. The texts are ranked by the loss of the "
         f"{report.best.name}."
     )
     return [P(note, cls="note"), *hardest_texts(report)]

@@ -1,4 +1,4 @@
-"""Building blocks of the report's sections, as FastHTML's components.
+"""Building blocks of pages and of the report's sections, as FastHTML's components.
 
 All content is escaped, except parts marked `Safe`: the figures that this project draws.
 """
@@ -6,47 +6,44 @@ All content is escaped, except parts marked `Safe`: the figures that this projec
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fastcore.xml import (
-    FT,
-    H2,
-    Div,
-    Figcaption,
-    Figure,
-    Safe,
-    Section,
-    Span,
-    Table,
-    Tbody,
-    Td,
-    Th,
-    Thead,
-    Tr,
-)
+from fastcore import xml as html
+from fastcore.xml import FT, Div
+
+from ulmfit.report.style import BASE
+
+
+def document(title: str, style: str, *parts: Any, policy: str = "") -> str:
+    """A whole page. `style` is added to `BASE`; `policy` is a content security policy."""
+    head = html.Head(
+        html.Meta(charset="utf-8"),
+        *([html.Meta(http_equiv="Content-Security-Policy", content=policy)] if policy else []),
+        html.Meta(name="viewport", content="width=device-width, initial-scale=1"),
+        html.Title(title),
+        html.Style(html.Safe(BASE + style)),
+    )
+    return html.to_xml(html.Html(head, html.Body(*parts), lang="en"), indent=False) + "\n"
 
 
 def section(name: str, title: str, *parts: Any) -> FT:
     """A section with an anchor for the navigation."""
-    return Section(H2(title), *parts, id=name)
+    return html.Section(html.H2(title), *parts, id=name)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, head: bool = True) -> FT:
     """A table; the first cell of a row is its heading. Wide tables scroll."""
-    body = [Tr(Th(first, scope="row"), *map(Td, rest)) for first, *rest in rows]
-    header = [Thead(Tr(*(Th(name, scope="col") for name in columns)))] if head else []
-    return Div(Table(*header, Tbody(*body)), cls="scroll", tabindex=0)
+    body = [html.Tr(html.Th(first, scope="row"), *map(html.Td, rest)) for first, *rest in rows]
+    names = [html.Th(name, scope="col") for name in columns]
+    header = [html.Thead(html.Tr(*names))] if head else []
+    return Div(html.Table(*header, html.Tbody(*body)), cls="scroll", tabindex=0)
 
 
 def figure(svg: str, caption: str, alt: str) -> FT:
     """A drawing with its caption and the text `alt` for screen readers."""
-    return Figure(Div(Safe(svg), role="img", aria_label=alt), Figcaption(caption))
+    drawing = Div(html.Safe(svg), role="img", aria_label=alt)
+    return html.Figure(drawing, html.Figcaption(caption))
 
 
 def span(interval: tuple[float, float]) -> str:
     """An interval between two shares."""
     low, high = interval
     return f"{low:.3f}–{high:.3f}"
-
-
-def beside(value: str, baseline: str) -> FT:
-    """A figure, with the baseline's figure in small print."""
-    return Span(value, " ", Span(baseline, cls="base"))

@@ -4,7 +4,8 @@ The series c0 to c5 are Okabe & Ito's colours (2008), which the colour-blind can
 are darkened on white paper and brightened on dark paper.
 """
 
-STYLE = """
+# Of every page; the server's page has it, too.
+BASE = """
 :root {
   color-scheme: light dark;
   --paper: #ffffff; --panel: #f4f6f8; --ink: #1b1f23; --muted: #57606a; --rule: #767e87;
@@ -19,11 +20,16 @@ STYLE = """
   }
 }
 * { box-sizing: border-box; }
-html { scroll-behavior: smooth; -webkit-text-size-adjust: 100%; }
+html { -webkit-text-size-adjust: 100%; }
 body {
-  margin: 0 auto; max-width: 64rem; padding: 1rem; background: var(--paper); color: var(--ink);
+  margin: 0 auto; padding: 1rem; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
 }
+"""
+
+STYLE = """
+html { scroll-behavior: smooth; }
+body { max-width: 64rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: .5rem 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.3rem; margin: 2.5rem 0 .5rem; border-bottom: 1px solid var(--line); }
 h3 { font-size: 1.05rem; margin: 1.25rem 0 .4rem; overflow-wrap: anywhere; }

@@ -1,3 +1,3 @@
 """A classifier behind a web page and a JSON API: `python -m ulmfit.serve`.
-Imports `inference` and below.
+Imports `report` and below.
 """

@@ -30,32 +30,30 @@ def main(
     host: str = "127.0.0.1",  # address to listen on; 0.0.0.0 lets the whole network in
     port: int = 8000,  # 0 takes a free one
     precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
-    max_mb: float = 10.0,  # a request's size in megabytes at most, an uploaded file included
-    max_texts: int = 256,  # texts of one request to the API at most
-    max_chars: int = 100_000,  # characters of one text at most
-    max_rows: int = 100_000,  # rows of an uploaded file at most
-    max_seconds: float = 30.0,  # for a request to arrive, and for a reply to be taken, at most
+    max_mb: float = 10.0,  # largest request in megabytes, including an uploaded file
+    max_texts: int = 256,  # most texts of one request to the API
+    max_chars: int = 100_000,  # most characters of one text
+    max_rows: int = 100_000,  # most rows of an uploaded file
+    max_seconds: float = 30.0,  # for a request to arrive, and for a client to take the reply
 ) -> None:
     """Serve classifiers on a web page and as a JSON API, until Ctrl-C.
 
     There are no passwords and no encryption. To listen beyond this machine, put a server that has
     them in front.
     """
-    most = {
-        "max-mb": max_mb,
-        "max-texts": max_texts,
-        "max-chars": max_chars,
-        "max-rows": max_rows,
-        "max-seconds": max_seconds,
-    }
-    limits = _limits(most)
+    most = {"mb": max_mb, "texts": max_texts, "chars": max_chars, "rows": max_rows}
+    for name, value in {**most, "seconds": max_seconds}.items():
+        if not 0 < value < float("inf"):
+            raise UserError(f"--max-{name} is {value:g}, expected more than 0")
     # oneDNN caches its code for each shape of a batch, some hundred kilobytes each. Texts of many
     # lengths would make a server grow by hundreds of megabytes until the cache is full.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     with _listen(host, port) as listener:
         from ulmfit.serve.app import make_app
         from ulmfit.serve.batching import worker
+        from ulmfit.serve.limits import Limits
 
+        limits = Limits(int(max_mb * 1e6), max_texts, max_chars, max_rows, seconds=max_seconds)
         thread = worker()
         classifier = thread.submit(_load, clf, precision).result()
         app = make_app(classifier, limits, _names(host), thread)
@@ -67,21 +65,6 @@ def _load(clf: bundled.Paths, precision: str) -> Classifier:
 
     use_all_cores()
     return load_named(clf, precision)
-
-
-def _limits(most: dict[str, float]) -> "Limits":
-    for flag, value in most.items():
-        if not 0 < value < float("inf"):
-            raise UserError(f"--{flag} is {value:g}, expected more than 0")
-    from ulmfit.serve.limits import Limits
-
-    return Limits(
-        body_bytes=int(most["max-mb"] * 1e6),
-        texts=int(most["max-texts"]),
-        characters=int(most["max-chars"]),
-        rows=int(most["max-rows"]),
-        seconds=most["max-seconds"],
-    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

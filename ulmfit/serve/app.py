@@ -20,11 +20,10 @@ from ulmfit.base.errors import UserError
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.explanation import Explanation, explain
 from ulmfit.serve import api
-from ulmfit.serve.batching import Batcher
-from ulmfit.serve.disconnects import while_there
+from ulmfit.serve.batching import Batcher, while_there
 from ulmfit.serve.limits import BodyLimit, Limits
 from ulmfit.serve.openapi import description
-from ulmfit.serve.origins import HostNames, SameOrigin
+from ulmfit.serve.origins import OwnPage
 from ulmfit.serve.page import Result, View, page
 from ulmfit.serve.uploads import NO_FILE, Uploads
 
@@ -81,8 +80,7 @@ def make_app(
         ],
         middleware=[
             Middleware(_Headers),
-            Middleware(HostNames, names=hosts),
-            Middleware(SameOrigin),
+            Middleware(OwnPage, names=hosts),
             Middleware(BodyLimit, limits=limits),
         ],
         exception_handlers={
@@ -129,8 +127,8 @@ def _sent_text(request: Request, body: bytes, limits: Limits) -> str:
 
 
 async def _result(state: State, text: str) -> Result:
-    by_model = (await state.batcher.probabilities([text]))[:, 0]
-    return Result(by_model, await _words(state, text))
+    answers = await state.batcher.answers([text])
+    return Result(answers.by_model[:, 0], await _words(state, text), answers.notes[0])
 
 
 async def _words(state: State, text: str) -> Explanation | str:
@@ -193,8 +191,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _left(request: Request, error: Exception) -> Response:
-    """The answer after a disconnect; nobody reads it."""
-    return Response(status_code=400)
+    return Response(status_code=400)  # nobody reads it
 
 
 async def _failed(request: Request, error: Exception) -> Response:

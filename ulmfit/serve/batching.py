@@ -1,16 +1,21 @@
-"""Texts of concurrent requests, classified together by one thread."""
+"""Texts of concurrent requests: one thread classifies them together.
+
+Requests of disconnected clients are dropped: their work is cancelled.
+"""
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from starlette.requests import ClientDisconnect, Request
 
 from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.scoring import Answers
 from ulmfit.serve.limits import Limits, busy
 
 T = TypeVar("T")
@@ -28,17 +33,17 @@ def worker() -> ThreadPoolExecutor:
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """A text, and a future for its probabilities, float32, shape (models, classes)."""
+    """A text, and a future for its probabilities, float32, shape (models, classes), and note."""
 
     text: str
-    found: "asyncio.Future[np.ndarray]"
+    found: "asyncio.Future[tuple[np.ndarray, str]]"
 
 
 class Batcher:
-    """Classifies waiting texts in batches; texts that arrive meanwhile form the next batch.
+    """Classifies waiting texts in batches; later texts form the next batch.
 
-    So a single text does not wait, and batches grow under load. Everything that uses the models
-    runs in one thread, because they hold the state of one batch at a time.
+    So a single text does not wait, and batches grow under load. All uses of the models run in one
+    thread, because a model holds the state of one batch at a time.
 
     Args:
         thread: computes with the models, and should have loaded them (see `worker`).
@@ -86,8 +91,8 @@ class Batcher:
             job.found.cancel()
         await asyncio.to_thread(self._thread.shutdown)
 
-    async def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """float32, shape (models, texts, classes), in the order given.
+    async def answers(self, texts: Sequence[str]) -> Answers:
+        """Probabilities and notes, in the order given.
 
         Raises:
             asyncio.CancelledError: the batcher was stopped.
@@ -96,13 +101,14 @@ class Batcher:
             raise asyncio.CancelledError
         if not texts:
             shape = len(self.classifier.models), 0, len(self.classifier.labels)
-            return np.zeros(shape, np.float32)
+            return Answers(np.zeros(shape, np.float32), [])
         loop = asyncio.get_running_loop()
         jobs = [_Job(text, loop.create_future()) for text in texts]
         self._waiting.extend(jobs)
         self._characters += sum(map(len, texts))
         self._arrived.set()
-        return np.stack(await asyncio.gather(*[job.found for job in jobs]), axis=1)
+        found, notes = zip(*await asyncio.gather(*[job.found for job in jobs]), strict=True)
+        return Answers(np.stack(found, axis=1), list(notes))
 
     async def alone(self, compute: Callable[[], T]) -> T:
         """The result of `compute`, which runs between two batches."""
@@ -127,7 +133,7 @@ class Batcher:
             return
         for i, job in enumerate(jobs):
             if not job.found.done():  # its request may be dropped already
-                job.found.set_result(found[:, i])
+                job.found.set_result((found.by_model[:, i], found.notes[i]))
 
     def _next(self) -> list[_Job]:
         """The jobs of the next batch, without those of dropped requests."""
@@ -143,5 +149,29 @@ class Batcher:
                 jobs.append(job)
         return jobs
 
-    def _of(self, texts: list[str]) -> np.ndarray:
-        return np.stack(self.classifier.probabilities_by_model(texts, lambda count: None))
+    def _of(self, texts: list[str]) -> Answers:
+        return self.classifier.answers(texts, lambda count: None)
+
+
+async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled if the client disconnects first.
+
+    Read the body of `request` before this.
+
+    Raises:
+        ClientDisconnect: the client has disconnected.
+    """
+    working, watching = asyncio.create_task(work), asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientDisconnect
+    finally:
+        for task in (working, watching):
+            task.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -18,7 +18,7 @@ class Limits:
     texts: int = 256  # of one request to the API
     characters: int = 100_000  # of one text
     rows: int = 100_000  # of a file
-    explained: int = 5_000  # characters of a text whose words are still highlighted
+    explained: int = 5_000  # characters of a text to highlight its words
     seconds: float = 30.0  # until all of a request has arrived
     # Of all requests together
     waiting: int = 4_096  # texts; their characters are limited like the bytes of one request

@@ -80,13 +80,10 @@ def _schemas(labels: Sequence[str], limits: Limits) -> dict[str, Any]:
         },
         required=["label", "probability", "probabilities"],
     )
-    many = {"type": "array", "items": _ref("Prediction")}
-    names = {"type": "string"}
+    many, names = {"type": "array", "items": _ref("Prediction")}, {"type": "string"}
     return {
         "Text": _object({"text": text}),
-        "Texts": _object(
-            {"texts": {"type": "array", "items": text, "maxItems": limits.texts}},
-        ),
+        "Texts": _object({"texts": {"type": "array", "items": text, "maxItems": limits.texts}}),
         "Prediction": prediction,
         "Predictions": _object({"predictions": many}),
         "Health": _object({"status": {"const": "ok"}, "waiting": {"type": "integer"}}),

@@ -13,11 +13,15 @@ _FOREIGN = "found a request from a page of another site, expected one from this 
 _HOST = re.compile(r"(\[[^\]]*\]|[^\[\]:@/]*)(:\d*)?")
 
 
-class HostNames:
-    """Lets through requests to one of `names`, or to any if "*" is among them.
+class OwnPage:
+    """Lets through requests of this server's own page and of programs.
 
-    Otherwise a web page could point a name of its own at this machine. A browser would take it for
-    this server's own page and let it read every reply.
+    A request must name one of `names` as its host, or any if "*" is among them. Otherwise a web
+    page could point a name of its own at this machine. A browser would take it for this server's
+    own page and let it read every reply.
+
+    Browsers name the source of a request in Sec-Fetch-Site or, without that (old browsers, and
+    addresses that are neither https nor local), in Origin. Programs send neither.
     """
 
     def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
@@ -26,35 +30,21 @@ class HostNames:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         app = self.app
-        if scope["type"] == "http" and "*" not in self.names:
-            given = Headers(scope=scope).get("host", "")
-            found = _HOST.fullmatch(given)
-            if found is None or found[1].lower() not in map(str.lower, self.names):
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            if "*" not in self.names and not self._is_named(given := headers.get("host", "")):
                 line = (
                     f"found the host name {given[:60]!r}, expected {' or '.join(self.names)}; call "
                     "the server by one of these, or start it with another --host"
                 )
                 app = JSONResponse({"error": line}, 400)
+            elif scope["method"] not in _SAFE and _foreign(headers):
+                app = JSONResponse({"error": _FOREIGN}, 403)
         await app(scope, receive, send)
 
-
-class SameOrigin:
-    """Lets through requests of this server's own page and of programs.
-
-    Browsers name the source of a request in Sec-Fetch-Site or, without that (old browsers, and
-    addresses that are neither https nor local), in Origin. Programs send neither.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        app = self.app
-        changes = scope["type"] == "http" and scope["method"] not in _SAFE
-        if changes and _foreign(Headers(scope=scope)):
-            app = JSONResponse({"error": _FOREIGN}, 403)
-        await app(scope, receive, send)
+    def _is_named(self, given: str) -> bool:
+        found = _HOST.fullmatch(given)
+        return found is not None and found[1].lower() in map(str.lower, self.names)
 
 
 def _foreign(headers: Headers) -> bool:

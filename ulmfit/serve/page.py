@@ -3,41 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
-from fastcore.xml import (
-    FT,
-    H1,
-    H2,
-    H3,
-    A,
-    Body,
-    Button,
-    Code,
-    Div,
-    Footer,
-    Form,
-    Head,
-    Header,
-    Html,
-    I,
-    Input,
-    Label,
-    Main,
-    Meta,
-    P,
-    Safe,
-    Section,
-    Span,
-    Style,
-    Textarea,
-    Title,
-    to_xml,
-)
+from fastcore import xml as html
+from fastcore.xml import FT, H2, H3, Div, P, Span
 
 from ulmfit.data.formats import READ_ENDINGS
 from ulmfit.data.load import source_name
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.explanation import Explanation
-from ulmfit.inference.scoring import EMPTY, prediction_columns
+from ulmfit.inference.scoring import prediction_columns
+from ulmfit.report.parts import document
 from ulmfit.serve.style import STYLE
 
 _MOST_BARS = 20  # classes, the most probable first
@@ -49,10 +23,12 @@ class Result:
 
     by_model: shape (models, classes).
     words: the explanation, or a sentence that says why there is none.
+    note: on a text that the models cannot read; '' where none is due.
     """
 
     by_model: np.ndarray
     words: Explanation | str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,26 +38,18 @@ class View:
     text: str = ""
     result: Result | None = None
     error: str = ""
-    text_col: str = "text"
 
 
 def page(classifier: Classifier, view: View) -> str:
     """The whole page as HTML; every text in it is escaped."""
-    head = Head(
-        Meta(charset="utf-8"),
-        Meta(name="viewport", content="width=device-width, initial-scale=1"),
-        Title("ulmfit"),
-        Style(Safe(STYLE)),
-    )
     parts = [
-        Header(H1("What is this text?"), P(_about(classifier), cls="note")),
+        html.Header(html.H1("What is this text?"), P(_about(classifier), cls="note")),
         *([P(view.error, cls="error", role="alert")] if view.error else []),
         _text_form(view.text),
-        *([_result(classifier, view)] if view.result else []),
-        _file_form(view.text_col),
+        *([_result(classifier, view.text, view.result)] if view.result else []),
+        _file_form(),
     ]
-    body = Body(Main(*parts), _footer())
-    return to_xml(Html(head, body, lang="en"), indent=False) + "\n"
+    return document("ulmfit", STYLE, html.Main(*parts), _footer())
 
 
 def _about(classifier: Classifier) -> str:
@@ -95,27 +63,25 @@ def _about(classifier: Classifier) -> str:
 
 
 def _text_form(text: str) -> FT:
-    return Form(
-        Label("Text", fr="text"),
+    return html.Form(
+        html.Label("Text", fr="text"),
         # The first line break after the tag is not part of the text, in HTML.
-        Textarea(f"\n{text}", id="text", name="text", required=True, dir="auto"),
-        Button("Classify", type="submit"),
+        html.Textarea(f"\n{text}", id="text", name="text", required=True, dir="auto"),
+        html.Button("Classify", type="submit"),
         action="/#result",
         method="post",
     )
 
 
-def _result(classifier: Classifier, view: View) -> FT:
-    result = view.result
-    assert result is not None
+def _result(classifier: Classifier, text: str, result: Result) -> FT:
     mean = result.by_model.mean(0)
     order = np.argsort(-mean, kind="stable")[:_MOST_BARS]
     columns = prediction_columns(mean[None], classifier.labelling)
-    empty = [P(EMPTY.capitalize(), cls="note")] if not view.text.strip() else []
-    return Section(
+    note = [P(result.note.capitalize(), cls="note", role="note")] if result.note else []
+    return html.Section(
         H2("Prediction"),
         P(columns["label"][0] or "none of the labels", cls="label"),
-        *empty,
+        *note,
         *_bars(classifier.labels, mean, order),
         *_by_model(classifier, result.by_model, order),
         *_words(result.words),
@@ -125,12 +91,12 @@ def _result(classifier: Classifier, view: View) -> FT:
 
 
 def _bars(labels: list[str], probabilities: np.ndarray, order: np.ndarray) -> list[FT]:
-    return [_bar(labels[i], float(probabilities[i])) for i in order]
+    return [_bar(labels[i], f"{100 * float(probabilities[i]):.1f}") for i in order]
 
 
-def _bar(label: str, probability: float) -> FT:
-    filled = Div(I(style=f"width:{100 * probability:.1f}%"), role="presentation")
-    return Div(Span(label), filled, Span(f"{100 * probability:.1f} %"), cls="bar")
+def _bar(label: str, share: str) -> FT:
+    filled = Div(html.I(style=f"width:{share}%"), role="presentation")
+    return Div(Span(label), filled, Span(f"{share} %"), cls="bar")
 
 
 def _by_model(classifier: Classifier, by_model: np.ndarray, order: np.ndarray) -> list[FT]:
@@ -155,17 +121,19 @@ def _words(words: Explanation | str) -> list[FT]:
         "; stronger colours count for more",
         cls="note legend",
     )
-    return [H3("Words that moved it"), Div(Safe(words.to_html()), cls="words"), legend]
+    return [H3("Words that moved it"), Div(html.Safe(words.to_html()), cls="words"), legend]
 
 
-def _file_form(text_col: str) -> FT:
-    return Form(
+def _file_form() -> FT:
+    return html.Form(
         H2("A file of texts"),
-        Label("File", fr="file"),
-        Input(id="file", name="file", type="file", accept=",".join(READ_ENDINGS), required=True),
-        Label("Column of the texts", fr="text_col"),
-        Input(id="text_col", name="text_col", type="text", value=text_col, required=True),
-        Button("Score the file", type="submit"),
+        html.Label("File", fr="file"),
+        html.Input(
+            id="file", name="file", type="file", accept=",".join(READ_ENDINGS), required=True
+        ),
+        html.Label("Column of the texts", fr="text_col"),
+        html.Input(id="text_col", name="text_col", type="text", value="text", required=True),
+        html.Button("Score the file", type="submit"),
         P("csv, tsv, jsonl, parquet or xlsx; the result is a csv of all rows and predictions."),
         action="/score",
         method="post",
@@ -174,14 +142,14 @@ def _file_form(text_col: str) -> FT:
 
 
 def _footer() -> FT:
-    return Footer(
+    return html.Footer(
         P(
             "Programs ask ",
-            Code("POST /predict"),
+            html.Code("POST /predict"),
             " with ",
-            Code('{"text": "..."}'),
+            html.Code('{"text": "..."}'),
             "; see ",
-            A("the API's description", href="/openapi.json"),
+            html.A("the API's description", href="/openapi.json"),
             ". Texts stay on the machine that runs this server, and it keeps none.",
             cls="note",
         )

@@ -1,23 +1,9 @@
 """The style of the page: light and dark, phone and desktop."""
 
 STYLE = """
-:root {
-  color-scheme: light dark;
-  --paper: #ffffff; --panel: #f4f6f8; --ink: #1b1f23; --muted: #57606a; --line: #d5dae0;
-  --accent: #0072b2; --on-accent: #ffffff; --wrong: #b3261e;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --paper: #14181c; --panel: #1d2329; --ink: #e4e8ec; --muted: #a3adb7; --line: #39424b;
-    --accent: #56b4e9; --on-accent: #10202b; --wrong: #ff8a80;
-  }
-}
-* { box-sizing: border-box; }
-html { -webkit-text-size-adjust: 100%; }
-body {
-  margin: 0 auto; max-width: 46rem; padding: 1rem; background: var(--paper); color: var(--ink);
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
-}
+:root { --accent: var(--c0); --on-accent: #ffffff; --wrong: #b3261e; }
+@media (prefers-color-scheme: dark) { :root { --on-accent: #10202b; --wrong: #ff8a80; } }
+body { max-width: 46rem; }
 h1 { font-size: 1.5rem; line-height: 1.2; margin: .5rem 0; }
 h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 h3 { font-size: 1rem; margin: 1.25rem 0 .4rem; }

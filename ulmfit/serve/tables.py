@@ -29,7 +29,7 @@ def open_limited(source: Path, text_col: str, limits: Limits, go_on: Callable[[]
         UserError: as `open_table`; there is no column `text_col`, or the table is too large.
     """
     if source.suffix in _UNPACKED:
-        source, notes = _unpacked(source, limits, go_on)
+        source, notes = _unpacked(source, text_col, limits, go_on)
         table: Table = open_table(source, Dialect(sep=",", quoting="minimal"))
     else:
         table = open_table(source)
@@ -96,15 +96,18 @@ def _lines(source: Path) -> int:
         return 1 + sum(part.count(b"\n") for part in iter(lambda: file.read(1 << 20), b""))
 
 
-def _unpacked(source: Path, limits: Limits, go_on: Callable[[], object]) -> tuple[Path, list[str]]:
+def _unpacked(
+    source: Path, text_col: str, limits: Limits, go_on: Callable[[], object]
+) -> tuple[Path, list[str]]:
     """A csv of the file, and notes on how it was read.
 
     A process with limits makes it, which may be killed. Some hundred bytes of a file can unpack to
     gigabytes, and its stated sizes may be wrong.
     """
     target = source.with_suffix(".csv")
-    most = [str(limits.unpacked_bytes), str(limits.rows)]
-    command = [sys.executable, "-m", "ulmfit.serve.unpack", str(source), str(target), *most]
+    files = [str(source), str(target)]
+    most = [str(limits.unpacked_bytes), str(limits.rows), text_col]
+    command = [sys.executable, "-m", "ulmfit.serve.unpack", *files, *most]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
         try:

@@ -6,21 +6,19 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import quiet
 from ulmfit.data.formats import read_ending
-from ulmfit.data.formats_base import plain_text
 from ulmfit.data.formats_packed import unpacked_name
-from ulmfit.inference.scoring import score_file
+from ulmfit.inference.scoring import Answers, score_file
 from ulmfit.serve.batching import Batcher
 from ulmfit.serve.limits import Limits, busy
 from ulmfit.serve.tables import open_limited
@@ -42,17 +40,17 @@ class _Sharing:
         self.given_up = threading.Event()
         self._batcher, self._loop = batcher, loop
 
-    def probabilities(
-        self, texts: Sequence[str | None], tell: Callable[[float], object] | None = None
-    ) -> np.ndarray:
-        plain = [plain_text(text) for text in texts]
-        parts = [self._part(plain[i : i + _PART]) for i in range(0, len(plain), _PART)]
-        return np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)
+    def answers(
+        self, texts: Sequence[str], tell: Callable[[float], object] | None = None
+    ) -> Answers:
+        parts = [self._part(texts[i : i + _PART]) for i in range(0, len(texts) or 1, _PART)]
+        by_model = np.concatenate([part.by_model for part in parts], axis=1)
+        return Answers(by_model, [note for part in parts for note in part.notes])
 
-    def _part(self, texts: list[str]) -> np.ndarray:
+    def _part(self, texts: Sequence[str]) -> Answers:
         self.go_on()
-        waited = asyncio.run_coroutine_threadsafe(self._batcher.probabilities(texts), self._loop)
-        return waited.result().mean(0)
+        waited = asyncio.run_coroutine_threadsafe(self._batcher.answers(texts), self._loop)
+        return waited.result()
 
     def go_on(self) -> None:
         """End the thread's work if its client has disconnected."""
@@ -66,8 +64,7 @@ class Uploads:
     def __init__(self, batcher: Batcher, limits: Limits) -> None:
         self._batcher, self._limits = batcher, limits
         self._threads = ThreadPoolExecutor(limits.files, "upload")
-        self._lock = threading.Lock()
-        self._running = 0  # includes dropped files until their thread ends
+        self._room = threading.Semaphore(limits.files)  # a dropped file's is free when it ends
 
     async def scored(self, upload: UploadFile, text_col: str) -> FileResponse:
         """A csv of every row of `upload` with its prediction; it is deleted after sending.
@@ -81,14 +78,12 @@ class Uploads:
         if not name:
             raise UserError(NO_FILE)
         folder = Path(tempfile.mkdtemp(prefix="ulmfit-"))
-        try:
-            self._count_up()
-        except HTTPException:
+        if not self._room.acquire(blocking=False):
             folder.rmdir()
-            raise
+            raise busy(f"{self._limits.files} files are being scored already")
         sharing = _Sharing(self._batcher, asyncio.get_running_loop())
         scoring = self._threads.submit(self._score, upload, folder, name, text_col, sharing)
-        scoring.add_done_callback(self._count_down)
+        scoring.add_done_callback(lambda _: self._room.release())
         try:
             await asyncio.wrap_future(scoring)
         except BaseException:  # the thread may still be writing there
@@ -98,16 +93,6 @@ class Uploads:
         return _SentOnce(
             folder / "scored.csv", f"{_plain(Path(unpacked_name(Path(name))).stem)}-scored.csv"
         )
-
-    def _count_up(self) -> None:
-        with self._lock:
-            if self._running >= self._limits.files:
-                raise busy(f"{self._running} files are being scored already")
-            self._running += 1
-
-    def _count_down(self, scoring: Future[None]) -> None:
-        with self._lock:
-            self._running -= 1
 
     def _score(
         self, upload: UploadFile, folder: Path, name: str, text_col: str, sharing: _Sharing
@@ -120,7 +105,7 @@ class Uploads:
             with quiet():  # the lines would show in the server's log what is in a user's file
                 table = open_limited(source, text_col, self._limits, sharing.go_on)
             said = "; ".join(table.notes).replace(str(source), name)
-            score_file(sharing, table, text_col, folder / "scored.csv", said)
+            score_file(sharing, table, text_col, folder / "scored.csv", source, said)
         except UserError as error:
             line = str(error)
             for path in (source, source.with_suffix(".csv")):  # what is unpacked becomes a csv

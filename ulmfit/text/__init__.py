@@ -1,6 +1,4 @@
-"""The text layer: rules, tokenizers, vocabularies, documents of ids, and batches of them.
-Imports `base`.
-"""
+"""Rules, tokenizers, vocabularies, documents of ids, and batches. Imports `base`."""
 
 from ulmfit.base.lazy import exports
 

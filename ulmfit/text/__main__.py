@@ -1,6 +1,5 @@
-"""The command that shows the tokens that a model would see."""
+"""The command that shows the tokens of a text."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from ulmfit.base.cli import run_command
@@ -20,27 +19,21 @@ def main(
     """Show the tokens that a model would see; with --lm, mark those it does not know."""
     if not text:
         raise UserError("no text given; put one or more texts in quotes after the command")
-    processor = _command_processor(text, tokenizer, lang, lm)
+    if lm is not None:
+        from ulmfit.artifacts.directory import read_artifact
+
+        processor = read_artifact(Path(lm)).processor()
+    else:
+        processor = TextProcessor(tokenizer, lang)
+        if tokenizer == "subword":
+            logger.info("(pieces trained on the text itself; --lm DIR shows those of a model)")
+            processor.fit(text)
     documents = processor.tokenize(text)
     known = set(processor.vocab)
     for tokens in documents:
         shown = (t if not lm or t in known else f"{t}[{UNK}]" for t in tokens)
         logger.info(visible(" ".join(shown).replace("\n", "\\n")))
     return documents
-
-
-def _command_processor(
-    texts: Sequence[str], tokenizer: str, lang: str, lm: str | None
-) -> TextProcessor:
-    if lm is not None:
-        from ulmfit.artifacts.directory import read_artifact
-
-        return read_artifact(Path(lm)).processor()
-    processor = TextProcessor(tokenizer, lang)
-    if tokenizer == "subword":
-        logger.info("(pieces trained on the text itself; --lm DIR shows those of a model)")
-        processor.fit(texts)
-    return processor
 
 
 if __name__ == "__main__":

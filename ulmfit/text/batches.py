@@ -1,11 +1,13 @@
 """Batches: the contiguous LM stream and length-sorted, padded classifier batches.
 
-The order of the data depends on seed and epoch only. So a run can continue in the middle of an
-epoch, and an equal run sees equal batches.
+The order of the data depends on seed and epoch only. So a run can continue within an epoch, and
+equal runs get equal batches. A GPU gets the next batch during the current one.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,13 +16,14 @@ from torch import Tensor
 from ulmfit.base.errors import UserError
 from ulmfit.base.precision import row_block
 from ulmfit.text.corpus import Corpus
-from ulmfit.text.prefetch import on_device
 from ulmfit.text.processor import PAD_ID
 
 # Training batches are cut from stretches of this many batches, sorted by length, as in fastai's
-# `SortedDL`: this needs little padding and still gives other batches every epoch.
+# `SortedDL`. This needs little padding and still gives other batches every epoch.
 _SORTED_STRETCH = 50
 _CPU = torch.device("cpu")
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -32,9 +35,9 @@ class LMLoader:
     targets), int64, shape (batch_size, seq_len); the last one is shorter. Targets are the inputs
     shifted by one token.
 
-    With `shuffle`, `epoch` selects the order of the documents. `share` is the part of the stream
-    that a pass reads. `start` is the first batch of the next pass; the pass sets it back to 0.
-    Batches are on `device`.
+    With `shuffle`, `epoch` selects the order of the documents. A pass reads the part `share` of
+    the stream. `start` is the first batch of the next pass; the pass sets it back to 0. Batches
+    are on `device`.
     """
 
     corpus: Corpus
@@ -48,8 +51,7 @@ class LMLoader:
     device: torch.device = _CPU
 
     def __post_init__(self) -> None:
-        self.bs = self.batch_size  # fastai's name for it
-        self.dataset = self.corpus
+        self.bs, self.dataset = self.batch_size, self.corpus  # fastai's names
 
     @property
     def row_length(self) -> int:
@@ -89,12 +91,11 @@ def lm_loader(
     shuffle: bool = False,
     seed: int = 0,
 ) -> LMLoader:
-    """Batches to train on, with `shuffle`, or to measure on; `purpose` says which in errors.
+    """Batches to train on, with `shuffle`, or to measure on; errors name the `purpose`.
 
-    Raises:
-        UserError: there are too few tokens for one batch.
+    Raises UserError if there are too few tokens for one batch.
     """
-    # A small part to measure on fills no large batch; a narrower one measures the same.
+    # A small validation part does not fill a large batch; a narrower one measures the same.
     rows = batch_size if shuffle else min(batch_size, len(corpus.ids) // 100 or 1)
     loader = LMLoader(corpus, rows, seq_len, shuffle, seed)
     if loader.row_length < 1:
@@ -145,11 +146,10 @@ class ClassifierLoader:
     For a multi-label classifier, labels are 0 and 1, shape (documents, classes).
 
     With `shuffle`: batches of `batch_size` documents of about equal length, in random order. The
-    longest batch comes first, so memory runs out at once or never (as in fastai's `SortedDL`).
+    longest batch comes first, so that memory runs out at once or never (as in `SortedDL`).
     Without: all documents, longest first; a batch has at most `tokens` tokens, padding included.
 
-    `epoch`, `share` (of the documents), `start` and `device` as in `LMLoader`. `order` has the
-    documents in the order of the unshuffled batches.
+    `epoch`, `share` (of the documents), `start` and `device` as in `LMLoader`.
     """
 
     corpus: Corpus
@@ -162,11 +162,9 @@ class ClassifierLoader:
     share: float = 1.0
     start: int = 0
     device: torch.device = _CPU
-    dataset: Corpus = field(init=False)
 
     def __post_init__(self) -> None:
-        self.bs = self.batch_size
-        self.dataset = self.corpus
+        self.bs, self.dataset = self.batch_size, self.corpus
         self._lengths = self.corpus.lengths
         self._fixed = None if self.shuffle else self._by_tokens()
 
@@ -219,8 +217,35 @@ class ClassifierLoader:
 
 
 def _cut(documents: np.ndarray, size: int) -> list[np.ndarray]:
-    """Parts of `size` documents; a single last one joins the part before: batch norm needs two."""
+    """Parts of `size` documents; a single last document joins the part before (for batch norm)."""
     batches = [documents[i : i + size] for i in range(0, len(documents), size)]
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [np.concatenate(batches[-2:])]
     return batches
+
+
+def on_device(
+    batches: Iterator[tuple[Any, ...]], device: torch.device
+) -> Iterator[tuple[Any, ...]]:
+    """Each batch with its parts (tensors, or objects with `to`) on `device`."""
+    if device.type != "cuda":
+        for batch in batches:
+            yield tuple(part.to(device) for part in batch)
+        return
+
+    def fetch() -> tuple[Any, ...] | None:
+        batch = next(batches, None)
+        if batch is None:
+            return None
+        return tuple(part.pin_memory().to(device, non_blocking=True) for part in batch)
+
+    yield from ahead(fetch)
+
+
+def ahead(fetch: Callable[[], T | None]) -> Iterator[T]:
+    """The results of `fetch` until it returns None; a thread calls it one item ahead."""
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(fetch)
+        while (item := upcoming.result()) is not None:
+            upcoming = pool.submit(fetch)
+            yield item

@@ -1,8 +1,8 @@
-"""Tokenised documents: every text once, in parallel, kept on disk under a content key.
+"""Tokenised documents: each text is tokenised once, in parallel, and cached by its content.
 
-Tokens are numbered in order of first occurrence, independent of a vocabulary. A vocabulary is
-chosen from the counts and applied as one table look-up. So language model and classifier, forward
-and backward, share one tokenisation of the data.
+Tokens are numbered in order of first occurrence, without a vocabulary. A vocabulary is chosen from
+the counts and applied with a table. So language model and classifier, forward and backward, share
+one tokenisation of the data.
 """
 
 import hashlib
@@ -29,11 +29,10 @@ from ulmfit.text.ids import hold_ids, tokens_of
 from ulmfit.text.processor import UNK_ID, TextProcessor, id_dtype, read_vocab, write_vocab
 from ulmfit.text.workers import Chunk, tokenize_chunks
 
-# Documents to count or numericalise at a time: numpy's index and sort take 8 to 24 bytes a token,
+# Documents to count or numericalise at a time. numpy's index and sort need 8 to 24 bytes a token,
 # too much for all of IMDb at once.
 _BLOCK = 2000
-# Seconds after which an unfinished file is taken for abandoned.
-_UNFINISHED = 24 * 3600
+_UNFINISHED = 24 * 3600  # seconds after which an unfinished file counts as abandoned
 
 
 @dataclass(frozen=True)
@@ -55,14 +54,8 @@ class Corpus:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens of each document, int64, shape (documents,)."""
+        """Number of tokens of each document, int64, shape (documents,)."""
         return np.diff(self.offsets)
-
-    @classmethod
-    def from_documents(cls, documents: Sequence[np.ndarray]) -> "Corpus":
-        """A corpus of ids, each of shape (tokens,)."""
-        lengths = [len(document) for document in documents]
-        return cls(np.concatenate(documents), np.concatenate([[0], np.cumsum(lengths)]))
 
     def reversed(self) -> "Corpus":
         """Every document read from its end, ``xxbos`` still first.
@@ -112,6 +105,18 @@ class TokenizedTexts:
             done += len(ids)
         return Corpus(made, offsets)
 
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """The sum of each text's `values`, a row for each of `tokens`; int64, shape (texts, k)."""
+        found = np.zeros((len(self.offsets) - 1, values.shape[1]), np.int64)
+        rows = np.flatnonzero(np.diff(self.offsets))
+        done = 0
+        for ids in self._blocks(rows):
+            some = rows[done : done + _BLOCK]
+            starts = np.cumsum(np.diff(self.offsets)[some]) - np.diff(self.offsets)[some]
+            found[some] = np.add.reduceat(values[ids], starts, dtype=np.int64)
+            done += len(some)
+        return found
+
     def _blocks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """The ids of the texts `rows`, `_BLOCK` texts at a time."""
         starts, ends = self.offsets[:-1][rows], self.offsets[1:][rows]
@@ -122,9 +127,9 @@ class TokenizedTexts:
 
 
 def _mapped_anew(ids: np.ndarray) -> np.ndarray:
-    """`ids` as a plain array: its slices cost a fraction of those of a memory map.
+    """`ids` as a plain array, whose slices are cheaper than those of a memory map.
 
-    The pages that were read stay in memory as long as the map; this view ends with its user.
+    Pages stay in memory as long as their map, so each use gets a map of its own.
     """
     if isinstance(ids, np.memmap) and ids.filename is not None:
         return np.asarray(np.memmap(ids.filename, ids.dtype, "r", ids.offset, ids.shape))
@@ -137,18 +142,14 @@ def cache_folder() -> Path:
 
 
 def tokenize_texts(
-    texts: Texts,
-    processor: TextProcessor,
-    cache: Path | None = None,
-    workers: int | None = None,
+    texts: Texts, processor: TextProcessor, cache: Path | None = None, workers: int | None = None
 ) -> TokenizedTexts:
-    """Tokenise `texts`, or read from `cache` the result of an earlier call.
+    """Tokenise `texts`, or read the result of an earlier call from `cache`.
 
     Args:
-        texts: a sequence or a column of strings; or ids of texts that `processor` has cut, which
-            are used as they are.
+        texts: a sequence or a column of strings, or of `TextIds` from the same tokenizer.
         cache: folder of caches, to which ids are streamed; None keeps them in memory.
-        workers: processes; None starts one a core.
+        workers: number of processes; None starts one for each core.
     """
     if hold_ids(texts):
         return TokenizedTexts(*tokens_of(texts, processor))
@@ -181,37 +182,17 @@ def content_key(texts: Texts, processor: TextProcessor) -> str:
 def _keep(chunks: Iterable[Chunk], folder: Path) -> None:
     """Write tokens, ids and offsets of `chunks` into `folder`; stream the ids."""
     try:
-        with atomic_directory(folder, overwrite=False) as temporary:
-            tokens, offsets = _keep_ids(chunks, temporary / "ids.npy", folder)
-            with os_errors_as(f"cannot write {folder}"):
-                (temporary / "tokens.txt").write_bytes(write_vocab(tokens))
-                np.save(temporary / "offsets.npy", offsets)
+        with atomic_directory(folder, False) as temporary, os_errors_as(f"cannot write {folder}"):
+            with (temporary / "ids.npy").open("wb") as file:
+                _write_header(file, 0)
+                tokens, offsets = _number(chunks, lambda ids: file.write(ids.data))
+                file.seek(0)
+                _write_header(file, int(offsets[-1]))
+            (temporary / "tokens.txt").write_bytes(write_vocab(tokens))
+            np.save(temporary / "offsets.npy", offsets)
     except UserError:
-        if not folder.exists():  # otherwise another process has made the same meanwhile
+        if not folder.exists():  # otherwise another process has written the same folder
             raise
-
-
-def _keep_ids(chunks: Iterable[Chunk], path: Path, folder: Path) -> tuple[list[str], np.ndarray]:
-    """Stream the ids of `chunks` to `path`; returns tokens and offsets."""
-
-    def write(ids: np.ndarray) -> None:
-        with os_errors_as(f"cannot write {folder}"):
-            file.write(ids.data)
-
-    with os_errors_as(f"cannot write {folder}"):
-        file = path.open("wb")
-    try:
-        with os_errors_as(f"cannot write {folder}"):
-            _write_header(file, 0)
-        tokens, offsets = _number(chunks, write)
-        with os_errors_as(f"cannot write {folder}"):
-            file.seek(0)
-            _write_header(file, int(offsets[-1]))
-            file.flush()
-    finally:
-        with suppress(OSError):  # closing writes again; a full disk is already reported
-            file.close()
-    return tokens, offsets
 
 
 def _write_header(file: BinaryIO, count: int) -> None:
@@ -236,7 +217,7 @@ def _number(
 def _remove_leftovers(cache: Path) -> None:
     """Remove unfinished files of killed runs."""
     for temporary in cache.glob(f".{'[0-9a-f]' * 32}.*.tmp"):  # as `atomic_directory` names them
-        with suppress(OSError):  # another process may be removing it
+        with suppress(OSError):  # another process may remove it at the same time
             written = max(path.stat().st_mtime for path in (temporary, *temporary.iterdir()))
             if written < time.time() - _UNFINISHED:
                 shutil.rmtree(temporary)

@@ -1,7 +1,7 @@
-"""Texts as ids: they replace the texts where only the ids are at hand.
+"""Texts as ids, for machines without texts or a tokenizer.
 
-On a machine without texts or a tokenizer, a file of ids (see `ids_file`) replaces a data set, and a
-`TextIds` replaces a text. The stages train the same weights from it.
+A file of ids (see `ids_file`) replaces a data set, and a `TextIds` replaces a text. The stages
+train the same weights from it.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from ulmfit.base.errors import UserError
+from ulmfit.base.printable import is_blank
 
 if TYPE_CHECKING:  # each takes a while to import, and few data sets are of ids
     import pandas as pd
@@ -26,12 +27,11 @@ DIGEST_BYTES = 16
 
 @dataclass(frozen=True, eq=False)
 class IdsSource:
-    """The content that all rows of a file, or of all its numbered parts, share.
+    """The content of a file of ids, or of one of its numbered parts.
 
     tokens: every distinct token. ids: uint32, shape (all tokens,), rows of `tokens`. offsets:
-    int64, shape (texts + 1,). digests, normalised: one a text. empty: bool, shape (texts,).
-    reading: the way from text to tokens (`TextProcessor.reading`). pieces: the model of a subword
-    tokenizer, empty for a word tokenizer.
+    int64, shape (texts + 1,). digests, normalised: one for each text. empty: bool, shape (texts,).
+    reading: `TextProcessor.reading`. pieces: the subword tokenizer's model, else empty.
     """
 
     path: Path
@@ -52,7 +52,7 @@ class IdsSource:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TextIds:
-    """A text of which only the ids are known."""
+    """A text as ids: row `row` of `source`."""
 
     source: IdsSource
     row: int
@@ -75,10 +75,10 @@ def hash_of(text: str) -> bytes:
 
 
 def is_empty(text: Text) -> bool:
-    """Whether the text has only white space."""
+    """Whether there is nothing to read: white space and invisible characters at most."""
     if isinstance(text, TextIds):
         return bool(text.source.empty[text.row])
-    return not text.strip()
+    return is_blank(text)
 
 
 def hold_ids(texts: "Texts") -> "TypeGuard[Sequence[TextIds] | pd.Series]":
@@ -87,8 +87,8 @@ def hold_ids(texts: "Texts") -> "TypeGuard[Sequence[TextIds] | pd.Series]":
         found = [text.source.path for text in texts if isinstance(text, TextIds)]
         if 0 < len(found) < len(texts):
             raise UserError(
-                f"{found[0]} holds ids, and texts were given beside it; give the texts of all, or "
-                "the ids of all (python -m ulmfit.tokenize)"
+                f"found ids ({found[0]}) and texts together, expected one kind; give the texts of "
+                "all, or the ids of all (python -m ulmfit.tokenize)"
             )
         return bool(found)
     return False  # a column of strings
@@ -102,8 +102,7 @@ def tokens_of(
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Distinct tokens, ids and offsets (see `corpus.TokenizedTexts`) of `texts` in their order.
 
-    Raises:
-        UserError: the texts were cut by another tokenizer than that of `processor`.
+    Raises UserError if the texts are from another tokenizer than that of `processor`.
     """
     sources = list({id(text.source): text.source for text in texts}.values())
     for source in sources:
@@ -113,10 +112,8 @@ def tokens_of(
     for source in sources:
         table = [numbers.setdefault(token, len(numbers)) for token in source.tokens]
         tables[id(source)] = np.array(table, np.uint32)
-    lengths = np.empty(len(texts), np.int64)
-    for i, text in enumerate(texts):
-        lengths[i] = text.source.offsets[text.row + 1] - text.source.offsets[text.row]
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    sizes = (t.source.offsets[t.row + 1] - t.source.offsets[t.row] for t in texts)
+    offsets = np.concatenate([[0], np.cumsum(np.fromiter(sizes, np.int64, len(texts)))])
     ids = np.empty(offsets[-1], np.uint32)
     for text, start, end in zip(texts, offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
         first = text.source.offsets[text.row]
@@ -136,6 +133,6 @@ def _check_reading(source: IdsSource, processor: "TextProcessor") -> None:
         key = different[0]
         raise UserError(
             f"{source.path} holds ids of another tokenizer: found {key} {source.reading.get(key)}, "
-            f"expected {wanted[key]}; make it again with python -m ulmfit.tokenize, which takes "
-            "--tokenizer-of a model or a file of ids"
+            f"expected {wanted[key]}; make it again with python -m ulmfit.tokenize --tokenizer-of "
+            "a model or a file of ids"
         )

@@ -1,19 +1,19 @@
 """A file of ids: a data set as tokens, without its texts.
 
-The words of every text can be read from the file, in their order. It lacks only the white space and
-the spelling that the rules remove. Protect it like the texts.
+The file has the words of every text in their order; only white space and spelling that the rules
+remove are missing. Protect it like the texts.
 
-It is a parquet file (zstd) with one row a text: `split` and `label` as in the source, `ids` (rows
-of the token list), `digest` and `normalised` (see `ids.digest` and `duplicates.normalised_digest`)
-and `empty`. The file's metadata have the token list, the pieces of a subword tokenizer, and the
-description of the tokenizer. ``python -m ulmfit.tokenize`` writes it.
+It is a parquet file (zstd) with one row for each text: `split` and `label` as in the source, `ids`
+(rows of the token list), `digest` and `normalised` (see `ids.digest` and
+`duplicates.normalised_digest`) and `empty`. The metadata hold the token list, the subword
+tokenizer's pieces, and the tokenizer's description. ``python -m ulmfit.tokenize`` writes it.
 """
 
 import base64
 import json
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import pairwise
@@ -28,10 +28,10 @@ from ulmfit.text.ids import DIGEST_BYTES, IdsSource, TextIds
 if TYPE_CHECKING:  # takes a while to import, and few data sets are of ids
     import pandas as pd
 
-_KEY = b"ulmfit.ids"  # of the file's metadata
+_KEY = b"ulmfit.ids"  # in the file's metadata
 _FORMAT = 1
 _TOKENS_BYTES = 1 << 28  # the longest token list
-# Errors from a file that was altered or made by another program.
+# Errors from a file that was altered or written by another program.
 _DAMAGES = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, zlib.error)
 
 
@@ -41,8 +41,7 @@ _DAMAGES = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError
 def ids_files(path: Path) -> list[Path]:
     """The file of ids `path`, or its numbered parts in order; empty if it is neither.
 
-    Raises:
-        UserError: `path` is one part of several, or a part is missing.
+    Raises UserError if `path` is one part of several, or a part is missing.
     """
     if path.is_file():
         about = _about(path)
@@ -88,8 +87,7 @@ def _stem(path: Path) -> str:
 def read_ids(files: Sequence[Path]) -> "pd.DataFrame":
     """Rows with `text` (a `TextIds`), and with `label` and `split` if the source has them.
 
-    Raises:
-        UserError: a file is damaged or of another format version.
+    Raises UserError if a file is damaged or of another format version.
     """
     import pandas as pd
 
@@ -122,12 +120,8 @@ def _read_file(path: Path) -> "pd.DataFrame":
             base64.b64decode(about["pieces"]),
         )
         _check_source(source)
-    except UserError:
-        raise
-    except _DAMAGES as error:
+    except (*_DAMAGES, pa.ArrowException) as error:
         raise _malformed(path, (str(error).splitlines() or [type(error).__name__])[0]) from None
-    except pa.ArrowException as error:
-        raise _malformed(path, (str(error).splitlines() or ["?"])[0]) from None
     frame = pd.DataFrame({"text": [TextIds(source, i) for i in range(len(source.empty))]})
     for name in ("label", "split"):
         if name in table.column_names:
@@ -181,24 +175,16 @@ def _malformed(path: Path, reason: str) -> UserError:
 # --- writing -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Contents:
-    """The content of a file of ids; see `IdsSource`. label, split: None if the source has none."""
+@dataclass(frozen=True, eq=False)
+class Contents(IdsSource):
+    """The content of a file of ids to write. label, split: None if the source has none."""
 
-    tokens: list[str]
-    ids: np.ndarray
-    offsets: np.ndarray
-    digests: list[bytes]
-    normalised: list[bytes]
-    empty: list[bool]
     label: list[str | None] | None
     split: list[str] | None
-    reading: Mapping[str, Any]
     library: str
-    pieces: bytes
 
     def file(self, rows: slice, part: int = 1, parts: int = 1) -> bytes:
-        """The bytes of a file with some rows and its own token list."""
+        """The bytes of a file with the texts `rows` and its own token list."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -213,7 +199,7 @@ class Contents:
             "ids": pa.ListArray.from_arrays(offsets, pa.array(ids)),
             "digest": pa.array(self.digests[rows], binary),
             "normalised": pa.array(self.normalised[rows], binary),
-            "empty": pa.array(self.empty[rows], pa.bool_()),
+            "empty": pa.array(self.empty[rows]),
         }
         about = {
             "format": _FORMAT,

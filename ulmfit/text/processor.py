@@ -1,11 +1,10 @@
-"""The text-processing layer: text <-> tokens <-> ids, one object that saves and loads itself."""
+"""The text processor: text <-> tokens <-> ids; it saves and loads itself."""
 
 import hashlib
 import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +12,26 @@ import numpy as np
 
 from ulmfit.base.errors import UserError
 from ulmfit.base.untrusted import parse_json
+from ulmfit.base.version import version_of
+from ulmfit.text.given import each_text
 from ulmfit.text.rules import PAD, SPECIAL_TOKENS, UNK, apply_rules, restore
 from ulmfit.text.spacy_tokenizer import LONGEST_RUN
-from ulmfit.text.tokenizers import SubwordTokenizer, Tokenizer, WordTokenizer, words
+from ulmfit.text.tokenizers import COVERAGE, SubwordTokenizer, Tokenizer, WordTokenizer, words
 
 _LIBRARIES = {"word": "spacy", "subword": "sentencepiece"}
 TOKENIZERS = tuple(_LIBRARIES)
 UNK_ID = SPECIAL_TOKENS.index(UNK)
 PAD_ID = SPECIAL_TOKENS.index(PAD)
 
-# ASCII's control characters without white space. They are noise in texts, and a stranger's
-# vocabulary could control a terminal with them. (Those of Latin-1 are wrongly decoded dashes and
-# quotes.)
+# ASCII's control characters without white space: noise in texts, and a danger to a terminal in an
+# untrusted vocabulary. (Those of Latin-1 are wrongly decoded dashes and quotes.)
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f]")
 LARGEST_VOCABULARY = 1 << 22  # tokens
 
-# Changes whenever a text would give other tokens; part of every cache key.
+# Part of every cache key; increased when the tokens of a text change.
 TEXT_FORMAT = 1
+_ESCAPED = re.compile(r"\\[\\nr]")
+_ESCAPES = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
 
 
 def has_control(token: str) -> bool:
@@ -40,13 +42,13 @@ def has_control(token: str) -> bool:
 def make_vocab(counts: Counter[str], max_vocab: int = 60_000, min_freq: int = 3) -> list[str]:
     """The special tokens, then the most frequent tokens (fastai's `make_vocab`).
 
-    In a tie, the token that came first wins. Unlike fastai's, the list is not filled up with
+    In a tie, the token that came first wins. Unlike in fastai, the list is not padded with
     ``xxfake``, and tokens with control characters are left out.
 
     Args:
-        counts: how often each token occurs, in order of first occurrence.
-        max_vocab: length of the vocabulary at most, special tokens included.
-        min_freq: how often a token has to occur.
+        counts: occurrences of each token, in order of first occurrence.
+        max_vocab: maximal length of the vocabulary, special tokens included.
+        min_freq: minimal number of occurrences of a token.
     """
     frequent = [token for token, n in counts.most_common(max_vocab) if n >= min_freq]
     words = [t for t in frequent if t not in SPECIAL_TOKENS and not has_control(t)]
@@ -59,31 +61,26 @@ class TextProcessor:
     Args:
         tokenizer: "word" (spaCy) or "subword" (SentencePiece, trained by `fit`).
         lang: language code of spaCy's word tokenizer, such as "en" or "es".
-        max_vocab: size of the vocabulary at most, special tokens included.
-        min_freq: how often a word has to occur to have an id.
+        max_vocab: maximal size of the vocabulary, special tokens included.
+        min_freq: minimal number of occurrences of a word with an id.
 
     `vocab[i]` is the token with id `i`; it is empty before `fit`.
     """
 
     def __init__(
-        self,
-        tokenizer: str = "word",
-        lang: str = "en",
-        max_vocab: int = 60_000,
-        min_freq: int = 3,
+        self, tokenizer: str = "word", lang: str = "en", max_vocab: int = 60_000, min_freq: int = 3
     ) -> None:
         if tokenizer not in TOKENIZERS:
             raise UserError(f"unknown tokenizer {tokenizer!r}; choose one of {TOKENIZERS}")
-        self.kind = tokenizer
-        self.lang = lang
-        self.max_vocab = max_vocab
-        self.min_freq = min_freq
+        self.kind, self.lang = tokenizer, lang
+        self.max_vocab, self.min_freq = max_vocab, min_freq
         self.tokenizer: Tokenizer | None = WordTokenizer(lang) if tokenizer == "word" else None
         self.vocab: list[str] = []
         self._ids: dict[str, int] = {}
 
     def fit(self, texts: Iterable[str]) -> "TextProcessor":
         """Learn the vocabulary (and with "subword" the pieces) from `texts`; returns itself."""
+        texts = each_text(texts, "fit")
         if self.kind == "subword":
             return self.train_pieces(texts)
         counts: Counter[str] = Counter()
@@ -91,24 +88,23 @@ class TextProcessor:
             counts.update(self._tokens(text))
         return self.with_vocab(make_vocab(counts, self.max_vocab, self.min_freq))
 
-    def train_pieces(self, texts: Iterable[str]) -> "TextProcessor":
+    def train_pieces(self, texts: Iterable[str], coverage: float = COVERAGE) -> "TextProcessor":
         """Learn SentencePiece's pieces from `texts`; returns itself."""
         self.tokenizer = SubwordTokenizer.train(
-            (apply_rules(text) for text in texts), self.max_vocab, self.lang
+            (apply_rules(text) for text in texts), self.max_vocab, self.lang, coverage=coverage
         )
         return self.with_vocab(self.tokenizer.vocab)
 
     def with_pieces(self, model: bytes) -> "TextProcessor":
-        """Take SentencePiece's pieces from a trained `model`; returns itself."""
+        """Use the pieces of a trained SentencePiece `model`; returns itself."""
         self.tokenizer = SubwordTokenizer(model, self.lang)
         return self.with_vocab(self.tokenizer.vocab)
 
     def with_vocab(self, vocab: Sequence[str]) -> "TextProcessor":
-        """Take `vocab` as it is: token i has id i; returns itself.
+        """Use `vocab`, in which token i has id i; returns itself.
 
-        Raises:
-            UserError: if it does not begin with the special tokens, names a token twice, or one
-                with control characters.
+        Raises UserError if it does not begin with the special tokens, or has a token twice or with
+        control characters.
         """
         if tuple(vocab[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
             raise UserError(
@@ -118,9 +114,7 @@ class TextProcessor:
         ids = {token: i for i, token in enumerate(vocab)}
         if len(ids) != len(vocab):
             repeated = next(token for token, n in Counter(vocab).items() if n > 1)
-            raise UserError(
-                f"the vocabulary names {repeated[:60]!r} twice; every token needs one id"
-            )
+            raise UserError(f"the vocabulary has {repeated[:60]!r} twice; each token needs one id")
         if odd := next((token for token in vocab if has_control(token)), None):
             raise UserError(
                 f"the vocabulary has the token {odd[:60]!r}, expected none with control characters"
@@ -130,13 +124,13 @@ class TextProcessor:
 
     def tokenize(self, texts: Iterable[str]) -> list[list[str]]:
         """Tokens of each text, ``xxbos`` first."""
-        return [self._tokens(text) for text in texts]
+        return [self._tokens(text) for text in each_text(texts, "tokenize")]
 
     def encode(self, texts: Iterable[str]) -> list[np.ndarray]:
-        """Ids of each text: arrays of shape (number of tokens,), `id_dtype`; unknown -> 0."""
+        """The `ids` of each text."""
         if not self.vocab:
             raise UserError("the text processor has no vocabulary yet; call fit(texts) first")
-        return [self.ids(self._tokens(text)) for text in texts]
+        return [self.ids(self._tokens(text)) for text in each_text(texts, "encode")]
 
     def ids(self, tokens: Iterable[str]) -> np.ndarray:
         """Ids of tokens: shape (number of tokens,), `id_dtype`; unknown -> 0."""
@@ -159,12 +153,12 @@ class TextProcessor:
         return {"kind": self.kind, "lang": self.lang, "vocab_sha256": vocab_hash(self.vocab)}
 
     def tokenizer_key(self) -> str:
-        """A key for the way from text to tokens, independent of the vocabulary (for caches)."""
+        """The key of caches: it identifies the way from text to tokens, without the vocabulary."""
         text_format, kind, lang, pieces = self.reading().values()
         return ":".join(map(str, (text_format, LONGEST_RUN, kind, lang, *self.library(), pieces)))
 
     def reading(self) -> dict[str, Any]:
-        """Everything that decides the tokens of a text, except the library's version."""
+        """Everything that determines the tokens of a text, except the library's version."""
         pieces = getattr(self.tokenizer, "model", b"")
         return {
             "text_format": TEXT_FORMAT,
@@ -174,12 +168,8 @@ class TextProcessor:
         }
 
     def library(self) -> tuple[str, str]:
-        """The library that cuts texts, and its version; ids are read without it."""
-        name = _LIBRARIES[self.kind]
-        try:
-            return name, version(name)
-        except PackageNotFoundError:
-            return name, "not installed"
+        """Name and version of the tokenizer's library; ids are read without it."""
+        return _LIBRARIES[self.kind], version_of(_LIBRARIES[self.kind])
 
     def files(self) -> dict[str, bytes]:
         """The processor as files of a model directory, name -> content."""
@@ -199,8 +189,7 @@ class TextProcessor:
     def from_files(cls, files: dict[str, bytes]) -> "TextProcessor":
         """The processor from the result of `files`.
 
-        Raises:
-            UserError: if a file is missing or damaged.
+        Raises UserError if a file is missing or damaged.
         """
         try:
             settings = parse_json(files["processor.json"], "processor.json")
@@ -244,15 +233,15 @@ def _check_settings(settings: dict[str, Any]) -> None:
 
 
 def reading_order(values: np.ndarray, backwards: bool) -> np.ndarray:
-    """One value a token, from the text's order to the model's reading order or back.
+    """Values of tokens, shape (tokens,), from the text's order to the model's or back.
 
-    A backward model reads from the end, ``xxbos`` still first.
+    A backward model reads from the end, with ``xxbos`` still first.
     """
     return np.concatenate([values[:1], values[:0:-1]]) if backwards else values
 
 
 def id_dtype(vocab_size: int) -> type[np.unsignedinteger]:
-    """The smallest type for the ids of a vocabulary: 16 bit up to 65,536 tokens."""
+    """The smallest type for the ids of a vocabulary: 16 bits up to 65,536 tokens."""
     return np.uint16 if vocab_size <= 1 << 16 else np.uint32
 
 
@@ -270,21 +259,10 @@ def write_vocab(vocab: Sequence[str]) -> bytes:
 
 
 def read_vocab(content: bytes) -> list[str]:
-    """The inverse of `write_vocab`."""
-    escapes = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
+    """The inverse of `write_vocab`; raises ValueError for a damaged file."""
     if content.count(b"\n") > LARGEST_VOCABULARY:
         raise ValueError(f"the vocabulary has more than {LARGEST_VOCABULARY:,} tokens")
     *lines, rest = content.decode("utf-8", "surrogatepass").split("\n")
     if rest:
         raise ValueError("the vocabulary's last line is cut off")
-    return [_unescape(line, escapes) if "\\" in line else line for line in lines]
-
-
-def _unescape(line: str, escapes: dict[str, str]) -> str:
-    characters: list[str] = []
-    position = 0
-    while position < len(line):
-        pair = line[position : position + 2]
-        characters.append(escapes.get(pair, line[position]))
-        position += 2 if pair in escapes else 1
-    return "".join(characters)
+    return [_ESCAPED.sub(lambda m: _ESCAPES[m[0]], x) if "\\" in x else x for x in lines]

@@ -1,7 +1,7 @@
 """Text rules applied before a tokenizer, and their inverse.
 
 The rules, their order and the special tokens are fastai's (`fastai.text.core`,
-`defaults.text_proc_rules`), so the tokens are identical to those of a fastai pipeline.
+`defaults.text_proc_rules`), so the tokens are the same as in a fastai pipeline.
 """
 
 import html
@@ -12,19 +12,17 @@ UNK, PAD, BOS, EOS, FLD = "xxunk", "xxpad", "xxbos", "xxeos", "xxfld"
 TK_REP, TK_WREP, TK_UP, TK_MAJ = "xxrep", "xxwrep", "xxup", "xxmaj"
 SPECIAL_TOKENS = (UNK, PAD, BOS, EOS, FLD, TK_REP, TK_WREP, TK_UP, TK_MAJ)
 
-Rule = Callable[[str], str]
-
 _SPECIAL_CHARACTERS = re.compile(r"([/#\\])")
 _SPACES = re.compile(" {2,}")
-# These match the same as fastai's expressions. But they begin with a set of characters, to which
-# the engine skips, and they never try parts of a word again. `[A-Z](?<!\S.)` is a capital at the
+# These match the same as fastai's expressions, but faster: the engine skips to their first set of
+# characters, and they never try a part of a word again. `[A-Z](?<!\S.)` is a capital at the
 # beginning of a word.
 _REPEATED_CHARACTER = re.compile(r"(\S)\1\1+")
 _ALL_CAPS = re.compile(r"[A-Z](?<!\S.)[^a-z\s]*+(?!\S)")
 _CAPITALISED = re.compile(r"[A-Z](?<!\S.)[^A-Z\s]*+(?!\S)")
 _REPEATED_WORD = re.compile(r"\s(\w++)\s++(?=\1\s)((?:\1\s++)+)\1(\s|\W|$)")
 
-# No character has so many digits; Python would fail on a number of 4,300 digits.
+# No character's number has so many digits; Python fails on a number of 4,300 digits.
 _LONG_REFERENCE = re.compile(r"&#([0-9]{9,}+)")
 
 # fastai's `fix_html`, in its order.
@@ -53,7 +51,7 @@ def fix_html(text: str) -> str:
 
 
 def _shortened(reference: re.Match[str]) -> str:
-    """Without leading zeros, at most eight digits: that is beyond the last character."""
+    """Without leading zeros and with at most eight digits, which is beyond the last character."""
     return f"&#{reference[1].lstrip('0')[:8] or '0'}"
 
 
@@ -64,8 +62,7 @@ def replace_rep(text: str) -> str:
 
 def replace_wrep(text: str) -> str:
     """Write three or more equal words in a row as ``xxwrep n word`` (`replace_wrep`)."""
-    # The white space in front is for the first word and removed again; a replacement begins with "
-    # ".
+    # The first word needs white space before it, which is removed again.
     return _REPEATED_WORD.sub(
         lambda m: f" {TK_WREP} {len(m[2].split()) + 2} {m[1]} {m[3]}", f"\n{text}"
     ).removeprefix("\n")
@@ -77,7 +74,7 @@ def spec_add_spaces(text: str) -> str:
 
 
 def rm_useless_spaces(text: str) -> str:
-    """Make one space of several (`rm_useless_spaces`)."""
+    """Replace several spaces by one (`rm_useless_spaces`)."""
     return _SPACES.sub(" ", text) if "  " in text else text
 
 
@@ -92,7 +89,7 @@ def replace_maj(text: str) -> str:
 
 
 def _lowered(marker: str, word: str) -> str:
-    # One letter alone ("I", "A") is not marked: its case says nothing.
+    # A single letter ("I", "A") is not marked: its case has no meaning.
     return f"{marker} {word.lower()}" if len(word) > 1 else word.lower()
 
 
@@ -101,7 +98,7 @@ def lowercase(text: str) -> str:
     return f"{BOS} {text.lower().strip()}"
 
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[Callable[[str], str], ...] = (
     fix_html,
     replace_rep,
     replace_wrep,
@@ -114,7 +111,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def apply_rules(text: str) -> str:
-    """`text` as the tokenizer gets it, with all rules applied in fastai's order."""
+    """`text` with all rules applied in fastai's order, as input of a tokenizer."""
     for rule in RULES:
         text = rule(text)
     return text
@@ -124,10 +121,10 @@ def restore(tokens: Iterable[str]) -> list[str]:
     """Words, with the marks of the rules undone.
 
     ``xxmaj`` and ``xxup`` set the case of the next word (also of a repeated one). ``xxrep 3 a``
-    becomes ``aaa``, and ``xxwrep 3 a`` becomes three words. A mark without a fitting word (a
-    language model may write one) is dropped. fastai's `decode_spec_tokens` does not reset after a
-    repetition and repeats every later word, too. Repetitions beyond `_LONGEST_REPETITIONS`
-    characters are dropped, so that typed marks cannot create a text of any size.
+    becomes ``aaa``, and ``xxwrep 3 a`` becomes three words. A mark without a fitting word (from a
+    language model) is dropped. Repetitions beyond `_LONGEST_REPETITIONS` characters are dropped,
+    which limits the size of the text. (fastai's `decode_spec_tokens` does not reset after a
+    repetition and repeats every later word, too.)
     """
     room = _LONGEST_REPETITIONS
     words: list[str] = []

@@ -1,4 +1,4 @@
-"""spaCy's rule-based tokenizer of a language, as fastai uses it, in time linear in the text."""
+"""spaCy's rule-based tokenizer of a language, as in fastai, in time linear in the text."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -14,23 +14,22 @@ _LANGUAGE = re.compile("[a-z]{2,3}")
 
 Search = Callable[[str], re.Match[str] | None]
 
-# spaCy cuts affixes off a run without white space one by one, and reads the rest of the run each
-# time, which takes the square of its length. So longer runs are cut; no word is so long.
+# spaCy cuts affixes one by one and reads the rest of the run each time, so its time grows with the
+# square of a run's length. Longer runs are cut; no word is so long.
 LONGEST_RUN = 1000
 _LONG_RUN = re.compile(rf"(?<!\S)\S{{{LONGEST_RUN + 1},}}+")
-# A document of spaCy takes some hundred bytes a character: a long text becomes several documents.
+# A spaCy document takes some hundred bytes a character, so a long text becomes several documents.
 _LONGEST_DOCUMENT = 100_000
 _WORD = re.compile(r"(?<=\s)\S")
-# Characters at a word's end in which to search a suffix first. The longest fixed suffix of any
-# language has nine; the others are repetitions ("......"), whose ends are suffixes, too.
+# Characters at a word's end in which to search for a suffix first. The longest fixed suffix of any
+# language has nine. The others are repetitions ("......"), whose ends are suffixes, too.
 _TAIL = 32
 
 
 def spacy_tokenizer(lang: str) -> "SpacyTokenizer":
     """The tokenizer for a language code; it keeps the special tokens whole.
 
-    Raises:
-        UserError: spaCy has none for this language, or none with rules.
+    Raises UserError if spaCy has no tokenizer with rules for this language, or cannot be imported.
     """
     try:
         import spacy
@@ -38,7 +37,7 @@ def spacy_tokenizer(lang: str) -> "SpacyTokenizer":
         from spacy.tokenizer import Tokenizer as SpacyTokenizer
     except ImportError as error:
         raise UserError(
-            f"spaCy, which cuts texts into words, cannot be imported ({error}); install it "
+            f"the word tokenizer needs spaCy, which cannot be imported ({error}); install it "
             "(pip install spacy), or give ids, which python -m ulmfit.tokenize makes elsewhere"
         ) from None
     try:
@@ -52,8 +51,8 @@ def spacy_tokenizer(lang: str) -> "SpacyTokenizer":
         ) from None
     if not isinstance(given, SpacyTokenizer):
         raise UserError(
-            f"spaCy's tokenizer for language {lang!r} knows no special tokens; "
-            "take the subword tokenizer"
+            f"spaCy's tokenizer for language {lang!r} has no special tokens; "
+            "use the subword tokenizer"
         )
     tokenizer = SpacyTokenizer(
         given.vocab,
@@ -64,7 +63,7 @@ def spacy_tokenizer(lang: str) -> "SpacyTokenizer":
         given.token_match,
         _url_match(given.url_match),
     )
-    # spaCy computes shape, prefix and the like of every new word; they are not used here.
+    # The shape, prefix and the like of every new word are not used here.
     tokenizer.vocab.lex_attr_getters = {}
     return tokenizer
 
@@ -75,14 +74,14 @@ def _pattern(method: Any) -> re.Pattern[str] | None:
 
 
 def _prefix_search(search: Search | None) -> Search | None:
-    """The same, but it searches for a prefix only at the beginning of a word."""
+    """The same search, only at the beginning of a word."""
     pattern = _pattern(search)
     anchored = pattern and all(part.startswith("^") for part in pattern.pattern.split("|"))
     return pattern.match if pattern and anchored else search
 
 
 def _suffix_search(search: Search | None) -> Search | None:
-    """The same, but it looks at a word's end first, and at the whole word only if necessary."""
+    """The same search, first at a word's end, and in the whole word only if necessary."""
     pattern = _pattern(search)
     if pattern is None:
         return search
@@ -97,17 +96,16 @@ def _suffix_search(search: Search | None) -> Search | None:
 
 
 def _url_match(match: Search | None) -> Search | None:
-    r"""The same: `\S+(?::\S*)?` matches in many ways what `\S+` matches in one."""
-    pattern = _pattern(match)
-    if pattern is None:
+    r"""The same match, but faster: `\S+` matches in one way, `\S+(?::\S*)?` in many."""
+    if (pattern := _pattern(match)) is None:
         return match
     return re.compile(pattern.pattern.replace(r"\S+(?::\S*)?@", r"\S+@"), pattern.flags).match
 
 
 def without_last_pass(tokenizer: "SpacyTokenizer") -> "SpacyTokenizer":
-    """The same tokenizer, but special cases count only where affixes were cut off.
+    """The same tokenizer without its last pass: special cases count only after affixes are cut.
 
-    spaCy's last pass searches for cases that had an affix when they were added; these had none.
+    spaCy's last pass searches for cases that had an affix when they were added. Here none had.
     """
     from spacy.tokenizer import Tokenizer as SpacyTokenizer
 

@@ -1,7 +1,7 @@
 """Word and subword tokenizers: from a text after the rules to tokens.
 
-spaCy's rule-based word tokenizer (fastai's `WordTokenizer`) and SentencePiece's unigram model
-(fastai's `SubwordTokenizer`, with its bugs fixed).
+The word tokenizer is spaCy's (fastai's `WordTokenizer`), the subword tokenizer SentencePiece's
+unigram model (fastai's `SubwordTokenizer` without its bugs).
 """
 
 import io
@@ -18,19 +18,20 @@ from ulmfit.text.spacy_tokenizer import LONGEST_RUN, parts, spacy_tokenizer, wit
 if TYPE_CHECKING:
     from spacy.tokenizer import Tokenizer as SpacyTokenizer
 
+COVERAGE = 0.99999  # share of a corpus' characters that have a piece
 WORD_BOUNDARY = "▁"  # a space within a token, in fastai and SentencePiece
 
-# Runs of white space and of other characters: spaCy tokenizes each by itself. As in spaCy, one
-# space after a word belongs to the word, and a run of white space begins after it.
+# Runs of white space and of other characters. As in spaCy, one space after a word belongs to the
+# word, and a run of white space begins after it.
 _RUNS = re.compile(r"\S++|(?<!\S)\s++|(?! )\s++")
 _SPECIAL = re.compile(rf"\b({'|'.join(SPECIAL_TOKENS)})\b")
-# The number of distinct runs has no bound. The cache keeps so many characters (a quarter of a
-# million words), and from as many before them the runs that occurred again.
+# The cache is bounded: it keeps the runs of the latest characters (a quarter of a million words),
+# and the repeated runs of as many characters before them.
 _CACHED_CHARACTERS = 1 << 21
 
 
 class Tokenizer(Protocol):
-    """The interface of both kinds of tokenizers; `kind` is "word" or "subword"."""
+    """The interface of both tokenizers; `kind` is "word" or "subword"."""
 
     kind: str
     lang: str
@@ -50,19 +51,18 @@ class _Learned(dict[str, tuple[str, ...]]):
 
 
 class WordTokenizer:
-    """spaCy's tokenizer of a language; token by token the same as fastai's `WordTokenizer`.
+    """spaCy's tokenizer of a language; the tokens are the same as fastai's `WordTokenizer`'s.
 
-    spaCy first cuts a text at white space and then tokenizes each run by itself. Here a cache
-    keeps the tokens of each run. So spaCy sees every distinct run once, and no document is built
-    for a text.
+    spaCy cuts a text at white space and then tokenizes each run by itself. Here a cache keeps the
+    tokens of each run, so that spaCy reads every distinct run once.
 
-    spaCy's last pass searches for special cases among the tokens of the whole text, across white
-    space: in ``foo:) )`` it finds ``:))``, drops it because no rule has a space, and drops ``:)``
-    with it. So a text in which that pass may find more than in the runs goes to spaCy as a whole.
-    This is about one review in a hundred.
+    spaCy's last pass searches for special cases in the whole text, across white space: in
+    ``foo:) )`` it finds ``:))``, drops it because no rule has a space, and drops ``:)`` with it. A
+    text in which that pass may change tokens (about one review in a hundred) goes to spaCy as a
+    whole.
 
-    A run of more than `LONGEST_RUN` characters without white space is cut, because spaCy's time
-    grows with its square. Only such texts have other tokens than in fastai.
+    A run of more than `LONGEST_RUN` characters without white space is cut. Only such texts have
+    other tokens than in fastai.
     """
 
     kind = "word"
@@ -74,7 +74,7 @@ class WordTokenizer:
         self._learned = 0  # characters since older tokens were forgotten
 
     def __reduce__(self) -> tuple[type["WordTokenizer"], tuple[str]]:
-        # For workers that are not forked: spaCy's tokenizer is built anew, not pickled.
+        # Workers that are not forked build spaCy's tokenizer anew; it is not pickled.
         return WordTokenizer, (self.lang,)
 
     @cached_property
@@ -87,7 +87,7 @@ class WordTokenizer:
 
     @cached_property
     def _spaced_cases(self) -> tuple[str, ...]:
-        """Special cases of several runs ("и др."); English has none."""
+        """Special cases with white space ("и др."); English has none."""
         return tuple(case for case in self._spacy.rules if len(case.split()) > 1)
 
     @cached_property
@@ -146,9 +146,9 @@ def _tokens(tokenizer: "SpacyTokenizer", text: str) -> tuple[str, ...]:
 class SubwordTokenizer:
     """A SentencePiece unigram model over rule-processed text.
 
-    The special tokens are cut out before SentencePiece sees the text. So they are never split, have
-    one form only (fastai's `SubwordTokenizer` has both ``xxbos`` and ``▁xxbos``), and do not cut
-    words that contain their letters. Every word begins with ``▁``.
+    The special tokens are cut out before SentencePiece reads the text. So they are never split,
+    have one form (fastai's `SubwordTokenizer` has both ``xxbos`` and ``▁xxbos``), and do not cut
+    words with the same letters. Every word begins with ``▁``.
     """
 
     kind = "subword"
@@ -156,8 +156,7 @@ class SubwordTokenizer:
     def __init__(self, model: bytes, lang: str = "en") -> None:
         from sentencepiece import SentencePieceProcessor
 
-        self.lang = lang
-        self.model = model
+        self.lang, self.model = lang, model
         try:
             self._pieces = SentencePieceProcessor(model_proto=model)
         except RuntimeError:
@@ -177,25 +176,31 @@ class SubwordTokenizer:
 
     @classmethod
     def train(
-        cls, texts: Iterable[str], vocab_size: int, lang: str = "en", threads: int = 2
+        cls,
+        texts: Iterable[str],
+        vocab_size: int,
+        lang: str = "en",
+        threads: int = 2,
+        coverage: float = COVERAGE,
     ) -> "SubwordTokenizer":
         """A model of at most `vocab_size` pieces from `texts` (rules applied), one text a line.
 
-        Raises:
-            UserError: if there is no text, or there are fewer pieces than distinct characters.
+        `coverage` is the share of all characters in the texts with a piece of their own.
+
+        Raises UserError if there is no text, or there are fewer pieces than distinct characters.
         """
         from sentencepiece import SentencePieceTrainer
 
         model = io.BytesIO()
         unk, pad, *others = SPECIAL_TOKENS
         try:
-            # Without file or path in it, the same texts give the same bytes.
+            # The model contains no path, so the same texts give the same bytes.
             SentencePieceTrainer.train(
                 sentence_iterator=(_SPECIAL.sub(" ", _line(text)) for text in texts),
                 model_writer=model,
                 vocab_size=vocab_size,
                 hard_vocab_limit=False,
-                character_coverage=0.99999,
+                character_coverage=coverage,
                 model_type="unigram",
                 unk_id=0,
                 unk_piece=unk,
@@ -205,22 +210,22 @@ class SubwordTokenizer:
                 eos_id=-1,
                 control_symbols=others,
                 max_sentence_length=1 << 20,
-                # A sample is enough to choose pieces; a whole large corpus takes hours.
+                # A sample is enough to choose pieces; a large corpus would take hours.
                 input_sentence_size=200_000,
                 shuffle_input_sentence=False,
-                num_threads=threads,
+                num_threads=2,
                 minloglevel=2,
             )
         except RuntimeError as error:
             raise UserError(
-                "no subword tokenizer can be trained on these texts; give more text or a larger "
+                "cannot train a subword tokenizer on these texts; give more text or a larger "
                 f"vocabulary ({error})"
             ) from None
         return cls(model.getvalue(), lang)
 
 
 def _line(text: str) -> str:
-    """`text` as SentencePiece gets it: one line."""
+    """`text` on one line, for SentencePiece."""
     return " ".join(_valid(text).split())
 
 
@@ -230,7 +235,7 @@ def _valid(text: str) -> str:
 
 
 def words(tokens: Sequence[str], kind: str) -> list[str]:
-    """Whole words and special tokens: subword pieces are joined, words stay as they are."""
+    """Whole words and special tokens; subword pieces are joined."""
     if kind == "word":
         return [token.replace(WORD_BOUNDARY, " ") for token in tokens]
     spaced = (f" {token} " if token in SPECIAL_TOKENS else token for token in tokens)

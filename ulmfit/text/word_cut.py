@@ -1,4 +1,4 @@
-"""From tokens back to words as a reader sees them, for spaCy and SentencePiece."""
+"""From tokens back to the words of the text, for both tokenizers."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ _NEAR = 40  # characters in which to search for the next word of a text
 
 
 class Cut(NamedTuple):
-    """A text cut into words; `tokens` has the numbers of the tokens of each word.
+    """A text as words, gaps before them, and the positions of each word's tokens.
 
     Every token except ``xxbos`` belongs to one word.
     """
@@ -23,16 +23,18 @@ class Cut(NamedTuple):
 def cut_words(text: str, tokens: Sequence[str], kind: str) -> Cut:
     """The words of `text`, from its `tokens` by a tokenizer of `kind` "word" or "subword".
 
-    Marks and white space belong to the word after them. ``!!!`` and ``very very very`` are one
-    token with marks, and so one word.
+    Marks and white space belong to the word after them. A repetition (``!!!``, ``very very very``)
+    is one word.
     """
     groups = _groups(tokens, kind)
-    shown = [_shown([tokens[i] for i in group], kind) for group in groups]
+    parts = [[tokens[i] for i in group] for group in groups]
+    # Marks without a word after them are shown as they are; they were perhaps typed.
+    shown = [_restored(part, kind) or " ".join(part) for part in parts]
     return _joined(Cut(*_as_written(shown, fix_html(text)), groups))
 
 
 def _groups(tokens: Sequence[str], kind: str) -> list[list[int]]:
-    """Numbers of the tokens of a word, each with the marks before it."""
+    """The positions of each word's tokens, with the marks before it."""
     groups: list[list[int]] = []
     for i, token in enumerate(tokens[1:], 1):  # xxbos is first
         begins = kind == "word" or token.startswith(WORD_BOUNDARY) or token in SPECIAL_TOKENS
@@ -46,16 +48,10 @@ def _restored(tokens: list[str], kind: str) -> str:
     return " ".join(restore(words(tokens, kind))).strip()
 
 
-def _shown(tokens: list[str], kind: str) -> str:
-    """The word as it is read; marks without a word after them (typed ones, perhaps) as they are."""
-    return _restored(tokens, kind) or " ".join(tokens)
-
-
 def _as_written(shown: list[str], text: str) -> tuple[list[str], list[str]]:
-    """The words with their case in `text`, and the gaps before them.
+    """The words with their case in `text`, and the gaps before them, for display.
 
-    This affects the display only. A word that the tokenizer wrote in another way is not found; it
-    stays as it is, with a space before it.
+    A word that the tokenizer spells differently is not found; it is unchanged, after a space.
     """
     text = text.strip()
     folded = _folded(text)
@@ -75,14 +71,14 @@ def _as_written(shown: list[str], text: str) -> tuple[list[str], list[str]]:
 
 
 def _folded(text: str) -> str:
-    """`text` in lower case, character by character, so that every character keeps its position."""
+    """`text` in lower case; every character keeps its position."""
     return "".join(c.casefold() if len(c.casefold()) == 1 else c for c in text)
 
 
 def _joined(cut: Cut) -> Cut:
-    """Join parts that were cut out of the middle of a word: don't, it's, cannot, sooooo.
+    """Join the parts of one word: don't, it's, cannot, sooooo.
 
-    Letters without case are left alone: Chinese has no spaces between words.
+    Letters without case are not joined: Chinese has no spaces between words.
     """
     joined = Cut([], [], [])
     for word, gap, tokens in zip(*cut, strict=True):

@@ -1,4 +1,4 @@
-"""From texts to tokens in worker processes, in order, with a bounded number at a time."""
+"""Tokenising in worker processes: results in order, and a bounded number of texts in memory."""
 
 import gc
 import os
@@ -18,7 +18,7 @@ from ulmfit.text.processor import TextProcessor
 from ulmfit.text.rules import apply_rules
 from ulmfit.text.tokenizers import Tokenizer
 
-# Texts that a worker gets at a time: a few megabytes, enough to outweigh the transfer.
+# Texts for a worker at a time: a few megabytes, enough to outweigh the transfer.
 CHUNK = 500
 
 # Distinct tokens of some texts, ids into them (all tokens,), and the length of each text.
@@ -36,10 +36,8 @@ def tokenize_chunks(
     if workers <= 1 or len(texts) <= CHUNK:
         yield from (_tokenize_chunk(chunk, tokenizer) for chunk in chunks)
         return
-    # Forked workers inherit the tokenizer; they do not use torch, whose threads do not survive a
-    # fork.
-    method = "fork" if "fork" in get_all_start_methods() else "spawn"
-    context = get_context(method)
+    # Forked workers inherit the tokenizer. (torch does not survive a fork; they do not use it.)
+    context = get_context("fork" if "fork" in get_all_start_methods() else "spawn")
     stopped = context.Event()
     pool = ProcessPoolExecutor(
         workers, mp_context=context, initializer=_start_worker, initargs=(tokenizer, stopped)
@@ -47,7 +45,7 @@ def tokenize_chunks(
     try:
         yield from _in_order(pool, chunks, ahead=2 * workers)
     finally:
-        stopped.set()  # after Ctrl-C, drop both running and waiting work
+        stopped.set()  # after Ctrl-C, drop running and waiting work
         pool.shutdown(cancel_futures=True)
 
 
@@ -69,14 +67,13 @@ def _start_worker(tokenizer: Tokenizer, stopped: Event) -> None:
     global _worker_tokenizer, _worker_stopped
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
-    gc.freeze()  # a collection would write to, and so copy, pages shared with the parent
+    gc.freeze()  # a collection would copy the pages that are shared with the parent
     _worker_tokenizer, _worker_stopped = tokenizer, stopped
 
 
 def _end_with_parent() -> None:
-    # A killed parent cannot stop its workers: they would wait for texts for ever.
-    parent = parent_process()
-    if parent is not None:
+    # A killed parent cannot stop its workers; they would wait for texts for ever.
+    if (parent := parent_process()) is not None:
         parent.join()
         os._exit(1)
 

@@ -1,3 +1,3 @@
-"""How models are trained: settings, schedules, the run with its checkpoints and history, and what
-the three stages share. Imports `inference` and below.
+"""The training of models: settings, schedules, the run with checkpoints and history, and the common
+skeleton of the three stages. Imports `inference` and below.
 """

@@ -1,55 +1,63 @@
-"""Checkpoints: everything a run needs to go on where it was, in one file without a pickle.
+"""Checkpoints: the whole state of a run in one safetensors file, without a pickle.
 
-Weights, optimiser, schedule position, random state, hidden state and place in the data are in
-one safetensors file beside the model directory that is to come. With data order a function of
-seed and epoch, a run that goes on gives the weights of one that was never interrupted.
+The file lies beside the future model directory. It has the weights, the optimiser, the position in
+the schedule and in the data, the random state and the hidden state. The data order is a function
+of seed and epoch, so a resumed run gives the weights of an uninterrupted one. `CheckpointKeeper` is
+the callback that writes checkpoints during the training and resumes from one.
 """
 
 import json
 import random
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from fastai.callback.core import Callback, CancelEpochException
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from ulmfit.base.atomic import atomic_write, beside, os_errors_as
-from ulmfit.base.errors import UserError
+from ulmfit.base.errors import Stopped, UserError
+from ulmfit.model.build import encoder_of
+from ulmfit.training.divergence import Diverged, all_finite
+from ulmfit.training.learner import number_format
+
+if TYPE_CHECKING:
+    from ulmfit.training.run import Run
 
 Checkpoint = tuple[dict[str, Tensor], Any]  # tensors by name, and plain facts
 
 
 def checkpoint_path(out: Path) -> Path:
-    """Where the run that writes `out` keeps its checkpoint."""
+    """The checkpoint of the run that writes `out`."""
     return beside(out, "checkpoint")
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write atomically; `facts` is plain JSON. Tied weights, one tensor by several names, are
-    written once."""
+    """Write a checkpoint atomically; `facts` is plain JSON. Tied weights are written once."""
     first: dict[Any, str] = {}
-    same = {name: first.setdefault(_place(t), name) for name, t in tensors.items()}
+    same = {
+        name: first.setdefault((t.device, t.data_ptr(), t.dtype, t.shape, t.stride()), name)
+        for name, t in tensors.items()
+    }
     plain = {name: tensors[name].detach().cpu().contiguous().clone() for name in first.values()}
     tied = {name: other for name, other in same.items() if name != other}
     atomic_write(path, save(plain, {"facts": json.dumps(facts), "tied": json.dumps(tied)}))
-
-
-def _place(tensor: Tensor) -> Any:
-    return tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
 
 
 def read_checkpoint(path: Path, run: Mapping[str, Any], afresh: bool = False) -> Checkpoint | None:
     """Tensors and facts of the checkpoint of `run`; None if there is no checkpoint.
 
     Args:
-        afresh: pass over a checkpoint that cannot be used, instead of refusing.
+        afresh: ignore an unusable checkpoint instead of raising.
 
     Raises:
-        UserError: if it is damaged, or of another run (other settings or data).
+        UserError: the checkpoint is damaged, or belongs to a run with other settings or data.
     """
     if not path.exists():
         return None
@@ -82,7 +90,7 @@ def _read(path: Path, now: dict[str, Any]) -> Checkpoint:
 
 
 def _different(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Names of what differs, of the settings each one by itself."""
+    """The names of the differences; for settings, the name of each."""
     names = []
     for name in sorted(before.keys() | now.keys()):
         old, new = before.get(name), now.get(name)
@@ -103,7 +111,7 @@ def discard_checkpoint(path: Path) -> None:
 
 
 def optimizer_state(opt: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """State of a fastai `Optimizer`: tensors by name, and what is plain numbers."""
+    """The state of a fastai `Optimizer`: tensors by name, and plain numbers."""
     tensors: dict[str, Tensor] = {}
     numbers: list[dict[str, Any]] = []
     state = opt.state_dict()
@@ -114,7 +122,7 @@ def optimizer_state(opt: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def restore_optimizer(opt: Any, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """The inverse of `optimizer_state`; the tensors go where the weights are."""
+    """The inverse of `optimizer_state`; the tensors move to the device of the weights."""
     states = [dict(numbers) for numbers in facts["state"]]
     weights = [weight for weight, *_ in opt.all_params()]
     for name, tensor in tensors.items():
@@ -125,7 +133,7 @@ def restore_optimizer(opt: Any, tensors: Mapping[str, Tensor], facts: Mapping[st
 
 
 def random_state() -> dict[str, Tensor]:
-    """The random state of Python, NumPy and torch, of the latter on the CPU and the current GPU."""
+    """The random state of Python, NumPy and torch (CPU and current GPU)."""
     _, words, next_gauss = random.getstate()
     _, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     state = {
@@ -141,7 +149,7 @@ def random_state() -> dict[str, Tensor]:
 
 
 def restore_random_state(tensors: Mapping[str, Tensor]) -> None:
-    """The inverse of `random_state`; what an older checkpoint lacks stays as it is."""
+    """The inverse of `random_state`; states that an older checkpoint lacks are not changed."""
     torch.set_rng_state(tensors["random.cpu"])
     if torch.cuda.is_available() and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"])
@@ -156,3 +164,98 @@ def restore_random_state(tensors: Mapping[str, Tensor]) -> None:
 
 def _none_or(number: float | None) -> Tensor:
     return torch.tensor([] if number is None else [number], dtype=torch.float64)
+
+
+class CheckpointKeeper(Callback):
+    """Writes a checkpoint every few minutes and after each epoch, and resumes from one."""
+
+    order = 60  # after all callbacks that change the saved state, and the optimiser's step
+
+    def __init__(
+        self, run: "Run", number: int, resumed: Checkpoint | None, interrupted: Callable[[], bool]
+    ) -> None:
+        self.run_of, self.number, self.history = run, number, run.history
+        self.resumed, self.interrupted = resumed, interrupted
+        self.saved_at = time.monotonic()
+
+    def before_epoch(self) -> None:
+        if self.resumed and self.epoch < self.resumed[1]["epoch"]:
+            raise CancelEpochException
+        self.dls.train.epoch = self.epoch + 1000 * self.number
+
+    def before_train(self) -> None:
+        if not self.resumed:
+            return
+        tensors, facts = self.resumed
+        self.resumed = None
+        restore_random_state(tensors)
+        if facts["batch"]:
+            self.dls.train.start = facts["batch"]
+            self.learn.pct_train, self.learn.train_iter = facts["pct_train"], facts["train_iter"]
+            self.history.resume(facts["running"], facts["batch"])
+            _restore_hidden(self.learn.model, tensors)
+
+    def after_batch(self) -> None:
+        if not self.training:
+            return
+        stop = self.interrupted() or self._late()
+        if stop or time.monotonic() - self.saved_at >= 60 * self.run_of.minutes:
+            self._write(self.number, self.epoch, self.history.batches)
+        if stop:
+            self._stop()
+
+    def after_epoch(self) -> None:
+        if self.resumed is None:
+            last = self.epoch + 1 == self.n_epoch
+            self._write(self.number + last, 0 if last else self.epoch + 1, 0)
+            finished = self.number + last == len(self.run_of.steps)
+            if self.interrupted() or (self._late() and not finished):  # during the validation
+                self._stop()
+
+    def _late(self) -> bool:
+        return time.monotonic() >= self.run_of.deadline
+
+    def _stop(self) -> None:
+        saved = f"saved {self.run_of.checkpoint}; the same command goes on from there"
+        raise KeyboardInterrupt(saved) if self.interrupted() else Stopped(f"time is up: {saved}")
+
+    def _write(self, step: int, epoch: int, batch: int) -> None:
+        learn = self.learn
+        opt_tensors, opt_facts = optimizer_state(learn.opt)
+        tensors = {f"model.{k}": v for k, v in learn.model.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.run_of.best.items()}
+        tensors |= opt_tensors | random_state() | _hidden(learn.model)
+        if not all_finite(tensors):  # it would replace a good checkpoint
+            raise Diverged(f"weights became infinite or NaN at {self.history.where()}")
+        facts = {
+            "run": dict(self.run_of.identity),
+            "step": step,
+            "epoch": epoch,
+            "batch": batch,
+            "pct_train": float(learn.pct_train),
+            "train_iter": learn.train_iter,
+            "optimizer": opt_facts,
+            "history": self.history.rows,
+            "running": self.history.running(),
+            "watch": asdict(self.history.watch),
+            "spent": self.run_of.spent(),
+            "name": self.run_of.name,
+            "precision": number_format(learn),
+        }
+        write_checkpoint(self.run_of.checkpoint, tensors, facts)
+        self.saved_at = time.monotonic()
+
+
+def _hidden(model: Any) -> dict[str, Tensor]:
+    pairs = enumerate(encoder_of(model).hidden)
+    return {f"hidden.{i}.{j}": t for i, pair in pairs for j, t in enumerate(pair)}
+
+
+def _restore_hidden(model: Any, tensors: Mapping[str, Tensor]) -> None:
+    """The hidden state as float32: autocast converts it, and a float32 LSTM takes no other."""
+    recurrent = encoder_of(model)
+    device = recurrent.encoder.weight.device
+    recurrent.hidden = [
+        (tensors[f"hidden.{i}.0"].float().to(device), tensors[f"hidden.{i}.1"].float().to(device))
+        for i in range(len(recurrent.rnns))
+    ]

@@ -1,4 +1,4 @@
-"""Stage 3's labelled documents and their labels."""
+"""The labelled documents of stage 3, and their labels."""
 
 from typing import NamedTuple
 
@@ -7,14 +7,18 @@ import pandas as pd
 
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.data.labels import SEPARATOR, SINGLE, Labels
+from ulmfit.data.labels import SINGLE, Labels
 from ulmfit.text.corpus import Corpus, cache_folder, tokenize_texts
+from ulmfit.text.fit import WAY_OUT, unknown_or_warning
+from ulmfit.text.known import known_tokens
 from ulmfit.training.settings import ClassifierSettings, data_spec
 from ulmfit.training.start import Start
 
+_WAY_OUT = f"stage 2 knows more words with --min-freq 1 or --vocab-of both; {WAY_OUT}"
+
 
 class Labelled(NamedTuple):
-    """Documents and what is true of them, as `Labels.encode` gives it."""
+    """Documents and their true labels, as `Labels.encode` returns them."""
 
     corpus: Corpus
     truth: np.ndarray
@@ -24,7 +28,7 @@ def labels_in(frame: pd.DataFrame, kind: Labels = SINGLE) -> Labels:
     """`kind` with the classes of train, in alphabetical order.
 
     Raises:
-        UserError: there is nothing to validate on.
+        UserError: there are no texts to validate on.
     """
     labels = kind.of(frame.loc[frame["split"] == "train", "label"])
     if not (frame["split"] == "valid").any():
@@ -44,11 +48,9 @@ def prepare(
     tokenized = tokenize_texts(frame["text"], processor, cache_folder())
     splits, cells = frame["split"].to_numpy(), frame["label"]
     start.choose_vocabulary(tokenized, np.flatnonzero(splits == "train"), settings)
-    if joint := sum(SEPARATOR in label for label in labels.classes):
-        logger.info(
-            f"{joint:,} of {len(labels.classes):,} classes have a {SEPARATOR} in their name; where "
-            "it separates labels of one text, pass --multi-label"
-        )
+    unknown = known_tokens(tokenized, processor).unknown(np.flatnonzero(splits == "train"))
+    name = str(start.parent.path) if start.parent else "the vocabulary of these texts"
+    logger.info(unknown_or_warning(unknown, name, _WAY_OUT))
 
     def labelled(split: str) -> Labelled:
         rows = np.flatnonzero(splits == split)

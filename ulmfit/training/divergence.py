@@ -1,4 +1,4 @@
-"""When a training has gone wrong: a loss that is no number or explodes, weights that are none."""
+"""Checks for divergence: a loss that explodes or is not finite, weights that are not finite."""
 
 import math
 from collections.abc import Mapping
@@ -8,27 +8,27 @@ from torch import Tensor
 
 from ulmfit.base.errors import UserError
 
-_SMOOTHING = 0.9  # of the running mean of the loss; one odd batch is no explosion
-# Times the loss of the first batch, at least times `_FLOOR` nats. A language model begins at 12 or
-# less, and its loss is counted up to 87 (see `lm_loss`).
+_SMOOTHING = 0.9  # of the running mean of the loss: one odd batch is no explosion
+# A factor on the loss of the first batch, or on `_FLOOR` nats if that is more. A language model
+# begins at 12 or less; `lm_loss` limits its loss to 87.
 _EXPLODED = 5.0
 _FLOOR = 2.0
 
 
 class Diverged(UserError):
-    """The training cannot go on: loss or weights are no finite numbers, or the loss exploded."""
+    """The training cannot go on: loss or weights are not finite, or the loss exploded."""
 
 
 @dataclass
 class LossWatch:
-    """The loss of a run, batch by batch; plain numbers, kept in its checkpoint."""
+    """The loss of a run, batch by batch; plain numbers, stored in the checkpoint."""
 
     first: float = 0.0
     mean: float = 0.0  # running mean, biased towards 0
     batches: int = 0
 
     def problem(self, loss: float) -> str:
-        """What has gone wrong with the next batch's `loss`, "" for nothing."""
+        """The problem with the next batch's `loss`; "" if there is none."""
         if not math.isfinite(loss):
             return f"the loss became {loss}"
         if self.batches == 0:
@@ -43,7 +43,7 @@ class LossWatch:
 
 def all_finite(tensors: Mapping[str, Tensor]) -> bool:
     """Whether all numbers of `tensors` are finite."""
-    # One pass and no copy: a sum with a NaN or an infinity in it is none or infinite.
+    # One pass without a copy: a sum with a NaN or an infinity is not finite.
     return all(
         bool(tensor.detach().sum().isfinite())
         for tensor in tensors.values()

@@ -1,4 +1,4 @@
-"""Stage 2's texts and its model over their vocabulary."""
+"""The texts of stage 2, and the model with their vocabulary."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ulmfit.artifacts.pretrained import Pretrained
+from ulmfit.artifacts.pretrained import NONE, Pretrained
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger, quiet
 from ulmfit.data.duplicates import normalised_digest
@@ -17,26 +17,25 @@ from ulmfit.model.build import build_lm
 from ulmfit.model.sizes import EMBEDDING_RANGE, EncoderConfig
 from ulmfit.model.transfer import load_encoder, load_head, remap_vocabulary
 from ulmfit.text.corpus import Corpus, cache_folder, tokenize_texts
+from ulmfit.text.fit import unknown_or_warning
 from ulmfit.text.ids import digest
+from ulmfit.text.known import known_tokens
 from ulmfit.text.processor import TextProcessor, make_vocab
+from ulmfit.training.general_lm import learn_pieces
 from ulmfit.training.settings import LMSettings, data_spec
 
-# Which splits the language model reads, by the name that `lm_text` gives.
+# The splits that the language model reads, by the setting `lm_text`.
 LM_TEXT = {"train": ("train", "unsup"), "all": ("train", "unsup", "test")}
 
 
 def read_frame(settings: LMSettings) -> pd.DataFrame:
     """The texts of `settings.data`; labels are not needed."""
-    frame = load_data(
-        data_spec(settings),
-        labels_required=False,
-        texts_required=False,
-    )
+    frame = load_data(data_spec(settings), labels_required=False, texts_required=False)
     return _withhold(frame, settings) if settings.withhold else frame
 
 
 def _withhold(frame: pd.DataFrame, settings: LMSettings) -> pd.DataFrame:
-    """`frame` with the texts of another data set's test split in a split that nobody reads."""
+    """`frame`, with the test texts of another data set in the split "withheld"; nobody reads it."""
     with quiet():
         spec = DataSpec(settings.withhold, seed=settings.seed)
         others = load_data(spec, labels_required=False, texts_required=False)
@@ -50,19 +49,19 @@ def _withhold(frame: pd.DataFrame, settings: LMSettings) -> pd.DataFrame:
 
 
 def data_fingerprint(frame: pd.DataFrame, lm_text: str) -> str:
-    """sha256 over the texts that a language model is trained and validated on."""
+    """sha256 over the texts for training and validation."""
     read = frame[_read(frame, lm_text)]
     texts = [digest(text).hex() for text in read["text"]]
     return fingerprint(zip(texts, read["split"], strict=True))
 
 
 def tokens_fingerprint(train: Corpus, valid: Corpus) -> str:
-    """sha256 over the tokens: another version of the tokenizer makes others of the same texts."""
+    """sha256 over the tokens, which depend on the version of the tokenizer."""
     return fingerprint([np.asarray(part.ids) for part in (train, valid)])
 
 
 def fingerprints_of_unread(frame: pd.DataFrame, settings: LMSettings) -> list[str]:
-    """Fingerprints of the sets of texts that the language model does not read."""
+    """Fingerprints of the test splits that the language model does not read."""
     found = [frame.attrs["withheld"]] if settings.withhold else []
     if settings.lm_text == "train":
         found.insert(0, texts_fingerprint(frame.loc[frame["split"] == "test", "text"]))
@@ -76,12 +75,11 @@ def _read(frame: pd.DataFrame, lm_text: str) -> pd.Series:
 def prepare(
     frame: pd.DataFrame, pretrained: TextProcessor, settings: LMSettings
 ) -> tuple[TextProcessor, Corpus, Corpus]:
-    """Text processor of the domain, texts to train on, and texts to validate on.
+    """The text processor of the domain, the texts to train on, and those to validate on.
 
-    Without a valid split (every text unlabelled) a tenth of the texts, 1,000 at most, are held
-    out. A subword tokenizer keeps its pieces; words get a vocabulary of their own.
+    Without a valid split (all texts are unlabelled), a tenth of the texts is held out, at most
+    1,000. A subword tokenizer keeps its pieces; a word tokenizer gets a new vocabulary.
     """
-    tokenized = tokenize_texts(frame["text"], pretrained, cache_folder())
     splits = frame["split"].to_numpy()
     train = np.flatnonzero(np.isin(splits, LM_TEXT[settings.lm_text]))
     valid = np.flatnonzero(splits == "valid")
@@ -91,6 +89,10 @@ def prepare(
         valid, train = np.sort(shuffled[:held_out]), np.sort(shuffled[held_out:])
     if not len(train):
         raise UserError(f"found {len(frame)} texts and none to train on; give more texts")
+    if settings.pretrained == NONE and settings.tokenizer == "subword":
+        pretrained = TextProcessor("subword", max_vocab=settings.max_vocab)
+        learn_pieces(pretrained, frame["text"], train)
+    tokenized = tokenize_texts(frame["text"], pretrained, cache_folder())
     if pretrained.kind == "subword":
         processor = pretrained
     else:
@@ -99,6 +101,9 @@ def prepare(
         if settings.vocab_of == "both":
             vocab = fill_vocab(vocab, pretrained.vocab, settings.max_vocab)
         processor.with_vocab(vocab)
+    known = known_tokens(tokenized, pretrained if pretrained.vocab else processor)
+    name = settings.pretrained if settings.pretrained != NONE else "the vocabulary of these texts"
+    logger.info(unknown_or_warning(known.unknown(train), name))
     return (
         processor,
         tokenized.numericalize(processor.vocab, train),
@@ -109,7 +114,7 @@ def prepare(
 def fill_vocab(vocab: list[str], pretrained: list[str], size: int) -> list[str]:
     """`vocab`, filled up to `size` with words of the pretrained model in its order.
 
-    A few texts do not have every word of those to come; the pretrained model knows many of them.
+    A few texts lack many words of later texts; the pretrained model knows some of these.
     """
     known = set(vocab)
     return [*vocab, *(word for word in pretrained if word not in known)][: max(size, len(vocab))]
@@ -118,7 +123,7 @@ def fill_vocab(vocab: list[str], pretrained: list[str], size: int) -> list[str]:
 def adapt(
     pretrained: Pretrained, processor: TextProcessor, settings: LMSettings
 ) -> tuple[Any, EncoderConfig]:
-    """The pretrained model over the vocabulary of the domain."""
+    """The pretrained model with the vocabulary of the domain."""
     config = replace(pretrained.config, vocab_sz=len(processor.vocab))
     if not pretrained.encoder:
         return build_lm(config, settings.drop_mult, EMBEDDING_RANGE), config

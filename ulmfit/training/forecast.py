@@ -1,4 +1,4 @@
-"""How long a training is going to take, from the speed of its first batches."""
+"""An estimate of the remaining training time, from the speed of the first batches."""
 
 import time
 from collections.abc import Sequence
@@ -6,23 +6,24 @@ from collections.abc import Sequence
 from fastai.callback.core import Callback
 
 from ulmfit.base.log import logger
+from ulmfit.training.history import tokens_of
 from ulmfit.training.settings import Step
 
-_BATCHES, _SECONDS = 20, 30.0  # measured over so many batches, or as many as so long a time has
+_BATCHES, _SECONDS = 20, 30.0  # the speed is measured until one of them is reached
 _WORTH_TELLING = 60.0  # seconds
-_OF_TRAINING = 1 / 3  # what a token of the validation costs: no backward pass
+_OF_TRAINING = 1 / 3  # cost of a token in the validation, which has no backward pass
 
 
 class Forecast(Callback):
-    """Tells once, after some batches, how long this step of the recipe and those behind it take.
+    """Logs once, after some batches, an estimate for this step of the recipe and all later ones.
 
-    Layers that are still frozen make the first steps of a classifier faster than the last ones.
+    The estimate is low for a classifier: its first steps are faster, as most layers are frozen.
     """
 
     order = 56  # after the history
 
     def __init__(self, steps: Sequence[Step]) -> None:
-        """`steps`: that which is trained now, and all behind it."""
+        """`steps`: the current one and all later ones."""
         self.steps = steps
         self._batches = self._tokens = 0
         self._began: float | None = None
@@ -31,19 +32,16 @@ class Forecast(Callback):
     def after_batch(self) -> None:
         if self._told or not self.training:
             return
-        inputs = self.xb[0]
-        lengths = getattr(inputs, "lengths", None)
-        tokens = inputs.numel() if lengths is None else int(lengths.sum())
-        if self._began is None:  # the first batch pays for what is set up once
+        if self._began is None:  # the first batch is slower, because it sets things up
             self._began = self._now()
             return
         self._batches += 1
-        self._tokens += tokens
+        self._tokens += tokens_of(self.xb[0])
         if self._batches >= _BATCHES or time.monotonic() - self._began > _SECONDS:
             self._tell(self._tokens / max(1e-9, self._now() - self._began))
 
     def _now(self) -> float:
-        self.learn.loss.item()  # a GPU works behind: this waits for it
+        self.learn.loss.item()  # wait for the GPU, which computes asynchronously
         return time.monotonic()
 
     def _tell(self, speed: float) -> None:
@@ -58,6 +56,6 @@ class Forecast(Callback):
         if seconds > _WORTH_TELLING:
             logger.info(
                 f"  about {seconds / 60:.1f} min to go: {left:,.0f} tokens in {epochs} "
-                f"{'epoch' if epochs == 1 else 'epochs'} and their validation, at {speed:,.0f} "
-                f"tokens/s as over the last {self._batches} batches"
+                f"{'epoch' if epochs == 1 else 'epochs'} and their validation, at the "
+                f"{speed:,.0f} tokens/s of the last {self._batches} batches"
             )

@@ -1,4 +1,4 @@
-"""The history of a training: one row an epoch, and how far it is meanwhile."""
+"""The history of a training, one row an epoch, and its progress."""
 
 import math
 import time
@@ -15,45 +15,40 @@ from ulmfit.model.lm_loss import LMLoss
 from ulmfit.model.multi_label_loss import MultiLabelLoss
 from ulmfit.training.divergence import Diverged, LossWatch
 
-# Columns that differ from run to run: for the eye and metrics.json, not for a hashed history.csv.
+# Columns that differ between equal runs: metrics.json has them, the hashed history.csv does not.
 TIMING = ("seconds", "tokens_per_second")
-# On a GPU, which works behind, a loss is there only when all before it is done: as long as nobody
-# asks for it, the next batches are sent off. So they are fetched some at a time.
+# A GPU computes asynchronously, and reading a loss waits for it. So several are read together.
 _FETCHED_AT_A_TIME = {"cuda": 20}
 
 
 class History(Callback):
-    """Collects means over each epoch, weighted by targets, and reports them.
+    """Collects and logs the means over each epoch, weighted by targets.
 
-    A row has: step, epoch, train_loss, valid_loss, accuracy (of targets, on the validation
-    part; of a multi-label classifier f1_micro instead), perplexity (of a language model), seconds,
-    tokens_per_second, lr (largest).
+    A row has: step, epoch, train_loss, valid_loss, accuracy (of targets, in the validation; for a
+    multi-label classifier f1_micro instead), perplexity (for a language model), seconds,
+    tokens_per_second, lr (the largest).
     """
 
     order = 55
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
-        self.step = 1
+        self.step = 1  # of the recipe, for the next rows
         self.watch = LossWatch()
         self._bar: tqdm | None = None
         self._zero()
 
     def _zero(self) -> None:
         self._totals = {"train": [0.0, 0.0], "valid": [0.0, 0.0]}  # summed loss, targets
-        self._pending: list[tuple[Tensor, int]] = []  # losses not fetched yet, and their targets
+        self._pending: list[tuple[Tensor, int]] = []  # unread losses, and the number of targets
         self._correct = self._named = 0
         self._tokens = 0
         self._spent = 0.0
         self._lr_max = 0.0
-        self.batches = 0  # of the epoch, those before an interruption included
-
-    def begin_step(self, step: int) -> None:
-        """Rows from now on belong to step `step` of the recipe (counted from 1)."""
-        self.step = step
+        self.batches = 0  # of the epoch, including those before an interruption
 
     def running(self) -> dict[str, Any]:
-        """The sums of an epoch under way, for a checkpoint."""
+        """The sums of the current epoch, for a checkpoint."""
         self._fetch()
         return {
             "train": self._totals["train"],
@@ -63,11 +58,11 @@ class History(Callback):
         }
 
     def now(self) -> tuple[float, float]:
-        """Of the epoch under way, as it is shown: mean training loss, tokens per second."""
+        """Mean training loss and tokens per second of the current epoch, as they are shown."""
         return self._mean("train"), self._rate()
 
     def resume(self, running: dict[str, Any], batches: int) -> None:
-        """Take up an epoch where `running` left it."""
+        """Continue an epoch after `batches` batches, with the sums of `running`."""
         self._totals["train"] = list(running["train"])
         self._tokens, self._spent, self.batches = running["tokens"], running["spent"], batches
         self._lr_max = running.get("lr_max", 0.0)
@@ -96,7 +91,7 @@ class History(Callback):
             self._named += getattr(self.loss_func, "named", 0)
 
     def _fetch(self) -> None:
-        """Count the losses that are pending."""
+        """Read and count the pending losses."""
         if not self._pending:
             return
         totals = self._totals["train" if self.training else "valid"]
@@ -104,16 +99,12 @@ class History(Callback):
         for i, (loss, (_, targets)) in enumerate(zip(losses, self._pending, strict=True), 1):
             totals[0] += loss * targets
             totals[1] += targets
-            if self.training:
-                self._check(loss, self.batches - len(losses) + i)
+            if self.training and (problem := self.watch.problem(loss)):
+                raise Diverged(f"{problem} at {self.where(self.batches - len(losses) + i)}")
         self._pending.clear()
 
-    def _check(self, loss: float, batch: int) -> None:
-        if problem := self.watch.problem(loss):
-            raise Diverged(f"{problem} at {self.where(batch)}")
-
     def where(self, batch: int | None = None) -> str:
-        """The place in the training, for messages; by default the present one."""
+        """The position in the training, for messages; `batch` is the current one by default."""
         batch = self.batches if batch is None else batch
         return (
             f"step {self.step}, epoch {self.epoch + 1}, batch {batch} "
@@ -121,9 +112,7 @@ class History(Callback):
         )
 
     def _progress(self) -> None:
-        inputs = self.xb[0]
-        lengths = getattr(inputs, "lengths", None)
-        self._tokens += inputs.numel() if lengths is None else int(lengths.sum())
+        self._tokens += tokens_of(self.xb[0])
         if self._bar is not None:
             self._bar.set_postfix(loss=f"{self._mean('train'):.3f}")
             self._bar.update(1)
@@ -156,8 +145,11 @@ class History(Callback):
             "epoch": self.epoch + 1,
             "train_loss": self._mean("train"),
             "valid_loss": self._mean("valid"),
-            **self._measure(),
         }
+        if isinstance(self.loss_func, MultiLabelLoss):
+            row["f1_micro"] = 2 * self._correct / max(1, self._named)
+        else:
+            row["accuracy"] = self._correct / max(1.0, self._totals["valid"][1])
         if isinstance(self.loss_func, LMLoss):
             row["perplexity"] = math.exp(min(row["valid_loss"], 700.0))
         row["lr"] = self._lr_max
@@ -168,13 +160,8 @@ class History(Callback):
         self.rows.append(row)
         logger.info("  " + "  ".join(_shown(name, value) for name, value in row.items()))
 
-    def _measure(self) -> dict[str, float]:
-        if isinstance(self.loss_func, MultiLabelLoss):
-            return {"f1_micro": 2 * self._correct / max(1, self._named)}
-        return {"accuracy": self._correct / max(1.0, self._totals["valid"][1])}
-
     def close(self) -> None:
-        """Take the progress bar off the terminal."""
+        """Remove the progress bar from the terminal."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -196,6 +183,12 @@ class History(Callback):
 def without_timing(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows without their `TIMING`, equal for equal runs."""
     return [{k: v for k, v in row.items() if k not in TIMING} for row in rows]
+
+
+def tokens_of(inputs: Any) -> int:
+    """The number of tokens in a batch, without padding."""
+    lengths = getattr(inputs, "lengths", None)
+    return inputs.numel() if lengths is None else int(lengths.sum())
 
 
 def _shown(name: str, value: float) -> str:

@@ -1,7 +1,7 @@
-"""The learning rate finder: a short training with ever higher rates (Smith 2015, arXiv:1506.01186).
+"""The learning-rate finder: a short training with rising rates (Smith 2015, arXiv:1506.01186).
 
-fastai's `lr_find` keeps the model in a pickle meanwhile and prints through IPython; what it makes
-of the losses, its `valley`, is used here.
+fastai's `lr_find` saves the model as a pickle and prints through IPython, so only its `valley`,
+which suggests a rate from the losses, is used here.
 """
 
 import copy
@@ -29,32 +29,29 @@ _DIVERGED = 4.0  # times the best loss, as in fastai
 
 @dataclass(frozen=True)
 class FoundRate:
-    """rates: of each batch, rising. losses: smoothed. suggestion: fastai's `valley` of them."""
+    """Rising rates of the batches, smoothed losses, and the suggestion of fastai's `valley`."""
 
     rates: Sequence[float]
     losses: Sequence[float]
     suggestion: float
 
     def plot(self, path: Path) -> None:
-        """Loss against rate, the suggestion marked, as a PNG."""
+        """Draw loss against rate, with the suggestion, as a PNG."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(6, 4), layout="constrained")
         axes = figure.subplots()
         axes.plot(self.rates, self.losses)
-        axes.axvline(
-            self.suggestion, color="tab:orange", label=f"suggestion: {self.suggestion:.2g}"
-        )
-        axes.set_xscale("log")
-        axes.set_xlabel("learning rate")
-        axes.set_ylabel("training loss, smoothed")
+        label = f"suggestion: {self.suggestion:.2g}"
+        axes.axvline(self.suggestion, color="tab:orange", label=label)
+        axes.set(xscale="log", xlabel="learning rate", ylabel="training loss, smoothed")
         axes.grid(alpha=0.3)
         axes.legend()
         figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
 class _RangeTest(ParamScheduler):
-    """Raises the rate from batch to batch, keeps the smoothed losses, ends the training."""
+    """Raises the rate after each batch, collects the smoothed losses, and ends the training."""
 
     def __init__(self, batches: int) -> None:
         super().__init__({"lr": SchedExp(LOWEST, HIGHEST)})
@@ -83,10 +80,10 @@ class _RangeTest(ParamScheduler):
 
 
 def find_rate(learn: Learner, batches: int = BATCHES) -> FoundRate:
-    """Try rates from 1e-6 to 1 on all layers; model and random state are as before afterwards.
+    """Try rates from 1e-6 to 1 on all layers, then restore the model and the random state.
 
     Raises:
-        UserError: there is too little data, or the loss diverged at once.
+        UserError: there are too few batches, or the loss diverged at once.
     """
     model, test = learn.model, _RangeTest(batches)
     state, random = copy.deepcopy(model.state_dict()), random_state()
@@ -109,7 +106,7 @@ def find_rate(learn: Learner, batches: int = BATCHES) -> FoundRate:
 
 
 def rate_found(learn: Learner, settings: Settings, wanted: bool) -> FoundRate | None:
-    """The finder's result if it is `wanted` or ``lr = "auto"`` asks for it, else None."""
+    """The finder's result if it is `wanted` or ``lr`` is "auto", else None."""
     if not wanted and settings.lr != AUTO:
         return None
     logger.info(f"looking for a learning rate over {BATCHES} batches at most")
@@ -119,7 +116,7 @@ def rate_found(learn: Learner, settings: Settings, wanted: bool) -> FoundRate | 
 
 
 def show_rate(found: FoundRate, out: Path) -> Path:
-    """Draw what was found beside `out`, where the model would go; returns the picture's path."""
+    """Draw the result beside the model directory `out`; returns the picture's path."""
     plot = out.with_name(f"{out.name}-lr.png")
     with os_errors_as(f"cannot write {plot}"):
         plot.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The flags that all stages have, declared once."""
+"""The flags that all stages share."""
 
 import inspect
 import math
@@ -11,15 +11,15 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 from ulmfit.artifacts.manifest import suffix
 from ulmfit.base.cli import field_notes, settings_flags
 from ulmfit.base.errors import UserError
-from ulmfit.training.settings import STAGE_FILES, S, load_settings
+from ulmfit.training.settings import DEFAULT_RECIPE, STAGE_FILES, S, load_settings
 
-CHECKPOINT_MINUTES = 5.0  # between two checkpoints, unless a run says otherwise
+CHECKPOINT_MINUTES = 5.0  # between two checkpoints, by default
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class StageResult(NamedTuple):
-    """What a stage gives back: the model directory and what was measured."""
+    """The result of a stage: the model directory and its metrics."""
 
     path: Path
     metrics: dict[str, Any]
@@ -27,16 +27,16 @@ class StageResult(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a stage is told that is no setting of the training itself.
+    """The flags of a stage that are not settings of the training itself.
 
-    deadline: when to save a checkpoint and end, see `deadline_after`.
+    deadline: the time to save a checkpoint and end, see `deadline_after`.
     """
 
-    recipe: str = "demo"  # table of stages/<stage>.toml
+    recipe: str = DEFAULT_RECIPE  # table of stages/<stage>.toml
     out: str | None = None  # model directory to write
     backwards: bool = False  # read each text from its end
     half: bool = False  # store the weights in half precision
-    about: str = ""  # for the model card: what the texts are, and whose
+    about: str = ""  # for the model card: content and owner of the texts
     overwrite: bool = False  # replace the model directory, and a checkpoint of another run
     find_lr: bool = False  # train nothing: look for a learning rate, and draw loss against rate
     log: str = ""  # where to follow the training: tensorboard or mlflow
@@ -52,7 +52,7 @@ class Options:
             )
 
     def folder(self, name: str) -> Path:
-        """Where the recipe's model `name` of this direction lies, unless a flag says otherwise."""
+        """The default directory of the recipe's model `name` in this direction."""
         return Path("models", self.recipe, f"{name}-{suffix(self.backwards)}")
 
 
@@ -60,10 +60,10 @@ _FLAGS = [f for f in fields(Options) if f.init]
 
 
 def deadline_after(seconds: float) -> float:
-    """The time on the clock of `time.monotonic` that is so many `seconds` away; 0 for never.
+    """The deadline in `seconds`, on the clock of `time.monotonic`; 0 for none.
 
     Raises:
-        UserError: they are less than 0, or no number.
+        UserError: `seconds` is negative or NaN.
     """
     if not seconds >= 0:
         raise UserError(f"--stop-after is {seconds:g}, expected seconds, or 0 for no end")
@@ -71,11 +71,12 @@ def deadline_after(seconds: float) -> float:
 
 
 def stage_flags(settings: type, **notes: str) -> Callable[[F], F]:
-    """Let a stage's ``**given`` appear as the flags of `Options`, then those of its `settings`.
+    """Let a stage's ``**given`` appear as the flags of `Options`, then of its `settings`.
 
-    `notes`: help in place of that in `Options`.
+    `notes`: help texts that replace those of `Options`.
     """
-    shared = field_notes(Options) | {"recipe": f"table of stages/{STAGE_FILES[settings]}"} | notes
+    recipe = f"table of stages/{STAGE_FILES[settings]} (default: {DEFAULT_RECIPE})"
+    shared = field_notes(Options) | {"recipe": recipe} | notes
 
     def decorate(func: F) -> F:
         signature = inspect.signature(func)
@@ -84,7 +85,7 @@ def stage_flags(settings: type, **notes: str) -> Callable[[F], F]:
             inspect.Parameter(
                 f.name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=f.default,
+                default=None if f.name == "recipe" else f.default,  # so that it can be told
                 annotation=Annotated[f.type, shared[f.name]],
             )
             for f in _FLAGS
@@ -97,12 +98,13 @@ def stage_flags(settings: type, **notes: str) -> Callable[[F], F]:
 
 
 def options_and_settings(settings: type[S], given: Mapping[str, Any]) -> tuple[Options, S]:
-    """What a stage's command was `given`: options, and settings in place of the recipe's.
+    """The flags of a stage's command: its options, and the recipe's settings with overrides.
 
     Raises:
         UserError: as `Options` and `load_settings`.
     """
     shared = {f.name for f in _FLAGS}
-    options = Options(**{name: value for name, value in given.items() if name in shared})
+    named = {k: v for k, v in given.items() if k in shared and (k, v) != ("recipe", None)}
+    options = Options(**named)
     overrides = {name: value for name, value in given.items() if name not in shared}
     return options, load_settings(settings, options.recipe, overrides)

@@ -1,4 +1,4 @@
-"""Training a fastai `Learner` through the steps of a recipe, with checkpoints and a history."""
+"""The training of a fastai `Learner` through the steps of a recipe, with checkpoints."""
 
 import contextlib
 import math
@@ -21,11 +21,11 @@ from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.training.checkpoint import (
     Checkpoint,
+    CheckpointKeeper,
     discard_checkpoint,
     read_checkpoint,
     restore_optimizer,
 )
-from ulmfit.training.checkpoint_keeper import CheckpointKeeper
 from ulmfit.training.divergence import Diverged, LossWatch
 from ulmfit.training.forecast import Forecast
 from ulmfit.training.history import History
@@ -36,24 +36,20 @@ from ulmfit.training.schedules import courses
 from ulmfit.training.settings import Step
 
 
-def _new_name() -> str:
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-
-
 @dataclass
 class Run:
-    """What is trained, where its checkpoint lies, and what makes it this run and no other.
+    """A training: the learner, the steps, the checkpoint, and the identity.
 
-    identity: settings, data and parent; a checkpoint of another identity is refused.
-    minutes: between two checkpoints, 0 for one after every batch; each epoch's end has its own.
-    afresh: begin anew beside a checkpoint that is damaged or of another run.
-    patience: epochs of the last step without a smaller validation loss after which it ends, with
-        the weights of its best epoch; 0 for no such end.
-    schedule: how the learning rate moves over each step (see `courses`).
-    spent_before: seconds of training before an interruption, once `fit` found its checkpoint.
-    log: where its figures are logged while it trains, if anywhere; no part of the identity.
-    name: what its log calls it, kept in the checkpoint.
-    deadline: when to write a checkpoint and end (see `deadline_after`), a batch later at most.
+    identity: settings, data and parent; `fit` refuses a checkpoint of another identity.
+    minutes: between two checkpoints, 0 for one after every batch; each epoch ends with one.
+    afresh: ignore a checkpoint that is damaged or of another run.
+    patience: the last step ends after so many epochs without a smaller validation loss, with the
+        weights of its best epoch; 0 for no early end.
+    schedule: of the learning rate in each step (see `courses`).
+    spent_before: seconds of training before an interruption; `fit` reads them from the checkpoint.
+    log: a log of the figures during the training, not part of the identity.
+    name: of the run in its log; the checkpoint has it, too.
+    deadline: the time to write a checkpoint and end (see `deadline_after`), at most a batch late.
     """
 
     learn: Learner
@@ -66,22 +62,24 @@ class Run:
     patience: int = 0
     schedule: str = "one-cycle"
     spent_before: float = 0.0
-    best: dict[str, Tensor] = field(default_factory=dict)  # weights, where patience asks for them
+    best: dict[str, Tensor] = field(default_factory=dict)  # weights of the best epoch, for patience
     log: RunLog | None = None
-    name: str = field(default_factory=_new_name)
+    name: str = field(
+        default_factory=lambda: f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    )
     deadline: float = math.inf
 
     def fit(self) -> list[dict[str, Any]]:
-        """Train through all steps; returns the history, one row an epoch.
+        """Train through all steps, from the checkpoint if there is one.
 
-        Goes on from the checkpoint if there is one. The checkpoint of the finished training
-        stays until the caller has written its results and calls `discard`.
+        Returns the history, one row an epoch. The last checkpoint stays until the caller has
+        written its results and calls `discard`.
 
         Raises:
-            UserError: the checkpoint is of another run, a step does not fit the model, it cannot
-                be written, or the loss is no number any more or explodes.
+            UserError: the checkpoint is of another run or cannot be written, a step does not fit
+                the model, or the loss explodes or is not finite.
             KeyboardInterrupt: after Ctrl-C, when the checkpoint is written.
-            Stopped: the deadline has passed, the checkpoint is written.
+            Stopped: after the deadline, when the checkpoint is written.
         """
         resumed = read_checkpoint(self.checkpoint, self.identity, self.afresh)
         if self.learn.opt is None:
@@ -94,7 +92,10 @@ class Run:
                 for number in range(first, len(self.steps)):
                     self._fit_step(number, resumed if number == first else None, interrupted)
         except Diverged as error:
-            raise UserError(f"{error}: {self._advice()}") from None
+            advice = "give a lower --lr"
+            if self.checkpoint.exists():
+                advice += f", and --overwrite to ignore the earlier checkpoint {self.checkpoint}"
+            raise UserError(f"{error}: {advice}") from None
         finally:
             self.history.close()
         if self.best:
@@ -102,33 +103,25 @@ class Run:
         return self.history.rows
 
     def final_row(self) -> dict[str, Any]:
-        """The history's row of the weights that `fit` has left, which need no further measuring."""
+        """The row of the history for the final weights."""
         rows = self.history.rows
         if not self.best:
             return rows[-1]
         of_step = [row for row in rows if row["step"] == rows[-1]["step"]]
-        return min(of_step, key=lambda row: row["valid_loss"])  # the first, as `_EarlyStopper`'s
+        return min(of_step, key=lambda row: row["valid_loss"])  # the first one, as `_EarlyStopper`
 
     def log_finals(self, metrics: Mapping[str, Any]) -> None:
-        """Log what was measured when the training was done."""
+        """Log the metrics after the training."""
         if self.log:
             self.log.finals(metrics)
 
     def discard(self) -> None:
-        """Remove the checkpoint, once what it is for is written."""
+        """Remove the checkpoint; call this when the results are written."""
         discard_checkpoint(self.checkpoint)
 
     def spent(self) -> float:
-        """Seconds of training until now, those before an interruption included."""
+        """Seconds of training so far, including those before an interruption."""
         return self.spent_before + time.monotonic() - self._began
-
-    def _advice(self) -> str:
-        if not self.checkpoint.exists():
-            return "give a lower --lr"
-        return (
-            f"give a lower --lr, and --overwrite to pass over {self.checkpoint}, which is of "
-            "before and is kept"
-        )
 
     def _logged(self, resumed: Checkpoint | None) -> contextlib.AbstractContextManager[None]:
         if self.log is None:
@@ -147,7 +140,7 @@ class Run:
                 )
 
     def _take_up(self, tensors: Mapping[str, Tensor], facts: Any) -> int:
-        """Weights and history of a checkpoint; returns the step to go on at."""
+        """Restore weights and history from a checkpoint; returns the step to go on with."""
         self.learn.model.load_state_dict(_under("model.", tensors))
         self.best = _under("best.", tensors)
         self.learn.model.reset()
@@ -163,7 +156,7 @@ class Run:
         if (before := facts.get("precision", now)) != now:
             logger.info(
                 f"trained in {before} so far, from here on in {now}: the weights will differ from "
-                f"those of one format; --precision {before} goes on in it"
+                f"those of a single format; --precision {before} keeps the format"
             )
         return facts["step"]
 
@@ -174,14 +167,16 @@ class Run:
         learn.dls.train.share = step.share
         groups = len(learn.opt.param_lists)
         learn.freeze_to(groups - (step.groups or groups))
-        # A gradient of zeros is one, too: the optimiser would decay what this step freezes.
+        # With gradients of zero, the optimiser would still decay the frozen weights.
         learn.model.zero_grad(set_to_none=True)
-        if resumed and (resumed[1]["epoch"] or resumed[1]["batch"]):  # else the step begins anew
-            # Before the schedule is set: weight decay and rates are this step's, not the last's.
+        if resumed and (resumed[1]["epoch"] or resumed[1]["batch"]):  # else the step begins now
+            # Done before the schedule is set: rates and weight decay must be those of this step.
             restore_optimizer(learn.opt, resumed[0], resumed[1]["optimizer"])
-        self.history.begin_step(number + 1)
+        self.history.step = number + 1
         keeper = CheckpointKeeper(self, number, resumed, interrupted)
-        scheduler = ParamScheduler(courses(self.schedule, self._rates(step), step, learn.moms))
+        learn.opt.set_hyper("lr", slice(*step.lr) if isinstance(step.lr, list) else step.lr)
+        rates = np.array([hyper["lr"] for hyper in learn.opt.hypers])  # of each layer group
+        scheduler = ParamScheduler(courses(self.schedule, rates, step, learn.moms))
         forecast = Forecast(self.steps[number:])
         callbacks = [scheduler, self.history, forecast, keeper]
         if self.log:
@@ -191,12 +186,6 @@ class Run:
             callbacks.append(_EarlyStopper(self))
         with learn.no_logging(), learn.no_bar():
             learn.fit(step.epochs, wd=step.weight_decay, cbs=callbacks)
-
-    def _rates(self, step: Step) -> np.ndarray:
-        """The highest learning rate of each layer group."""
-        optimizer = self.learn.opt
-        optimizer.set_hyper("lr", slice(*step.lr) if isinstance(step.lr, list) else step.lr)
-        return np.array([hyper["lr"] for hyper in optimizer.hypers])
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -220,7 +209,7 @@ class _EarlyStopper(Callback):
         self.measured = True
 
     def after_epoch(self) -> None:
-        if not self.measured:  # an epoch that was done before an interruption
+        if not self.measured:  # the epoch was finished before an interruption
             return
         rows = self.run_of.history.rows
         losses = [row["valid_loss"] for row in rows if row["step"] == rows[-1]["step"]]
@@ -229,15 +218,14 @@ class _EarlyStopper(Callback):
             state = self.learn.model.state_dict()
             self.run_of.best = {name: weight.clone() for name, weight in state.items()}
         elif self.epoch - best >= self.run_of.patience:
-            logger.info(
-                f"  no better epoch than {best + 1} in {self.run_of.patience}: the step ends"
-            )
+            patience = self.run_of.patience
+            logger.info(f"  no better epoch than {best + 1} in {patience}: the step ends")
             raise CancelFitException
 
 
 @contextlib.contextmanager
 def _interrupts_noted() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C is noted and acted upon between two batches; a second one interrupts at once."""
+    """Ctrl-C takes effect between two batches; a second one interrupts at once."""
     noted: list[bool] = []
 
     def note(signum: int, frame: Any) -> None:
@@ -247,7 +235,7 @@ def _interrupts_noted() -> Iterator[Callable[[], bool]]:
 
     try:
         before = signal.signal(signal.SIGINT, note)
-    except ValueError:  # not in the main thread: no signals arrive here
+    except ValueError:  # other threads get no signals
         yield lambda: False
         return
     try:
@@ -257,5 +245,5 @@ def _interrupts_noted() -> Iterator[Callable[[], bool]]:
 
 
 def parameters_of(model: torch.nn.Module) -> int:
-    """How many numbers are trained, tied weights counted once."""
+    """The number of parameters; tied weights count once."""
     return sum({id(p): p.numel() for p in model.parameters()}.values())

@@ -1,10 +1,9 @@
-"""`--log`: a run's figures in TensorBoard or MLflow while it trains.
+"""`--log`: the figures of a run in TensorBoard or MLflow, during the training.
 
-fastai's `TensorBoardCallback` is not used. It cannot be imported without torchvision; it opens a
-writer and counts batches from 0 at every `fit`, so that the steps of a recipe, and a run that goes
-on after an interruption, would be drawn on top of one another; it logs batches of the validation as
-if they were of the training; and it knows the `Recorder`'s figures, not those of `History`. For
-MLflow fastai has no callback. What follows is one in fastai's form, for both.
+fastai's `TensorBoardCallback` does not fit. It needs torchvision. It opens a new writer and counts
+batches from 0 in every `fit`, so the steps of a recipe, and a resumed run, would overlap. It logs
+validation batches as training batches, and it has the figures of `Recorder` instead of `History`.
+For MLflow, fastai has no callback. `FigureLogger` is a callback in fastai's form for both.
 """
 
 import json
@@ -19,32 +18,19 @@ from fastai.callback.core import Callback
 from ulmfit.base.errors import Stopped, UserError
 from ulmfit.base.log import logger
 from ulmfit.training.history import History
-from ulmfit.training.log_sinks import (
-    SINKS,
-    Logged,
-    Setting,
-    Sink,
-    Status,
-    first_line,
-    missing_packages,
-)
+from ulmfit.training.log_sinks import SINKS, Setting, Sink, Status, first_line, missing_packages
 from ulmfit.training.settings import Settings, Step
 
 
-def run_log(
-    kind: str,
-    out: Path,
-    settings: Settings,
-    **more: Setting,
-) -> "RunLog | None":
-    """The log that ``--log kind`` asks for, not open yet; None for none ('').
+def run_log(kind: str, out: Path, settings: Settings, **more: Setting) -> "RunLog | None":
+    """The log of ``--log kind``, not open yet; None for ''.
 
     Args:
-        out: the model directory that is to come.
-        more: what the log is to show beside the settings.
+        out: the future model directory.
+        more: facts to show beside the settings.
 
     Raises:
-        UserError: there is no such log, or its packages are missing.
+        UserError: the kind is unknown, or its packages are missing.
     """
     if not kind:
         return None
@@ -60,10 +46,9 @@ def run_log(
 
 @dataclass
 class RunLog:
-    """A log, open `during` a training; `finals` adds what was measured afterwards.
+    """A log, open `during` a training; `finals` adds the metrics afterwards.
 
-    A log that fails while the model trains is given up with a warning: hours of training are
-    worth more than their curve.
+    If the log fails during the training, a warning is logged, and the training continues.
     """
 
     kind: str
@@ -74,17 +59,20 @@ class RunLog:
 
     @contextmanager
     def during(self, name: str, steps: Sequence[Step], done: int) -> Iterator[None]:
-        """Open for the block, which trains `steps`, `done` batches of which are done already.
+        """Open for the block, which trains `steps`.
 
         Args:
             name: of the run, the same after an interruption.
+            done: batches of the steps that are finished already.
 
         Raises:
             UserError: the log cannot be written.
         """
-        settings = {**self.settings, "steps": json.dumps([asdict(step) for step in steps])}
+        settings = {**self.settings, "steps": [asdict(step) for step in steps]}
+        # The logs take no lists.
+        settings = {k: json.dumps(v) if isinstance(v, list) else v for k, v in settings.items()}
         self._step = done
-        self._sink = SINKS[self.kind](Logged(name, self.out, settings, done))
+        self._sink = SINKS[self.kind](name, self.out, settings, done)
         logger.info(f"logging to {self._sink.where}")
         status: Status = "FAILED"
         try:
@@ -102,7 +90,7 @@ class RunLog:
         self._try(lambda sink: sink.scalars(values, step))
 
     def finals(self, metrics: Mapping[str, Any]) -> None:
-        """The numbers among `metrics`, which may be nested, as ``final/...``."""
+        """Log the numbers of `metrics`, which may be nested, as ``final/...``."""
         self.scalars({f"final/{k}": v for k, v in _numbers(metrics).items()}, self._step)
         self._try(lambda sink: sink.close("FINISHED"))
 
@@ -117,13 +105,13 @@ class RunLog:
 
 
 class FigureLogger(Callback):
-    """Hands a `RunLog` what `History` counts: after each batch, and after each epoch its row.
+    """Passes the figures of `History` to a `RunLog`: after each batch, and a row after each epoch.
 
-    ``train/loss`` is the epoch's mean so far, as it is shown to whoever waits. A layer group has
-    a ``lr/group_<n>``, 1 the lowest, as long as it is trained.
+    ``train/loss`` is the mean of the epoch so far, as the progress shows it. Each layer group has
+    a ``lr/group_<n>`` while it is trained; 1 is the lowest group.
     """
 
-    order = 57  # after the history has counted, before a checkpoint ends the run
+    order = 57  # after the history, before the checkpoint, which may end the run
 
     def __init__(self, run_log: RunLog, figures: History, before: int) -> None:
         """`before`: batches of the recipe's earlier steps."""
@@ -135,8 +123,10 @@ class FigureLogger(Callback):
     def after_batch(self) -> None:
         if self.training:
             loss, speed = self.figures.now()
+            groups = list(enumerate(self.opt.hypers, 1))[self.opt.frozen_idx :]
             figures = {"train/loss": loss, "train/tokens_per_second": speed}
-            self.run_log.scalars(figures | self._rates(), self._done())
+            figures |= {f"lr/group_{number}": float(hyper["lr"]) for number, hyper in groups}
+            self.run_log.scalars(figures, self._done())
 
     def after_validate(self) -> None:
         row = self.figures.rows[-1].items()
@@ -146,15 +136,11 @@ class FigureLogger(Callback):
     def _done(self) -> int:
         return self.before + self.epoch * self.in_epoch + self.figures.batches
 
-    def _rates(self) -> dict[str, float]:
-        groups = list(enumerate(self.opt.hypers, 1))[self.opt.frozen_idx :]
-        return {f"lr/group_{number}": float(hyper["lr"]) for number, hyper in groups}
-
 
 def batches_before(train: Any, steps: Sequence[Step], step: int, epoch: int = 0) -> int:
-    """Batches of the whole training that come before `epoch` of `step`, both counted from 0.
+    """Batches of the whole training before `epoch` of `step`; both count from 0.
 
-    `train` is the loader of the training; its `share` is as it was afterwards.
+    `train` is the loader of the training; its `share` is restored.
     """
     share, batches = train.share, 0
     for i, one in enumerate(steps[: step + 1]):

@@ -1,6 +1,6 @@
-"""Which layers learn when, how fast, and how the rate moves: a recipe's steps and their variants.
+"""The steps of a recipe with their variants, and the schedules of the learning rate.
 
-The variants are those of the paper's ablations (ULMFiT section 5): what each part is worth.
+The variants are those of the paper's ablations (ULMFiT section 5).
 """
 
 from collections.abc import Callable
@@ -10,23 +10,17 @@ from typing import Any
 import numpy as np
 from fastai.callback.schedule import SchedLin, combine_scheds, combined_cos
 
-from ulmfit.training.settings import (
-    AUTO,
-    ClassifierSettings,
-    PretrainSettings,
-    Settings,
-    Step,
-)
+from ulmfit.training.settings import AUTO, ClassifierSettings, PretrainSettings, Settings, Step
 
-# The slanted triangle's part in which the rate rises, and how much smaller the lowest rate is than
-# the highest (ULMFiT section 3.2).
+# Of the slanted triangle: the share of the step in which the rate rises, and the highest rate by
+# the lowest (ULMFiT section 3.2).
 _CUT, _RATIO = 0.1, 32
 
-Course = Callable[[float], Any]  # a hyper-parameter by the share of the step that is done
+Course = Callable[[float], Any]  # a hyper-parameter as a function of the finished share of the step
 
 
 def steps_of(settings: Settings, found: float | None = None) -> list[Step]:
-    """The recipe's steps as `epochs`, `lr`, `unfreeze` and `rates` want them.
+    """The recipe's steps, changed by the settings `epochs`, `lr`, `unfreeze` and `rates`.
 
     `found`: the learning rate for ``lr = "auto"``.
     """
@@ -66,19 +60,15 @@ def courses(
             section 3.2); or "constant".
         rates: the highest learning rate of each layer group, shape (groups,).
         momentum: at the start, at the highest rate and at the end of one cycle; the other
-            schedules keep that at the highest rate.
+            schedules keep the second.
     """
     if schedule == "one-cycle":
         return {
             "lr": combined_cos(step.pct_start, rates / step.div, rates, rates / 1e5),
             "mom": combined_cos(step.pct_start, *momentum),
         }
-    steady = {"mom": _always(momentum[1])}
+    steady: dict[str, Course] = {"mom": lambda done: momentum[1]}
     if schedule == "constant":
-        return {"lr": _always(rates), **steady}
+        return {"lr": lambda done: rates, **steady}
     rising, falling = SchedLin(rates / _RATIO, rates), SchedLin(rates, rates / _RATIO)
     return {"lr": combine_scheds([_CUT, 1 - _CUT], [rising, falling]), **steady}
-
-
-def _always(value: Any) -> Course:
-    return lambda done: value

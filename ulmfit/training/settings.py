@@ -1,8 +1,7 @@
 """Recipes: the settings of each stage as data.
 
-One dataclass a stage: its fields are the keys of a recipe's table in ``stages/<stage>.toml``, the
-flags of the command, and their notes are the flags' help. Type and range of a setting stand in its
-annotation.
+Each stage has a dataclass. Its fields are the keys of the recipes in ``stages/<stage>.toml`` and
+the flags of the command; the comments are the flags' help. An annotation has type and range.
 """
 
 import tomllib
@@ -23,12 +22,12 @@ from ulmfit.training.settings_checks import (
     PositiveInt,
     Range,
     least,
-    missing_keys,
     one_of,
     problems_of,
     raise_problems,
 )
 
+DEFAULT_RECIPE = "demo"
 AUTO = "auto"  # the learning rate that the finder suggests
 
 
@@ -56,9 +55,9 @@ _DROP_MULT = Range(lambda value: 0 <= value <= 2, "0 to 2")  # fastai's largest 
 
 @dataclass(frozen=True)
 class Step:
-    """One cycle of the learning rate: which layer groups, how long, how fast.
+    """One cycle of the learning rate: layer groups, epochs, rates.
 
-    lr: the top group's largest learning rate, or [lowest group's, top group's] with geometric
+    lr: the largest learning rate of the top group, or [lowest group's, top group's] with geometric
     steps between (discriminative fine-tuning, ULMFiT section 3.2).
     """
 
@@ -77,34 +76,37 @@ class _Shared:
     precision: Annotated[str, one_of(*PRECISIONS)] = "auto"  # auto, bfloat16 or float32
     batch_size: PositiveInt = 64  # rows or documents of a batch
     drop_mult: Annotated[float, _DROP_MULT] = 0.5  # factor on fastai's dropout rates
-    # of the rate: one-cycle, slanted (triangular), or constant
+    # of the learning rate: one-cycle, slanted (triangular), or constant
     schedule: Annotated[str, one_of("one-cycle", "slanted", "constant")] = "one-cycle"
     epochs: NonNegativeInt = 0  # epochs of the last step; 0 for the recipe's
-    # highest rate of the last step, the others in proportion; auto: by the finder
+    # highest rate of the last step, others in proportion; auto: from the learning-rate finder
     lr: Annotated[str, _RATE] = ""
-    # epochs of the last step without a better one before it ends; 0: no end
-    patience: NonNegativeInt = 0
+    patience: NonNegativeInt = 0  # end the last step after so many epochs without progress; 0: no
+    alpha: NonNegativeFloat = 2.0  # activation regularisation (AR)
+    beta: NonNegativeFloat = 1.0  # temporal activation regularisation (TAR)
+    steps: list[Step] = field(default_factory=list, metadata={"flag": False})  # training steps
 
 
 @dataclass(frozen=True)
-class PretrainSettings(_Shared, Dialect):
+class _LanguageModel(_Shared):
+    min_freq: PositiveInt = 3  # smallest number of occurrences of a word in the vocabulary
+    seq_len: PositiveInt = 72  # tokens through which gradients flow
+    sampled_softmax: NonNegativeInt = 0  # words that a training step's softmax covers; 0 for all
+    clip: NonNegativeFloat = 1.0  # largest norm of the gradient; 0 for no bound
+
+
+@dataclass(frozen=True)
+class PretrainSettings(_LanguageModel, Dialect):
     """Stage 1."""
 
     size: Annotated[str, one_of(*SIZES)] = "small"  # size of the model: small or base
     tokenizer: Annotated[str, one_of("word", "subword")] = "word"  # word or subword
     lang: str = "en"  # language of the word tokenizer
     max_vocab: Annotated[int, least(20)] = 20_000  # tokens of the vocabulary at most
-    min_freq: PositiveInt = 3  # how often a word must occur
     max_tokens: NonNegativeInt = 0  # tokens of the corpus to train on; 0 for all
     valid_documents: PositiveInt = 200  # documents held out for validation
-    seq_len: PositiveInt = 72  # tokens through which gradients flow
-    sampled_softmax: NonNegativeInt = 0  # words that a training step's softmax covers; 0 for all
     # the embedding is drawn from uniform(-r, r)
     embedding_range: Annotated[float, _POSITIVE] = EMBEDDING_RANGE
-    alpha: NonNegativeFloat = 2.0  # activation regularisation (AR)
-    beta: NonNegativeFloat = 1.0  # temporal activation regularisation (TAR)
-    clip: NonNegativeFloat = 1.0  # largest norm of the gradient; 0 for no bound
-    steps: list[Step] = field(default_factory=list, metadata={"flag": False})  # training steps
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class _Data(DataFlags, _Source):
 
 
 @dataclass(frozen=True)
-class LMSettings(_Shared, _Data):
+class LMSettings(_LanguageModel, _Data):
     """Stage 2."""
 
     pretrained: str = "wiki-en-small"  # a bundled model, a directory, wt103, or none: random
@@ -126,47 +128,41 @@ class LMSettings(_Shared, _Data):
     size: Annotated[str, one_of(*SIZES)] = "small"
     # train: train + unsup; all: the texts of test, too (the book's way)
     lm_text: Annotated[str, one_of("train", "all")] = "train"
-    withhold: str = ""  # another data set, whose test texts are left out where they occur
+    # word or subword, if --pretrained is none; else the pretrained model's
+    tokenizer: Annotated[str, one_of("word", "subword")] = "word"
+    withhold: str = ""  # another data set; texts of its test split are left out
     max_vocab: Annotated[int, least(20)] = 60_000  # tokens of the vocabulary at most
-    min_freq: PositiveInt = 3  # how often a word must occur
-    # whose words: texts, or both: filled up with the pretrained model's
+    # words of the texts, or both: filled up with those of the pretrained model
     vocab_of: Annotated[str, one_of("texts", "both")] = "texts"
-    seq_len: PositiveInt = 72  # tokens through which gradients flow
-    sampled_softmax: NonNegativeInt = 0  # words that a training step's softmax covers; 0 for all
-    alpha: NonNegativeFloat = 2.0  # activation regularisation (AR)
-    beta: NonNegativeFloat = 1.0  # temporal activation regularisation (TAR)
-    clip: NonNegativeFloat = 1.0  # largest norm of the gradient; 0 for no bound
-    samples: NonNegativeInt = 3  # reviews the model writes when it is trained
+    samples: NonNegativeInt = 3  # sample texts to write after the training
     # or equal: every layer group learns at the highest rate
     rates: Annotated[str, one_of("discriminative", "equal")] = "discriminative"
-    steps: list[Step] = field(default_factory=list, metadata={"flag": False})  # training steps
 
 
 @dataclass(frozen=True)
 class ClassifierSettings(_Shared, _Data):
-    """Stage 3; the batch norm of the head takes no single document."""
+    """Stage 3."""
 
-    batch_size: Annotated[int, least(2)] = 64  # rows or documents of a batch
+    # documents of a batch; the head's batch normalisation needs two
+    batch_size: Annotated[int, least(2)] = 64
     # size of the model if --lm is none: small or base
     size: Annotated[str, one_of(*SIZES)] = "small"
     # tokens of the vocabulary at most if --lm is none
     max_vocab: Annotated[int, least(20)] = 20_000
-    min_freq: PositiveInt = 3  # how often a word must occur if --lm is none
+    # smallest number of occurrences of a word in the vocabulary, if --lm is none
+    min_freq: PositiveInt = 3
     bptt: PositiveInt = 72  # tokens through which gradients flow
     labels: NonNegativeInt = 0  # labelled texts to train on, drawn by the seed; 0 for all
     max_len: PositiveInt = 1440  # a text's last tokens that are pooled
     hidden: PositiveInt = 50  # units of the head's hidden layer
-    # share of each target that all classes divide
+    # share of each target that is spread evenly over all classes
     label_smoothing: Annotated[float, _SMOOTHING] = 0.0
     # or balanced: rare classes count as much as frequent ones
     class_weights: Annotated[str, one_of("equal", "balanced")] = "equal"
-    # gradual, step by step; all from the start; last: the head alone
+    # gradual: by the recipe's steps; all: from the start; last: only the head
     unfreeze: Annotated[str, one_of("gradual", "all", "last")] = "gradual"
     # or equal: every layer group learns at the highest rate
     rates: Annotated[str, one_of("discriminative", "equal")] = "discriminative"
-    alpha: NonNegativeFloat = 2.0  # activation regularisation (AR)
-    beta: NonNegativeFloat = 1.0  # temporal activation regularisation (TAR)
-    steps: list[Step] = field(default_factory=list, metadata={"flag": False})  # training steps
 
 
 def data_spec(settings: LMSettings | ClassifierSettings) -> DataSpec:
@@ -183,13 +179,8 @@ STAGE_FILES = {
 }
 
 
-def recipe_names(settings: type) -> list[str]:
-    """The recipes that a stage has."""
-    return list(_tables(settings))
-
-
 def load_settings(settings: type[S], recipe: str, overrides: Mapping[str, Any]) -> S:
-    """The recipe's settings, with `overrides` that are not None in their place.
+    """The recipe's settings; `overrides` that are not None replace them.
 
     Raises:
         UserError: unknown recipe, unknown key, or a value of the wrong type or out of range.
@@ -202,12 +193,12 @@ def load_settings(settings: type[S], recipe: str, overrides: Mapping[str, Any]) 
 
 
 def recipe_table(settings: type, recipe: str) -> dict[str, Any]:
-    """A recipe as it stands in its file, unchecked.
+    """A recipe as its file has it, unchecked.
 
     Raises:
         UserError: unknown recipe.
     """
-    tables = _tables(settings)
+    tables = recipes(settings)
     table = tables.get(recipe)
     if not isinstance(table, dict):
         raise UserError(
@@ -224,12 +215,12 @@ def parse_settings(settings: type[S], table: Mapping[str, Any], where: str) -> S
     if not steps:
         raise UserError(f"{where} has no steps; add a [[<recipe>.steps]] with epochs and lr")
     for i, step in enumerate(steps, 1):
-        raise_problems(problems_of(Step, step) or missing_keys(Step, step), f"step {i} of {where}")
+        raise_problems(problems_of(Step, step), f"step {i} of {where}")
     return settings(**{**table, "steps": [Step(**step) for step in steps]})
 
 
 def _plain(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Python callers and TOML may bring a `Path` or a number where a flag has a string."""
+    """Strings instead of a `Path` or a number, which Python callers and TOML may have."""
     plain = {k: str(v) if isinstance(v, Path) else v for k, v in table.items()}
     if type(plain.get("lr")) in (int, float):
         plain["lr"] = str(plain["lr"])
@@ -237,21 +228,23 @@ def _plain(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain_step(step: Any) -> Any:
-    """Python callers may bring a `Step` or a dictionary, and a tuple of learning rates."""
+    """A step as a table; Python callers may have a `Step`, and a tuple of learning rates."""
     step = asdict(step) if isinstance(step, Step) else step
     if isinstance(step, Mapping) and isinstance(step.get("lr"), tuple):
         return {**step, "lr": list(step["lr"])}
     return step
 
 
-def as_recipe(settings: Any) -> dict[str, Any]:
-    """Plain settings, as a manifest holds them."""
-    return asdict(settings)
+def changed(settings: type, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of `recipe` that differs from the defaults; equal for versions with new settings."""
+    defaults = asdict(settings())
+    return {k: v for k, v in recipe.items() if k not in defaults or v != defaults[k]}
 
 
-def _tables(settings: type) -> dict[str, Any]:
+def recipes(settings: type) -> dict[str, Any]:
+    """The recipes of a stage by name, as its file has them, unchecked."""
     package = Path(__file__).parents[1]
-    # Installed from a wheel, the recipes are in the package; in a checkout they lie beside it.
+    # A wheel has the recipes in the package; a checkout has them beside it.
     folder = next(f for f in (package / "stages", package.parent / "stages") if f.is_dir())
     file = folder / STAGE_FILES[settings]
     try:

@@ -1,4 +1,4 @@
-"""What a setting may hold: types, ranges, and the words for what does not fit."""
+"""Checks of settings: types, ranges, and error messages."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
@@ -9,9 +9,9 @@ from ulmfit.base.errors import UserError
 
 @dataclass(frozen=True)
 class Range:
-    """The values that a setting may have: ``Annotated[float, Range(...)]`` is its type."""
+    """The allowed values of a setting with the type ``Annotated[float, Range(...)]``."""
 
-    holds: Callable[[Any], bool]  # whether a value of the right type is in it
+    holds: Callable[[Any], bool]  # whether the range contains a value of the right type
     expected: str  # its name in errors
 
 
@@ -37,32 +37,26 @@ def raise_problems(problems: list[str], where: str) -> None:
 
 
 def problems_of(kind: type, table: Any) -> list[str]:
-    """What is wrong with the keys and values of `table`, which is to become a `kind`."""
+    """The errors in the keys and values of `table`, for the dataclass `kind`."""
     if not isinstance(table, Mapping):
         return [f"found {table!r}, expected a table of keys and values"]
     known, types = {f.name: f for f in fields(kind)}, get_type_hints(kind)
+    missing: list[str] = []
     problems = [
         f"unknown key {name!r}; known are {', '.join(known)}"
         for name in sorted(set(table) - set(known))
     ]
     for name, f in known.items():
         if name not in table:
+            if f.default is MISSING and f.default_factory is MISSING:
+                missing.append(f"key {name!r} is missing")
             continue
         ranges: tuple[Range, ...] = getattr(f.type, "__metadata__", ())
         if not _fits(table[name], types[name]):
             problems.append(f"{name} is {table[name]!r}, expected {_type_name(types[name])}")
         elif not all(allowed.holds(table[name]) for allowed in ranges):
             problems.append(f"{name} is {table[name]!r}, expected {ranges[0].expected}")
-    return problems
-
-
-def missing_keys(kind: type, table: Mapping[str, Any]) -> list[str]:
-    """Fields of `kind` that have no default and are not in `table`."""
-    return [
-        f"key {f.name!r} is missing"
-        for f in fields(kind)
-        if f.name not in table and f.default is MISSING and f.default_factory is MISSING
-    ]
+    return problems or missing
 
 
 def _fits(value: Any, kind: Any) -> bool:

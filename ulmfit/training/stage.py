@@ -1,14 +1,12 @@
-"""The skeleton of the three stages: set up, build, train, save; `run_stage` is the whole of it."""
+"""The skeleton of the three stages, `run_stage`: set up, build, train, save."""
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from fastai.learner import Learner
 
 from ulmfit.artifacts.card import model_card
@@ -33,33 +31,22 @@ from ulmfit.text.processor import TextProcessor
 from ulmfit.training.checkpoint import checkpoint_path
 from ulmfit.training.history import History, without_timing
 from ulmfit.training.history_plot import history_png
+from ulmfit.training.learner import Workplace
 from ulmfit.training.lr_finder import rate_found, show_rate
 from ulmfit.training.options import Options, StageResult
 from ulmfit.training.run import Run, parameters_of
 from ulmfit.training.run_log import run_log
 from ulmfit.training.schedules import steps_of
-from ulmfit.training.settings import Settings, as_recipe
-
-
-@dataclass
-class Workplace:
-    """Where a stage computes, in which precision, and since when."""
-
-    device: torch.device
-    dtype: torch.dtype
-    began: float = field(default_factory=time.monotonic)
-
-    def seconds(self) -> float:
-        """Seconds since the stage was set up."""
-        return round(time.monotonic() - self.began, 1)
+from ulmfit.training.settings import Settings, changed
 
 
 @dataclass(kw_only=True)
 class Built:
-    """What a stage has built before it trains.
+    """The result of `Stage.build`.
 
-    data_fingerprint: of the texts. tokens: of what the model reads, which tells runs apart; the
-    same if it is not given.
+    data_fingerprint: of the texts.
+    tokens: fingerprint of the tokens, for the identity of the run; "" for `data_fingerprint`.
+    seen: the content of ``seen.bin`` (see `artifacts.seen`).
     """
 
     model: Any
@@ -70,11 +57,12 @@ class Built:
     tokens: str = ""
     parent: Artifact | None = None
     labels: list[str] = field(default_factory=list)
+    seen: bytes = b""
 
 
 @dataclass(kw_only=True)
 class Finished(Built):
-    """What a stage has trained, to be written as a model directory."""
+    """The result of a training, to be written as a model directory."""
 
     settings: Settings
     history: list[dict[str, Any]]
@@ -82,28 +70,31 @@ class Finished(Built):
 
 
 class Stage(Protocol):
-    """What is particular to a stage; `run_stage` calls its parts in this order."""
+    """The parts of a particular stage; `run_stage` calls them in this order."""
+
+    settings: Any  # of the stage's own kind
 
     def read(self) -> None:
-        """Read the texts, and the model to start from."""
+        """Read the texts and the initial model; `settings` may depend on them."""
 
     def build(self, place: Workplace) -> tuple[Learner, Built]:
         """Make text processor, model and learner."""
 
     def train(self, run: Run, place: Workplace) -> tuple[dict[str, Any], str]:
-        """Fit, and measure; returns the metrics and what the last line says of them."""
+        """Fit and measure; returns the metrics, and their part of the last log line."""
 
 
-def run_stage(stage: Stage, settings: Settings, options: Options, target: Path) -> StageResult:
+def run_stage(stage: Stage, options: Options, target: Path) -> StageResult:
     """Run `stage` from its data to its model directory `target`.
 
-    With ``--find-lr`` it ends with the picture of the learning rates instead.
+    With ``--find-lr``, it only draws the learning rates.
     """
     with writing(target, options.overwrite):
-        log = run_log(
-            options.log, target, settings, recipe=options.recipe, backwards=options.backwards
-        )
+        facts: dict[str, Any] = {"recipe": options.recipe, "backwards": options.backwards}
+        run_log(options.log, target, stage.settings, **facts)  # errors before texts are read
         stage.read()
+        settings: Settings = stage.settings
+        log = run_log(options.log, target, settings, **facts)
         place = set_up(settings)
         learner, built = stage.build(place)
         found = rate_found(learner, settings, options.find_lr)
@@ -135,13 +126,12 @@ def run_stage(stage: Stage, settings: Settings, options: Options, target: Path) 
 
 @contextmanager
 def writing(target: Path, overwrite: bool) -> Iterator[None]:
-    """Hold `target`, the model directory to write, for the block: no other run gets it meanwhile.
+    """Lock `target`, the model directory to write, for the block.
 
-    What runs that were killed have left beside it goes. Ctrl-C tells how to go on where there is
-    a checkpoint.
+    Leftovers of killed runs are removed. After Ctrl-C, the message names the checkpoint, if any.
 
     Raises:
-        UserError: another run holds it, or as `check_output`.
+        UserError: another run has the lock, or as `check_output`.
     """
     check_parent(target)
     checkpoint = checkpoint_path(target)
@@ -159,7 +149,7 @@ def writing(target: Path, overwrite: bool) -> Iterator[None]:
 
 
 def set_up(settings: Settings) -> Workplace:
-    """Seeds, threads, memory, device and precision, before anything is built."""
+    """Set seeds, threads, memory, device and number format; call this before `Stage.build`."""
     device = default_device()
     dtype = resolve_precision(settings.precision, device)
     keep_memory()
@@ -169,13 +159,12 @@ def set_up(settings: Settings) -> Workplace:
 
 
 def identity(settings: Settings, backwards: bool, data: str, parent: str | None) -> dict[str, Any]:
-    """What makes a run the one that a checkpoint belongs to.
+    """The identity of a run, for its checkpoint.
 
-    A setting at its default is left out: a version that has a new one still takes up the run.
+    Settings at their default are left out, so a version with new settings can resume the run.
     """
-    defaults = as_recipe(type(settings)())
     return {
-        "settings": {k: v for k, v in as_recipe(settings).items() if v != defaults[k]},
+        "settings": changed(type(settings), asdict(settings)),
         "direction": direction(backwards),
         "data": data,
         "parent": parent,
@@ -186,9 +175,9 @@ def identity(settings: Settings, backwards: bool, data: str, parent: str | None)
 def save(
     finished: Finished, out: Path, seconds: float, options: Options | None = None
 ) -> StageResult:
-    """Write the model directory, its card and its metrics.
+    """Write the model directory with its card and metrics.
 
-    What differs between equal runs, the time they took, is in metrics.json alone.
+    Times differ between equal runs, so only metrics.json has them.
     """
     options = options or Options()
     history = without_timing(finished.history)
@@ -200,7 +189,7 @@ def save(
         config=finished.config,
         tokenizer=finished.processor.description(),
         labels=finished.labels,
-        recipe=as_recipe(finished.settings),
+        recipe=asdict(finished.settings),
         seed=finished.settings.seed,
         metrics=finished.metrics,
         versions=library_versions(),
@@ -220,6 +209,7 @@ def save(
         history=history,
         card=model_card(manifest, history, parameters_of(finished.model)),
         plot=history_png(history) if history else b"",
+        seen=finished.seen,
         overwrite=options.overwrite,
         half=options.half,
     )

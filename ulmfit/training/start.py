@@ -1,4 +1,4 @@
-"""What a classifier starts from: stage 2's language model, another one, or random weights."""
+"""The start of a classifier: a language model, as stage 2 writes it, or random weights."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,19 +25,14 @@ from ulmfit.training.settings import ClassifierSettings
 
 @dataclass(frozen=True)
 class Start:
-    """Text processor, size, and the language model with the weights; None for random ones."""
+    """Text processor, size, and the language model with the weights; None for random weights."""
 
     processor: TextProcessor
     size: str
     parent: Artifact | None
 
-    @property
-    def parent_hash(self) -> str | None:
-        """What a manifest calls its parent."""
-        return self.parent.manifest_sha256 if self.parent else None
-
     def config(self) -> EncoderConfig:
-        """The encoder's numbers; the processor has its vocabulary by then."""
+        """The encoder's sizes; needs the processor's vocabulary."""
         if self.parent is None:
             return encoder_config(self.size, len(self.processor.vocab))
         return trained_config(self.parent)
@@ -45,13 +40,13 @@ class Start:
     def choose_vocabulary(
         self, tokenized: TokenizedTexts, rows: np.ndarray, settings: ClassifierSettings
     ) -> None:
-        """Without a language model: the words of the texts `rows`."""
+        """Choose the words of the texts `rows`, if there is no language model."""
         if self.parent is None:
             counts = tokenized.counts(rows)
             self.processor.with_vocab(make_vocab(counts, settings.max_vocab, settings.min_freq))
 
     def load_into(self, model: Any) -> None:
-        """Give the classifier `model` the encoder's weights."""
+        """Load the encoder's weights into the classifier `model`."""
         if self.parent is None:
             random_embedding(model)
         else:
@@ -61,10 +56,10 @@ class Start:
 def read_start(
     lm: str | Path | None, default: Path, backwards: bool, settings: ClassifierSettings
 ) -> Start:
-    """What --lm names: a directory, a bundled model, or "none"; not given, `default`.
+    """The start that --lm names: a directory, a bundled model, "none", or `default` for None.
 
     Raises:
-        UserError: it is missing, damaged, no language model, or reads in the other direction.
+        UserError: the model is missing, damaged, no language model, or of the other direction.
     """
     if lm == NONE:
         return Start(TextProcessor("word"), settings.size, None)
@@ -92,16 +87,16 @@ def read_lm(path: Path, backwards: bool) -> Artifact:
 
 
 def check_lm_texts(parent: Artifact, frame: pd.DataFrame, settings: ClassifierSettings) -> None:
-    """Refuse a language model that read the texts of test though it was to leave them out.
+    """Refuse a language model that has read texts of test, unless its settings say so.
 
-    A model of other texts is welcome; whether some of them are in test is not known then.
+    A model of other texts is accepted, although texts of test may be among them.
     """
     test = frame.loc[frame["split"] == "test", "text"]
     config, recipe = parent.manifest.lm_config, parent.manifest.recipe
     if test.empty or texts_fingerprint(test) in (config.withheld or []):
         return
     same_texts = config.texts == texts_fingerprint(frame["text"])
-    # The same source with other rows than then: where they were drawn, test is another one, too.
+    # The source has other rows now; if the splits are drawn, test has changed, too.
     redrawn = (
         "test" in frame.attrs["drawn"]
         and same_source(settings.data, str(recipe.get("data")))

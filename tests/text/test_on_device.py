@@ -5,8 +5,7 @@ import threading
 import pytest
 import torch
 
-from ulmfit.text.batches import DocumentBatch, LMLoader
-from ulmfit.text.prefetch import ahead, on_device
+from ulmfit.text.batches import DocumentBatch, LMLoader, ahead, on_device
 from ulmfit.training.learner import data_loaders
 
 META = torch.device("meta")  # a device that every machine has
