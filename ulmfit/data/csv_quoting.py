@@ -61,28 +61,32 @@ class QuoteWatch:
 
     def spans(self, row: list[str], width: int, first: int, last: int) -> None:
         """Look at a row of several lines."""
-        if self._quoted or any('"' in cell and _LINE_END.search(cell) for cell in row):
-            return  # it has names in quotes, or doubled quotes: a program wrote it that quotes
         # Without the quotes, the separators of each line are where they were.
         lines = [line for line in _LINE_END.split(self._dialect.sep.join(row)) if line.strip()]
         cells = [line.split(self._dialect.sep) for line in lines]
         whole = [line for line in cells if len(line) == width]
-        if width == 1:
-            self._one_column(first, last)
-        elif len(lines) > 1 and len(whole) > len(lines) / 2:
+        plain = len(whole) == len(lines) and self._plain.rows
+        # Names in quotes, or doubled quotes: a program wrote it that quotes.
+        quoted = self._quoted or any('"' in cell and _LINE_END.search(cell) for cell in row)
+        if not quoted and width > 1 and len(lines) > 1 and len(whole) > len(lines) / 2:
             like_rows = 2 * sum(map(self._is_like_rows, whole)) > len(lines)
-            plain = len(whole) == len(lines) and self._plain.rows and not self._plain.quoted
-            if plain and like_rows:
+            unquoted = plain and not self._plain.quoted
+            if unquoted and like_rows:
                 raise Unquoted(
                     f"{self._path}: read without quoting: a quote at line {first} would have "
                     f"merged lines {first} to {last}; --quoting minimal keeps them together"
                 )
-            if plain or like_rows:
+            if unquoted or like_rows:
                 raise UserError(
                     f"{self._path}, line {first}: found a field in quotes that spans lines {first} "
                     f"to {last}, which look like rows of their own; pass --quoting none if every "
                     "line is a row, or --quoting minimal if the field is one text"
                 )
+        if plain and not self._quoted and not self.notes:
+            self.notes.append(
+                f"{self._path}: lines {first} to {last} are read as one text, as the quotes around "
+                "it say; if every line is a row, pass --quoting none"
+            )
 
     def malformed(self, error: UserError, line: int) -> None:
         """Look at a file that cannot be read with quoting."""
@@ -94,13 +98,6 @@ class QuoteWatch:
             f"{self._path}: read without quoting: a quote in the row at line {line} does not "
             "enclose a field, and every line is a row; --quoting minimal refuses it"
         )
-
-    def _one_column(self, first: int, last: int) -> None:
-        if not self.notes and self._plain.rows and not self._plain.quoted:
-            self.notes.append(
-                f"{self._path}: lines {first} to {last} are read as one text, as the quotes around "
-                "it say; if every line is a text, pass --quoting none"
-            )
 
     def _is_like_rows(self, cells: Sequence[str]) -> bool:
         """Whether a line has in every column what the rows elsewhere have there."""
