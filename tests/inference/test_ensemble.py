@@ -488,7 +488,7 @@ def test_missing_texts_of_every_kind_are_rows(folders, tmp_path):
 def test_cells_that_are_no_text_are_refused_as_in_training(
     folders, tmp_path, cells, found, monkeypatch
 ):
-    monkeypatch.setattr(Classifier, "probabilities", None)
+    monkeypatch.setattr(Classifier, "answers", None)
     monkeypatch.setattr("ulmfit.data.formats_base.MOST_ROWS", 2)
     source = tmp_path / "in.parquet"
     pd.DataFrame({"text": [None, None, None, *cells]}).to_parquet(source)
