@@ -36,6 +36,7 @@ from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.scoring import EMPTY
 from ulmfit.model.build import build_classifier
 from ulmfit.model.sizes import encoder_config
+from ulmfit.text.ids import is_empty
 from ulmfit.text.processor import TextProcessor
 from ulmfit.text.rules import apply_rules
 from ulmfit.text.tokenizers import WordTokenizer
@@ -379,7 +380,7 @@ def files(classifier: Classifier, folder: Path, examples: int, number: int) -> R
                 return f"{given_as} to {written_as}: columns {columns}"
             if [line[:2] for line in found] != rows:
                 return f"{given_as} to {written_as}: cells or rows differ"
-            if [line[-1] or "" for line in found] != ["" if t.strip() else EMPTY for _, t in rows]:
+            if [line[-1] == EMPTY for line in found] != [is_empty(text) for _, text in rows]:
                 return f"{given_as} to {written_as}: notes differ"
         return None
 

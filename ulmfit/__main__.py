@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @settings_flags(DataFlags, default="")
 def main(
-    recipe: str = "demo",  # table of stages/stage2_lm.toml and stages/stage3_clf.toml
+    recipe: str | None = None,  # table of stages/stage2_lm.toml and stage3_clf.toml (default: demo)
     data: str | None = None,  # data set: a name or a path (default: the recipe's)
     corpus: Annotated[str, {"nargs": "+"}] = "",  # general text, for stage 1 to come first
     pretrained: str | None = None,  # language model to start from (default: the recipe's)
@@ -45,10 +45,11 @@ def main(
     from ulmfit.base.precision import keep_memory
     from ulmfit.pipeline import Plan, train
     from ulmfit.training.options import deadline_after
+    from ulmfit.training.settings import DEFAULT_RECIPE
 
     keep_memory()
     began = time.monotonic()
-    folder = Path(out or Path("models", recipe))
+    folder = Path(out or Path("models", recipe or DEFAULT_RECIPE))
     shared = {"data": data, "seed": seed, "multi_label": multi_label or None, **given}
     deadline = deadline_after(stop_after)
     if overwrite and stop_after:

@@ -28,8 +28,17 @@ from ulmfit.inference.onnx_session import (
     start_session,
     tokenizer_folder,
 )
-from ulmfit.inference.scoring import plain_text, prediction_columns
-from ulmfit.text.processor import TextProcessor, reading_order
+from ulmfit.inference.scoring import (
+    Answers,
+    notes_on,
+    plain_text,
+    prediction_columns,
+    warn_of,
+)
+from ulmfit.text.corpus import Corpus, tokenize_texts
+from ulmfit.text.ids import is_empty
+from ulmfit.text.known import Known, known_tokens
+from ulmfit.text.processor import TextProcessor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,15 +73,17 @@ class OnnxModel:
         facts = _facts(session, path)
         return cls(path, facts, _processor(tokenizer_folder(path), facts["files"]), session)
 
-    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """float32, shape (texts, classes)."""
-        backwards = self.facts["direction"] == "backward"
-        documents = [reading_order(ids, backwards) for ids in self.processor.encode(texts)]
+    def answers(self, texts: Sequence[str]) -> tuple[np.ndarray, Known]:
+        """Probabilities, float32, shape (texts, classes), and how much of each text is known."""
+        tokenized = tokenize_texts(texts, self.processor, workers=1)
+        documents = Corpus(self.processor.ids(tokenized.tokens)[tokenized.ids], tokenized.offsets)
+        if self.facts["direction"] == "backward":
+            documents = documents.reversed()
         made = np.zeros((len(texts), len(self.facts["labels"])), np.float32)
-        for rows in _batches(np.array([len(ids) for ids in documents], np.int64)):
+        for rows in _batches(documents.lengths):
             made[rows] = run(self.session, [documents[row] for row in rows])
-        made[[i for i, text in enumerate(texts) if not text.strip()]] = self.facts["prior"]
-        return made
+        made[[i for i, text in enumerate(texts) if is_empty(text)]] = self.facts["prior"]
+        return made, known_tokens(tokenized, self.processor)
 
 
 class OnnxClassifier:
@@ -107,19 +118,26 @@ class OnnxClassifier:
         """`label`, its `probability`, and one column of probabilities a class, in order.
 
         All as in `ulmfit.Classifier`: a missing text counts as an empty one. A row without text
-        gets the training class frequencies.
+        gets the training class frequencies. A warning counts the texts of which the models know
+        next to nothing.
         """
         import pandas as pd
 
-        found = self.probabilities(texts)
-        return pd.DataFrame(prediction_columns(found, self.labelling))
+        answers = self.answers(texts)
+        warn_of(answers.notes)
+        return pd.DataFrame(prediction_columns(answers.mean, self.labelling))
 
     def probabilities(self, texts: Sequence[str | None]) -> np.ndarray:
         """Those that `predict` returns, float32, shape (texts, classes)."""
+        return self.answers(texts).mean
+
+    def answers(self, texts: Sequence[str | None]) -> Answers:
+        """The probabilities of each model, and a note on texts that they cannot read."""
         if isinstance(texts, str):
             raise UserError("found one text, expected a list of texts; predict([text]) takes one")
         plain = [plain_text(text) for text in texts]
-        return np.mean([model.probabilities(plain) for model in self.models], axis=0)
+        found, known = zip(*(model.answers(plain) for model in self.models), strict=True)
+        return Answers(np.stack(found), notes_on(plain, known))
 
 
 def _batches(lengths: np.ndarray) -> Iterator[np.ndarray]:

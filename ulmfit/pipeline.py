@@ -26,15 +26,20 @@ from ulmfit.data.labels import Labels
 from ulmfit.data.load import load_data, load_with_test_labels
 from ulmfit.data.splits import keep_labels
 from ulmfit.inference.evaluation import labelled_texts, measure_baselines
+from ulmfit.text.fit import OWN_TEXT
 from ulmfit.training.classifier_data import labels_in
 from ulmfit.training.domain_lm import data_fingerprint, read_frame
+from ulmfit.training.general_lm import with_tokenizer
 from ulmfit.training.options import StageResult
+from ulmfit.training.own_text import needs_own_text
 from ulmfit.training.settings import (
+    DEFAULT_RECIPE,
     ClassifierSettings,
     LMSettings,
     PretrainSettings,
     Settings,
     as_recipe,
+    changed,
     data_spec,
     load_settings,
 )
@@ -43,9 +48,13 @@ DIRECTIONS = {"fwd": False, "bwd": True}
 
 
 class Plan(NamedTuple):
-    """What all stages of a run have in common; `shared` was given for stages 2 and 3."""
+    """What all stages of a run have in common; `shared` was given for stages 2 and 3.
+
+    chosen: whether the recipe, or the model to start from, was given.
+    """
 
     recipe: str
+    chosen: bool
     overwrite: bool
     shared: dict[str, Any]
     pretrained: str | None  # as it was given
@@ -57,7 +66,7 @@ class Plan(NamedTuple):
     @classmethod
     def of(
         cls,
-        recipe: str,
+        recipe: str | None,
         overwrite: bool,
         shared: dict[str, Any],
         pretrained: str | None,
@@ -65,9 +74,15 @@ class Plan(NamedTuple):
         deadline: float = math.inf,
     ) -> "Plan":
         """The settings of both stages, checked before either begins."""
+        chosen = recipe is not None or pretrained is not None
+        recipe = recipe or DEFAULT_RECIPE
         lm = load_settings(LMSettings, recipe, {**shared, "pretrained": pretrained})
         classifier = load_settings(ClassifierSettings, recipe, shared)
-        return cls(recipe, overwrite, shared, pretrained, lm, classifier, half, deadline)
+        return cls(recipe, chosen, overwrite, shared, pretrained, lm, classifier, half, deadline)
+
+    def with_model(self, recipe: str, pretrained: str | None) -> "Plan":
+        """The plan with another recipe and another model to start from."""
+        return Plan.of(recipe, self.overwrite, self.shared, pretrained, self.half, self.deadline)
 
     def running(self) -> dict[str, Any]:
         """What every stage is told that is no setting of it."""
@@ -107,6 +122,8 @@ def train(plan: Plan, corpus: str, folder: Path) -> tuple[Trained, Plan]:
     if corpus:
         general, plan = pretrain(corpus, folder / "pretrained", plan)
         trained.general.update(general)
+    elif not plan.chosen and needs_own_text(frame["text"], plan.lm.pretrained):
+        plan = plan.with_model(OWN_TEXT, None)
     check_models(folder, plan, frame)
     for name, backwards in DIRECTIONS.items():
         lm = trained.lms[name] = language_model(folder / f"lm-{name}", backwards, plan)
@@ -144,8 +161,11 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
         logger.info(f"\nstage 1, {direction(backwards)}: language model of general text")
         if _stays(one, plan):
             manifest = read_artifact(one, "lm").manifest
-            texts = texts_fingerprint(read_corpora(paths, "text"))
-            _check_same(one, settings, manifest.lm_config.corpus == texts, "--corpus")
+            texts = read_corpora(paths, "text")
+            same = manifest.lm_config.corpus == texts_fingerprint(texts)
+            with quiet():
+                wanted = with_tokenizer(settings, texts, None)
+            _check_same(one, wanted, same, "--corpus")
         results[name] = _kept(one, plan) or plan.after(
             stage1_pretrain.main(
                 corpus=corpus,
@@ -156,8 +176,7 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
                 **plan.running(),
             )
         )
-    started = (plan.recipe, plan.overwrite, plan.shared, str(out), plan.half, plan.deadline)
-    return results, Plan.of(*started)
+    return results, plan.with_model(plan.recipe, str(out))
 
 
 def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
@@ -223,9 +242,9 @@ def _check_same(
     same_data: bool,
     data: str,
 ) -> None:
-    # A setting that there was not when the model was trained was what is the default now.
-    trained = as_recipe(type(settings)()) | read_artifact(out).manifest.recipe
-    if trained != json.loads(json.dumps(as_recipe(settings))):
+    wanted = json.loads(json.dumps(as_recipe(settings)))
+    trained = read_artifact(out).manifest.recipe
+    if changed(type(settings), trained) != changed(type(settings), wanted):
         found = "holds a model of other settings"
     elif not same_data:
         found = f"was trained on other data than {data} holds now"

@@ -12,7 +12,7 @@ from ulmfit.data.dialect import Dialect
 from ulmfit.data.formats import ENDINGS, open_table
 from ulmfit.data.formats_base import Table
 from ulmfit.inference.ensemble import DEFAULT, Classifier, load_named
-from ulmfit.inference.scoring import score_file
+from ulmfit.inference.scoring import Scored, score_file
 
 
 @settings_flags(Dialect, default="")
@@ -40,19 +40,36 @@ def main(
     table = _input_table(Path(str(input)), text_col, dialect)
     classifier = load_named(clf, precision)
     began = time.monotonic()
-    rows = score_file(classifier, table, text_col, path)
-    speed = rows / (time.monotonic() - began)
-    logger.info(f"wrote {rows:,} rows to {output}, {speed:,.0f} a second")
+    scored = score_file(classifier, table, text_col, path)
+    speed = scored.rows / (time.monotonic() - began)
+    logger.info(f"wrote {scored.rows:,} rows to {output}, {speed:,.0f} a second")
+    _tell_notes(scored)
     return path
 
 
+def _tell_notes(scored: Scored) -> None:
+    found = []
+    if scored.unknown:
+        found.append(
+            f"fewer than a fifth of the tokens of {scored.unknown:,} are known to the model, whose "
+            "answers to them mean little"
+        )
+    if scored.empty:
+        found.append(f"{scored.empty:,} have nothing to read")
+    if found:
+        logger.info(f"of {scored.rows:,} rows, {'; '.join(found)}: see the column note")
+
+
 def _classify_text(classifier: Classifier, text: str) -> dict[str, float]:
-    probabilities, labels = classifier.probabilities([text]), classifier.labelling
+    answers, labels = classifier.answers([text]), classifier.labelling
+    probabilities = answers.mean
     found = dict(zip(labels.classes, probabilities[0].tolist(), strict=True))
     for label, probability in found.items():
         logger.info(f"{label:>12} {probability:.3f}")
     answer = labels.decode(labels.decide(probabilities))[0] or "(none)"
     logger.info(f"{'labels' if labels.multi else 'label':>12} {answer}")
+    if answers.notes[0]:
+        logger.info(f"{'note':>12} {answers.notes[0]}")
     return found
 
 

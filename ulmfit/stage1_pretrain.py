@@ -34,8 +34,8 @@ def main(
     from ulmfit.training.stage import run_stage
 
     paths = [Path(path) for path in ([corpus] if isinstance(corpus, (str, Path)) else corpus)]
-    stage = Pretraining(paths, text_col, settings, options.backwards)
-    return run_stage(stage, settings, options, Path(options.out))
+    stage = Pretraining(paths, text_col, settings, options.backwards, given.get("tokenizer"))
+    return run_stage(stage, options, Path(options.out))
 
 
 @dataclass
@@ -46,12 +46,15 @@ class Pretraining:
     text_col: str
     settings: PretrainSettings
     backwards: bool
+    tokenizer: str | None = None  # as it was given
 
     def read(self) -> None:
-        """Read the documents."""
+        """Read the documents, which decide on the tokenizer if nobody else does."""
         from ulmfit.data.corpora import read_corpora
+        from ulmfit.training.general_lm import with_tokenizer
 
         self.texts = read_corpora(self.corpora, self.text_col, self.settings.dialect)
+        self.settings = with_tokenizer(self.settings, self.texts, self.tokenizer)
 
     def build(self, place: "Workplace") -> "tuple[Learner, Built]":
         """Choose the vocabulary, hold out documents, make the model."""

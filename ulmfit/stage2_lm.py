@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit.base.cli import run_command
+from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.base.printable import visible
+from ulmfit.text.fit import OWN_TEXT
 from ulmfit.training.options import StageResult, options_and_settings, stage_flags
 from ulmfit.training.settings import LMSettings
 
@@ -23,25 +25,45 @@ def main(**given: Any) -> StageResult:
     options, settings = options_and_settings(LMSettings, given)
     from ulmfit.training.stage import run_stage
 
-    stage = DomainTuning(settings, options.backwards)
-    return run_stage(stage, settings, options, Path(options.out or options.folder("lm")))
+    own_text = None
+    if given.get("recipe") is None and given.get("pretrained") is None:
+        _, own_text = options_and_settings(LMSettings, {**given, "recipe": OWN_TEXT})
+    stage = DomainTuning(settings, options.backwards, own_text, given.get("tokenizer"))
+    return run_stage(stage, options, Path(options.out or options.folder("lm")))
 
 
 @dataclass
 class DomainTuning:
-    """A pretrained language model, over the vocabulary of the domain."""
+    """A pretrained language model, over the vocabulary of the domain.
+
+    own_text: the settings for texts that the pretrained model does not fit; None if the model is
+    the user's choice. tokenizer: as it was given.
+    """
 
     settings: LMSettings
     backwards: bool
+    own_text: LMSettings | None = None
+    tokenizer: str | None = None
 
     def read(self) -> None:
-        """Read the texts and the pretrained model."""
-        from ulmfit.artifacts.pretrained import load_pretrained
+        """Read the texts, choose the settings that fit them, and read the pretrained model."""
+        from ulmfit.artifacts.pretrained import NONE, load_pretrained
         from ulmfit.training.domain_lm import read_frame
+        from ulmfit.training.general_lm import with_tokenizer
+        from ulmfit.training.own_text import needs_own_text
 
-        settings = self.settings
-        self.frame = read_frame(settings)
-        self.pretrained = load_pretrained(settings.pretrained, self.backwards, settings.size)
+        self.frame = read_frame(self.settings)
+        texts, backwards = self.frame["text"], self.backwards
+        if self.own_text and needs_own_text(texts, self.settings.pretrained, backwards):
+            self.settings = self.own_text
+        if self.settings.pretrained == NONE:
+            self.settings = with_tokenizer(self.settings, texts, self.tokenizer)
+        elif self.tokenizer:
+            raise UserError(
+                f"found --tokenizer {self.tokenizer} with the model {self.settings.pretrained}, "
+                "which has one of its own; leave it out, or give --pretrained none"
+            )
+        self.pretrained = load_pretrained(self.settings.pretrained, backwards, self.settings.size)
 
     def build(self, place: "Workplace") -> "tuple[Learner, Built]":
         """Choose the vocabulary, give the pretrained rows of the embedding to its words."""
@@ -57,10 +79,10 @@ class DomainTuning:
         model, config = domain_lm.adapt(pretrained, processor, settings)
         loaders = lm_loaders(train, valid, settings, self.backwards)
         known = vocabulary_overlap(pretrained.processor.vocab, processor.vocab)
-        logger.info(
-            f"language model of {len(train):,} texts, {len(train.ids):,} tokens; "
-            f"{known:,} of {len(processor.vocab):,} words known to {settings.pretrained}"
-        )
+        about = f"{len(processor.vocab):,} in the vocabulary"
+        if pretrained.encoder:
+            about = f"{known:,} of {len(processor.vocab):,} words known to {settings.pretrained}"
+        logger.info(f"language model of {len(train):,} texts, {len(train.ids):,} tokens; {about}")
         if settings.lm_text == "all":
             logger.info(
                 "it reads the texts of test, too, as --lm-text all says, without their labels"

@@ -28,7 +28,7 @@ def main(
     from ulmfit.training.stage import run_stage
 
     stage = ClassifierTraining(lm, settings, options)
-    return run_stage(stage, settings, options, Path(options.out or options.folder("clf")))
+    return run_stage(stage, options, Path(options.out or options.folder("clf")))
 
 
 @dataclass

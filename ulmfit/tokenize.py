@@ -17,6 +17,7 @@ from ulmfit.text.corpus import cache_folder, tokenize_texts
 from ulmfit.text.ids import digest, hold_ids, is_empty
 from ulmfit.text.ids_file import Contents, ids_files, part_path, parts_of, read_ids
 from ulmfit.text.processor import TextProcessor
+from ulmfit.text.scripts import tokenizer_for
 
 if TYPE_CHECKING:
     from ulmfit.data.columns import Columns
@@ -29,7 +30,9 @@ def main(
     data: str | None = None,  # data set: a name or a path; or a corpus for stage 1
     out: str | None = None,  # file to write, such as reviews.ids.parquet
     multi_label: bool = False,  # a text may have several labels, separated by ;, or none
-    tokenizer: str = "word",  # word, or subword: its pieces are trained on the texts
+    # word, or subword: its pieces are trained on the texts (default: word; subword for a
+    # language without spaces)
+    tokenizer: str | None = None,
     lang: str = "en",  # language of the word tokenizer
     max_vocab: int = 30_000,  # pieces of a subword tokenizer at most
     tokenizer_of: str | None = None,  # a model or a file of ids, whose tokenizer to take instead
@@ -99,10 +102,11 @@ def _check_output(path: Path, part_mb: float, overwrite: bool) -> list[Path]:
 
 
 def _processor(
-    texts: Texts, tokenizer: str, lang: str, max_vocab: int, tokenizer_of: str | None
+    texts: Texts, named: str | None, lang: str, max_vocab: int, tokenizer_of: str | None
 ) -> TextProcessor:
     if tokenizer_of is not None:
         return _processor_of(Path(tokenizer_of))
+    tokenizer = tokenizer_for(texts, named)
     processor = TextProcessor(tokenizer, lang, max_vocab)
     return processor.train_pieces(each(texts)) if tokenizer == "subword" else processor
 

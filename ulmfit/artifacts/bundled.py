@@ -7,6 +7,7 @@ from pathlib import Path
 LANGUAGE_MODEL = "lm"
 CLASSIFIER = "classifier"  # a manifest's words for the kinds
 DEFAULT_CLASSIFIER = "imdb-small"
+GENERAL = "wiki-en-small"  # the language model that stage 2 starts from
 DIRECTIONS = ("fwd", "bwd")
 HUB = "hf://"  # what a name begins with that is one of the Hugging Face Hub
 

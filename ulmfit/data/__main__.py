@@ -1,5 +1,6 @@
 """The command that looks at data before any compute is spent on it."""
 
+from pathlib import Path
 from typing import Any
 
 from ulmfit.base.cli import run_command, settings_flags
@@ -20,12 +21,17 @@ def main(
 
     Prints a report and returns its figures. Labels of the test split are not looked at.
     """
+    from ulmfit.artifacts import bundled
+    from ulmfit.artifacts.directory import read_artifact
     from ulmfit.data.load import load_data
     from ulmfit.data.preflight import examples, preflight, report
+    from ulmfit.data.vocabulary import with_vocabulary
 
     spec = DataFlags.of(flags).spec(data, KINDS[multi_label], seed)
     frame = load_data(spec, labels_required=False)
     figures = preflight(frame, spec.labels)
+    general = read_artifact(Path(*bundled.model_folders(f"{bundled.GENERAL}-fwd")), "lm")
+    figures = with_vocabulary(figures, frame["text"], general.processor(), bundled.GENERAL)
     logger.info(report(spec.source, figures, examples(frame, rows)))
     return figures
 

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from ulmfit.data.duplicates import exact_groups, near_duplicate_groups
 from ulmfit.data.label_checks import escaped, not_classes, remarks
 from ulmfit.data.labels import SINGLE, Labels
+from ulmfit.data.vocabulary import vocabulary_lines
 from ulmfit.text.blocks import Texts, each
+from ulmfit.text.ids import is_empty
 
 SKEW = 10  # largest class : smallest class from which on a warning is due
 FEW_LABELS = 100  # labelled train rows under which accuracy depends on luck
@@ -34,7 +36,7 @@ def preflight(frame: pd.DataFrame, labels: Labels = SINGLE) -> Figures:
 
     Keys: `rows`; `splits` (split -> rows); `labels` (train, valid -> label -> rows, "" for rows
     without one; a row of several counts for each of its labels); `lengths` (split ->
-    characters, words -> median, p90, max); `empty` (texts without a character but white space);
+    characters, words -> median, p90, max); `empty` (texts without a visible character);
     `repeated` (texts equal to an earlier one); `overlap` ("train-test" and so on -> of the second
     split's rows, how many stand in the first: `exact`, and how many more are `near`-duplicates of
     one); `warnings` (lines).
@@ -89,6 +91,7 @@ def report(name: str, figures: Figures, rows: Iterable[tuple[str, str, list[str]
         _lengths_table(figures),
         _labels_table(figures),
         _same_table(figures),
+        vocabulary_lines(figures),
         *(_example(*row) for row in rows),
         [f"warning: {line}" for line in figures["warnings"]] or ["nothing to warn of"],
     ]
@@ -101,8 +104,8 @@ def _label_counts(cells: pd.Series, labels: Labels) -> dict[str, int]:
 
 
 def _filled(texts: Texts) -> NDArray[np.bool_]:
-    """Which texts have more than white space, shape (n,)."""
-    return np.array([bool(text.strip()) for text in each(texts)], dtype=bool)
+    """Which texts have something to read, shape (n,)."""
+    return np.array([not is_empty(text) for text in each(texts)], dtype=bool)
 
 
 def _sizes(texts: Texts) -> NDArray[np.int64]:

@@ -14,7 +14,13 @@ from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import check_pair, read_artifact
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.inference.scoring import plain_text, prediction_columns
+from ulmfit.inference.scoring import (
+    Answers,
+    notes_on,
+    plain_text,
+    prediction_columns,
+    warn_of,
+)
 from ulmfit.text.corpus import TokenizedTexts
 from ulmfit.text.ids import Text, is_empty
 
@@ -70,13 +76,15 @@ class Classifier:
 
         A missing text counts as an empty one; what has no text gets the share of each class in
         the training. Several labels are separated by ';' (see `scoring.prediction_columns`).
+        A warning counts the texts of which the models know next to nothing.
         """
         import pandas as pd
 
         if isinstance(texts, str):
             raise UserError("found one text, expected a list of texts; predict([text]) takes one")
-        found = self.probabilities(texts)
-        return pd.DataFrame(prediction_columns(found, self.labelling))
+        answers = self.answers([plain_text(text) for text in texts])
+        warn_of(answers.notes)
+        return pd.DataFrame(prediction_columns(answers.mean, self.labelling))
 
     def probabilities(
         self, texts: Sequence[str | None], tell: Callable[[float], object] | None = None
@@ -85,26 +93,31 @@ class Classifier:
 
         `tell` is called with the number of texts that were done, parts of one included.
         """
-        return np.mean(self.probabilities_by_model([plain_text(t) for t in texts], tell), axis=0)
+        return self.answers([plain_text(text) for text in texts], tell).mean
 
-    def probabilities_by_model(
-        self, texts: Sequence[Text], tell: Callable[[float], object] | None = None
-    ) -> list[np.ndarray]:
+    def probabilities_by_model(self, texts: Sequence[Text]) -> list[np.ndarray]:
         """One array of shape (texts, classes) for each model, in the order given."""
+        return list(self.answers(texts).by_model)
+
+    def answers(
+        self, texts: Sequence[Text], tell: Callable[[float], object] | None = None
+    ) -> Answers:
+        """The probabilities of each model, and a note on texts that they cannot read."""
         if len(texts) == 0:
-            return [np.zeros((0, len(self.labels)), np.float32) for _ in self.models]
+            return Answers(np.zeros((len(self.models), 0, len(self.labels)), np.float32), [])
         share = tell and (lambda count: tell(count / len(self.models)))
         tokenized: dict[str, TokenizedTexts] = {}
-        results = []
+        results, known = [], []
         for loaded in self.models:
             key = loaded.tokenizer_key
             if key not in tokenized:
                 tokenized[key] = loaded.tokenize(texts)
             results.append(loaded.probabilities(tokenized[key], share))
+            known.append(loaded.known(tokenized[key]))
         empty = [i for i, text in enumerate(texts) if is_empty(text)]
         for loaded, probabilities in zip(self.models, results, strict=True):
             probabilities[empty] = loaded.prior
-        return results
+        return Answers(np.stack(results), notes_on(texts, known))
 
 
 def load_named(clf: bundled.Paths, precision: str) -> Classifier:

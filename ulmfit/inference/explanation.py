@@ -14,6 +14,9 @@ import numpy as np
 from ulmfit.base.errors import UserError
 from ulmfit.base.progress import Progress
 from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.scoring import EMPTY, notes_on
+from ulmfit.text.corpus import TokenizedTexts
+from ulmfit.text.ids import is_empty
 from ulmfit.text.processor import reading_order
 from ulmfit.text.word_cut import Cut, cut_words
 
@@ -44,6 +47,7 @@ class Explanation:
     scores: shape (words,); what speaks for `label` is positive. With method "integrated" they sum
         to `total`, but for the error of so many steps; with "gradient" they need not.
     gaps: what stands before each word: nothing, a space or a line break.
+    note: on a text that the classifier cannot read, see `scoring.notes_on`.
     """
 
     label: str
@@ -52,6 +56,7 @@ class Explanation:
     words: list[str]
     scores: np.ndarray
     gaps: list[str]
+    note: str = ""
 
     @property
     def total(self) -> float:
@@ -69,8 +74,9 @@ class Explanation:
         In colour, green speaks for the class and red against it.
         """
         label = _visible(self.label)
+        note = f"note: {self.note}\n" if self.note else ""
         head = (
-            f"label {label}, probability {self.probability:.3f}\n"
+            f"label {label}, probability {self.probability:.3f}\n{note}"
             f"the words moved it by {self.total:+.3f}, from {self.baseline:.3f} with average words;"
             f" their scores sum to {self.scores.sum():+.3f}\n"
         )
@@ -144,12 +150,13 @@ def explain(
     check_request(text, method, steps)
     if label is not None and label not in classifier.labels:
         raise UserError(f"--label is {label!r}, expected one of {', '.join(classifier.labels)}")
-    if not text.strip():  # the classifier does not read it either
+    if is_empty(text):  # the classifier does not read it either
         return _of_nothing(classifier, label)
     from ulmfit.inference.attribution import Way, path
 
     points = path(None if method == "gradient" else steps)
-    documents = [loaded.processor.tokenize([text])[0] for loaded in classifier.models]
+    tokenized = [loaded.tokenize([text]) for loaded in classifier.models]
+    documents = [[one.tokens[i] for i in one.ids.tolist()] for one in tokenized]
     cuts = _same_words(classifier.models, text, documents)
     shown = Progress(sum(map(len, documents)) * len(points), "explaining", "tokens")
     ways = [
@@ -175,7 +182,13 @@ def explain(
         words=cuts[0].words,
         scores=np.mean(scores, axis=0),
         gaps=cuts[0].gaps,
+        note=_note(classifier, text, tokenized),
     )
+
+
+def _note(classifier: Classifier, text: str, tokenized: list[TokenizedTexts]) -> str:
+    pairs = zip(classifier.models, tokenized, strict=True)
+    return notes_on([text], [loaded.known(one) for loaded, one in pairs])[0]
 
 
 def check_request(text: object, method: str, steps: int) -> None:
@@ -195,7 +208,7 @@ def _of_nothing(classifier: Classifier, label: str | None) -> Explanation:
     probabilities = classifier.probabilities([""])[0]
     target = _target(classifier, probabilities, label)
     found = float(probabilities[target])
-    return Explanation(classifier.labels[target], found, found, [], np.zeros(0), [])
+    return Explanation(classifier.labels[target], found, found, [], np.zeros(0), [], EMPTY)
 
 
 def _same_words(

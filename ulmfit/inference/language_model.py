@@ -14,6 +14,7 @@ from ulmfit.inference.sampling import Sampling, generate, load_lm
 from ulmfit.inference.scoring import plain_text
 from ulmfit.text.batches import lm_loader
 from ulmfit.text.corpus import tokenize_texts
+from ulmfit.text.ids import is_empty
 
 _ROWS, _SEQ_LEN = 64, 72  # the recipes' batch: texts that a stage held out get the same figure
 
@@ -78,7 +79,7 @@ class LanguageModel:
                 "found one text, expected a list of texts; perplexity([text]) takes one"
             )
         plain = [plain_text(text) for text in texts]
-        if not any(text.strip() for text in plain):
+        if all(map(is_empty, plain)):
             raise UserError("found no text to measure on, expected one at least that is not empty")
         tokenized = tokenize_texts(plain, self.processor)
         corpus = tokenized.numericalize(self.processor.vocab, np.arange(len(plain)))

@@ -19,6 +19,7 @@ from ulmfit.model.transfer import load_encoder, load_head
 from ulmfit.text.batches import ClassifierLoader, DocumentBatch
 from ulmfit.text.corpus import Corpus, TokenizedTexts, tokenize_texts
 from ulmfit.text.ids import Text
+from ulmfit.text.known import Known, known_tokens
 
 # Longer chunks than in training: no gradients are kept, and each chunk has a price of its own.
 _BPTT = 128
@@ -116,6 +117,10 @@ class LoadedModel:
         """The texts as tokens, before they become ids of this model's vocabulary."""
         alone = sum(len(text) for text in texts if isinstance(text, str)) <= _ALONE
         return tokenize_texts(texts, self.processor, workers=1 if alone else None)
+
+    def known(self, tokenized: TokenizedTexts) -> Known:
+        """How many tokens of each text the model knows."""
+        return known_tokens(tokenized, self.processor)
 
     def corpus(self, tokenized: TokenizedTexts) -> Corpus:
         """The texts as ids, in the order in which the model reads them."""

@@ -1,8 +1,9 @@
 """A file of texts in, the same rows with their predictions out, block by block."""
 
+import warnings
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -10,11 +11,37 @@ from ulmfit.base.progress import Progress
 from ulmfit.data.formats import Writer, open_writer
 from ulmfit.data.formats_base import Table, cells
 from ulmfit.data.labels import Labels
+from ulmfit.text.ids import Text, is_empty
+from ulmfit.text.known import Known, best_known
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-EMPTY = "no text: shares of the classes in the training"
+EMPTY = "nothing to read: shares of the classes in the training"
+_FEW = 5  # a note is due where fewer than one in so many tokens is known
+
+
+class Answers(NamedTuple):
+    """What models say of texts.
+
+    by_model: float32, shape (models, texts, classes). notes: one a text, '' where none is due.
+    """
+
+    by_model: np.ndarray
+    notes: list[str]
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The probabilities of all models together, shape (texts, classes)."""
+        return np.mean(self.by_model, axis=0)
+
+
+class Scored(NamedTuple):
+    """How many rows a file had, and the notes on them."""
+
+    rows: int
+    empty: int
+    unknown: int
 
 
 class Scorer(Protocol):
@@ -23,10 +50,38 @@ class Scorer(Protocol):
     labels: list[str]
     labelling: Labels
 
-    def probabilities(
-        self, texts: Sequence[str | None], tell: Callable[[float], object] | None = None
-    ) -> np.ndarray:
-        """float32, shape (texts, classes)."""
+    def answers(
+        self, texts: Sequence[str], tell: Callable[[float], object] | None = None
+    ) -> Answers:
+        """Probabilities and notes, in the order given."""
+
+
+def notes_on(texts: Sequence[Text], several: Sequence[Known]) -> list[str]:
+    """What to know of the answers of models that know so much of `texts`; '' for nothing."""
+    counts = zip(texts, *best_known(several), strict=True)
+    return [EMPTY if is_empty(t) else _note(int(known), int(tokens)) for t, tokens, known in counts]
+
+
+def _note(known: int, tokens: int) -> str:
+    if known and known * _FEW >= tokens:
+        return ""
+    if known:
+        found = f"only {known} of {tokens:,} tokens {'is' if known == 1 else 'are'} known"
+    elif tokens > 1:
+        found = f"none of {tokens:,} tokens is known"
+    else:
+        found = "no token is known"
+    return f"{found} to this model; its answer means little"
+
+
+def warn_of(notes: Sequence[str]) -> None:
+    """Warn the caller's caller, who gets no notes, of answers that mean little."""
+    if unknown := sum(note not in ("", EMPTY) for note in notes):
+        warnings.warn(
+            f"{unknown:,} of {len(notes):,} texts have fewer than a fifth of their tokens known to "
+            "this model; its answers to them mean little",
+            stacklevel=3,
+        )
 
 
 def prediction_columns(
@@ -64,12 +119,10 @@ def plain_text(text: Any) -> str:
     return "" if pd.api.types.is_scalar(text) and pd.isna(text) else str(text)
 
 
-def file_columns(
-    texts: Sequence[Any], probabilities: np.ndarray, labels: Labels, taken: Sequence[str]
-) -> dict[str, Any]:
-    """The `prediction_columns`, and a `note` on texts that there was nothing to read in."""
-    columns = prediction_columns(probabilities, labels, taken)
-    notes = ["" if plain_text(text).strip() else EMPTY for text in texts]
+def file_columns(answers: Answers, labels: Labels, taken: Sequence[str]) -> dict[str, Any]:
+    """The `prediction_columns`, and a `note` on each text, '' where none is due."""
+    columns = prediction_columns(answers.mean, labels, taken)
+    notes = answers.notes
     return {**columns, _free_name("note", {**dict.fromkeys(taken), **columns}, "predicted_"): notes}
 
 
@@ -79,23 +132,25 @@ def _free_name(name: str, taken: Container[str], prefix: str) -> str:
     return name
 
 
-def score_file(classifier: Scorer, table: Table, text_col: str, output: Path) -> int:
-    """Write every row of `table` with its prediction to `output`; returns how many rows.
+def score_file(classifier: Scorer, table: Table, text_col: str, output: Path) -> Scored:
+    """Write every row of `table` with its prediction to `output`.
 
     Raises:
         UserError: the input turns bad, or a column has no form in the output; nothing is written.
     """
     labels, own = classifier.labelling, table.columns
-    added = list(file_columns([], np.zeros((0, len(labels.classes))), labels, own))
+    added = list(file_columns(Answers(np.zeros((1, 0, len(labels.classes))), []), labels, own))
+    empty = unknown = 0
     with open_writer(output, [*own, *added], lambda: _schema(table, added)) as writer:
         rows = _rehearse(table, writer)
         shown = Progress(rows, "classifying", "texts")
         for block in table.blocks():
-            texts = cells(block[text_col])
-            probabilities = classifier.probabilities(texts, shown.advance)
-            made = file_columns(texts, probabilities, labels, own)
-            writer.write({**block, **made})
-    return rows
+            texts = [plain_text(text) for text in cells(block[text_col])]
+            answers = classifier.answers(texts, shown.advance)
+            writer.write({**block, **file_columns(answers, labels, own)})
+            empty += answers.notes.count(EMPTY)
+            unknown += sum(note not in ("", EMPTY) for note in answers.notes)
+    return Scored(rows, empty, unknown)
 
 
 def _schema(table: Table, added: Sequence[str]) -> "pa.Schema":

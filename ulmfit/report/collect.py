@@ -19,6 +19,7 @@ from ulmfit.inference.evaluation import check_split, figures_table, labelled_tex
 from ulmfit.inference.temperatures import validation_texts
 from ulmfit.report.data import Calibrated, Measured, Report, hardest, overall_figures
 from ulmfit.report.features import text_map
+from ulmfit.text.ids import is_empty
 
 MAP_TEXTS = 2_000  # drawn at most: more are a cloud, and a heavy page
 
@@ -132,7 +133,7 @@ def _calibrated(
         # Where data and models lie is their owner's, and the page may be passed on.
         name = trained.path.resolve().name
         return str(error).replace(data, source_name(data)).replace(str(trained.path), name)
-    empty = np.array([[not text.strip()] for text in frame.loc[frame["split"] == split, "text"]])
+    empty = np.array([[is_empty(text)] for text in frame.loc[frame["split"] == split, "text"]])
     scaled = [
         np.where(empty, raw.probabilities, labels.rescaled(raw.probabilities, temperature))
         for raw, temperature in zip(measured, fitted, strict=False)

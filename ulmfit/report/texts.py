@@ -4,6 +4,7 @@ import numpy as np
 from fastcore.xml import FT, H3, Article, B, Details, Div, P, Safe, Span, Summary
 
 from ulmfit.report.data import Report, hardest, losses, surest
+from ulmfit.text.ids import is_empty
 
 LONGEST = 400  # characters that are shown without a click
 SURE_ONES = 3  # of each class
@@ -83,7 +84,7 @@ def _explanation(report: Report, row: int) -> list[FT]:
 
 
 def _text(text: str) -> list[FT]:
-    if not text.strip():
+    if is_empty(text):
         return [P("(an empty text)", cls="note")]
     if len(text) <= LONGEST:
         return [_block(text)]

@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import numpy as np
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -11,7 +10,7 @@ from starlette.responses import JSONResponse
 from ulmfit.data.load import source_name
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.loaded import LoadedModel
-from ulmfit.inference.scoring import EMPTY, plain_text, prediction_columns
+from ulmfit.inference.scoring import Answers, plain_text, prediction_columns
 from ulmfit.serve.batching import Batcher
 from ulmfit.serve.disconnects import while_there
 from ulmfit.serve.limits import Limits
@@ -30,8 +29,8 @@ async def predict(request: Request) -> JSONResponse:
         limits.check_text(text, "the text" if alone else f"text {i + 1}")
     batcher: Batcher = request.app.state.batcher
     batcher.check_room(texts, limits)
-    found = (await while_there(request, batcher.probabilities(texts))).mean(0)
-    predictions = predictions_of(batcher.classifier, texts, found)
+    found = await while_there(request, batcher.answers(texts))
+    predictions = predictions_of(batcher.classifier, found)
     return JSONResponse(predictions[0] if alone else {"predictions": predictions})
 
 
@@ -80,20 +79,19 @@ def _kind(value: object) -> str:
     return _KINDS.get(type(value), "a number")
 
 
-def predictions_of(
-    classifier: Classifier, texts: list[str], probabilities: np.ndarray
-) -> list[dict[str, Any]]:
-    """The API's answer for each text; `probabilities` has shape (texts, classes)."""
+def predictions_of(classifier: Classifier, answers: Answers) -> list[dict[str, Any]]:
+    """The API's answer for each text, with a `note` where one is due."""
+    probabilities = answers.mean
     columns = prediction_columns(probabilities, classifier.labelling)
     made = []
-    for i, text in enumerate(texts):
+    for i, note in enumerate(answers.notes):
         each = zip(classifier.labels, probabilities[i].tolist(), strict=True)
         prediction = {
             "label": columns["label"][i],
             "probability": float(columns["probability"][i]),
             "probabilities": dict(each),
         }
-        made.append(prediction if text.strip() else {**prediction, "note": EMPTY})
+        made.append({**prediction, "note": note} if note else prediction)
     return made
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.scoring import Answers
 from ulmfit.serve.limits import Limits, busy
 
 T = TypeVar("T")
@@ -28,10 +29,10 @@ def worker() -> ThreadPoolExecutor:
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """A text, and a future for its probabilities, float32, shape (models, classes)."""
+    """A text, and a future for its probabilities, float32, shape (models, classes), and note."""
 
     text: str
-    found: "asyncio.Future[np.ndarray]"
+    found: "asyncio.Future[tuple[np.ndarray, str]]"
 
 
 class Batcher:
@@ -86,8 +87,8 @@ class Batcher:
             job.found.cancel()
         await asyncio.to_thread(self._thread.shutdown)
 
-    async def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """float32, shape (models, texts, classes), in the order given.
+    async def answers(self, texts: Sequence[str]) -> Answers:
+        """Probabilities and notes, in the order given.
 
         Raises:
             asyncio.CancelledError: the batcher was stopped.
@@ -96,13 +97,14 @@ class Batcher:
             raise asyncio.CancelledError
         if not texts:
             shape = len(self.classifier.models), 0, len(self.classifier.labels)
-            return np.zeros(shape, np.float32)
+            return Answers(np.zeros(shape, np.float32), [])
         loop = asyncio.get_running_loop()
         jobs = [_Job(text, loop.create_future()) for text in texts]
         self._waiting.extend(jobs)
         self._characters += sum(map(len, texts))
         self._arrived.set()
-        return np.stack(await asyncio.gather(*[job.found for job in jobs]), axis=1)
+        found, notes = zip(*await asyncio.gather(*[job.found for job in jobs]), strict=True)
+        return Answers(np.stack(found, axis=1), list(notes))
 
     async def alone(self, compute: Callable[[], T]) -> T:
         """The result of `compute`, which runs between two batches."""
@@ -127,7 +129,7 @@ class Batcher:
             return
         for i, job in enumerate(jobs):
             if not job.found.done():  # its request may be dropped already
-                job.found.set_result(found[:, i])
+                job.found.set_result((found.by_model[:, i], found.notes[i]))
 
     def _next(self) -> list[_Job]:
         """The jobs of the next batch, without those of dropped requests."""
@@ -143,5 +145,5 @@ class Batcher:
                 jobs.append(job)
         return jobs
 
-    def _of(self, texts: list[str]) -> np.ndarray:
-        return np.stack(self.classifier.probabilities_by_model(texts, lambda count: None))
+    def _of(self, texts: list[str]) -> Answers:
+        return self.classifier.answers(texts, lambda count: None)

@@ -37,7 +37,7 @@ from ulmfit.data.formats import ENDINGS
 from ulmfit.data.load import source_name
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.explanation import Explanation
-from ulmfit.inference.scoring import EMPTY, prediction_columns
+from ulmfit.inference.scoring import prediction_columns
 from ulmfit.serve.style import STYLE
 
 _MOST_BARS = 20  # classes, the most probable first
@@ -49,10 +49,12 @@ class Result:
 
     by_model: shape (models, classes).
     words: the explanation, or a sentence that says why there is none.
+    note: on a text that the models cannot read; '' where none is due.
     """
 
     by_model: np.ndarray
     words: Explanation | str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,11 +113,11 @@ def _result(classifier: Classifier, view: View) -> FT:
     mean = result.by_model.mean(0)
     order = np.argsort(-mean, kind="stable")[:_MOST_BARS]
     columns = prediction_columns(mean[None], classifier.labelling)
-    empty = [P(EMPTY.capitalize(), cls="note")] if not view.text.strip() else []
+    note = [P(result.note.capitalize(), cls="note", role="note")] if result.note else []
     return Section(
         H2("Prediction"),
         P(columns["label"][0] or "none of the labels", cls="label"),
-        *empty,
+        *note,
         *_bars(classifier.labels, mean, order),
         *_by_model(classifier, result.by_model, order),
         *_words(result.words),

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from ulmfit.base.errors import UserError
 from ulmfit.data.formats import ENDINGS
-from ulmfit.inference.scoring import plain_text, score_file
+from ulmfit.inference.scoring import Answers, score_file
 from ulmfit.serve.batching import Batcher
 from ulmfit.serve.limits import Limits, busy
 from ulmfit.serve.tables import open_limited
@@ -39,17 +39,17 @@ class _Sharing:
         self.given_up = threading.Event()
         self._batcher, self._loop = batcher, loop
 
-    def probabilities(
-        self, texts: Sequence[str | None], tell: Callable[[float], object] | None = None
-    ) -> np.ndarray:
-        plain = [plain_text(text) for text in texts]
-        parts = [self._part(plain[i : i + _PART]) for i in range(0, len(plain), _PART)]
-        return np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)
+    def answers(
+        self, texts: Sequence[str], tell: Callable[[float], object] | None = None
+    ) -> Answers:
+        parts = [self._part(texts[i : i + _PART]) for i in range(0, len(texts) or 1, _PART)]
+        by_model = np.concatenate([part.by_model for part in parts], axis=1)
+        return Answers(by_model, [note for part in parts for note in part.notes])
 
-    def _part(self, texts: list[str]) -> np.ndarray:
+    def _part(self, texts: Sequence[str]) -> Answers:
         self.go_on()
-        waited = asyncio.run_coroutine_threadsafe(self._batcher.probabilities(texts), self._loop)
-        return waited.result().mean(0)
+        waited = asyncio.run_coroutine_threadsafe(self._batcher.answers(texts), self._loop)
+        return waited.result()
 
     def go_on(self) -> None:
         """End the thread's work if its client has disconnected."""

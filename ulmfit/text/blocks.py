@@ -22,3 +22,12 @@ def each(texts: Texts, size: int = 1000) -> Iterator[str]:
     """`texts` one by one; of a column, only `size` are Python strings at a time."""
     for block in in_blocks(texts, size):
         yield from block
+
+
+def spread(texts: Texts, count: int) -> Texts:
+    """`count` of `texts`, spread evenly over all of them; all if there are no more."""
+    if len(texts) <= count:
+        return texts
+    places = [i * (len(texts) - 1) // (count - 1) for i in range(count)]
+    by_place = getattr(texts, "iloc", None)
+    return [texts[i] for i in places] if by_place is None else by_place[places]

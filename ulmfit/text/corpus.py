@@ -112,6 +112,18 @@ class TokenizedTexts:
             done += len(ids)
         return Corpus(made, offsets)
 
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """The sum of each text's `values`, a row for each of `tokens`; int64, shape (texts, k)."""
+        found = np.zeros((len(self.offsets) - 1, values.shape[1]), np.int64)
+        rows = np.flatnonzero(np.diff(self.offsets))
+        done = 0
+        for ids in self._blocks(rows):
+            some = rows[done : done + _BLOCK]
+            starts = np.cumsum(np.diff(self.offsets)[some]) - np.diff(self.offsets)[some]
+            found[some] = np.add.reduceat(values[ids], starts, dtype=np.int64)
+            done += len(some)
+        return found
+
     def _blocks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """The ids of the texts `rows`, `_BLOCK` texts at a time."""
         starts, ends = self.offsets[:-1][rows], self.offsets[1:][rows]

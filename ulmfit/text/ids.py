@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from ulmfit.base.errors import UserError
+from ulmfit.base.printable import is_blank
 
 if TYPE_CHECKING:  # each takes a while to import, and few data sets are of ids
     import pandas as pd
@@ -75,10 +76,10 @@ def hash_of(text: str) -> bytes:
 
 
 def is_empty(text: Text) -> bool:
-    """Whether the text has only white space."""
+    """Whether there is nothing to read: white space and invisible characters at most."""
     if isinstance(text, TextIds):
         return bool(text.source.empty[text.row])
-    return not text.strip()
+    return is_blank(text)
 
 
 def hold_ids(texts: "Texts") -> "TypeGuard[Sequence[TextIds] | pd.Series]":

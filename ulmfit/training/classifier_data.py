@@ -6,10 +6,15 @@ import numpy as np
 import pandas as pd
 
 from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
 from ulmfit.data.labels import SINGLE, Labels
 from ulmfit.text.corpus import Corpus, cache_folder, tokenize_texts
+from ulmfit.text.fit import WAY_OUT, unknown_or_warning
+from ulmfit.text.known import known_tokens
 from ulmfit.training.settings import ClassifierSettings, data_spec
 from ulmfit.training.start import Start
+
+_WAY_OUT = f"stage 2 knows more words with --min-freq 1 or --vocab-of both; {WAY_OUT}"
 
 
 class Labelled(NamedTuple):
@@ -43,6 +48,9 @@ def prepare(
     tokenized = tokenize_texts(frame["text"], processor, cache_folder())
     splits, cells = frame["split"].to_numpy(), frame["label"]
     start.choose_vocabulary(tokenized, np.flatnonzero(splits == "train"), settings)
+    unknown = known_tokens(tokenized, processor).unknown(np.flatnonzero(splits == "train"))
+    name = str(start.parent.path) if start.parent else "the vocabulary of these texts"
+    logger.info(unknown_or_warning(unknown, name, _WAY_OUT))
 
     def labelled(split: str) -> Labelled:
         rows = np.flatnonzero(splits == split)

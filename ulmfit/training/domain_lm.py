@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ulmfit.artifacts.pretrained import Pretrained
+from ulmfit.artifacts.pretrained import NONE, Pretrained
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger, quiet
 from ulmfit.data.duplicates import normalised_digest
@@ -17,8 +17,11 @@ from ulmfit.model.build import build_lm
 from ulmfit.model.sizes import EMBEDDING_RANGE, EncoderConfig
 from ulmfit.model.transfer import load_encoder, load_head, remap_vocabulary
 from ulmfit.text.corpus import Corpus, cache_folder, tokenize_texts
+from ulmfit.text.fit import unknown_or_warning
 from ulmfit.text.ids import digest
+from ulmfit.text.known import known_tokens
 from ulmfit.text.processor import TextProcessor, make_vocab
+from ulmfit.training.general_lm import learn_pieces
 from ulmfit.training.settings import LMSettings, data_spec
 
 # Which splits the language model reads, by the name that `lm_text` gives.
@@ -81,7 +84,6 @@ def prepare(
     Without a valid split (every text unlabelled) a tenth of the texts, 1,000 at most, are held
     out. A subword tokenizer keeps its pieces; words get a vocabulary of their own.
     """
-    tokenized = tokenize_texts(frame["text"], pretrained, cache_folder())
     splits = frame["split"].to_numpy()
     train = np.flatnonzero(np.isin(splits, LM_TEXT[settings.lm_text]))
     valid = np.flatnonzero(splits == "valid")
@@ -91,6 +93,10 @@ def prepare(
         valid, train = np.sort(shuffled[:held_out]), np.sort(shuffled[held_out:])
     if not len(train):
         raise UserError(f"found {len(frame)} texts and none to train on; give more texts")
+    if settings.pretrained == NONE and settings.tokenizer == "subword":
+        pretrained = TextProcessor("subword", max_vocab=settings.max_vocab)
+        learn_pieces(pretrained, frame["text"], train)
+    tokenized = tokenize_texts(frame["text"], pretrained, cache_folder())
     if pretrained.kind == "subword":
         processor = pretrained
     else:
@@ -99,6 +105,9 @@ def prepare(
         if settings.vocab_of == "both":
             vocab = fill_vocab(vocab, pretrained.vocab, settings.max_vocab)
         processor.with_vocab(vocab)
+    known = known_tokens(tokenized, pretrained if pretrained.vocab else processor)
+    name = settings.pretrained if settings.pretrained != NONE else "the vocabulary of these texts"
+    logger.info(unknown_or_warning(known.unknown(train), name))
     return (
         processor,
         tokenized.numericalize(processor.vocab, train),

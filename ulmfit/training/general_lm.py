@@ -1,13 +1,32 @@
 """Stage 1's documents: their vocabulary, what is trained on, and what is held out."""
 
+from dataclasses import replace
+from typing import TypeVar
+
 import numpy as np
 import pandas as pd
 
 from ulmfit.base.errors import UserError
 from ulmfit.text.corpus import Corpus, TokenizedTexts, cache_folder, tokenize_texts
-from ulmfit.text.ids import pieces_of
+from ulmfit.text.ids import hold_ids, pieces_of
 from ulmfit.text.processor import TextProcessor, make_vocab
-from ulmfit.training.settings import PretrainSettings
+from ulmfit.text.scripts import tokenizer_for
+from ulmfit.training.settings import LMSettings, PretrainSettings
+
+T = TypeVar("T", PretrainSettings, LMSettings)
+
+
+def with_tokenizer(settings: T, texts: pd.Series, named: str | None) -> T:
+    """`settings` with the tokenizer that `texts` need, unless a user has `named` one."""
+    return replace(settings, tokenizer=tokenizer_for(texts, named, settings.tokenizer))
+
+
+def learn_pieces(processor: TextProcessor, texts: pd.Series, rows: np.ndarray) -> None:
+    """Train the pieces of a subword `processor` on the texts `rows`; of ids, take theirs."""
+    if pieces := pieces_of(texts):
+        processor.with_pieces(pieces)
+    elif not hold_ids(texts):  # ids of words are refused where they are read
+        processor.train_pieces(texts.iloc[row] for row in rows)
 
 
 def prepare(texts: pd.Series, settings: PretrainSettings) -> tuple[TextProcessor, Corpus, Corpus]:
@@ -23,10 +42,7 @@ def prepare(texts: pd.Series, settings: PretrainSettings) -> tuple[TextProcessor
     order = np.random.default_rng(settings.seed).permutation(len(texts))
     valid, rest = np.split(order, [settings.valid_documents])
     if settings.tokenizer == "subword":
-        if pieces := pieces_of(texts):
-            processor.with_pieces(pieces)
-        else:
-            processor.train_pieces(texts.iloc[row] for row in rest)
+        learn_pieces(processor, texts, rest)
     tokenized = tokenize_texts(texts, processor, cache_folder())
     train = _first_tokens(rest, tokenized, settings.max_tokens)
     if settings.tokenizer == "word":

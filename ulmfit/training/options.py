@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 from ulmfit.artifacts.manifest import suffix
 from ulmfit.base.cli import field_notes, settings_flags
 from ulmfit.base.errors import UserError
-from ulmfit.training.settings import STAGE_FILES, S, load_settings
+from ulmfit.training.settings import DEFAULT_RECIPE, STAGE_FILES, S, load_settings
 
 CHECKPOINT_MINUTES = 5.0  # between two checkpoints, unless a run says otherwise
 
@@ -32,7 +32,7 @@ class Options:
     deadline: when to save a checkpoint and end, see `deadline_after`.
     """
 
-    recipe: str = "demo"  # table of stages/<stage>.toml
+    recipe: str = DEFAULT_RECIPE  # table of stages/<stage>.toml
     out: str | None = None  # model directory to write
     backwards: bool = False  # read each text from its end
     half: bool = False  # store the weights in half precision
@@ -75,7 +75,8 @@ def stage_flags(settings: type, **notes: str) -> Callable[[F], F]:
 
     `notes`: help in place of that in `Options`.
     """
-    shared = field_notes(Options) | {"recipe": f"table of stages/{STAGE_FILES[settings]}"} | notes
+    recipe = f"table of stages/{STAGE_FILES[settings]} (default: {DEFAULT_RECIPE})"
+    shared = field_notes(Options) | {"recipe": recipe} | notes
 
     def decorate(func: F) -> F:
         signature = inspect.signature(func)
@@ -84,7 +85,7 @@ def stage_flags(settings: type, **notes: str) -> Callable[[F], F]:
             inspect.Parameter(
                 f.name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=f.default,
+                default=None if f.name == "recipe" else f.default,  # so that it can be told
                 annotation=Annotated[f.type, shared[f.name]],
             )
             for f in _FLAGS
@@ -103,6 +104,7 @@ def options_and_settings(settings: type[S], given: Mapping[str, Any]) -> tuple[O
         UserError: as `Options` and `load_settings`.
     """
     shared = {f.name for f in _FLAGS}
-    options = Options(**{name: value for name, value in given.items() if name in shared})
+    named = {k: v for k, v in given.items() if k in shared and (k, v) != ("recipe", None)}
+    options = Options(**named)
     overrides = {name: value for name, value in given.items() if name not in shared}
     return options, load_settings(settings, options.recipe, overrides)

@@ -29,6 +29,7 @@ from ulmfit.training.settings_checks import (
     raise_problems,
 )
 
+DEFAULT_RECIPE = "demo"
 AUTO = "auto"  # the learning rate that the finder suggests
 
 
@@ -126,6 +127,8 @@ class LMSettings(_Shared, _Data):
     size: Annotated[str, one_of(*SIZES)] = "small"
     # train: train + unsup; all: the texts of test, too (the book's way)
     lm_text: Annotated[str, one_of("train", "all")] = "train"
+    # word or subword, if --pretrained is none; else the pretrained model's
+    tokenizer: Annotated[str, one_of("word", "subword")] = "word"
     withhold: str = ""  # another data set, whose test texts are left out where they occur
     max_vocab: Annotated[int, least(20)] = 60_000  # tokens of the vocabulary at most
     min_freq: PositiveInt = 3  # how often a word must occur
@@ -242,6 +245,12 @@ def _plain_step(step: Any) -> Any:
     if isinstance(step, Mapping) and isinstance(step.get("lr"), tuple):
         return {**step, "lr": list(step["lr"])}
     return step
+
+
+def changed(settings: type, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What `recipe` sets otherwise than the defaults: a version with a new setting has it, too."""
+    defaults = as_recipe(settings())
+    return {k: v for k, v in recipe.items() if k not in defaults or v != defaults[k]}
 
 
 def as_recipe(settings: Any) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from ulmfit.training.options import Options, StageResult
 from ulmfit.training.run import Run, parameters_of
 from ulmfit.training.run_log import run_log
 from ulmfit.training.schedules import steps_of
-from ulmfit.training.settings import Settings, as_recipe
+from ulmfit.training.settings import Settings, as_recipe, changed
 
 
 @dataclass
@@ -84,8 +84,10 @@ class Finished(Built):
 class Stage(Protocol):
     """What is particular to a stage; `run_stage` calls its parts in this order."""
 
+    settings: Any  # of the stage's own kind
+
     def read(self) -> None:
-        """Read the texts, and the model to start from."""
+        """Read the texts and the model to start from; `settings` may follow from them."""
 
     def build(self, place: Workplace) -> tuple[Learner, Built]:
         """Make text processor, model and learner."""
@@ -94,16 +96,17 @@ class Stage(Protocol):
         """Fit, and measure; returns the metrics and what the last line says of them."""
 
 
-def run_stage(stage: Stage, settings: Settings, options: Options, target: Path) -> StageResult:
+def run_stage(stage: Stage, options: Options, target: Path) -> StageResult:
     """Run `stage` from its data to its model directory `target`.
 
     With ``--find-lr`` it ends with the picture of the learning rates instead.
     """
     with writing(target, options.overwrite):
-        log = run_log(
-            options.log, target, settings, recipe=options.recipe, backwards=options.backwards
-        )
+        names: dict[str, Any] = {"recipe": options.recipe, "backwards": options.backwards}
+        run_log(options.log, target, stage.settings, **names)  # refuses before texts are read
         stage.read()
+        settings: Settings = stage.settings
+        log = run_log(options.log, target, settings, **names)
         place = set_up(settings)
         learner, built = stage.build(place)
         found = rate_found(learner, settings, options.find_lr)
@@ -173,9 +176,8 @@ def identity(settings: Settings, backwards: bool, data: str, parent: str | None)
 
     A setting at its default is left out: a version that has a new one still takes up the run.
     """
-    defaults = as_recipe(type(settings)())
     return {
-        "settings": {k: v for k, v in as_recipe(settings).items() if v != defaults[k]},
+        "settings": changed(type(settings), as_recipe(settings)),
         "direction": direction(backwards),
         "data": data,
         "parent": parent,
