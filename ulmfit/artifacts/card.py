@@ -6,8 +6,8 @@ from itertools import pairwise
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from ulmfit.artifacts.config import ClassifierConfig
-from ulmfit.artifacts.manifest import Manifest
+from ulmfit.artifacts.config import NB_LR, ClassifierConfig, LinearConfig
+from ulmfit.artifacts.manifest import CLASSIFIERS, Manifest
 from ulmfit.model.sizes import EncoderConfig
 
 SHOWN_EPOCHS = 20  # the rest is in history.csv
@@ -27,14 +27,14 @@ def model_card(
     computed from its config. The text holds no time of writing and no absolute path.
     """
     stage = stage_of(manifest)
+    linear = isinstance(manifest.config, LinearConfig)
     sections = [
         _front_matter(manifest),
-        f"# {_STAGES[stage]}: {_cell(manifest.size)}, {manifest.direction}",
+        f"# {_STAGES[stage]}: {_cell(manifest.size)}, {'linear' if linear else manifest.direction}",
         _about(manifest, stage, parameters),
         "## Use",
         _use(manifest, stage),
-        "## Tokenizer",
-        _table(("setting", "value"), _flat(manifest.tokenizer)),
+        *([] if linear else _tokenizer(manifest)),
         *_labels(manifest),
         "## Training recipe",
         _table(("setting", "value"), _flat({**manifest.recipe, "seed": manifest.seed})),
@@ -51,25 +51,34 @@ def model_card(
     return "\n\n".join(sections) + "\n"
 
 
+def _tokenizer(manifest: Manifest) -> list[str]:
+    return ["## Tokenizer", _table(("setting", "value"), _flat(manifest.tokenizer))]
+
+
 def stage_of(manifest: Manifest) -> int:
     """Which stage wrote the model."""
-    if manifest.kind == "classifier":
+    if manifest.kind in CLASSIFIERS:
         return 3
     # fast.ai's WikiText-103 weights (`pretrained = "wt103"`) have no manifest to descend from.
     return 2 if manifest.parent or manifest.recipe.get("pretrained") else 1
 
 
 def _front_matter(manifest: Manifest) -> str:
-    task = "text-classification" if manifest.kind == "classifier" else "text-generation"
+    task = "text-classification" if manifest.kind in CLASSIFIERS else "text-generation"
     # No license: whose texts the model was trained on, and on which terms, is not known here.
     lines = ["library_name: ulmfit", f"pipeline_tag: {task}"]
     language = manifest.tokenizer.get("lang")
     if isinstance(language, str) and re.fullmatch("[a-z]{2,3}", language):
         lines.append(f'language: "{language}"')  # quoted: YAML reads a bare `no` as false
-    return "\n".join(["---", *lines, "tags: [ulmfit, awd-lstm, fastai]", "---"])
+    tags = "linear" if manifest.kind == "linear" else "awd-lstm, fastai"
+    return "\n".join(["---", *lines, f"tags: [ulmfit, {tags}]", "---"])
 
 
 def _about(manifest: Manifest, stage: int, parameters: int | None) -> str:
+    if isinstance(manifest.config, LinearConfig):
+        text = "Logistic regression on words and pairs of words, weighted by "
+        text += "naive Bayes." if manifest.config.features == NB_LR else "TF-IDF."
+        return f"{text}\n\n{_table(('config', 'value'), _flat(manifest.config.as_dict()))}"
     order = "first word to last" if manifest.direction == "forward" else "last word to first"
     text = (
         f"Written by stage {stage} of ULMFiT (Howard & Ruder 2018, arXiv:1801.06146):"
@@ -78,7 +87,7 @@ def _about(manifest: Manifest, stage: int, parameters: int | None) -> str:
     if parameters is not None:
         text += f" It has {parameters:,} parameters."
     else:
-        text += f" Its encoder has {_encoder_parameters(manifest.config.encoder):,} parameters."
+        text += f" Its encoder has {_encoder_parameters(manifest.network.encoder):,} parameters."
     return f"{text}\n\n{_table(('config', 'value'), _flat(manifest.config.as_dict()))}"
 
 
@@ -117,7 +126,7 @@ def _labels(manifest: Manifest) -> list[str]:
     if not manifest.labels:
         return []
     listed = "\n".join(f"{n}. {_cell(label)}" for n, label in enumerate(manifest.labels))
-    multi_label = manifest.classifier_config.multi_label
+    multi_label = manifest.labelled_config.multi_label
     several = " (a text may have several of them, or none)" if multi_label else ""
     return ["## Labels", f"In the order of the model's outputs{several}:", listed]
 
@@ -141,6 +150,8 @@ def _lineage(manifest: Manifest) -> str:
         lines.append("- It has read the texts of the test part, too, without their labels")
     if manifest.parent:
         lines.append(f"- Began from the model whose `manifest.json` has sha256 `{manifest.parent}`")
+    elif manifest.kind == "linear":
+        lines.append("- Trained on the labelled texts alone")
     elif (pretrained := manifest.recipe.get("pretrained", "none")) != "none":
         lines.append(f"- Began from {_cell(pretrained)}")
     else:
@@ -156,14 +167,16 @@ def _limits(manifest: Manifest) -> str:
             f"- The decision rests on the {end} {config.max_len} tokens of a text; the rest of"
             " a longer one counts only as far as the encoder remembers it."
         )
+    if isinstance(config, LinearConfig):
+        lines.append("- It counts words and pairs of words, and knows none that it has not read.")
     language = manifest.tokenizer.get("lang")
     known = f" (`{_cell(language)}`)" if language else ""
     lines.append(f"- It knows the language{known} and the kind of text that it was trained on.")
-    if not isinstance(config, ClassifierConfig):
+    if manifest.kind not in CLASSIFIERS:
         lines.append(
             "- It may write sentences of its training data, and statements that are false."
         )
-    elif config.multi_label:
+    elif manifest.labelled_config.multi_label:
         lines.append(
             "- It judges each label by itself, also of a text of a kind that it has never seen."
         )

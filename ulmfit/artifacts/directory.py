@@ -23,16 +23,19 @@ from ulmfit.base.errors import UserError
 from ulmfit.base.untrusted import parse_json, read_bounded, sha256_bounded
 
 if TYPE_CHECKING:  # torch takes seconds to import; a command that only checks --out needs none
+    import numpy as np
     from torch import Tensor
 
     from ulmfit.text.processor import TextProcessor
 
 MANIFEST, METRICS, HISTORY, CARD = "manifest.json", "metrics.json", "history.csv", "README.md"
-PLOT = "history.png"
+PLOT, ENSEMBLE = "history.png", "ensemble.json"
 ENCODER, HEAD = "encoder.safetensors", "head.safetensors"
-ALWAYS = (ENCODER, HEAD, HISTORY, CARD)  # hashed files that every model directory has
+LINEAR, NGRAMS = "linear.safetensors", "ngrams.txt"
+ALWAYS = (ENCODER, HEAD, HISTORY, CARD)  # hashed files that every network's directory has
+ALWAYS_LINEAR = (LINEAR, NGRAMS, CARD)  # the same of a linear classifier's
 PROCESSOR = ("processor.json", "vocab.txt", "spm.model")
-_KNOWN = {*ALWAYS, PLOT, *PROCESSOR}  # hashed files that a model directory may have
+_MAY = {*ALWAYS, PLOT, *PROCESSOR}  # hashed files that a network's directory may have
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,36 @@ class Artifact:
         """The head's tensors by name, as float32 (integers as they are), on the CPU."""
         return weights.read_tensors(self.path / HEAD)
 
+    def linear(self) -> "dict[str, np.ndarray]":
+        """The arrays of a linear classifier by name, float32."""
+        return weights.read_arrays(self.path / LINEAR)
+
+    def ngrams(self) -> list[str]:
+        """The n-grams of a linear classifier, in the order of its weights.
+
+        Raises:
+            UserError: they are not as many as the config says, or one is empty or stands twice.
+        """
+        file, expected = self.path / NGRAMS, self.manifest.linear_config.ngrams
+        lines = _decoded(self._read(NGRAMS), file).removesuffix("\n").split("\n")
+        distinct = len({line for line in lines if line})
+        if len(lines) == distinct == expected:
+            return lines
+        raise UserError(
+            f"{file} has {len(lines):,} lines, {distinct:,} of them different n-grams; the "
+            f"manifest's config has {expected:,}; copy or train the model again"
+        )
+
+    def linear_headers(self) -> "dict[str, Header]":
+        """Type and shape of each array of a linear classifier, which are not loaded for it."""
+        return weights.read_headers(self.path / LINEAR)
+
+    @property
+    def weights_sha256(self) -> str:
+        """What two copies of a model have in common: the sha256 of its largest file."""
+        files = self.manifest.files
+        return files[LINEAR] if self.manifest.kind == "linear" else files[ENCODER]
+
     def card(self) -> str:
         """The model card, README.md."""
         return _decoded(self._read(CARD), self.path / CARD)
@@ -76,8 +109,14 @@ class Artifact:
         """The text processor, if it is the one that the weights were trained with.
 
         Raises:
-            UserError: its files are damaged, or tokenizer or vocabulary are not the manifest's.
+            UserError: its files are damaged, or tokenizer or vocabulary are not the manifest's;
+                or the model is linear, and has none.
         """
+        if self.manifest.kind == "linear":
+            raise UserError(
+                f"{self.path} holds a linear classifier, which has no text processor; name a model "
+                "that a stage wrote"
+            )
         from ulmfit.text.processor import TextProcessor
 
         try:
@@ -86,7 +125,7 @@ class Artifact:
             raise UserError(f"{self.path}: {error}") from None
         found, expected = processor.description(), self.manifest.tokenizer
         found |= {"vocab_sz": len(processor.vocab)}
-        expected = expected | {"vocab_sz": self.manifest.config.encoder.vocab_sz}
+        expected = expected | {"vocab_sz": self.manifest.network.encoder.vocab_sz}
         differ = sorted(key for key in found | expected if found.get(key) != expected.get(key))
         if differ:
             key = differ[0]
@@ -98,11 +137,13 @@ class Artifact:
         return processor
 
     def history(self) -> list[dict[str, Any]]:
-        """One row an epoch: numbers as numbers, empty cells as None.
+        """One row an epoch: numbers as numbers, empty cells as None; none of a linear classifier.
 
         Raises:
             UserError: history.csv is no table.
         """
+        if HISTORY not in self.manifest.files:
+            return []
         text = _decoded(self._read(HISTORY), self.path / HISTORY)
         try:
             head, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -114,23 +155,24 @@ class Artifact:
         return cells
 
 
-def read_artifact(path: Path, kind: str | None = None, ignored: str | None = None) -> Artifact:
-    """The model in directory `path`, every file verified; `kind` is lm, classifier or either.
+def read_artifact(path: Path, *kinds: str, ignored: str | None = None) -> Artifact:
+    """The model in directory `path`, every file verified; of one of `kinds`, or of any.
 
     `ignored` is a key of the manifest's config that is neither checked nor kept.
     Raises UserError, which names the directory or the file: no such directory, incomplete,
     another format version, another kind, altered, or a file that lies elsewhere.
     """
     if not path.is_dir():
-        writers = [KINDS[kind][1]] if kind else [writer for _, writer in KINDS.values()]
+        # The stages' alone: a linear classifier is not looked for by itself.
+        writers = [KINDS[kind][1] for kind in kinds[:1] or ("lm", "classifier")]
         found = "is a file, a model directory was expected" if path.exists() else "does not exist"
         raise UserError(f"{path} {found}; {'; '.join(writers)}")
     check_present(path, MANIFEST)
     with os_errors_as(f"cannot read {path}"):
         text = read_bounded(path / MANIFEST, largest(MANIFEST))
         manifest = Manifest.from_json(text, path / MANIFEST, path, ignored)
-        if kind and manifest.kind != kind:
-            expected, writer = KINDS[kind]
+        if kinds and manifest.kind not in kinds:
+            expected, writer = KINDS[kinds[0]]
             raise UserError(
                 f"{path} holds {KINDS[manifest.kind][0]}, {expected} was expected; {writer}"
             )
@@ -162,14 +204,14 @@ def check_pair(artifacts: list[Artifact]) -> None:
     """
     for a, b in combinations(artifacts, 2):
         ours, theirs = a.manifest, b.manifest
-        several = [x for x in (a, b) if x.manifest.classifier_config.multi_label]
+        several = [x for x in (a, b) if x.manifest.labelled_config.multi_label]
         if len(several) == 1:
             found = f"{several[0].path} alone is multi-label"
         elif ours.labels != theirs.labels:
             found = f"labels {', '.join(ours.labels)} against {', '.join(theirs.labels)}"
         elif ours.data_fingerprint != theirs.data_fingerprint:
             found = f"data {ours.data_fingerprint} against {theirs.data_fingerprint}"
-        elif (ours.direction, ours.files[ENCODER]) == (theirs.direction, theirs.files[ENCODER]):
+        elif (ours.direction, a.weights_sha256) == (theirs.direction, b.weights_sha256):
             found = "they are the same model twice"
         else:
             continue
@@ -183,13 +225,15 @@ def file_sha256(path: Path) -> str:
 
 
 def _verify(path: Path, manifest: Manifest) -> None:
-    for name in ALWAYS:
+    linear = manifest.kind == "linear"
+    for name in ALWAYS_LINEAR if linear else ALWAYS:
         if name not in manifest.files:
             raise UserError(f'{path / MANIFEST}: "files" lacks {name}')
-    if unknown := sorted(manifest.files.keys() - _KNOWN):
+    known = {*ALWAYS_LINEAR} if linear else _MAY
+    if unknown := sorted(manifest.files.keys() - known):
         raise UserError(
             f'{path / MANIFEST}: "files" names {unknown[0]}, expected none but '
-            f"{', '.join(sorted(_KNOWN))}"
+            f"{', '.join(sorted(known))}"
         )
     for name, expected in manifest.files.items():
         check_present(path, name)

@@ -18,7 +18,7 @@ def trained_config(artifact: Artifact) -> EncoderConfig:
     Raises:
         UserError: the files of the weights have other sizes.
     """
-    config, path = artifact.manifest.config, artifact.path
+    config, path = artifact.manifest.network, artifact.path
     with torch.device("meta"):
         if isinstance(config, ClassifierConfig):
             classes = len(artifact.manifest.labels)

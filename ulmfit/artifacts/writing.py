@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,13 @@ from ulmfit.artifacts.directory import (
     ALWAYS,
     CARD,
     ENCODER,
+    ENSEMBLE,
     HEAD,
     HISTORY,
+    LINEAR,
     MANIFEST,
     METRICS,
+    NGRAMS,
     PLOT,
     check_present,
 )
@@ -25,6 +29,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.base.untrusted import parse_json, read_bounded
 
 if TYPE_CHECKING:  # torch takes seconds to import; a command that only checks --out needs none
+    import numpy as np
     from torch import Tensor
 
 
@@ -49,7 +54,6 @@ def write_artifact(
     filled in here; `half` stores the weights as float16 (they are read back as float32). Raises
     UserError as `check_output` does and if the system refuses to write.
     """
-    check_output(out, overwrite)
     if reserved := {MANIFEST, METRICS, PLOT, *ALWAYS}.intersection(processor_files):
         raise ValueError(f"the text processor may not write {sorted(reserved)}")
     contents = dict(processor_files)
@@ -59,6 +63,43 @@ def write_artifact(
     if plot:
         contents[PLOT] = plot
     contents[CARD] = card.encode()
+    return _write(out, manifest, contents, metrics, overwrite)
+
+
+def write_linear(
+    out: Path,
+    *,
+    manifest: Manifest,
+    arrays: "dict[str, np.ndarray]",
+    ngrams: Sequence[str],
+    card: str,
+    metrics: dict[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write the model directory of a linear classifier, as `write_artifact` does a network's.
+
+    `arrays` are float32; row n of `ngrams` has column n of the weights.
+    """
+    from safetensors.numpy import save
+
+    contents = {
+        # safetensors writes an array's memory as it lies, whatever its order.
+        LINEAR: save({name: array.copy("C") for name, array in arrays.items()}),
+        NGRAMS: "".join(f"{ngram}\n" for ngram in ngrams).encode(),
+        CARD: card.encode(),
+    }
+    return _write(out, manifest, contents, metrics, overwrite)
+
+
+def _write(
+    out: Path,
+    manifest: Manifest,
+    contents: dict[str, bytes],
+    metrics: dict[str, Any] | None,
+    overwrite: bool,
+) -> Path:
+    """Write `contents`, with their hashes in the manifest, and the metrics beside them."""
+    check_output(out, overwrite)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     text = replace(manifest, files=hashes).to_json()
     Manifest.from_json(text, out / MANIFEST, out)  # what could not be read again is not written
@@ -97,12 +138,13 @@ def check_output(out: Path, overwrite: bool) -> None:
 def update_metrics(path: Path, metrics: dict[str, Any]) -> None:
     """Replace ``metrics.json`` of the model directory `path` by `metrics`, in one step.
 
-    Nothing else changes: ``metrics.json`` is not hashed. Raises UserError if `path` is no model
-    directory or cannot be written.
+    Nothing else changes: ``metrics.json`` is not hashed. Raises UserError if `path` is the
+    directory of no model and no ensemble, or cannot be written.
     """
     if not path.is_dir():
         raise UserError(f"{path} does not exist")
-    check_present(path, MANIFEST)
+    if not (path / ENSEMBLE).is_file():
+        check_present(path, MANIFEST)
     atomic_write(path / METRICS, json_text(metrics))
 
 
