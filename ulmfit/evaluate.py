@@ -30,7 +30,8 @@ def main(
 ) -> dict[str, dict[str, Any]]:
     """Measure each classifier, then the ensemble of all, on one split.
 
-    The figures of each classifier are added to metrics.json in its directory. Returns them by
+    The figures of each classifier are added to metrics.json in its directory; so are those of an
+    ensemble that has a directory. Returns them by
     directory, those of the ensemble under "ensemble". How many texts of the split also stand in the
     labelled texts of the training is under "overlap": "exact", but for case and white space, and
     how many more "near", with 7 in 10 runs of five words in common. The figures without the exact
@@ -55,10 +56,12 @@ def main(
     trained = classifier.models[0].artifact
     data, frame = evaluation.read_data(trained, given, split, texts_required=False)
     texts, truth = evaluation.labelled_texts(frame, data, split, classifier.labelling)
-    kept = [read_metrics(Path(folder)) for folder in folders]
+    places = [*classifier.folders, *([folders[0]] if classifier.ensemble else [])]
+    kept = [read_metrics(Path(place)) for place in places]
     overlap = Overlap.of(frame, split)
     results = evaluation.measure(classifier, texts, truth, overlap)
-    named = dict(zip([*folders, "ensemble"], results, strict=False))
+    names = classifier.folders if classifier.ensemble else folders
+    named = dict(zip([*names, "ensemble"], results, strict=False))
     logger.info(f"{len(texts):,} texts, split {split}")
     logger.info(evaluation.figures_table(named))
     if classifier.labelling.multi:
@@ -69,9 +72,9 @@ def main(
             logger.info(line)
             parts = {name: figures[part] for name, figures in named.items()}
             logger.info(evaluation.figures_table(parts))
-    for folder, metrics, figures in zip(folders, kept, results, strict=False):
+    for place, metrics, figures in zip(places, kept, results, strict=False):
         measured = {source_name(data): {split: figures}}
-        update_metrics(Path(folder), {**metrics, "evaluation": measured})
+        update_metrics(Path(place), {**metrics, "evaluation": measured})
     if output:
         seconds = round(time.monotonic() - began, 1)
         facts = {"data": source_name(data), "split": split, "precision": classifier.precision}

@@ -131,7 +131,7 @@ def _beside(path: Path, suffix: str) -> Path:
 
 def _sync(directory: Path) -> None:
     """Have the files on the disk before the directory gets its name: a power cut may come."""
-    for file in directory.iterdir():
+    for file in directory.rglob("*"):
         if file.is_file():
             with file.open("rb+" if os.name == "nt" else "rb") as opened:  # it may be read-only
                 os.fsync(opened.fileno())

@@ -50,11 +50,12 @@ _CLASS_COLUMNS = {"documents": "texts", "precision": "precision", "recall": "rec
 def measure(
     classifier: Classifier, texts: Sequence[Text], truth: np.ndarray, overlap: Overlap
 ) -> list[dict[str, Any]]:
-    """Figures of each model and, of several, of their ensemble (averaged probabilities)."""
-    by_model = classifier.probabilities_by_model(texts)
-    if len(by_model) > 1:
-        by_model.append(np.mean(by_model, axis=0))
-    return [_figures(each, truth, overlap, classifier.labelling) for each in by_model]
+    """Figures of each model and, of several or of an ensemble's directory, of them together."""
+    answers = classifier.answers(texts)
+    measured = [*answers.by_model]
+    if classifier.is_several:
+        measured.append(answers.mean)
+    return [_figures(each, truth, overlap, classifier.labelling) for each in measured]
 
 
 def _figures(

@@ -13,7 +13,7 @@ from ulmfit.artifacts.directory import (
     Artifact,
     read_metrics,
 )
-from ulmfit.artifacts.writing import write_artifact
+from ulmfit.artifacts.writing import write_artifact, write_linear
 from ulmfit.base.errors import UserError
 from ulmfit.data.load import same_source
 from ulmfit.data.splits import keep_labels
@@ -47,7 +47,18 @@ def validation_texts(
 def store_temperature(artifact: Artifact, temperature: float) -> None:
     """Write the model directory anew with `temperature` in its manifest, all else as it was."""
     path, manifest = artifact.path, artifact.manifest
-    config = replace(manifest.classifier_config, temperature=temperature)
+    config = replace(manifest.labelled_config, temperature=temperature)
+    if manifest.kind == "linear":
+        write_linear(
+            path,
+            metrics=read_metrics(path),
+            manifest=replace(manifest, config=config),
+            arrays=artifact.linear(),
+            ngrams=artifact.ngrams(),
+            card=artifact.card(),
+            overwrite=True,
+        )
+        return
     write_artifact(
         path,
         metrics=read_metrics(path),

@@ -1,6 +1,7 @@
 """All that a report shows, collected from classifiers and labelled texts."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from ulmfit.inference.baseline import baseline_names, fit_baseline
 from ulmfit.inference.calibration import fit_temperature
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.evaluation import check_split, figures_table, labelled_texts
+from ulmfit.inference.scoring import Answers
 from ulmfit.inference.temperatures import validation_texts
 from ulmfit.report.data import Calibrated, Measured, Report, hardest, overall_figures
 from ulmfit.report.features import text_map
@@ -48,7 +50,7 @@ def collect(
     """
     labels = classifier.labelling
     texts, truth = labelled_texts(frame, data, split, labels)
-    measured = _measured(classifier, classifier.probabilities_by_model(texts))
+    measured = _measured(classifier, classifier.answers(texts))
     peers = _peers(classifier, frame, data, split, texts)
     _tell([*measured, *peers], truth, labels, split)
     calibrated = _calibrated(classifier, frame, data, split, measured)
@@ -63,7 +65,7 @@ def collect(
         truth=truth,
         repeated=overlap.exact,
         near=overlap.near,
-        lengths=np.diff(classifier.models[0].tokenize(texts).offsets),
+        lengths=(classifier.networks or classifier.models)[0].lengths(texts),
         measured=measured,
         peers=peers,
         calibrated=calibrated,
@@ -82,11 +84,11 @@ def _names(classifier: Classifier) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def _measured(classifier: Classifier, by_model: list[np.ndarray]) -> list[Measured]:
-    """Each model and, of several, their ensemble (averaged probabilities)."""
-    measured = [*map(Measured, _names(classifier), by_model)]
-    if len(by_model) > 1:
-        measured.append(Measured("ensemble", np.mean(by_model, axis=0)))
+def _measured(classifier: Classifier, answers: Answers) -> list[Measured]:
+    """Each model and, of several or of an ensemble's directory, all of them together."""
+    measured = [*map(Measured, _names(classifier), answers.by_model)]
+    if classifier.is_several:
+        measured.append(Measured("ensemble", answers.mean))
     return measured
 
 
@@ -139,4 +141,7 @@ def _calibrated(
         for raw, temperature in zip(measured, fitted, strict=False)
     ]
     temperatures = dict(zip(_names(classifier), fitted, strict=True))
-    return Calibrated(temperatures, _measured(classifier, scaled), len(texts))
+    # Without notes: every row was scaled, or left as it is, above.
+    weights = replace(classifier.mixture, temperature=1.0)
+    answers = Answers(np.stack(scaled), [], weights)
+    return Calibrated(temperatures, _measured(classifier, answers), len(texts))

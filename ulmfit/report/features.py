@@ -21,16 +21,19 @@ class TextMap(NamedTuple):
     rows: np.ndarray  # which texts, in rising order
 
 
-def text_map(classifier: "Classifier", texts: Sequence[str], most: int) -> TextMap:
+def text_map(classifier: "Classifier", texts: Sequence[str], most: int) -> TextMap | None:
     """A map of at most `most` of the texts, drawn by a fixed seed.
 
-    The features of several models are concatenated.
+    The features of several models are concatenated; linear classifiers have none. None if there
+    is no other model.
     """
+    if not classifier.networks:
+        return None
     rows = np.arange(len(texts))
     if len(texts) > most:
         rows = np.sort(np.random.default_rng(SEED).choice(len(texts), most, replace=False))
     chosen = [texts[row] for row in rows.tolist()]
-    features = np.concatenate([pooled_features(model, chosen) for model in classifier.models], 1)
+    features = np.concatenate([pooled_features(model, chosen) for model in classifier.networks], 1)
     return TextMap(*in_two_dimensions(features), rows)
 
 

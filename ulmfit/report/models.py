@@ -68,10 +68,11 @@ def model_facts(report: Report) -> list[FT]:
 
 def _facts(name: str, line: list[Artifact]) -> FT:
     manifest = line[0].manifest
-    stored = manifest.classifier_config.temperature
+    linear = manifest.kind == "linear"
+    stored = manifest.labelled_config.temperature
     rows = [
-        ("direction", manifest.direction),
-        ("size", manifest.size),
+        *([] if linear else [("direction", manifest.direction)]),
+        ("features" if linear else "size", manifest.size),
         ("labelled texts", _count(manifest.metrics.get("train_texts"))),
         ("temperature", "none" if stored is None else stored),
         ("seed", manifest.seed),
@@ -87,7 +88,7 @@ def _facts(name: str, line: list[Artifact]) -> FT:
         Ul(*_lineage_items(name, line)),
         _fold("Recipe", manifest.recipe),
         _fold("Config", manifest.config.as_dict()),
-        _fold("Tokenizer", manifest.tokenizer),
+        *([] if linear else [_fold("Tokenizer", manifest.tokenizer)]),
         _fold("Versions of the training", manifest.versions),
         cls="card",
     )

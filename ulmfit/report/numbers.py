@@ -209,7 +209,7 @@ def calibration_parts(report: Report) -> list[FT]:
 def _tempered(report: Report) -> bool:
     """Whether a model already has a temperature."""
     return any(
-        line[0].manifest.classifier_config.temperature is not None
+        line[0].manifest.labelled_config.temperature is not None
         for line in report.lineages.values()
     )
 
