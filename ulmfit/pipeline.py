@@ -14,6 +14,7 @@ import pandas as pd
 
 from ulmfit import stage1_pretrain, stage2_lm, stage3_clf
 from ulmfit.artifacts.directory import MANIFEST, Artifact, read_artifact, read_metrics
+from ulmfit.artifacts.ensemble import check_ensemble_output
 from ulmfit.artifacts.manifest import direction
 from ulmfit.artifacts.pretrained import find_pretrained
 from ulmfit.artifacts.writing import check_output
@@ -30,6 +31,15 @@ from ulmfit.text.fit import OWN_TEXT
 from ulmfit.training.classifier_data import labels_in
 from ulmfit.training.domain_lm import data_fingerprint, read_frame
 from ulmfit.training.general_lm import with_tokenizer
+from ulmfit.training.linear import linear_recipe, train_linear
+from ulmfit.training.members import (
+    DIRECTIONS,
+    LINEAR_MEMBERS,
+    MEMBERS,
+    READINGS,
+    possible,
+    put_together,
+)
 from ulmfit.training.options import StageResult
 from ulmfit.training.own_text import needs_own_text
 from ulmfit.training.settings import (
@@ -43,8 +53,6 @@ from ulmfit.training.settings import (
     data_spec,
     load_settings,
 )
-
-DIRECTIONS = {"fwd": False, "bwd": True}
 
 
 class Plan(NamedTuple):
@@ -62,6 +70,7 @@ class Plan(NamedTuple):
     classifier: ClassifierSettings
     half: bool
     deadline: float
+    members: tuple[str, ...]  # of `MEMBERS`: what is trained
 
     @classmethod
     def of(
@@ -72,17 +81,31 @@ class Plan(NamedTuple):
         pretrained: str | None,
         half: bool = False,
         deadline: float = math.inf,
+        members: tuple[str, ...] = MEMBERS,
     ) -> "Plan":
         """The settings of both stages, checked before either begins."""
         chosen = recipe is not None or pretrained is not None
         recipe = recipe or DEFAULT_RECIPE
         lm = load_settings(LMSettings, recipe, {**shared, "pretrained": pretrained})
         classifier = load_settings(ClassifierSettings, recipe, shared)
-        return cls(recipe, chosen, overwrite, shared, pretrained, lm, classifier, half, deadline)
+        return cls(
+            recipe, chosen, overwrite, shared, pretrained, lm, classifier, half, deadline, members
+        )
 
     def with_model(self, recipe: str, pretrained: str | None) -> "Plan":
         """The plan with another recipe and another model to start from."""
-        return Plan.of(recipe, self.overwrite, self.shared, pretrained, self.half, self.deadline)
+        kept = (self.overwrite, self.shared, pretrained, self.half, self.deadline, self.members)
+        return Plan.of(recipe, *kept)
+
+    @property
+    def directions(self) -> dict[str, bool]:
+        """Those of the networks that are trained, by name."""
+        return {name: DIRECTIONS[name] for name in self.members if name in DIRECTIONS}
+
+    @property
+    def linear(self) -> list[str]:
+        """The linear classifiers that are trained, by name."""
+        return [name for name in self.members if name in LINEAR_MEMBERS]
 
     def running(self) -> dict[str, Any]:
         """What every stage is told that is no setting of it."""
@@ -105,30 +128,42 @@ class Plan(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """What the stages of a run made, by the names of `DIRECTIONS`; stage 1 may have made none."""
+    """What a run made, by the names of `MEMBERS`; stage 1 may have made none."""
 
     general: dict[str, StageResult]
     lms: dict[str, StageResult]
     classifiers: dict[str, StageResult]
+    ensemble: StageResult
 
 
 def train(plan: Plan, corpus: str, folder: Path) -> tuple[Trained, Plan]:
-    """All stages in both directions, and the plan with what stage 1 made, where it made something.
+    """All stages in both directions, the linear classifiers, and the ensemble of all.
 
-    What a later stage would refuse is refused before the first one trains.
+    Also returns the plan with what stage 1 made, where it made something. What a later stage would
+    refuse is refused before the first one trains.
     """
     frame = check_data(plan.classifier)
-    trained = Trained({}, {}, {})
+    plan = plan._replace(members=possible(plan.members, frame, plan.classifier))
+    general: dict[str, StageResult] = {}
+    lms: dict[str, StageResult] = {}
+    classifiers: dict[str, StageResult] = {}
     if corpus:
         general, plan = pretrain(corpus, folder / "pretrained", plan)
-        trained.general.update(general)
     elif not plan.chosen and needs_own_text(frame["text"], plan.lm.pretrained):
         plan = plan.with_model(OWN_TEXT, None)
     check_models(folder, plan, frame)
-    for name, backwards in DIRECTIONS.items():
-        lm = trained.lms[name] = language_model(folder / f"lm-{name}", backwards, plan)
-        trained.classifiers[name] = classifier(folder / f"clf-{name}", backwards, lm.path, plan)
-    return trained, plan
+    for name, backwards in plan.directions.items():
+        lm = lms[name] = language_model(folder / f"lm-{name}", backwards, plan)
+        classifiers[name] = classifier(folder / f"clf-{name}", backwards, lm.path, plan)
+    for name in plan.linear:
+        if made := linear_classifier(folder / f"clf-{name}", name, frame, plan):
+            classifiers[name] = made
+    if not classifiers:
+        raise UserError("no classifier could be trained; add fwd or bwd to --members")
+    logger.info("")
+    paths = {name: made.path for name, made in classifiers.items()}
+    ensemble = put_together(folder / "clf", paths, frame, plan.classifier)
+    return Trained(general, lms, classifiers, ensemble), plan
 
 
 def check_data(settings: ClassifierSettings) -> pd.DataFrame:
@@ -156,7 +191,7 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
     given = {"seed": plan.shared["seed"]}
     settings = load_settings(PretrainSettings, plan.recipe, given)
     paths = [Path(path) for path in ([corpus] if isinstance(corpus, (str, Path)) else corpus)]
-    for name, backwards in DIRECTIONS.items():
+    for name, backwards in plan.directions.items():
         one = out.with_name(f"{out.name}-{name}")
         logger.info(f"\nstage 1, {direction(backwards)}: language model of general text")
         if _stays(one, plan):
@@ -182,7 +217,8 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
 def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
     """Raise before any training of stages 2 and 3 what one of them would raise."""
     settings = plan.classifier
-    for name, backwards in DIRECTIONS.items():
+    check_ensemble_output(folder / "clf", overwrite=True)  # it is made of what is there
+    for name, backwards in plan.directions.items():
         parent = _parent(plan.lm.pretrained, backwards)
         lm, classifier = folder / f"lm-{name}", folder / f"clf-{name}"
         if _stays(lm, plan):
@@ -194,6 +230,12 @@ def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
                 )
         if _stays(classifier, plan):
             _check_kept(classifier, "classifier", settings, lambda: labelled_fingerprint(frame))
+    for name in plan.linear:
+        out = folder / f"clf-{name}"
+        if _stays(out, plan):
+            manifest = read_artifact(out, "linear").manifest
+            same = manifest.data_fingerprint == labelled_fingerprint(frame)
+            _check_recipe(out, manifest.recipe == linear_recipe(settings), same, settings.data)
 
 
 def labelled(settings: ClassifierSettings) -> pd.DataFrame:
@@ -244,7 +286,12 @@ def _check_same(
 ) -> None:
     wanted = json.loads(json.dumps(as_recipe(settings)))
     trained = read_artifact(out).manifest.recipe
-    if changed(type(settings), trained) != changed(type(settings), wanted):
+    same = changed(type(settings), trained) == changed(type(settings), wanted)
+    _check_recipe(out, same, same_data, data)
+
+
+def _check_recipe(out: Path, same_settings: bool, same_data: bool, data: str) -> None:
+    if not same_settings:
         found = "holds a model of other settings"
     elif not same_data:
         found = f"was trained on other data than {data} holds now"
@@ -285,6 +332,15 @@ def classifier(out: Path, backwards: bool, lm: Path, plan: Plan) -> StageResult:
             **plan.shared,
         )
     )
+
+
+def linear_classifier(out: Path, name: str, frame: pd.DataFrame, plan: Plan) -> StageResult | None:
+    """One of `LINEAR_MEMBERS`; None if it cannot be trained, which a line says."""
+    logger.info(f"\nstage 3, linear: {READINGS[name]} of {plan.classifier.data}")
+    if kept := _kept(out, plan):
+        return kept
+    made = train_linear(LINEAR_MEMBERS[name], frame, plan.classifier, out, plan.overwrite)
+    return made and plan.after(made)
 
 
 def _kept(out: Path, plan: Plan) -> StageResult | None:

@@ -51,6 +51,43 @@ def model_card(
     return "\n\n".join(sections) + "\n"
 
 
+def ensemble_card(
+    manifest: Manifest, members: list[Any], temperature: float, log_loss: float | None
+) -> str:
+    """The card of an ensemble's directory.
+
+    Args:
+        manifest: of one of the members.
+        members: rows of name, reading and weight.
+        log_loss: of the mixture on the validation texts.
+    """
+    figures = [("temperature", temperature), ("log loss on valid", log_loss)]
+    use = [
+        'python -m ulmfit.predict --clf DIR --text "A text to classify."',
+        "python -m ulmfit.evaluate --clf DIR --data texts.csv",
+    ]
+    sections = [
+        "\n".join(
+            [
+                "---",
+                "library_name: ulmfit",
+                "pipeline_tag: text-classification",
+                "tags: [ulmfit, ensemble]",
+                "---",
+            ]
+        ),
+        "# Text classifier: an ensemble",
+        "Each member reads the text in its own way; their probabilities are averaged by weight, "
+        "and divided by one temperature. A member's own card lies in its folder.",
+        _table(("member", "reads", "weight"), members),
+        _table(("setting", "value"), figures),
+        "## Use",
+        "`DIR` is the directory that holds this file.\n\n```sh\n" + "\n".join(use) + "\n```",
+        *_labels(manifest),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
 def _tokenizer(manifest: Manifest) -> list[str]:
     return ["## Tokenizer", _table(("setting", "value"), _flat(manifest.tokenizer))]
 

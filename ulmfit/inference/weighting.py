@@ -21,6 +21,9 @@ _ROUNDS = 100  # of expectation maximisation
 # Standard errors by which the log loss must fall without a member for it to be left out; and
 # without the last one of its kind, of networks or of linear classifiers.
 _CLEAR, _CLEARER = 1.0, 2.0
+# Added to the variance of a text's log loss: where few texts are all right, nothing shows what an
+# error costs.
+_UNSEEN = 0.1
 
 
 class Chosen(NamedTuple):
@@ -77,7 +80,7 @@ def _worst(
     for name in kept:
         rest = _fit({other: p for other, p in kept.items() if other != name}, truth, labels)
         paired = fitted.losses - rest.losses
-        gain, error = float(paired.mean()), float(paired.std() / math.sqrt(len(paired)))
+        gain, error = float(paired.mean()), math.sqrt((paired.var() + _UNSEEN) / len(paired))
         alone = not any((other in linear) == (name in linear) for other in kept if other != name)
         if gain > (_CLEARER if alone else _CLEAR) * error and gain > worst[2]:
             worst = name, rest, gain

@@ -1,5 +1,6 @@
 """The training of linear classifiers: settings by cross-validation on train, then all of train."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +14,6 @@ from ulmfit.artifacts.card import model_card
 from ulmfit.artifacts.config import FEATURES, LinearConfig
 from ulmfit.artifacts.manifest import FORMAT_VERSION, NO_DIRECTION, Manifest, library_versions
 from ulmfit.artifacts.writing import write_linear
-from ulmfit.base.errors import UserError
 from ulmfit.base.lock import locked
 from ulmfit.base.log import logger
 from ulmfit.data.fingerprints import labelled_fingerprint
@@ -71,7 +71,8 @@ def why_no_linear(features: str, frame: pd.DataFrame, labels: Labels) -> str:
 
 def linear_recipe(settings: ClassifierSettings) -> dict[str, Any]:
     """What a linear classifier's manifest has of the settings of stage 3."""
-    return {name: value for name, value in as_recipe(settings).items() if name in _RECIPE}
+    recipe = as_recipe(settings)
+    return json.loads(json.dumps({name: recipe[name] for name in _RECIPE}))
 
 
 def train_linear(
@@ -80,13 +81,14 @@ def train_linear(
     settings: ClassifierSettings,
     out: Path,
     overwrite: bool = False,
-) -> StageResult:
+) -> StageResult | None:
     """A linear classifier's model directory, from the labels of split train.
 
-    Split valid stays unread, so that it can say how good the classifier is beside others.
+    Split valid stays unread, so that it can say how good the classifier is beside others. None if
+    nothing can be learnt from the texts, which a line says.
 
     Raises:
-        UserError: nothing can be learnt from these texts, or `out` cannot be written.
+        UserError: `out` cannot be written, or another run writes it.
     """
     began = time.monotonic()
     labels = labels_in(frame, data_spec(settings).labels)
@@ -96,9 +98,8 @@ def train_linear(
         try:
             classifier, judged = _fit(features, train, labels, settings.seed)
         except ValueError as error:  # scikit-learn's, of texts without words for one
-            raise UserError(
-                f"{name} cannot be trained on these texts: {error}; leave it out with --members"
-            ) from None
+            logger.info(f"{name} is left out: scikit-learn finds {error}")
+            return None
         truth = labels.encode(train["label"])
         manifest = _manifest(classifier, labels, truth, frame, settings, judged)
         seconds = round(time.monotonic() - began, 1)
