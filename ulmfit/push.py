@@ -2,17 +2,20 @@
 
 import math
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ulmfit.artifacts.directory import (
     CARD,
+    ENSEMBLE,
     MANIFEST,
     METRICS,
     Artifact,
     read_artifact,
     read_metrics,
 )
+from ulmfit.artifacts.ensemble import is_ensemble, read_ensemble
 from ulmfit.artifacts.hub import HUB_CARD, Repository, client, hub_errors
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
@@ -33,12 +36,13 @@ _METRICS = {
 }
 _TASKS = {
     "classifier": ("text-classification", "Text classification"),
+    "linear": ("text-classification", "Text classification"),
     "lm": ("text-generation", "Language modelling"),
 }
 
 
 def main(
-    model: str | None = None,  # model directory to share
+    model: str | None = None,  # directory of the model or ensemble to share
     to: str | None = None,  # its name on the Hub: user/name
     private: bool = False,  # only you can see it; else as the Hub has it set for you, public
 ) -> str:
@@ -53,14 +57,14 @@ def main(
     repository = Repository.parse(to)
     if repository != Repository(repository.id):
         raise UserError(f"--to is {to}, expected user/name without a revision")
-    artifact = read_artifact(Path(model))
+    shared = Shared.read(Path(model))
     api = client()
-    card = hub_card(artifact, repository.id.partition("/")[2])
-    uploads = _uploads(artifact, card)
+    card = hub_card(shared, repository.id.partition("/")[2])
+    uploads = _uploads(shared, card)
     url = _make(api, repository, private)
     size = sum(upload.upload_info.size for upload in uploads) / 1e6
     logger.info(f"sending {', '.join(upload.path_in_repo for upload in uploads)}; {size:,.1f} MB")
-    for line in _revealed(artifact):
+    for line in dict.fromkeys(chain.from_iterable(map(_revealed, shared.artifacts))):
         logger.info(line)
     with hub_errors(f"cannot push to {repository}"):
         # All in one commit: nobody ever pulls half a model.
@@ -71,19 +75,60 @@ def main(
     return url
 
 
-def hub_card(artifact: Artifact, name: str) -> str:
+class Shared(NamedTuple):
+    """A directory to share: that of a model, or of an ensemble with its members.
+
+    kind: of the first one. measured: what the training measured on its valid split.
+    """
+
+    path: Path
+    artifacts: tuple[Artifact, ...]
+    measured: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> "Shared":
+        """The directory, verified; raises UserError as `read_artifact` and `read_ensemble`."""
+        if is_ensemble(path):
+            ensemble = read_ensemble(path)
+            return cls(path, ensemble.artifacts, ensemble.metrics.get("valid") or {})
+        return cls.of(read_artifact(path))
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> "Shared":
+        """A model by itself."""
+        metrics = artifact.manifest.metrics
+        measured = metrics.get("valid") or metrics.get("after") or {}
+        return cls(artifact.path, (artifact,), measured)
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """All files but the card, by their names in the repository."""
+        if not is_ensemble(self.path):
+            return {n: self.path / n for n in _names(self.artifacts[0]) if n != CARD}
+        files = {name: self.path / name for name in (ENSEMBLE, METRICS)}
+        for artifact in self.artifacts:
+            member = artifact.path.name
+            files |= {f"{member}/{name}": artifact.path / name for name in _names(artifact)}
+        return files
+
+
+def _names(artifact: Artifact) -> tuple[str, ...]:
+    return (MANIFEST, METRICS, *artifact.manifest.files)
+
+
+def hub_card(shared: Shared, name: str) -> str:
     """The model's card, with its figures where the Hub looks for them (``model-index``)."""
     from huggingface_hub import ModelCard
 
-    with hub_errors(f"cannot read the front matter of {artifact.path / CARD}"):
-        card = ModelCard((artifact.path / CARD).read_text(encoding="utf-8"))
-        if results := list(evaluation_results(artifact)):
+    with hub_errors(f"cannot read the front matter of {shared.path / CARD}"):
+        card = ModelCard((shared.path / CARD).read_text(encoding="utf-8"))
+        if results := list(evaluation_results(shared)):
             card.data["model_name"] = name
             card.data["eval_results"] = results
         return str(card)
 
 
-def evaluation_results(artifact: Artifact) -> Iterator["EvalResult"]:
+def evaluation_results(shared: Shared) -> Iterator["EvalResult"]:
     """What the training measured on its valid split, then what `ulmfit.evaluate` did.
 
     Raises:
@@ -91,20 +136,19 @@ def evaluation_results(artifact: Artifact) -> Iterator["EvalResult"]:
     """
     from ulmfit.data.load import source_name  # and with it pandas
 
-    manifest = artifact.manifest
-    measured = manifest.metrics.get("valid") or manifest.metrics.get("after") or {}
+    manifest = shared.artifacts[0].manifest
     data = manifest.recipe.get("data")
     source = source_name(str(data)) if data else "held-out texts"
-    yield from _results(manifest.kind, source, "valid", measured)
+    yield from _results(manifest.kind, source, "valid", shared.measured)
     try:
-        for source, splits in read_metrics(artifact.path).get("evaluation", {}).items():
+        for source, splits in read_metrics(shared.path).get("evaluation", {}).items():
             for split, figures in splits.items():
                 yield from _results(manifest.kind, source, split, figures)
                 fresh = figures.get("without_repeated", {})
                 yield from _results(manifest.kind, source, split, fresh, "not seen in training")
     except AttributeError:
         raise UserError(
-            f"{artifact.path / METRICS} does not hold what python -m ulmfit.evaluate writes; "
+            f"{shared.path / METRICS} does not hold what python -m ulmfit.evaluate writes; "
             "run it again"
         ) from None
 
@@ -133,13 +177,13 @@ def _results(
             )
 
 
-def _uploads(artifact: Artifact, card: str) -> list["CommitOperationAdd"]:
+def _uploads(shared: Shared, card: str) -> list["CommitOperationAdd"]:
     from huggingface_hub import CommitOperationAdd
 
-    files: dict[str, Path | bytes] = {CARD: card.encode()}
-    for name in (MANIFEST, METRICS, *artifact.manifest.files):
-        files[HUB_CARD if name == CARD else name] = artifact.path / name
-    with hub_errors(f"cannot read {artifact.path}"):
+    files: dict[str, Path | bytes] = {CARD: card.encode(), **shared.files}
+    if not is_ensemble(shared.path):  # whose card is not hashed, and need not stay as it is
+        files[HUB_CARD] = shared.path / CARD
+    with hub_errors(f"cannot read {shared.path}"):
         return [CommitOperationAdd(name, content) for name, content in files.items()]
 
 

@@ -380,10 +380,12 @@ def test_figures_of_the_training(tmp_path, kind, measured, expected):
     artifact = read_artifact(write(tmp_path / "m"))
     artifact.manifest.metrics.clear()
     artifact.manifest.metrics.update(measured)
-    results = list(push.evaluation_results(artifact))
+    results = list(push.evaluation_results(push.Shared.of(artifact)))
     assert [(r.metric_type, r.metric_value) for r in results] == expected
     assert {r.dataset_split for r in results} <= {"valid"}
-    assert ("model-index" in front_matter(push.hub_card(artifact, "m"))) is bool(expected)
+    assert ("model-index" in front_matter(push.hub_card(push.Shared.of(artifact), "m"))) is bool(
+        expected
+    )
 
 
 def test_evaluation_that_is_none(tmp_path):
@@ -392,7 +394,7 @@ def test_evaluation_that_is_none(tmp_path):
     with refuses(
         f"{path / 'metrics.json'} does not hold what python -m ulmfit.evaluate writes; run it again"
     ):
-        push.hub_card(read_artifact(path), "films")
+        push.hub_card(push.Shared.of(read_artifact(path)), "films")
 
 
 # --- what is sent, and who sees it --------------------------------------------------------------

@@ -80,14 +80,18 @@ def read_ensemble(path: Path) -> Ensemble:
         UserError: ``ensemble.json`` is damaged or names what is no member beside it; a member is
             missing, was altered, or has other labels.
     """
+    return _with_members(read_members_of(path))
+
+
+def read_members_of(path: Path) -> Ensemble:
+    """What ``ensemble.json`` of directory `path` says, as `parse_ensemble`; no member is read."""
     file = path / ENSEMBLE
     check_present(path, ENSEMBLE)
     with os_errors_as(f"cannot read {file}"):
-        found = parse_ensemble(read_bounded(file, largest(ENSEMBLE)), path)
-    return with_members(found)
+        return parse_ensemble(read_bounded(file, largest(ENSEMBLE)), path)
 
 
-def with_members(ensemble: Ensemble) -> Ensemble:
+def _with_members(ensemble: Ensemble) -> Ensemble:
     """`ensemble` with its members read and verified; raises as `read_ensemble`."""
     artifacts = []
     for member in ensemble.members:

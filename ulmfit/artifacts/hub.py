@@ -11,12 +11,15 @@ a plain copy of a model directory and pulled as it is.
 What is sent: the names of repository and files, your token if there is one (huggingface_hub finds
 it: HF_TOKEN, or `hf auth login`), and the versions of ulmfit, huggingface_hub and Python. The
 library's telemetry is switched off. `ulmfit.push` says what else it sends, which is the model.
+
+An ensemble's repository has its ensemble.json, and each member in a folder, where every file is as
+it was: the Hub reads the README.md of the repository alone, and that of an ensemble is not hashed.
 """
 
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +29,19 @@ from urllib.parse import quote
 from ulmfit.artifacts.bundled import HUB
 from ulmfit.artifacts.directory import (
     ALWAYS,
+    ALWAYS_LINEAR,
     CARD,
+    ENSEMBLE,
     MANIFEST,
     METRICS,
     read_artifact,
     read_metrics,
+)
+from ulmfit.artifacts.ensemble import (
+    check_ensemble_output,
+    is_ensemble,
+    parse_ensemble,
+    read_ensemble,
 )
 from ulmfit.artifacts.limits import largest
 from ulmfit.artifacts.manifest import Manifest, library_versions
@@ -39,6 +50,7 @@ from ulmfit.base.atomic import atomic_directory, os_errors_as
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.base.progress import bars_shown
+from ulmfit.base.untrusted import read_bounded
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -173,7 +185,7 @@ def pull(repository: Repository, out: Path, overwrite: bool = False) -> Path:
         UserError: no way to the Hub, no such model, files that are too large, of a kind that no
             model has or not those that were pushed; or `out` cannot be written.
     """
-    check_output(out, overwrite)
+    (check_ensemble_output if is_ensemble(out) else check_output)(out, overwrite)
     api = client()
     with hub_errors(f"cannot pull {repository}"):
         info = api.model_info(
@@ -188,17 +200,41 @@ def pull(repository: Repository, out: Path, overwrite: bool = False) -> Path:
                 with hub_errors(f"cannot pull {name} of {repository}"):
                     api.hf_hub_download(repository.id, name, revision=info.sha, local_dir=directory)
 
-        fetch([MANIFEST])
-        names = _files_of(_manifest(repository, directory / MANIFEST))
-        card = HUB_CARD if HUB_CARD in sizes else CARD
-        fetch([card if name == CARD else name for name in names])
+        if MANIFEST not in sizes and ENSEMBLE in sizes:
+            wanted = _fetch_ensemble(repository, directory, fetch)
+        else:
+            fetch([MANIFEST])
+            names = _files_of(_manifest(repository, directory / MANIFEST, MANIFEST))
+            card = HUB_CARD if HUB_CARD in sizes else CARD
+            fetch([card if name == CARD else name for name in names])
+            with os_errors_as(f"cannot write {out}"):
+                os.replace(directory / card, directory / CARD)
+            wanted = {MANIFEST, card, *names}
         with os_errors_as(f"cannot write {out}"):
-            os.replace(directory / card, directory / CARD)
             shutil.rmtree(directory / ".cache")  # the library's notes on the download
         _verify(repository, directory)
-    wanted = {MANIFEST, card, *names} | _OF_THE_HUB
-    _say_left_out([name for name in sizes if name not in wanted])
+    _say_left_out([name for name in sizes if name not in wanted | _OF_THE_HUB])
     return out
+
+
+def _fetch_ensemble(
+    repository: Repository, directory: Path, fetch: Callable[[list[str]], None]
+) -> set[str]:
+    """Fetch an ensemble's files, and return their names."""
+    fetch([ENSEMBLE])
+    with os_errors_as(f"cannot read {directory / ENSEMBLE}"):
+        text = read_bounded(directory / ENSEMBLE, largest(ENSEMBLE))
+    own = [METRICS, CARD]
+    fetch(own)
+    wanted = {ENSEMBLE, *own}
+    for member in parse_ensemble(text, directory, f"{repository}/{ENSEMBLE}").members:
+        name = f"{member.name}/{MANIFEST}"
+        fetch([name])
+        manifest = _manifest(repository, directory / member.name / MANIFEST, name)
+        files = [f"{member.name}/{file}" for file in _files_of(manifest)]
+        fetch(files)
+        wanted |= {name, *files}
+    return wanted
 
 
 def resolve(name: str) -> Path:
@@ -224,14 +260,15 @@ def resolve(name: str) -> Path:
     return folder
 
 
-def _manifest(repository: Repository, file: Path) -> Manifest:
+def _manifest(repository: Repository, file: Path, name: str) -> Manifest:
     with os_errors_as(f"cannot read {file}"):
-        return Manifest.from_json(file.read_bytes(), f"{repository}/{MANIFEST}", str(repository))
+        return Manifest.from_json(file.read_bytes(), f"{repository}/{name}", str(repository))
 
 
 def _files_of(manifest: Manifest) -> list[str]:
     """The names of a model's files but for the manifest; plain ones, as `Manifest` has checked."""
-    names = list(dict.fromkeys([METRICS, *ALWAYS, *manifest.files]))
+    always = ALWAYS_LINEAR if manifest.kind == "linear" else ALWAYS
+    names = list(dict.fromkeys([METRICS, *always, *manifest.files]))
     odd = [name for name in names if Path(name).suffix not in _ENDINGS]
     if odd:
         raise UserError(
@@ -246,7 +283,7 @@ def _check_sizes(repository: Repository, sizes: dict[str, int | None], names: li
     for name in names:
         if name not in sizes:
             raise UserError(f"{repository} holds no model of ulmfit: {name} is missing there")
-        size, most = sizes[name], largest(name)
+        size, most = sizes[name], largest(Path(name).name)
         if size is None or size > most:
             found = "of unknown size" if size is None else f"of {size / 1e6:,.1f} MB"
             raise UserError(
@@ -257,7 +294,10 @@ def _check_sizes(repository: Repository, sizes: dict[str, int | None], names: li
 
 def _verify(repository: Repository, directory: Path) -> None:
     try:
-        read_artifact(directory)
+        if is_ensemble(directory):
+            read_ensemble(directory)
+        else:
+            read_artifact(directory)
         read_metrics(directory)
     except UserError as error:
         # The directory's name is a temporary one, which says nothing and will be gone.

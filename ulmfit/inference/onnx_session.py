@@ -12,12 +12,13 @@ from ulmfit.text.processor import PAD_ID
 # separated from them.
 FACTS = "ulmfit"
 FORMAT_VERSION = 1
+TOKENIZER = "-tokenizer"  # the end of the name of its folder
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")  # that the export needs
 
 
 def tokenizer_folder(model: Path) -> Path:
     """Where the text processor's files of an ONNX file lie: beside it, under its name."""
-    return model.with_name(f"{model.stem}-tokenizer")
+    return model.with_name(f"{model.stem}{TOKENIZER}")
 
 
 def run(session: Any, documents: Sequence[np.ndarray]) -> np.ndarray:
