@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
+from tiny_ensembles import write_tiny_ensemble
 from tiny_models import TEXTS, refuses, write_classifier, write_lm
 
 from ulmfit import pull, push
@@ -290,6 +291,31 @@ def test_round_trip(shared, written, capsys):
         Classifier.load(folder).probabilities(TEXTS) for folder in (written["clf"], path)
     )
     assert np.array_equal(there, back)
+
+
+def test_ensemble(site, tmp_path, capsys):
+    made = write_tiny_ensemble(tmp_path / "clf", names=("fwd", "nb"))
+    update_metrics(made, {"evaluation": {"films.csv": {"test": FIGURES}}})
+    push.main(model=str(made), to="ada/both")
+    assert b"model-index" in site.files("ada/both")["README.md"]
+    path = pull.main(from_repo="ada/both", out="mine")
+    assert "left out" not in capsys.readouterr().out
+    for folder in ("fwd", "nb"):
+        assert contents(path / folder) == contents(made / folder)
+    there, back = (Classifier.load(folder).probabilities(TEXTS) for folder in (made, path))
+    assert np.array_equal(there, back)
+    # What a stranger put there is refused before anything is written.
+    text = site.files("ada/both")["ensemble.json"]
+    site.tampered["ensemble.json"] = text.replace(b'"fwd"', b'"../../etc"')
+    with refuses(
+        'hf://ada/both/ensemble.json: "members" names "../../etc", a sub-directory\'s plain name '
+        "was expected; copy the ensemble or train it again"
+    ):
+        pull.main(from_repo="ada/both", out="theirs")
+    site.tampered = {"nb/ngrams.txt": b"other\n"}
+    with pytest.raises(UserError, match=r"nb/ngrams.txt was altered: .*nothing was written"):
+        pull.main(from_repo="ada/both", out="theirs")
+    assert not Path("theirs").exists()
 
 
 def test_language_model(site, written):

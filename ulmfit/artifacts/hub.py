@@ -28,8 +28,6 @@ from urllib.parse import quote
 
 from ulmfit.artifacts.bundled import HUB
 from ulmfit.artifacts.directory import (
-    ALWAYS,
-    ALWAYS_LINEAR,
     CARD,
     ENSEMBLE,
     MANIFEST,
@@ -43,6 +41,7 @@ from ulmfit.artifacts.ensemble import (
     parse_ensemble,
     read_ensemble,
 )
+from ulmfit.artifacts.hub_files import check_sizes, files_of
 from ulmfit.artifacts.limits import largest
 from ulmfit.artifacts.manifest import Manifest, library_versions
 from ulmfit.artifacts.writing import check_output
@@ -58,8 +57,6 @@ if TYPE_CHECKING:
 HUB_CARD = "card.md"  # the card as it is in the model directory
 INSTALL = 'pip install "huggingface_hub>=2.4,<3"'
 
-# What a model is made of: data, nothing that is ever run.
-_ENDINGS = {".csv", ".json", ".md", ".model", ".png", ".safetensors", ".txt"}
 _OF_THE_HUB = {".gitattributes", CARD}  # part of a repository, but of no model
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _TIMEOUT = 30.0  # seconds
@@ -195,7 +192,7 @@ def pull(repository: Repository, out: Path, overwrite: bool = False) -> Path:
     with atomic_directory(out, overwrite) as directory:
 
         def fetch(names: list[str]) -> None:
-            _check_sizes(repository, sizes, names)
+            check_sizes(repository, sizes, names)
             for name in names:
                 with hub_errors(f"cannot pull {name} of {repository}"):
                     api.hf_hub_download(repository.id, name, revision=info.sha, local_dir=directory)
@@ -204,7 +201,7 @@ def pull(repository: Repository, out: Path, overwrite: bool = False) -> Path:
             wanted = _fetch_ensemble(repository, directory, fetch)
         else:
             fetch([MANIFEST])
-            names = _files_of(_manifest(repository, directory / MANIFEST, MANIFEST))
+            names = files_of(_manifest(repository, directory / MANIFEST, MANIFEST))
             card = HUB_CARD if HUB_CARD in sizes else CARD
             fetch([card if name == CARD else name for name in names])
             with os_errors_as(f"cannot write {out}"):
@@ -231,7 +228,7 @@ def _fetch_ensemble(
         name = f"{member.name}/{MANIFEST}"
         fetch([name])
         manifest = _manifest(repository, directory / member.name / MANIFEST, name)
-        files = [f"{member.name}/{file}" for file in _files_of(manifest)]
+        files = [f"{member.name}/{file}" for file in files_of(manifest)]
         fetch(files)
         wanted |= {name, *files}
     return wanted
@@ -263,33 +260,6 @@ def resolve(name: str) -> Path:
 def _manifest(repository: Repository, file: Path, name: str) -> Manifest:
     with os_errors_as(f"cannot read {file}"):
         return Manifest.from_json(file.read_bytes(), f"{repository}/{name}", str(repository))
-
-
-def _files_of(manifest: Manifest) -> list[str]:
-    """The names of a model's files but for the manifest; plain ones, as `Manifest` has checked."""
-    always = ALWAYS_LINEAR if manifest.kind == "linear" else ALWAYS
-    names = list(dict.fromkeys([METRICS, *always, *manifest.files]))
-    odd = [name for name in names if Path(name).suffix not in _ENDINGS]
-    if odd:
-        raise UserError(
-            f"the manifest names {odd[0]}, expected files that end in "
-            f"{', '.join(sorted(_ENDINGS))}; nothing was written"
-        )
-    return names
-
-
-def _check_sizes(repository: Repository, sizes: dict[str, int | None], names: list[str]) -> None:
-    """Refuse, before anything is downloaded, what is missing, too large or of unknown size."""
-    for name in names:
-        if name not in sizes:
-            raise UserError(f"{repository} holds no model of ulmfit: {name} is missing there")
-        size, most = sizes[name], largest(Path(name).name)
-        if size is None or size > most:
-            found = "of unknown size" if size is None else f"of {size / 1e6:,.1f} MB"
-            raise UserError(
-                f"found {name} {found} in {repository}, expected {most / 1e6:,.1f} MB at most; "
-                "nothing was written"
-            )
 
 
 def _verify(repository: Repository, directory: Path) -> None:
