@@ -81,7 +81,7 @@ def test_members():
     assert members_of("") == members_of([]) == ("fwd", "bwd", "nb", "tfidf")
     assert members_of("fwd") == ("fwd",)
     assert members_of(["tfidf", "bwd", "tfidf"]) == ("bwd", "tfidf")
-    with pytest.raises(UserError, match="^--members names x, y, expected some of fwd, bwd, nb, "):
+    with pytest.raises(UserError, match=r"^--members names x, y, expected some of fwd, bwd, nb, "):
         members_of(["x", "nb", "y"])
 
 
@@ -91,7 +91,5 @@ def test_members_that_cannot_be_trained(told):
     why = "is left out: the class b has one text in train, and cross-validation needs 2"
     names = ("NB-weighted logistic regression", "TF-IDF + logistic regression")
     assert told == [f"{name} {why}" for name in names]
-    with pytest.raises(
-        UserError, match=r"^none of --members nb can be trained on reviews\.csv: the"
-    ):
+    with pytest.raises(UserError, match=r"^none of --members nb can be trained on reviews"):
         possible(("nb",), frame(rows), SETTINGS)

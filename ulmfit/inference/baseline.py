@@ -25,7 +25,7 @@ TFIDF = "TF-IDF + logistic regression"
 NAIVE_BAYES = "NB-weighted logistic regression"
 LINEAR_NAMES = {NB_LR: NAIVE_BAYES, TFIDF_LR: TFIDF}  # by the features
 _STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)
-_SURE = 50.0  # the output of a label that all texts have or none has; its sigmoid is 1 or next to 0
+_SURE = 1000.0  # the output of a label that all texts have or none has: its sigmoid is 1 or 0
 
 
 class Baseline(Protocol):
