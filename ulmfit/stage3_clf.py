@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     ClassifierSettings, out="model directory to write (default: models/<recipe>/clf-fwd or -bwd)"
 )
 def main(
-    # a language model's directory, a bundled one's name, or none: random; or a classifier's
-    # directory, which is trained further
-    lm: str | None = None,
+    lm: str | None = None,  # a language model or a classifier: directory, bundled name, or none
     **given: Any,
 ) -> StageResult:
     """Train a classifier on the encoder of stage 2."""
@@ -70,15 +68,14 @@ class ClassifierTraining:
         from ulmfit.training.learner import classifier_learner
         from ulmfit.training.stage import Built
 
-        settings, start, train, valid = self.settings, self.start, self.labelled, self.held_out
-        labels = self.labels
+        settings, start, labels = self.settings, self.start, self.labels
+        train, valid = self.labelled, self.held_out
         config = start.config()
         head: dict[str, Any] = {"max_len": settings.max_len, "hidden": settings.hidden}
         model = build_classifier(
             config, len(labels.classes), settings.drop_mult, settings.bptt, **head
         )
-        start.check(labels, settings)
-        start.load_into(model)
+        start.load_into(model, labels, settings)
         self.cut = int((train.corpus.lengths > settings.max_len).sum())
         logger.info(
             f"classifier of {', '.join(labels.classes)} from {len(train.truth):,} labelled texts, "

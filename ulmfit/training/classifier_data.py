@@ -19,7 +19,7 @@ _WAY_OUT = f"stage 2 knows more words with --min-freq 1 or --vocab-of both; {WAY
 
 
 class Labelled(NamedTuple):
-    """Documents and their labels: as `Labels.encode` returns them, or probabilities of a teacher."""
+    """Documents and their labels: those of `Labels.encode`, or probabilities of a teacher."""
 
     corpus: Corpus
     truth: np.ndarray

@@ -46,28 +46,30 @@ class Start:
             counts = tokenized.counts(rows)
             self.processor.with_vocab(make_vocab(counts, settings.max_vocab, settings.min_freq))
 
-    def load_into(self, model: Any) -> None:
-        """Load the encoder's weights into the classifier `model`."""
+    def load_into(self, model: Any, labels: Labels, settings: ClassifierSettings) -> None:
+        """Load the encoder's weights, and those of a classifier's head, into `model`.
+
+        Raises:
+            UserError: the head is of other labels, or of another size.
+        """
         if self.parent is None:
             random_embedding(model)
             return
         load_encoder(model, self.parent.encoder(), self.parent.path)
         if self.parent.manifest.kind == "classifier":
+            _check_head(self.parent, labels, settings)
             load_head(model, self.parent.head(), self.parent.path)
 
-    def check(self, labels: Labels, settings: ClassifierSettings) -> None:
-        """Refuse a classifier whose head does not fit `labels` and `settings`."""
-        if self.parent is None or self.parent.manifest.kind != "classifier":
-            return
-        manifest = self.parent.manifest
-        own = (list(labels.classes), labels.multi, settings.hidden)
-        config = manifest.classifier_config
-        if (manifest.labels, config.multi_label, config.hidden) != own:
-            raise UserError(
-                f"{self.parent.path} is a classifier of {', '.join(manifest.labels)} with "
-                f"{config.hidden} hidden units, expected {', '.join(labels.classes)} and "
-                f"{settings.hidden}; start from a language model, or give the same data and flags"
-            )
+
+def _check_head(parent: Artifact, labels: Labels, settings: ClassifierSettings) -> None:
+    manifest, config = parent.manifest, parent.manifest.classifier_config
+    wanted = (list(labels.classes), labels.multi, settings.hidden)
+    if (manifest.labels, config.multi_label, config.hidden) != wanted:
+        raise UserError(
+            f"{parent.path} is a classifier of {', '.join(manifest.labels)} with {config.hidden} "
+            f"hidden units, expected {', '.join(labels.classes)} and {settings.hidden}; start from "
+            "a language model, or give the same data and flags"
+        )
 
 
 def read_start(
