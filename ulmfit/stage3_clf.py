@@ -109,10 +109,9 @@ class ClassifierTraining:
         )
         measured = classification_metrics(probabilities, valid.truth, labels)
         metrics = {"valid": measured, "train_texts": len(train.truth), "texts_cut": self.cut}
-        figures = f"accuracy {measured['accuracy']:.4f}"
+        figures = f"accuracy {(right := measured['accuracy']):.4f}"
         if labels.multi:
-            micro, right = measured["f1_micro"], measured["accuracy"]
-            figures = f"micro F1 {micro:.4f}, all labels right {right:.4f}"
+            figures = f"micro F1 {measured['f1_micro']:.4f}, all labels right {right:.4f}"
         return metrics, f"{figures} on {len(valid.truth):,} held-out; "
 
 
