@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     ClassifierSettings, out="model directory to write (default: models/<recipe>/clf-fwd or -bwd)"
 )
 def main(
-    lm: str | None = None,  # a language model's directory, a bundled one's name, or none: random
+    # a language model's directory, a bundled one's name, or none: random; or a classifier's
+    # directory, which is trained further
+    lm: str | None = None,
     **given: Any,
 ) -> StageResult:
     """Train a classifier on the encoder that stage 2 saved."""
@@ -62,7 +64,7 @@ class ClassifierTraining:
     def build(self, place: "Workplace") -> "tuple[Learner, Built]":
         """Put the head on the encoder."""
         from ulmfit.artifacts.config import ClassifierConfig
-        from ulmfit.data.fingerprints import labelled_fingerprint
+        from ulmfit.data.fingerprints import fingerprint, labelled_fingerprint
         from ulmfit.model.build import build_classifier
         from ulmfit.training.classifier_learner import classifier_learner
         from ulmfit.training.stage import Built
@@ -74,6 +76,7 @@ class ClassifierTraining:
         model = build_classifier(
             config, len(labels.classes), settings.drop_mult, settings.bptt, **head
         )
+        start.check(labels, settings)
         start.load_into(model)
         self.cut = int((train.corpus.lengths > settings.max_len).sum())
         logger.info(
@@ -90,6 +93,7 @@ class ClassifierTraining:
             processor=start.processor,
             size=start.size,
             data_fingerprint=labelled_fingerprint(self.frame),
+            tokens=fingerprint([train.truth]) if settings.teacher else "",
             parent=start.parent,
             labels=list(labels.classes),
         )

@@ -56,6 +56,6 @@ def _loss(
     labels: Labels, truth: np.ndarray, settings: ClassifierSettings, device: torch.device
 ) -> Any:
     weights = None
-    if settings.class_weights == "balanced":
+    if settings.class_weights == "balanced" and not settings.teacher:  # its answers are balanced
         weights = torch.tensor(labels.balanced_weights(truth), dtype=torch.float32).to(device)
     return labels.loss(settings.label_smoothing, weights)

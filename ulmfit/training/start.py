@@ -14,10 +14,11 @@ from ulmfit.artifacts.trained import trained_config
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.data.fingerprints import texts_fingerprint
+from ulmfit.data.labels import Labels
 from ulmfit.data.load import same_source
 from ulmfit.model.build import random_embedding
 from ulmfit.model.sizes import EncoderConfig, encoder_config
-from ulmfit.model.transfer import load_encoder
+from ulmfit.model.transfer import load_encoder, load_head
 from ulmfit.text.corpus import TokenizedTexts
 from ulmfit.text.processor import TextProcessor, make_vocab
 from ulmfit.training.settings import ClassifierSettings
@@ -54,8 +55,24 @@ class Start:
         """Give the classifier `model` the encoder's weights."""
         if self.parent is None:
             random_embedding(model)
-        else:
-            load_encoder(model, self.parent.encoder(), self.parent.path)
+            return
+        load_encoder(model, self.parent.encoder(), self.parent.path)
+        if self.parent.manifest.kind == "classifier":
+            load_head(model, self.parent.head(), self.parent.path)
+
+    def check(self, labels: Labels, settings: ClassifierSettings) -> None:
+        """Refuse a classifier whose head does not fit `labels` and `settings`."""
+        if self.parent is None or self.parent.manifest.kind != "classifier":
+            return
+        manifest = self.parent.manifest
+        own = (list(labels.classes), labels.multi, settings.hidden)
+        config = manifest.classifier_config
+        if (manifest.labels, config.multi_label, config.hidden) != own:
+            raise UserError(
+                f"{self.parent.path} is a classifier of {', '.join(manifest.labels)} with "
+                f"{config.hidden} hidden units, expected {', '.join(labels.classes)} and "
+                f"{settings.hidden}; start from a language model, or give the same data and flags"
+            )
 
 
 def read_start(
@@ -74,16 +91,20 @@ def read_start(
 
 
 def read_lm(path: Path, backwards: bool) -> Artifact:
-    """The language model in a directory; raises as `read_start`."""
+    """The language model in a directory, or a classifier to train further.
+
+    Raises:
+        UserError: as `read_start`.
+    """
     if not path.is_dir():
         raise UserError(
             f"no language model in {path}; write one with python -m ulmfit.stage2_lm"
             f"{' --backwards' if backwards else ''}, or name another with --lm DIR"
         )
-    artifact = read_artifact(path, "lm")
+    artifact = read_artifact(path, "lm", "classifier")
     if artifact.manifest.direction != direction(backwards):
         raise UserError(
-            f"{path} is a {artifact.manifest.direction} language model, expected a "
+            f"{path} is a {artifact.manifest.direction} model, expected a "
             f"{direction(backwards)} one; "
             + ("leave out --backwards" if backwards else "add --backwards")
             + " or name the other model with --lm"
@@ -96,6 +117,8 @@ def check_lm_texts(parent: Artifact, frame: pd.DataFrame, settings: ClassifierSe
 
     A model of other texts is welcome; whether some of them are in test is not known then.
     """
+    if parent.manifest.kind == "classifier":  # its own training has checked its language model
+        return
     test = frame.loc[frame["split"] == "test", "text"]
     config, recipe = parent.manifest.lm_config, parent.manifest.recipe
     if test.empty or texts_fingerprint(test) in (config.withheld or []):
