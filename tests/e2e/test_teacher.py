@@ -79,5 +79,5 @@ def test_same_teacher_gives_the_same_student(made, tmp_path):
 
 
 def test_start_with_another_head_is_refused(made, tmp_path):
-    with pytest.raises(UserError, match="is a classifier of .* with 8 hidden units, expected"):
+    with pytest.raises(UserError, match=r"is a classifier of .* with 8 hidden units, expected"):
         stage3(made["data"], made["student"].path, tmp_path / "wide", hidden=20, **ONCE)
