@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     ClassifierSettings, out="model directory to write (default: models/<recipe>/clf-fwd or -bwd)"
 )
 def main(
-    lm: str | None = None,  # a language model's directory, a bundled one's name, or none: random
+    # a language model's directory, a bundled one's name, or none: random; or a classifier's
+    # directory, which is trained further
+    lm: str | None = None,
     **given: Any,
 ) -> StageResult:
     """Train a classifier on the encoder of stage 2."""
@@ -63,10 +65,11 @@ class ClassifierTraining:
         """Put the head on the encoder."""
         from ulmfit.artifacts.config import ClassifierConfig
         from ulmfit.artifacts.seen import seen_file
-        from ulmfit.data.fingerprints import labelled_fingerprint
+        from ulmfit.data.fingerprints import fingerprint, labelled_fingerprint
         from ulmfit.model.build import build_classifier
         from ulmfit.training.learner import classifier_learner
         from ulmfit.training.stage import Built
+        from ulmfit.training.teaching import taught_texts
 
         settings, start, train, valid = self.settings, self.start, self.labelled, self.held_out
         labels = self.labels
@@ -75,6 +78,8 @@ class ClassifierTraining:
         model = build_classifier(
             config, len(labels.classes), settings.drop_mult, settings.bptt, **head
         )
+        taught = taught_texts(self.frame, settings) if settings.teacher else []
+        start.check(labels, settings)
         start.load_into(model)
         self.cut = int((train.corpus.lengths > settings.max_len).sum())
         logger.info(
@@ -91,9 +96,10 @@ class ClassifierTraining:
             processor=start.processor,
             size=start.size,
             data_fingerprint=labelled_fingerprint(self.frame),
+            tokens=fingerprint([train.truth]) if settings.teacher else "",
             parent=start.parent,
             labels=list(labels.classes),
-            seen=seen_file(self.frame),
+            seen=seen_file(self.frame, self.start.seen(), taught),
         )
 
     def train(self, run: "Run", place: "Workplace") -> tuple[dict[str, Any], str]:
