@@ -120,8 +120,8 @@ def _check_classifier_texts(parent: Artifact, frame: pd.DataFrame, data: str) ->
         count = unseen(frame, data, "test", [parent]).left_out
     if count:
         raise UserError(
-            f"{parent.path} was trained or validated on {count:,} texts that are in test of {data}; "
-            "start from a language model, or give the data and the flags of its training"
+            f"{parent.path} was trained or validated on {count:,} texts that are in test of {data};"
+            " start from a language model, or give the data and the flags of its training"
         )
 
 
