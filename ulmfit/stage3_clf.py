@@ -67,14 +67,16 @@ class ClassifierTraining:
         from ulmfit.model.build import build_classifier
         from ulmfit.training.learner import classifier_learner
         from ulmfit.training.stage import Built
+        from ulmfit.training.teaching import taught_texts
 
-        settings, start, labels = self.settings, self.start, self.labels
-        train, valid = self.labelled, self.held_out
+        settings, start, train, valid = self.settings, self.start, self.labelled, self.held_out
+        labels = self.labels
         config = start.config()
         head: dict[str, Any] = {"max_len": settings.max_len, "hidden": settings.hidden}
         model = build_classifier(
             config, len(labels.classes), settings.drop_mult, settings.bptt, **head
         )
+        taught = taught_texts(self.frame, settings) if settings.teacher else []
         start.load_into(model, labels, settings)
         self.cut = int((train.corpus.lengths > settings.max_len).sum())
         logger.info(
@@ -94,7 +96,7 @@ class ClassifierTraining:
             tokens=fingerprint([train.truth]) if settings.teacher else "",
             parent=start.parent,
             labels=list(labels.classes),
-            seen=seen_file(self.frame),
+            seen=seen_file(self.frame, self.start.seen(), taught),
         )
 
     def train(self, run: "Run", place: "Workplace") -> tuple[dict[str, Any], str]:
@@ -109,9 +111,10 @@ class ClassifierTraining:
         )
         measured = classification_metrics(probabilities, valid.truth, labels)
         metrics = {"valid": measured, "train_texts": len(train.truth), "texts_cut": self.cut}
-        figures = f"accuracy {(right := measured['accuracy']):.4f}"
+        figures = f"accuracy {measured['accuracy']:.4f}"
         if labels.multi:
-            figures = f"micro F1 {measured['f1_micro']:.4f}, all labels right {right:.4f}"
+            micro, right = measured["f1_micro"], measured["accuracy"]
+            figures = f"micro F1 {micro:.4f}, all labels right {right:.4f}"
         return metrics, f"{figures} on {len(valid.truth):,} held-out; "
 
 

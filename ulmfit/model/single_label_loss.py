@@ -1,20 +1,23 @@
-"""The loss of a classifier with one label a text, which also learns from probabilities."""
+"""The loss of a classifier with one label for each text, which also learns from probabilities."""
 
-from typing import Any
+from dataclasses import dataclass
 
-from fastai.losses import CrossEntropyLossFlat
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 
-class SingleLabelLoss(CrossEntropyLossFlat):
-    """fastai's cross-entropy; targets are class numbers, or float: probabilities of each class."""
+@dataclass
+class SingleLabelLoss:
+    """Mean cross-entropy over documents (fastai's `CrossEntropyLossFlat`).
 
-    def __call__(self, inp: Tensor, targ: Tensor, **kwargs: Any) -> Tensor:
-        """`inp`: logits, shape (documents, classes); `targ`: (documents,) or (documents, classes).
+    weight: of each class, shape (classes,).
+    label_smoothing: share of each target that all classes divide.
+    """
 
-        fastai's loss flattens its targets; probabilities must keep their shape.
-        """
-        if targ.is_floating_point():
-            return cross_entropy(inp.float(), targ, label_smoothing=self.func.label_smoothing)
-        return super().__call__(inp, targ, **kwargs)
+    weight: Tensor | None = None
+    label_smoothing: float = 0.0
+
+    def __call__(self, logits: Tensor, truth: Tensor) -> Tensor:
+        """`truth`: class numbers, shape (documents,), or probabilities, as `logits`."""
+        smoothing = self.label_smoothing
+        return cross_entropy(logits.float(), truth, self.weight, label_smoothing=smoothing)

@@ -10,12 +10,14 @@ import pandas as pd
 from ulmfit.artifacts.directory import Artifact, read_artifact
 from ulmfit.artifacts.manifest import direction
 from ulmfit.artifacts.pretrained import NONE, find_directory
+from ulmfit.artifacts.seen import Seen
 from ulmfit.artifacts.trained import trained_config
 from ulmfit.base.errors import UserError
-from ulmfit.base.log import logger
+from ulmfit.base.log import logger, quiet
 from ulmfit.data.fingerprints import texts_fingerprint
 from ulmfit.data.labels import Labels
 from ulmfit.data.load import same_source
+from ulmfit.inference.guard import unseen
 from ulmfit.model.build import random_embedding
 from ulmfit.model.sizes import EncoderConfig, encoder_config
 from ulmfit.model.transfer import load_encoder, load_head
@@ -59,6 +61,10 @@ class Start:
         if self.parent.manifest.kind == "classifier":
             _check_head(self.parent, labels, settings)
             load_head(model, self.parent.head(), self.parent.path)
+
+    def seen(self) -> Seen | None:
+        """The texts that the parent has seen, if it is a classifier and knows them."""
+        return self.parent.seen() if self.parent else None
 
 
 def _check_head(parent: Artifact, labels: Labels, settings: ClassifierSettings) -> None:
@@ -109,14 +115,27 @@ def read_lm(path: Path, backwards: bool) -> Artifact:
     return artifact
 
 
+def _check_classifier_texts(parent: Artifact, frame: pd.DataFrame, data: str) -> None:
+    if not (frame["split"] == "test").any():
+        return
+    with quiet():
+        count = unseen(frame, data, "test", [parent]).left_out
+    if count:
+        raise UserError(
+            f"{parent.path} was trained or validated on {count:,} texts that are in test of {data};"
+            " start from a language model, or give the data and the flags of its training"
+        )
+
+
 def check_lm_texts(parent: Artifact, frame: pd.DataFrame, settings: ClassifierSettings) -> None:
     """Refuse a language model that has read texts of test, unless its settings say so.
 
     A model of other texts is accepted, although texts of test may be among them.
     """
-    if parent.manifest.kind == "classifier":  # its own training has checked its language model
-        return
     test = frame.loc[frame["split"] == "test", "text"]
+    if parent.manifest.kind == "classifier":  # its own training has checked its language model
+        _check_classifier_texts(parent, frame, settings.data)
+        return
     config, recipe = parent.manifest.lm_config, parent.manifest.recipe
     if test.empty or texts_fingerprint(test) in (config.withheld or []):
         return

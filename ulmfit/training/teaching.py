@@ -11,7 +11,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.data.labels import Labels
 from ulmfit.inference.ensemble import Classifier
-from ulmfit.text.ids import is_empty
+from ulmfit.text.ids import Text, is_empty
 from ulmfit.training.settings import ClassifierSettings
 
 # A teacher is less certain of texts that it was not trained on. The power sharpens its answers.
@@ -38,8 +38,13 @@ def unlabelled_rows(frame: pd.DataFrame, settings: ClassifierSettings) -> np.nda
     return rows
 
 
+def taught_texts(frame: pd.DataFrame, settings: ClassifierSettings) -> list[Text]:
+    """The texts of `unlabelled_rows`; raises UserError as it does."""
+    return frame["text"].iloc[unlabelled_rows(frame, settings)].tolist()
+
+
 def soft_labels(
-    texts: list[str], labels: Labels, truth: np.ndarray, settings: ClassifierSettings
+    texts: list[Text], labels: Labels, truth: np.ndarray, settings: ClassifierSettings
 ) -> np.ndarray:
     """The answers of `settings.teacher` to `texts`, float32, shape (texts, classes).
 
@@ -56,7 +61,7 @@ def soft_labels(
             f"{', '.join(labels.classes)}; train it on the same labels"
         )
     logger.info(f"{settings.teacher} labels {len(texts):,} texts without a label")
-    found = teacher.probabilities(texts)
+    found = teacher.answers(texts).mean
     return found if labels.multi else balanced(found, labels.prior(truth))
 
 
