@@ -55,9 +55,8 @@ class ClassifierTraining:
         if self.start.parent:
             check_lm_texts(self.start.parent, frame, settings)
         self.frame = keep_labels(frame, settings.labels, settings.seed, spec.labels)
-        self.labels, self.labelled, self.held_out = prepare(
-            self.frame, self.start, settings, backwards
-        )
+        prepared = prepare(self.frame, self.start, settings, backwards)
+        self.labels, self.labelled, self.held_out = prepared
 
     def build(self, place: "Workplace") -> "tuple[Learner, Built]":
         """Put the head on the encoder."""
@@ -76,7 +75,6 @@ class ClassifierTraining:
         model = build_classifier(
             config, len(labels.classes), settings.drop_mult, settings.bptt, **head
         )
-        taught = taught_texts(self.frame, settings) if settings.teacher else []
         start.load_into(model, labels, settings)
         self.cut = int((train.corpus.lengths > settings.max_len).sum())
         logger.info(
@@ -96,7 +94,7 @@ class ClassifierTraining:
             tokens=fingerprint([train.truth]) if settings.teacher else "",
             parent=start.parent,
             labels=list(labels.classes),
-            seen=seen_file(self.frame, self.start.seen(), taught),
+            seen=seen_file(self.frame, start.seen(), taught_texts(self.frame, settings)),
         )
 
     def train(self, run: "Run", place: "Workplace") -> tuple[dict[str, Any], str]:
@@ -111,10 +109,9 @@ class ClassifierTraining:
         )
         measured = classification_metrics(probabilities, valid.truth, labels)
         metrics = {"valid": measured, "train_texts": len(train.truth), "texts_cut": self.cut}
-        figures = f"accuracy {measured['accuracy']:.4f}"
+        figures = f"accuracy {(right := measured['accuracy']):.4f}"
         if labels.multi:
-            micro, right = measured["f1_micro"], measured["accuracy"]
-            figures = f"micro F1 {micro:.4f}, all labels right {right:.4f}"
+            figures = f"micro F1 {measured['f1_micro']:.4f}, all labels right {right:.4f}"
         return metrics, f"{figures} on {len(valid.truth):,} held-out; "
 
 

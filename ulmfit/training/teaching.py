@@ -39,7 +39,9 @@ def unlabelled_rows(frame: pd.DataFrame, settings: ClassifierSettings) -> np.nda
 
 
 def taught_texts(frame: pd.DataFrame, settings: ClassifierSettings) -> list[Text]:
-    """The texts of `unlabelled_rows`; raises UserError as it does."""
+    """The texts of `unlabelled_rows`, which raises the same errors; none without a teacher."""
+    if not settings.teacher:
+        return []
     return frame["text"].iloc[unlabelled_rows(frame, settings)].tolist()
 
 
