@@ -86,9 +86,8 @@ class Artifact:
 
     @property
     def weights_sha256(self) -> str:
-        """What two copies of a model have in common: the sha256 of its largest file."""
-        files = self.manifest.files
-        return files[LINEAR] if self.manifest.kind == "linear" else files[ENCODER]
+        """The sha256 of the largest file, which is equal for two copies of a model."""
+        return self.manifest.files[LINEAR if self.manifest.kind == "linear" else ENCODER]
 
     def card(self) -> str:
         """The model card, README.md."""
@@ -104,11 +103,8 @@ class Artifact:
 
     def names(self) -> list[str]:
         """The hashed files that are there."""
-        return [
-            name
-            for name in self.manifest.files
-            if name not in NOT_NEEDED or (self.path / name).exists()
-        ]
+        missing = {name for name in NOT_NEEDED if not (self.path / name).exists()}
+        return [name for name in self.manifest.files if name not in missing]
 
     def seen_file(self) -> bytes:
         """``seen.bin``, or nothing."""
