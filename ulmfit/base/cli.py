@@ -164,7 +164,7 @@ def command_parser(func: Callable[..., Any], program: str, positional: str = "")
     def error(message: str) -> NoReturn:
         raise UserError(f"{message}; {program} --help lists the arguments")
 
-    parser.error = error  # type: ignore[method-assign]
+    parser.error = error
     # fastcore's default for a missing boolean flag is False, which would override the recipe.
     parameters = inspect.signature(func).parameters.values()
     parser.set_defaults(**{p.name: None for p in parameters if p.default is None})
