@@ -140,6 +140,7 @@ def test_unknown_flag_of_every_command(capsys, monkeypatch, name):
         ("ulmfit.stage2_lm", "--backward_", "--backwards"),
         ("ulmfit.data.__main__", "--text_col", "--text-col"),
         ("ulmfit.serve.__main__", "--prot", "--port"),
+        ("ulmfit.predict", "--hlep", "--help"),
     ],
 )
 def test_misspelt_flag_of_a_command(capsys, monkeypatch, name, wrong, meant):

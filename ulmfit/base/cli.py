@@ -135,7 +135,7 @@ def call(
     parser = command_parser(func, program, positional)
     found, unknown = parser.parse_known_args(given)
     if unknown:
-        known = re.findall(r"--[\w-]+", parser.format_usage())
+        known = ["--help", *re.findall(r"--[\w-]+", parser.format_usage())]
         flags = [word.partition("=")[0] for word in unknown if word.startswith("-")]
         raise UserError(
             f"unrecognized arguments: {' '.join(unknown)}; {did_you_mean(flags, known)}"
