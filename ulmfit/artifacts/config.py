@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 
 from ulmfit.base.errors import UserError
 from ulmfit.model.sizes import EncoderConfig
+from ulmfit.text.processor import PAD_ID
 
-# The highest numbers in a config; they are checked before the weights are read.
+# The lowest and highest numbers in a config; they are checked before the weights are read.
+_LOWEST = {"vocab_sz": PAD_ID + 1}
 _HIGHEST = {"n_layers": 64, "max_len": 2**31 - 1}
 _HIGHEST_ELSE = 2**24
 NB_LR, TFIDF_LR = "nb-lr", "tfidf-lr"
@@ -180,13 +182,13 @@ def multi_label_of(found: Mapping[str, Any], where: object) -> bool:
 
 
 def _numbers(found: Mapping[str, Any], names: Sequence[str], where: object) -> dict[str, int]:
-    bad = [name for name in names if type(found.get(name)) is not int or found[name] < 1]
-    if bad:
-        raise UserError(
-            f"{where}: found {bad[0]} {found.get(bad[0])!r} in the manifest's config, expected a "
-            "whole number above 0; copy or train the model again"
-        )
     for name in names:
+        lowest = _LOWEST.get(name, 1)
+        if type(found.get(name)) is not int or found[name] < lowest:
+            raise UserError(
+                f"{where}: found {name} {found.get(name)!r} in the manifest's config, expected a "
+                f"whole number above {lowest - 1}; copy or train the model again"
+            )
         highest = _HIGHEST.get(name, _HIGHEST_ELSE)
         if found[name] > highest:
             raise UserError(
