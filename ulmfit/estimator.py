@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -15,14 +15,21 @@ from sklearn.utils.validation import check_is_fitted
 from ulmfit import stage2_lm, stage3_clf
 from ulmfit.artifacts.bundled import DIRECTIONS
 from ulmfit.base.atomic import atomic_directory, check_parent, os_errors_as
-from ulmfit.base.errors import BadValue, UserError, listed
+from ulmfit.base.errors import BadValue, UserError
 from ulmfit.base.untrusted import parse_json, read_bounded
-from ulmfit.data.spec import DataFlags
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.scoring import warn_of
 from ulmfit.text.fit import OWN_TEXT
 from ulmfit.text.given import each_text
-from ulmfit.training.arrays import checked, classes_of, names_of, training_folder, write_table
+from ulmfit.training.arrays import (
+    checked,
+    classes_of,
+    names_of,
+    texts_of,
+    training_folder,
+    write_table,
+)
+from ulmfit.training.options import own_settings
 from ulmfit.training.settings import (
     DEFAULT_RECIPE,
     ClassifierSettings,
@@ -31,7 +38,6 @@ from ulmfit.training.settings import (
 )
 
 _FILE, _FORMAT, _LARGEST = "estimator.json", 1, 1 << 24
-_PARAMETERS = {"seed", "precision", "pretrained", "data", "multi_label"}
 _TEXTS = "texts.parquet"  # the table for the stages
 
 Files = dict[str, dict[str, bytes]]  # model directory -> file -> content
@@ -98,8 +104,7 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
             UserError: bad texts, classes or parameters; it is a ValueError, too.
         """
         with _as_value_errors():
-            texts = list(each_text(X, "fit"))
-            more = [] if unlabelled is None else list(each_text(unlabelled, "fit"))
+            texts, more = texts_of(X), texts_of(() if unlabelled is None else unlabelled)
             classes, numbers = classes_of(y, len(texts))
             names = names_of(classes)
             recipe, lm, classifier = self._settings([*texts, *more])
@@ -114,7 +119,8 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Iterable[str | None]) -> np.ndarray:
         """The most probable class of each text."""
-        return self.classes_[self.predict_proba(X).argmax(1)]
+        places = self.predict_proba(X).argmax(1)
+        return self.classes_[places]
 
     def predict_proba(self, X: Iterable[str | None]) -> np.ndarray:
         """float32, shape (texts, classes), in the order of `classes_`.
@@ -182,8 +188,8 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
             "seed": self.seed.item() if isinstance(self.seed, np.integer) else self.seed,
             "precision": self.precision,
         }
-        own_lm = _own("lm_settings", self.lm_settings, LMSettings)
-        own = _own("classifier_settings", self.classifier_settings, ClassifierSettings)
+        own_lm = own_settings("lm_settings", self.lm_settings, LMSettings)
+        own = own_settings("classifier_settings", self.classifier_settings, ClassifierSettings)
         lm = {"samples": 0, "pretrained": self.pretrained, **shared, **own_lm}
         classifier = {**shared, **own}
         recipe = DEFAULT_RECIPE if self.recipe is None else self.recipe
@@ -254,21 +260,6 @@ def _check_directions(directions: Any) -> None:
         raise UserError(
             f"found directions={directions!r}, expected ('fwd',), ('bwd',) or ('fwd', 'bwd')"
         )
-
-
-def _own(parameter: str, given: Any, settings: type) -> dict[str, Any]:
-    """The settings given; refuses those of other parameters, and options that are no settings."""
-    if given is None:
-        return {}
-    if not isinstance(given, Mapping):
-        raise UserError(f"found {parameter}={given!r}, expected a dict of settings, or None")
-    others = {*_PARAMETERS, *(field.name for field in fields(DataFlags))}
-    names = {field.name for field in fields(settings)} - others
-    if strange := [name for name in given if name not in names]:
-        raise UserError(
-            f"found {listed(strange)} in {parameter}, expected some of {', '.join(sorted(names))}"
-        )
-    return dict(given)
 
 
 def _check_saved(about: Any, parameters: list[str], file: Path) -> None:

@@ -35,7 +35,7 @@ def _own_cache(tmp_path, monkeypatch):
 
 
 def tiny(pretrained, **more):
-    """An estimator that learns in two seconds."""
+    """An estimator that learns in seconds."""
     lm = {**SETTINGS_2, "steps": QUICK, "samples": 0}
     given = {"pretrained": pretrained, "lm_settings": lm, "classifier_settings": SETTINGS_3}
     return ULMFiTClassifier(**{"precision": "float32", **given, **more})
@@ -256,7 +256,7 @@ TYPES = "expected strings, whole numbers or booleans, all of one type"
         (
             ["a", "b", "\ud83d"],
             [0, 1, 1],
-            "text 3 has half a surrogate pair, expected valid Unicode; decode it again, or "
+            "texts[2] has half a surrogate pair, expected valid Unicode; decode it again, or "
             "replace it: text.encode('utf-8', 'replace').decode()",
         ),
     ],

@@ -1,6 +1,6 @@
 """Texts and classes of a Python program, as scikit-learn passes them, for the stages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,9 +14,21 @@ from sklearn.utils.validation import column_or_1d
 from ulmfit.base.atomic import os_errors_as
 from ulmfit.base.errors import UserError, listed
 from ulmfit.base.printable import visible
-from ulmfit.text.given import is_missing
+from ulmfit.text.given import each_text, is_missing
 
 _OF_CLASSES = "strings, whole numbers or booleans, all of one type"
+
+
+def texts_of(texts: Iterable[str | None]) -> list[str]:
+    """The texts as strings that a file can hold."""
+    plain = list(each_text(texts, "fit"))
+    for place, text in enumerate(plain):
+        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+            raise UserError(
+                f"texts[{place}] has half a surrogate pair, expected valid Unicode; decode it "
+                "again, or replace it: text.encode('utf-8', 'replace').decode()"
+            )
+    return plain
 
 
 def classes_of(y: Any, texts: int) -> tuple[np.ndarray, np.ndarray]:
@@ -26,7 +38,8 @@ def classes_of(y: Any, texts: int) -> tuple[np.ndarray, np.ndarray]:
     values = column_or_1d(y, warn=True)
     if len(values) != texts:
         raise UserError(
-            f"found {texts:,} texts in X and {len(values):,} classes in y, expected as many"
+            f"found {texts:,} texts in X and {len(values):,} classes in y, expected one for each "
+            "text; correct y"
         )
     missing = [place for place, value in enumerate(values) if is_missing(value)]
     if missing:
@@ -34,14 +47,14 @@ def classes_of(y: Any, texts: int) -> tuple[np.ndarray, np.ndarray]:
             f"y[{missing[0]}] is missing (NaN or None), expected a class; pass such texts as "
             "unlabelled"
         )
-    check_classification_targets(values)
     try:
+        check_classification_targets(values)
         classes, numbers, counts = np.unique(values, return_inverse=True, return_counts=True)
     except TypeError:  # strings beside numbers have no order
         raise UserError(f"found classes of several types in y, expected {_OF_CLASSES}") from None
     checked(classes)
     if len(classes) < 2:
-        found = f"one class ({classes[0]!r})" if len(classes) else "no text"
+        found = f"one class ({listed(classes)})" if len(classes) else "no text"
         raise UserError(f"found {found}, expected texts of two classes at least; add some")
     if counts.max() < 2:
         raise UserError(
@@ -92,12 +105,6 @@ def training_folder(given: str | Path | None) -> Iterator[Path]:
 
 def write_table(file: Path, texts: list[str], labels: list[str]) -> None:
     """A table for the stages; texts beyond `labels` have none."""
-    for place, text in enumerate(texts):
-        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-            raise UserError(
-                f"text {place + 1} has half a surrogate pair, expected valid Unicode; decode it "
-                "again, or replace it: text.encode('utf-8', 'replace').decode()"
-            )
     more = len(texts) - len(labels)
     table = {
         "text": texts,
