@@ -1,6 +1,7 @@
 """Text from a language model, or the word in a blank from two."""
 
 import inspect
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from ulmfit.base.cli import run_command
@@ -35,7 +36,7 @@ def main(
     """
     if not lm:
         raise UserError("no model given; --lm DIR names a language model, as stage 2 writes it")
-    named = [lm] if isinstance(lm, str) else list(lm)
+    named = [lm] if isinstance(lm, (str, Path)) else list(lm)
     given = locals()
     if fill is not None:
         _refuse(given, _OF_GENERATE, "works without --fill alone")

@@ -23,6 +23,7 @@ from tiny_models import TEXTS, refuses, write_classifier
 from tiny_server import classifiers, serving
 
 from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.mixture import Mixture
 from ulmfit.inference.scoring import EMPTY, Answers
 from ulmfit.serve import app as app_module
 from ulmfit.serve.__main__ import main
@@ -382,6 +383,7 @@ class Slow:
     """A classifier of text lengths that notes its batches, and ends one when `go` is set."""
 
     labels = ("a", "b")
+    mixture = Mixture()
 
     def __init__(self):
         self.models, self.batches, self.threads = [None], [], set()

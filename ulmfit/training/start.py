@@ -105,9 +105,10 @@ def read_lm(path: Path, backwards: bool) -> Artifact:
             f"{' --backwards' if backwards else ''}, or name another with --lm DIR"
         )
     artifact = read_artifact(path, "lm", "classifier")
+    kind = "classifier" if artifact.manifest.kind == "classifier" else "language model"
     if artifact.manifest.direction != direction(backwards):
         raise UserError(
-            f"{path} is a {artifact.manifest.direction} model, expected a "
+            f"{path} is a {artifact.manifest.direction} {kind}, expected a "
             f"{direction(backwards)} one; "
             + ("leave out --backwards" if backwards else "add --backwards")
             + " or name the other model with --lm"
