@@ -108,7 +108,7 @@ class LanguageModel:
         plain = list(each_text(texts, "embed"))
         encoder = DocumentEncoder(encoder_of(self.model), _SEQ_LEN, max_len=sys.maxsize).eval()
         if not plain:
-            return np.zeros((0, 3 * self.artifact.manifest.config.encoder.emb_sz), np.float32)
+            return np.zeros((0, 3 * self.artifact.manifest.network.encoder.emb_sz), np.float32)
         tell = Progress(len(plain), "embedding", "texts").advance
         corpus = self._corpus(plain)
         found = by_document(
