@@ -39,9 +39,9 @@ def main(
     named = [lm] if isinstance(lm, (str, Path)) else list(lm)
     given = locals()
     if fill is not None:
-        _refuse(given, _OF_GENERATE, "works without --fill alone")
+        _refuse(given, _OF_GENERATE, "--fill does not use it")
         return _fill(fill, named, top)
-    _refuse(given, _OF_FILL, "works with --fill alone")
+    _refuse(given, _OF_FILL, "it works with --fill alone")
     if len(named) > 1:
         raise UserError(
             f"--lm names {len(named)} models, expected one to generate texts; only --fill reads "
@@ -64,7 +64,7 @@ def _refuse(given: dict[str, Any], names: tuple[str, ...], reason: str) -> None:
     for name in names:
         if given[name] != defaults[name].default:
             flag = name.replace("_", "-")
-            raise UserError(f"--{flag} is {given[name]}, but it {reason}; leave it out")
+            raise UserError(f"--{flag} is {given[name]}, but {reason}; leave it out")
 
 
 def _fill(text: str, named: list[str], top: int) -> "Filled":
