@@ -67,8 +67,8 @@ def guessed(folder: Path, oracle: duckdb.DuckDBPyConnection, count: int, seed: i
         flag = "--sep" if found[0] != made.columns else "--quoting"
         if any(flag in line for line in told):
             return "otherwise, and told"
-        others = [table for table in by_others(oracle, made, path) if table]
-        if len(found[1]) == len(made.rows) and others and all(table == found for table in others):
+        others = [table[1] for table in by_others(oracle, made, path) if table]  # its rows
+        if len(found[1]) == len(made.rows) and others and all(o == found[1] for o in others):
             return "as pandas and DuckDB read it"
         raise _Different(_difference(found, written(made)))
 
