@@ -34,7 +34,7 @@ def _model(size: str, count: int) -> tuple[Any, EncoderConfig, Corpus]:
     loaded = LoadedModel(read_artifact(classifier(), "classifier"))
     vocab = loaded.processor.vocab
     tokenized = tokenize_texts(reviews(count), loaded.processor)
-    config = loaded.artifact.manifest.config.encoder
+    config = loaded.artifact.manifest.network.encoder
     return loaded.model, config, tokenized.numericalize(vocab, np.arange(count))
 
 

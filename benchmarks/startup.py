@@ -68,7 +68,7 @@ def _learner() -> Any:
     from ulmfit.artifacts.directory import read_artifact
 
     artifact = read_artifact(classifier(), "classifier")
-    config = artifact.manifest.config.encoder
+    config = artifact.manifest.network.encoder
     sizes = {"emb_sz": config.emb_sz, "n_hid": config.n_hid, "n_layers": config.n_layers}
     frame = pd.DataFrame({"text": [TEXT] * 8, "label": ["neg", "pos"] * 4})
     loaders = TextDataLoaders.from_df(

@@ -11,6 +11,7 @@ import ulmfit
 from ulmfit import stage1_pretrain, stage2_lm, stage3_clf
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import show_progress
+from ulmfit.estimator import ULMFiTClassifier
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.language_model import LanguageModel
 from ulmfit.text.processor import TextProcessor
@@ -22,6 +23,7 @@ def test_what_a_user_imports():
         "Classifier": Classifier,
         "LanguageModel": LanguageModel,
         "TextProcessor": TextProcessor,
+        "ULMFiTClassifier": ULMFiTClassifier,
         "UserError": UserError,
         "__version__": version("ulmfit"),
         "fine_tune_lm": stage2_lm.main,
@@ -41,7 +43,7 @@ def test_importing_costs_next_to_nothing():
     code = (
         "import os, sys; before = set(sys.modules); import ulmfit; "
         "new = {name for name in set(sys.modules) - before if 'ulmfit' in name}; "
-        "slow = {'numpy', 'fastcore', 'pandas', 'torch'} & set(sys.modules); "
+        "slow = {'numpy', 'fastcore', 'pandas', 'sklearn', 'torch'} & set(sys.modules); "
         "print(*sorted(new | slow), os.environ['GOMP_SPINCOUNT'])"
     )
     clean = {"PYTHONPATH": str(Path(ulmfit.__file__).parents[1])}

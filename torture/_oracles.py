@@ -21,7 +21,8 @@ Table = tuple[list[str], list[list[Any]]]
 def by_others(oracle: duckdb.DuckDBPyConnection, made: Written, path: Path) -> list[Table | None]:
     """The file as pandas and DuckDB read it, with what only its writer knows; None if they do not.
 
-    The quoting is not told: both take double quotes for quotes.
+    The quoting is not told: both take double quotes for quotes. The header is read as a row,
+    because names may be missing or stand twice.
     """
     sep = made.flags["sep"]
     try:
@@ -29,6 +30,7 @@ def by_others(oracle: duckdb.DuckDBPyConnection, made: Written, path: Path) -> l
             warnings.simplefilter("error")  # of lost data, which is no reading
             frame = pd.read_csv(
                 path,
+                header=None,
                 sep=sep,
                 dtype=str,
                 na_filter=False,
@@ -36,24 +38,23 @@ def by_others(oracle: duckdb.DuckDBPyConnection, made: Written, path: Path) -> l
                 skip_blank_lines=len(made.columns) > 1,
                 index_col=False,
             )
-        by_pandas: Table | None = list(frame), frame.to_numpy().tolist()
+        header, *rows = frame.to_numpy().tolist()
+        by_pandas: Table | None = header, rows
     except (ValueError, Warning):  # pandas' own errors are ValueErrors
         by_pandas = None
     try:
         relation = oracle.read_csv(
             str(path),
-            header=True,
+            header=False,
             sep=sep,
             quotechar='"',
             escapechar='"',
             all_varchar=True,
             auto_detect=False,
-            columns=dict.fromkeys(made.columns, "VARCHAR"),
+            columns={f"c{i}": "VARCHAR" for i in range(len(made.columns))},
         )
-        by_duckdb: Table | None = (
-            relation.columns,
-            [["" if cell is None else cell for cell in row] for row in relation.fetchall()],
-        )
+        header, *rows = [["" if c is None else c for c in row] for row in relation.fetchall()]
+        by_duckdb: Table | None = header, rows
     except duckdb.Error:
         by_duckdb = None
     return [by_pandas, by_duckdb]

@@ -1,4 +1,4 @@
-"""`python -m ulmfit`: all stages of a recipe, forward and backward, then the evaluation.
+"""`python -m ulmfit`: all stages of a recipe, the ensemble of its classifiers, the evaluation.
 
 With a corpus, stage 1 runs first; otherwise an existing language model is the start.
 """
@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from ulmfit import evaluate
-from ulmfit.artifacts.directory import read_artifact
+from ulmfit.artifacts.directory import read_metrics
+from ulmfit.artifacts.ensemble import Ensemble, read_ensemble
 from ulmfit.artifacts.manifest import direction, library_versions
+from ulmfit.artifacts.writing import update_metrics
 from ulmfit.base.atomic import atomic_write
 from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
@@ -20,8 +22,17 @@ from ulmfit.data.spec import DataFlags
 from ulmfit.text.ids import hold_ids
 
 if TYPE_CHECKING:
-    from ulmfit.pipeline import Plan, Trained
+    from ulmfit.pipeline import Trained
+    from ulmfit.training.plan import Plan
     from ulmfit.training.settings import ClassifierSettings
+
+_ROWS = {
+    "fwd": "forward",
+    "bwd": "backward",
+    "nb": "linear, naive Bayes",
+    "tfidf": "linear, TF-IDF",
+    "ensemble": "ensemble",
+}
 
 
 @settings_flags(DataFlags, default="")
@@ -31,6 +42,8 @@ def main(
     corpus: Annotated[str, {"nargs": "+"}] = "",  # general text, for stage 1 to come first
     pretrained: str | None = None,  # language model to start from (default: the recipe's)
     out: str | None = None,  # folder of the models (default: models/<recipe>)
+    # what is trained: fwd, bwd, nb (naive Bayes), tfidf (default: all)
+    members: Annotated[str, {"nargs": "+"}] = "",
     multi_label: bool = False,  # a text may have several labels, separated by ;, or none
     seed: int | None = None,  # seeds data order, initialisation and dropout
     half: bool = False,  # store the weights in half precision
@@ -40,11 +53,15 @@ def main(
 ) -> dict[str, Any]:
     """Fine-tune the language model and train the classifier in both directions, then evaluate.
 
-    Models of an earlier call with the same settings and data are kept.
+    Two linear classifiers are trained beside them. All that do not hurt on the validation part
+    become one ensemble, the directory clf in --out, which every command takes. Models of an
+    earlier call with the same settings and data are kept.
     """
     from ulmfit.base.precision import keep_memory
-    from ulmfit.pipeline import Plan, train
+    from ulmfit.pipeline import train
+    from ulmfit.training.members import members_of
     from ulmfit.training.options import deadline_after
+    from ulmfit.training.plan import Plan
     from ulmfit.training.settings import DEFAULT_RECIPE
 
     keep_memory()
@@ -59,7 +76,7 @@ def main(
         )
     if corpus and pretrained:
         raise UserError("found --corpus and --pretrained, expected one of them")
-    plan = Plan.of(recipe, overwrite, shared, pretrained, half, deadline)
+    plan = Plan.of(recipe, overwrite, shared, pretrained, half, deadline, members_of(members))
     trained, plan = train(plan, corpus, folder)
     logger.info("\nevaluating on the test part")
     summary = _summary(plan, trained, began)
@@ -73,8 +90,8 @@ def _summary(plan: "Plan", trained: "Trained", began: float) -> dict[str, Any]:
     from ulmfit.base.precision import hardware
     from ulmfit.data.load import source_name
 
-    general, lms, classifiers = trained
-    figures = _evaluation([str(c.path) for c in classifiers.values()], plan.classifier)
+    general, lms, classifiers, _ = trained
+    figures = _evaluation(trained, plan.classifier)
     return {
         "recipe": plan.recipe,
         "data": source_name(plan.classifier.data),
@@ -92,22 +109,22 @@ def _summary(plan: "Plan", trained: "Trained", began: float) -> dict[str, Any]:
         "models": {
             **{f"lm_{name}": str(lm.path) for name, lm in lms.items()},
             **{f"clf_{name}": str(clf.path) for name, clf in classifiers.items()},
+            "ensemble": str(trained.ensemble.path),
         },
-        "samples": lms["fwd"].metrics["samples"],
+        "samples": next((lm.metrics["samples"] for lm in lms.values()), []),
         "hardware": hardware(),
         "versions": library_versions(),
     }
 
 
-def _evaluation(folders: list[str], settings: "ClassifierSettings") -> dict[str, Any]:
+def _evaluation(trained: "Trained", settings: "ClassifierSettings") -> dict[str, Any]:
     from ulmfit.inference.baseline import baseline_names
-    from ulmfit.pipeline import DIRECTIONS, baselines_of, labelled
+    from ulmfit.pipeline import baselines_of, labelled
 
     frame = labelled(settings)
-    named = evaluate.main(clf=folders, data=settings.data, **settings.given())  # type: ignore[arg-type]
-    names = dict(zip((*DIRECTIONS, "ensemble"), named.values(), strict=True))
-    manifest = read_artifact(Path(folders[0])).manifest
-    labels = manifest.labelling
+    ensemble = read_ensemble(trained.ensemble.path)
+    names = _figures_of_all(trained, ensemble, settings)
+    labels = ensemble.artifacts[0].manifest.labelling
     baselines: dict[str, dict[str, Any]] = {}
     if hold_ids(frame["text"]):
         names_of = " and no ".join(baseline_names(labels))
@@ -119,17 +136,38 @@ def _evaluation(folders: list[str], settings: "ClassifierSettings") -> dict[str,
     shown = [name for name in ("accuracy", "f1", "f1_micro") if name in labels.figures]
     return {
         **{figure: {n: f[figure] for n, f in names.items()} for figure in shown},
+        "weights": {member.name: member.weight for member in ensemble.members},
+        "temperature": ensemble.temperature,
         "test_texts": int((frame["split"] == "test").sum()),
         "train_texts": int((frame["split"] == "train").sum()),
         "baselines": {name: {k: f[k] for k in shown} for name, f in baselines.items()},
     }
 
 
+def _figures_of_all(
+    trained: "Trained", ensemble: Ensemble, settings: "ClassifierSettings"
+) -> dict[str, dict[str, Any]]:
+    """Figures of each classifier, those outside the ensemble included, then of the ensemble."""
+    given: dict[str, Any] = {"data": settings.data, **settings.given()}
+    together = list(evaluate.main(clf=str(ensemble.path), **given).values())
+    inside = dict(zip((member.name for member in ensemble.members), together, strict=False))
+    figures = {}
+    for name, made in trained.classifiers.items():
+        if name not in inside:
+            logger.info(f"{made.path}, outside the ensemble")
+            (figures[name],) = evaluate.main(clf=str(made.path), **given).values()
+            continue
+        figures[name] = inside[name]
+        measured = read_metrics(ensemble.path / name)["evaluation"]
+        update_metrics(made.path, {**read_metrics(made.path), "evaluation": measured})
+    return {**figures, "ensemble": together[-1]}
+
+
 def summary_text(summary: dict[str, Any]) -> str:
     """The table at the end of the run."""
     lines = [
         "",
-        f"{'perplexity':28}  before   after",
+        *([f"{'perplexity':28}  before   after"] if summary["perplexity"] else []),
         *(
             f"  {direction(name == 'bwd'):26}  {p['before']:6.1f}  {p['after']:6.1f}"
             for name, p in summary["perplexity"].items()
@@ -137,15 +175,15 @@ def summary_text(summary: dict[str, Any]) -> str:
         f"{summary['test_texts']:,} test texts, {summary['train_texts']:,} labelled".ljust(28)
         + f"{' all right' if 'f1_micro' in summary else '  accuracy'}  macro F1",
     ]
-    names = {"fwd": "forward", "bwd": "backward", "ensemble": "ensemble"}
-    rows = [(names[n], summary["accuracy"][n], summary["f1"][n]) for n in names]
+    rows = [(_ROWS[n], summary["accuracy"][n], summary["f1"][n]) for n in summary["accuracy"]]
     rows += [(name, f["accuracy"], f["f1"]) for name, f in summary["baselines"].items()]
     lines += [f"  {name:36}  {accuracy:.4f}    {f1:.4f}" for name, accuracy, f1 in rows]
     lines.append("seconds")
     lines += [f"  {name:26}  {seconds:6.0f}" for name, seconds in summary["seconds"].items()]
     lines.append("models")
     lines += [f"  {path}" for path in summary["models"].values()]
-    lines.append("reviews that the forward model wrote")
+    if summary["samples"]:
+        lines.append("texts that the language model wrote")
     lines += [f"  - {visible(' '.join(sample.split()))}" for sample in summary["samples"]]
     return "\n".join(lines)
 

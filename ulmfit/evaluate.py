@@ -30,12 +30,13 @@ def main(
 ) -> dict[str, dict[str, Any]]:
     """Measure each classifier, then the ensemble of all, on one split.
 
-    The figures of each classifier are added to metrics.json in its directory. Returns the figures
-    by directory, those of the ensemble as "ensemble". "overlap" counts texts of the split that are
-    also labelled texts of the training: "exact" ones, apart from case and white space, and further
-    "near" ones, with 7 in 10 runs of five words in common. "without_repeated" has the figures
-    without the exact ones, "without_near_duplicates" those without both kinds, and "classes" those
-    of each class of a multi-label classifier.
+    The figures of each classifier are added to metrics.json in its directory, those of an
+    ensemble's directory to its own. Returns the figures by directory, those of the ensemble as
+    "ensemble". "overlap" counts texts of the split that are also labelled texts of the training:
+    "exact" ones, apart from case and white space, and further "near" ones, with 7 in 10 runs of
+    five words in common. "without_repeated" has the figures without the exact ones,
+    "without_near_duplicates" those without both kinds, and "classes" those of each class of a
+    multi-label classifier.
 
     Texts that a classifier was trained or validated on are left out, and "left_out" has their
     number. The test split of the training's own data stays whole.
@@ -59,10 +60,12 @@ def main(
     data, read = evaluation.read_data(models, given, split, texts_required=False)
     frame = read.frame
     texts, truth = evaluation.labelled_texts(frame, data, split, classifier.labelling)
-    kept = [read_metrics(Path(folder)) for folder in folders]
+    places = [*classifier.folders, *([folders[0]] if classifier.ensemble else [])]
+    kept = [read_metrics(Path(place)) for place in places]
     overlap = Overlap.of(frame, split)
     results = evaluation.measure(classifier, texts, truth, overlap, read.left_out)
-    named = dict(zip([*folders, "ensemble"], results, strict=False))
+    names = classifier.folders if classifier.ensemble else folders
+    named = dict(zip([*names, "ensemble"], results, strict=False))
     logger.info(f"{len(texts):,} texts, split {split}")
     logger.info(evaluation.figures_table(named))
     if classifier.labelling.multi:
@@ -73,9 +76,9 @@ def main(
             logger.info(line)
             parts = {name: figures[part] for name, figures in named.items()}
             logger.info(evaluation.figures_table(parts))
-    for folder, metrics, figures in zip(folders, kept, results, strict=False):
+    for place, metrics, figures in zip(places, kept, results, strict=False):
         measured = {source_name(data): {split: figures}}
-        update_metrics(Path(folder), {**metrics, "evaluation": measured})
+        update_metrics(Path(place), {**metrics, "evaluation": measured})
     if output:
         seconds = round(time.monotonic() - began, 1)
         facts = {"data": source_name(data), "split": split, "precision": classifier.precision}

@@ -9,34 +9,75 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ulmfit.artifacts import bundled
-from ulmfit.artifacts.directory import read_artifact
-from ulmfit.base.atomic import atomic_write, check_parent
+from ulmfit.artifacts.directory import ENSEMBLE, Artifact, read_artifact
+from ulmfit.artifacts.ensemble import Ensemble, is_ensemble, read_ensemble
+from ulmfit.artifacts.writing import copy_artifact
+from ulmfit.base.atomic import atomic_directory, atomic_write, check_parent, os_errors_as
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.inference.onnx_session import LIBRARIES, tokenizer_folder
+from ulmfit.inference.onnx_session import LIBRARIES, TOKENIZER, tokenizer_folder
 
 
 def main(
     clf: str | None = None,  # classifier's directory, or a bundled one's name
-    out: str = "model.onnx",  # file to write; the tokenizer's files go into a folder beside it
+    # file to write, with a folder for the tokenizer beside it; of an ensemble, the folder
+    out: str = "model.onnx",
     int8: bool = False,  # weights of 8 bits: a quarter of the size, faster, a little less exact
     overwrite: bool = False,  # replace --out and its tokenizer's folder if they exist
 ) -> Path:
     """Write a classifier as ONNX, for onnxruntime and other programs.
 
     The file's labels, direction and origin are in its metadata; ulmfit.onnx_classifier reads it
-    without torch. Returns its path.
+    without torch. An ensemble becomes a folder, --out DIR: an ONNX file for each network, the
+    linear classifiers as they are, and ensemble.json. Returns its path.
     """
     folder = _one_folder(clf)
+    _check_installed()
+    if is_ensemble(folder):
+        return _export_ensemble(read_ensemble(folder), Path(out), int8, overwrite)
     path = _output_path(Path(out), overwrite)
-    if missing := [name for name in LIBRARIES if find_spec(name) is None]:
+    _write(read_artifact(folder, "classifier"), path, int8, path.parent)
+    return path
+
+
+def _export_ensemble(ensemble: Ensemble, out: Path, int8: bool, overwrite: bool) -> Path:
+    """Write each member to folder `out`, complete or not at all."""
+    if out.suffix:
         raise UserError(
-            f"the export needs {', '.join(missing)}; pip install 'ulmfit[export]' installs them"
+            f"--out is {out}, expected a folder's name without an ending: {ensemble.path} is an "
+            "ensemble, of several files"
         )
+    text = ensemble.to_json()
+    names = {member.name for member in ensemble.members}
+    found = sorted(entry.name for entry in out.iterdir()) if out.is_dir() else []
+    own = {ENSEMBLE, *names, *(f"{name}{end}" for name in names for end in (".onnx", TOKENIZER))}
+    if foreign := [name for name in found if name not in own]:
+        raise UserError(
+            f"{out} contains a file that is not part of an export ({foreign[0]}); choose another "
+            "--out"
+        )
+    if found and not overwrite:
+        raise UserError(f"{out} is there already; choose another --out or pass --overwrite")
+    check_parent(out)
+    with atomic_directory(out, overwrite) as directory:
+        for artifact in ensemble.artifacts:
+            name = artifact.path.name
+            if artifact.manifest.kind == "linear":
+                with os_errors_as(f"cannot write {out}"):
+                    copy_artifact(artifact, directory / name, with_seen=False)
+            else:
+                _write(artifact, directory / f"{name}.onnx", int8, out)
+        atomic_write(directory / ENSEMBLE, text)
+    logger.info(f"wrote {out} ({len(names)} members)")
+    return out
+
+
+def _write(artifact: Artifact, path: Path, int8: bool, folder: Path) -> None:
+    """Write a network and its tokenizer's folder beside `path`; the log names `folder`."""
     from ulmfit.inference import onnx_graph
 
-    loaded = onnx_graph.loaded_on_cpu(read_artifact(folder, "classifier"))
+    loaded = onnx_graph.loaded_on_cpu(artifact)
     files = loaded.processor.files()
     facts = onnx_graph.graph_facts(loaded, "int8" if int8 else "float32", files)
     proto = onnx_graph.to_onnx(loaded.model, loaded.temperature, loaded.labels)
@@ -52,9 +93,16 @@ def main(
     for name, file in files.items():
         atomic_write(tokenizer_folder(path) / name, file)
     atomic_write(path, content)
-    logger.info(f"wrote {path} ({facts['weights']}, {len(content) / 1e6:.1f} MB)")
-    logger.info(f"wrote {tokenizer_folder(path)} ({', '.join(files)})")
-    return path
+    told = folder / path.name
+    logger.info(f"wrote {told} ({facts['weights']}, {len(content) / 1e6:.1f} MB)")
+    logger.info(f"wrote {tokenizer_folder(told)} ({', '.join(files)})")
+
+
+def _check_installed() -> None:
+    if missing := [name for name in LIBRARIES if find_spec(name) is None]:
+        raise UserError(
+            f"the export needs {', '.join(missing)}; pip install 'ulmfit[export]' installs them"
+        )
 
 
 def _one_folder(clf: str | None) -> Path:

@@ -80,7 +80,7 @@ def to_learner(folder: str | Path, dls: Any, **more: Any) -> Any:
     if not is_lm:
         ours = artifact.manifest.labels
         _check_same("list of labels", artifact, ours, labels, f"they are {', '.join(ours)}")
-    model, sizes = load_network(artifact), artifact.manifest.config.encoder.as_dict()
+    model, sizes = load_network(artifact), artifact.manifest.network.encoder.as_dict()
     own = {name: sizes[name] for name in ("emb_sz", "n_hid", "n_layers")}
     if is_lm:
         make, config = language_model_learner, awd_lstm_lm_config

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ulmfit.artifacts.config import multi_label_of
-from ulmfit.artifacts.directory import PROCESSOR
+from ulmfit.artifacts.directory import ENSEMBLE, PROCESSOR, read_artifact
+from ulmfit.artifacts.ensemble import Ensemble, is_ensemble, read_members_of
 from ulmfit.artifacts.weights import largest
 from ulmfit.base.atomic import os_errors_as
 from ulmfit.base.errors import UserError
 from ulmfit.base.untrusted import parse_json, read_bounded
 from ulmfit.data.labels import KINDS, Labels
+from ulmfit.inference.ensemble import mixture_of
+from ulmfit.inference.loaded_linear import LoadedLinear
 from ulmfit.inference.onnx_session import (
     FACTS,
     FORMAT_VERSION,
@@ -81,23 +84,55 @@ class OnnxModel:
         return made, known_tokens(tokenized, self.processor)
 
 
+class LinearModel(LoadedLinear):
+    """A linear classifier of an exported ensemble, which needs scikit-learn."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What an ONNX file has of its model, as far as ensembles ask for it."""
+        manifest = self.artifact.manifest
+        return {
+            "labels": manifest.labels,
+            "data_fingerprint": manifest.data_fingerprint,
+            "manifest_sha256": self.artifact.manifest_sha256,
+        }
+
+    @property
+    def path(self) -> Path:
+        """Its directory."""
+        return self.artifact.path
+
+    def answers(self, texts: Sequence[str]) -> tuple[np.ndarray, Known]:
+        """As `OnnxModel.answers`."""
+        found, known = self.answer(texts)
+        found[[i for i, text in enumerate(texts) if is_empty(text)]] = self.prior
+        return found, known
+
+
 class OnnxClassifier:
     """One or more exported classifiers; the probabilities of several are averaged.
+
+    `mixture` has the weights of an exported ensemble.
 
     Raises:
         UserError: the models do not make an ensemble.
     """
 
-    def __init__(self, models: Sequence[OnnxModel]) -> None:
+    def __init__(
+        self, models: "Sequence[OnnxModel | LinearModel]", ensemble: Ensemble | None = None
+    ) -> None:
         for a, b in combinations(models, 2):
             _check_pair(a, b)
         self.models = list(models)
         self.labels: list[str] = self.models[0].facts["labels"]
         self.labelling = self.models[0].labels
+        self.mixture = mixture_of(ensemble, self.labelling)
 
     @classmethod
     def load(cls, *files: str | Path, threads: int = 0) -> "OnnxClassifier":
         """The classifiers of ONNX files, each with its tokenizer's folder beside it.
+
+        The folder of an exported ensemble stands for its members, and is given alone.
 
         Args:
             threads: number of computing threads; 0 for one a core.
@@ -107,7 +142,33 @@ class OnnxClassifier:
         """
         if not files:
             raise UserError("no model given; name at least one file that ulmfit.export wrote")
+        if together := [Path(file) for file in files if is_ensemble(Path(file))]:
+            if len(files) > 1:
+                raise UserError(f"{together[0]} is an ensemble, which is given alone")
+            return cls._of_ensemble(read_members_of(together[0]), threads)
         return cls([OnnxModel.read(Path(file), threads) for file in files])
+
+    @classmethod
+    def _of_ensemble(cls, ensemble: Ensemble, threads: int) -> "OnnxClassifier":
+        models: list[OnnxModel | LinearModel] = []
+        for member in ensemble.members:
+            file = ensemble.path / f"{member.name}.onnx"
+            model = (
+                OnnxModel.read(file, threads)
+                if file.exists()
+                else LinearModel(read_artifact(ensemble.path / member.name, "linear"))
+            )
+            if model.facts["manifest_sha256"] != member.manifest_sha256:
+                raise UserError(
+                    f"{model.path} is not the member that {ENSEMBLE} names; export the ensemble "
+                    "again"
+                )
+            if model.facts["labels"] != ensemble.labels:
+                raise UserError(
+                    f"{model.path} has other labels than {ENSEMBLE}; export the ensemble again"
+                )
+            models.append(model)
+        return cls(models, ensemble)
 
     def predict(self, texts: Iterable[str | None]) -> "pd.DataFrame":
         """`label`, its `probability`, and one column of probabilities a class, in order.
@@ -126,7 +187,7 @@ class OnnxClassifier:
     def answers(self, texts: Sequence[str]) -> Answers:
         """The probabilities of each model, and notes on texts with few known tokens."""
         found, known = zip(*(model.answers(texts) for model in self.models), strict=True)
-        return Answers(np.stack(found), notes_on(texts, known))
+        return Answers(np.stack(found), notes_on(texts, known), self.mixture)
 
 
 def _batches(lengths: np.ndarray) -> Iterator[np.ndarray]:
@@ -183,7 +244,7 @@ def _processor(folder: Path, hashes: dict[str, str]) -> TextProcessor:
     return TextProcessor.from_files(files)
 
 
-def _check_pair(a: OnnxModel, b: OnnxModel) -> None:
+def _check_pair(a: "OnnxModel | LinearModel", b: "OnnxModel | LinearModel") -> None:
     """As `ulmfit.artifacts.directory.check_pair`."""
     ours, theirs = a.facts, b.facts
     if a.labels.multi != b.labels.multi:

@@ -4,8 +4,6 @@ Models of an earlier call with the same settings and data are kept.
 """
 
 import json
-import math
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +12,11 @@ import pandas as pd
 
 from ulmfit import stage1_pretrain, stage2_lm, stage3_clf
 from ulmfit.artifacts.directory import MANIFEST, Artifact, read_artifact, read_metrics
+from ulmfit.artifacts.ensemble import check_ensemble_output
 from ulmfit.artifacts.manifest import direction
 from ulmfit.artifacts.pretrained import find_pretrained
 from ulmfit.artifacts.writing import check_output
-from ulmfit.base.errors import Stopped, UserError
+from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger, quiet
 from ulmfit.data.corpora import read_corpora
 from ulmfit.data.fingerprints import labelled_fingerprint, texts_fingerprint
@@ -30,12 +29,18 @@ from ulmfit.text.fit import OWN_TEXT
 from ulmfit.training.classifier_data import labels_in
 from ulmfit.training.domain_lm import data_fingerprint, read_frame
 from ulmfit.training.general_lm import with_tokenizer
+from ulmfit.training.linear import linear_recipe, train_linear
+from ulmfit.training.members import (
+    LINEAR_MEMBERS,
+    READINGS,
+    possible,
+    put_together,
+)
 from ulmfit.training.options import StageResult
 from ulmfit.training.own_text import needs_own_text
+from ulmfit.training.plan import Plan
 from ulmfit.training.settings import (
-    DEFAULT_RECIPE,
     ClassifierSettings,
-    LMSettings,
     PretrainSettings,
     Settings,
     changed,
@@ -43,94 +48,44 @@ from ulmfit.training.settings import (
     load_settings,
 )
 
-DIRECTIONS = {"fwd": False, "bwd": True}
-
-
-class Plan(NamedTuple):
-    """The common settings of all stages; `shared` are the flags for stages 2 and 3.
-
-    chosen: whether the recipe or the pretrained model was given.
-    """
-
-    recipe: str
-    chosen: bool
-    overwrite: bool
-    shared: dict[str, Any]
-    pretrained: str | None  # the flag
-    lm: LMSettings
-    classifier: ClassifierSettings
-    half: bool
-    deadline: float
-
-    @classmethod
-    def of(
-        cls,
-        recipe: str | None,
-        overwrite: bool,
-        shared: dict[str, Any],
-        pretrained: str | None,
-        half: bool = False,
-        deadline: float = math.inf,
-    ) -> "Plan":
-        """The plan with the settings of stages 2 and 3, checked before any stage begins."""
-        chosen = recipe is not None or pretrained is not None
-        recipe = recipe or DEFAULT_RECIPE
-        lm = load_settings(LMSettings, recipe, {**shared, "pretrained": pretrained})
-        classifier = load_settings(ClassifierSettings, recipe, shared)
-        return cls(recipe, chosen, overwrite, shared, pretrained, lm, classifier, half, deadline)
-
-    def with_model(self, recipe: str, pretrained: str | None) -> "Plan":
-        """The plan with another recipe and another model to start from."""
-        return Plan.of(recipe, self.overwrite, self.shared, pretrained, self.half, self.deadline)
-
-    def options(self, out: Path, backwards: bool) -> dict[str, Any]:
-        """The flags of a stage that are not its settings."""
-        left = self.deadline - time.monotonic()
-        # The first stage begins even after the deadline, so every call makes progress.
-        stop_after = 0.0 if left == math.inf else max(left, 1e-3)
-        return {
-            **{"recipe": self.recipe, "out": str(out), "backwards": backwards, "half": self.half},
-            **{"overwrite": self.overwrite, "stop_after": stop_after},
-        }
-
-    def after(self, result: StageResult) -> StageResult:
-        """`result` of a stage that was trained in this call.
-
-        Raises:
-            Stopped: the deadline has passed.
-        """
-        if time.monotonic() >= self.deadline:
-            raise Stopped(
-                f"time is up: {result.path} is finished; the same command trains the next model"
-            )
-        return result
-
 
 class Trained(NamedTuple):
-    """The results of all stages, by the names of `DIRECTIONS`; those of stage 1 may be missing."""
+    """The results of all stages, by the names of `MEMBERS`; those of stage 1 may be missing."""
 
     general: dict[str, StageResult]
     lms: dict[str, StageResult]
     classifiers: dict[str, StageResult]
+    ensemble: StageResult
 
 
 def train(plan: Plan, corpus: str, folder: Path) -> tuple[Trained, Plan]:
-    """Train all stages in both directions; returns the results, and the plan after stage 1.
+    """Train all stages in both directions, the linear classifiers, and the ensemble of all.
 
-    Errors of later stages are raised before the first one trains.
+    Returns the results, and the plan after stage 1. Errors of later stages are raised before the
+    first one trains.
     """
     frame = check_data(plan.classifier)
-    trained = Trained({}, {}, {})
+    plan = plan._replace(members=possible(plan.members, frame, plan.classifier))
+    general: dict[str, StageResult] = {}
+    lms: dict[str, StageResult] = {}
+    classifiers: dict[str, StageResult] = {}
     if corpus:
         general, plan = pretrain(corpus, folder / "pretrained", plan)
-        trained.general.update(general)
     elif not plan.chosen and needs_own_text(frame["text"], plan.lm.pretrained):
         plan = plan.with_model(OWN_TEXT, None)
     check_models(folder, plan, frame)
-    for name, backwards in DIRECTIONS.items():
-        lm = trained.lms[name] = language_model(folder / f"lm-{name}", backwards, plan)
-        trained.classifiers[name] = classifier(folder / f"clf-{name}", backwards, lm.path, plan)
-    return trained, plan
+    for name, backwards in plan.directions.items():
+        lm = lms[name] = language_model(folder / f"lm-{name}", backwards, plan)
+        classifiers[name] = classifier(folder / f"clf-{name}", backwards, lm.path, plan)
+    for name in plan.linear:
+        if made := linear_classifier(folder / f"clf-{name}", name, frame, plan):
+            classifiers[name] = made
+    if not classifiers:
+        raise UserError("no classifier could be trained; add fwd or bwd to --members")
+    logger.info("")
+    paths = {name: made.path for name, made in classifiers.items()}
+    ensemble = put_together(folder / "clf", paths, frame, plan.classifier)
+    return Trained(general, lms, classifiers, ensemble), plan
 
 
 def check_data(settings: ClassifierSettings) -> pd.DataFrame:
@@ -158,7 +113,7 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
     given = {"seed": plan.shared["seed"]}
     settings = load_settings(PretrainSettings, plan.recipe, given)
     paths = [Path(path) for path in ([corpus] if isinstance(corpus, (str, Path)) else corpus)]
-    for name, backwards in DIRECTIONS.items():
+    for name, backwards in plan.directions.items():
         one = out.with_name(f"{out.name}-{name}")
         logger.info(f"\nstage 1, {direction(backwards)}: language model of general text")
         if _stays(one, plan):
@@ -177,7 +132,8 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
 def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
     """Raise the errors of stages 2 and 3 about kept and parent models before any training."""
     settings = plan.classifier
-    for name, backwards in DIRECTIONS.items():
+    check_ensemble_output(folder / "clf", overwrite=True)  # it is made of what is there
+    for name, backwards in plan.directions.items():
         parent = _parent(plan.lm.pretrained, backwards)
         lm, classifier = folder / f"lm-{name}", folder / f"clf-{name}"
         if _stays(lm, plan):
@@ -194,6 +150,12 @@ def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
             manifest = read_artifact(classifier, "classifier").manifest
             same_data = manifest.data_fingerprint == labelled_fingerprint(frame)
             _check_same(classifier, settings, same_data, settings.data)
+    for name in plan.linear:
+        out = folder / f"clf-{name}"
+        if _stays(out, plan):
+            manifest = read_artifact(out, "linear").manifest
+            same_data = manifest.data_fingerprint == labelled_fingerprint(frame)
+            _check_same(out, settings, same_data, settings.data)
 
 
 def labelled(settings: ClassifierSettings, labels: Labels | None = None) -> pd.DataFrame:
@@ -227,9 +189,10 @@ def _stays(out: Path, plan: Plan) -> bool:
 
 
 def _check_same(out: Path, settings: Settings, same_data: bool, data: str) -> None:
-    wanted = json.loads(json.dumps(asdict(settings)))
-    trained = read_artifact(out).manifest.recipe
-    if changed(type(settings), trained) != changed(type(settings), wanted):
+    trained, wanted = read_artifact(out).manifest, json.loads(json.dumps(asdict(settings)))
+    if trained.kind == "linear" and isinstance(settings, ClassifierSettings):
+        wanted = linear_recipe(settings)
+    if changed(type(settings), trained.recipe) != changed(type(settings), wanted):
         found = "holds a model of other settings"
     elif not same_data:
         found = f"was trained on other data than {data} holds now"
@@ -257,6 +220,15 @@ def classifier(out: Path, backwards: bool, lm: Path, plan: Plan) -> StageResult:
     return kept or plan.after(
         stage3_clf.main(lm=str(lm), **plan.shared, **plan.options(out, backwards))
     )
+
+
+def linear_classifier(out: Path, name: str, frame: pd.DataFrame, plan: Plan) -> StageResult | None:
+    """One of `LINEAR_MEMBERS`; None if it cannot be trained, which a line says."""
+    logger.info(f"\nstage 3, linear: {READINGS[name]} of {plan.classifier.data}")
+    if kept := _kept(out, plan):
+        return kept
+    made = train_linear(LINEAR_MEMBERS[name], frame, plan.classifier, out, plan.overwrite)
+    return made and plan.after(made)
 
 
 def _kept(out: Path, plan: Plan) -> StageResult | None:

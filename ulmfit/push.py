@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ulmfit.artifacts.directory import (
     CARD,
+    ENSEMBLE,
     MANIFEST,
     METRICS,
     SEEN,
@@ -14,6 +16,7 @@ from ulmfit.artifacts.directory import (
     read_artifact,
     read_metrics,
 )
+from ulmfit.artifacts.ensemble import is_ensemble, read_ensemble
 from ulmfit.artifacts.hub import HUB_CARD, Repository, client, hub_errors
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
@@ -34,12 +37,13 @@ _METRICS = {
 }
 _TASKS = {
     "classifier": ("text-classification", "Text classification"),
+    "linear": ("text-classification", "Text classification"),
     "lm": ("text-generation", "Language modelling"),
 }
 
 
 def main(
-    model: str | None = None,  # model directory to share
+    model: str | None = None,  # directory of the model or ensemble to share
     to: str | None = None,  # its name on the Hub: user/name
     private: bool = False,  # only you can see it; default: the Hub's setting, usually public
     with_seen: bool = False,  # send seen.bin, too: hashes of the texts of the training
@@ -57,14 +61,15 @@ def main(
     repository = Repository.parse(to)
     if repository != Repository(repository.id):
         raise UserError(f"--to is {to}, expected user/name without a revision")
-    artifact = read_artifact(Path(model))
+    shared = Shared.read(Path(model))
     api = client()
-    card = hub_card(artifact, repository.id.partition("/")[2])
-    uploads = _uploads(artifact, card, with_seen)
+    card = hub_card(shared, repository.id.partition("/")[2])
+    uploads = _uploads(shared, card, with_seen)
     url, there = _make(api, repository, private)
     size = sum(upload.upload_info.size for upload in uploads) / 1e6
     logger.info(f"sending {', '.join(upload.path_in_repo for upload in uploads)}; {size:,.1f} MB")
-    for line in _revealed(artifact, with_seen):
+    lines = chain.from_iterable(_revealed(artifact, with_seen) for artifact in shared.artifacts)
+    for line in dict.fromkeys(lines):
         logger.info(line)
     with hub_errors(f"cannot push to {repository}"):
         # All in one commit: a pull never gets half a model.
@@ -76,19 +81,60 @@ def main(
     return url
 
 
-def hub_card(artifact: Artifact, name: str) -> str:
+class Shared(NamedTuple):
+    """A directory to share: that of a model, or of an ensemble with its members.
+
+    kind: of the first one. measured: what the training measured on its valid split.
+    """
+
+    path: Path
+    artifacts: tuple[Artifact, ...]
+    measured: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> "Shared":
+        """The directory, verified; raises UserError as `read_artifact` and `read_ensemble`."""
+        if is_ensemble(path):
+            ensemble = read_ensemble(path)
+            return cls(path, ensemble.artifacts, ensemble.metrics.get("valid") or {})
+        return cls.of(read_artifact(path))
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> "Shared":
+        """A model by itself."""
+        metrics = artifact.manifest.metrics
+        measured = metrics.get("valid") or metrics.get("after") or {}
+        return cls(artifact.path, (artifact,), measured)
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """All files but the card, by their names in the repository."""
+        if not is_ensemble(self.path):
+            return {n: self.path / n for n in _names(self.artifacts[0]) if n != CARD}
+        files = {name: self.path / name for name in (ENSEMBLE, METRICS)}
+        for artifact in self.artifacts:
+            member = artifact.path.name
+            files |= {f"{member}/{name}": artifact.path / name for name in _names(artifact)}
+        return files
+
+
+def _names(artifact: Artifact) -> tuple[str, ...]:
+    return (MANIFEST, METRICS, *artifact.names())
+
+
+def hub_card(shared: Shared, name: str) -> str:
     """The model's card, with its figures where the Hub looks for them (``model-index``)."""
     from huggingface_hub import ModelCard
 
-    with hub_errors(f"cannot read the front matter of {artifact.path / CARD}"):
-        card = ModelCard((artifact.path / CARD).read_text(encoding="utf-8"))
-        if results := list(evaluation_results(artifact)):
+    with hub_errors(f"cannot read the front matter of {shared.path / CARD}"):
+        card = ModelCard((shared.path / CARD).read_text(encoding="utf-8"))
+        if results := list(evaluation_results(shared)):
             card.data["model_name"] = name
             card.data["eval_results"] = results
         return str(card)
 
 
-def evaluation_results(artifact: Artifact) -> Iterator["EvalResult"]:
+def evaluation_results(shared: Shared) -> Iterator["EvalResult"]:
     """The figures of the training on its valid split, then those of `ulmfit.evaluate`.
 
     Raises:
@@ -96,20 +142,19 @@ def evaluation_results(artifact: Artifact) -> Iterator["EvalResult"]:
     """
     from ulmfit.data.load import source_name  # and with it pandas
 
-    manifest = artifact.manifest
-    measured = manifest.metrics.get("valid") or manifest.metrics.get("after") or {}
+    manifest = shared.artifacts[0].manifest
     data = manifest.recipe.get("data")
     source = source_name(str(data)) if data else "held-out texts"
-    yield from _results(manifest.kind, source, "valid", measured)
+    yield from _results(manifest.kind, source, "valid", shared.measured)
     try:
-        for source, splits in read_metrics(artifact.path).get("evaluation", {}).items():
+        for source, splits in read_metrics(shared.path).get("evaluation", {}).items():
             for split, figures in splits.items():
                 yield from _results(manifest.kind, source, split, figures)
                 fresh = figures.get("without_repeated", {})
                 yield from _results(manifest.kind, source, split, fresh, "not seen in training")
     except AttributeError:
         raise UserError(
-            f"{artifact.path / METRICS} does not hold what python -m ulmfit.evaluate writes; "
+            f"{shared.path / METRICS} does not hold what python -m ulmfit.evaluate writes; "
             "run it again"
         ) from None
 
@@ -138,25 +183,29 @@ def _results(
             )
 
 
-def _uploads(artifact: Artifact, card: str, with_seen: bool) -> list["CommitOperationAdd"]:
+def _uploads(shared: Shared, card: str, with_seen: bool) -> list["CommitOperationAdd"]:
     from huggingface_hub import CommitOperationAdd
 
     files: dict[str, Path | bytes] = {CARD: card.encode()}
-    for name in (MANIFEST, METRICS, *artifact.names()):
-        if name != SEEN or with_seen:
-            files[HUB_CARD if name == CARD else name] = artifact.path / name
-    with hub_errors(f"cannot read {artifact.path}"):
+    files |= {n: file for n, file in shared.files.items() if file.name != SEEN or with_seen}
+    if not is_ensemble(shared.path):  # an ensemble's card is not hashed and may change
+        files[HUB_CARD] = shared.path / CARD
+    with hub_errors(f"cannot read {shared.path}"):
         return [CommitOperationAdd(name, content) for name, content in files.items()]
 
 
 def _removals(
     uploads: list["CommitOperationAdd"], there: set[str]
 ) -> Iterator["CommitOperationDelete"]:
-    """The removal of an earlier model's seen.bin, if no other replaces it."""
+    """The removal of an earlier model's files that no other replaces and that have an effect.
+
+    These are seen.bin, manifest.json after a push of an ensemble, and ensemble.json after another.
+    """
     from huggingface_hub import CommitOperationDelete
 
-    if SEEN in there - {upload.path_in_repo for upload in uploads}:
-        yield CommitOperationDelete(SEEN)
+    for name in sorted(there - {upload.path_in_repo for upload in uploads}):
+        if name in (MANIFEST, ENSEMBLE) or PurePosixPath(name).name == SEEN:
+            yield CommitOperationDelete(name)
 
 
 def _make(api: "HfApi", repository: Repository, private: bool) -> tuple[str, set[str]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     ClassifierSettings, out="model directory to write (default: models/<recipe>/clf-fwd or -bwd)"
 )
 def main(
-    lm: str | None = None,  # a language model's directory, a bundled one's name, or none: random
+    lm: str | None = None,  # a language model or a classifier: directory, bundled name, or none
     **given: Any,
 ) -> StageResult:
     """Train a classifier on the encoder of stage 2."""
@@ -55,18 +55,18 @@ class ClassifierTraining:
         if self.start.parent:
             check_lm_texts(self.start.parent, frame, settings)
         self.frame = keep_labels(frame, settings.labels, settings.seed, spec.labels)
-        self.labels, self.labelled, self.held_out = prepare(
-            self.frame, self.start, settings, backwards
-        )
+        prepared = prepare(self.frame, self.start, settings, backwards)
+        self.labels, self.labelled, self.held_out = prepared
 
     def build(self, place: "Workplace") -> "tuple[Learner, Built]":
         """Put the head on the encoder."""
         from ulmfit.artifacts.config import ClassifierConfig
         from ulmfit.artifacts.seen import seen_file
-        from ulmfit.data.fingerprints import labelled_fingerprint
+        from ulmfit.data.fingerprints import fingerprint, labelled_fingerprint
         from ulmfit.model.build import build_classifier
         from ulmfit.training.learner import classifier_learner
         from ulmfit.training.stage import Built
+        from ulmfit.training.teaching import taught_texts
 
         settings, start, train, valid = self.settings, self.start, self.labelled, self.held_out
         labels = self.labels
@@ -75,7 +75,7 @@ class ClassifierTraining:
         model = build_classifier(
             config, len(labels.classes), settings.drop_mult, settings.bptt, **head
         )
-        start.load_into(model)
+        start.load_into(model, labels, settings)
         self.cut = int((train.corpus.lengths > settings.max_len).sum())
         logger.info(
             f"classifier of {', '.join(labels.classes)} from {len(train.truth):,} labelled texts, "
@@ -91,9 +91,10 @@ class ClassifierTraining:
             processor=start.processor,
             size=start.size,
             data_fingerprint=labelled_fingerprint(self.frame),
+            tokens=fingerprint([train.truth]) if settings.teacher else "",
             parent=start.parent,
             labels=list(labels.classes),
-            seen=seen_file(self.frame),
+            seen=seen_file(self.frame, start.seen(), taught_texts(self.frame, settings)),
         )
 
     def train(self, run: "Run", place: "Workplace") -> tuple[dict[str, Any], str]:
@@ -108,10 +109,9 @@ class ClassifierTraining:
         )
         measured = classification_metrics(probabilities, valid.truth, labels)
         metrics = {"valid": measured, "train_texts": len(train.truth), "texts_cut": self.cut}
-        figures = f"accuracy {measured['accuracy']:.4f}"
+        figures = f"accuracy {(right := measured['accuracy']):.4f}"
         if labels.multi:
-            micro, right = measured["f1_micro"], measured["accuracy"]
-            figures = f"micro F1 {micro:.4f}, all labels right {right:.4f}"
+            figures = f"micro F1 {measured['f1_micro']:.4f}, all labels right {right:.4f}"
         return metrics, f"{figures} on {len(valid.truth):,} held-out; "
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ulmfit.artifacts.card import stage_of
-from ulmfit.artifacts.directory import Artifact, read_artifact
+from ulmfit.artifacts.directory import ENSEMBLE, Artifact, read_artifact
+from ulmfit.artifacts.ensemble import Ensemble, is_ensemble, read_ensemble
 from ulmfit.artifacts.lineage import lineage
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
@@ -18,7 +19,7 @@ _SHOWN_LABELS = 5
 
 
 def main(
-    *model: str,  # the model directory to check
+    *model: str,  # the directory of the model or the ensemble to check
     among: Annotated[str, {"nargs": "+"}] = "",  # directories that may hold its parents, or are one
 ) -> list[Path]:
     """Check every file of a model and of its parents, back to the root, and print the tree.
@@ -32,13 +33,35 @@ def main(
     places = [Path(place) for place in ([among] if isinstance(among, str) else among) if place]
     if missing := [place for place in places if not place.is_dir()]:
         raise UserError(f"--among names {missing[0]}, which is no directory")
+    path = Path(model[0])
+    if not is_ensemble(path):
+        return _verified(read_artifact(path), places)
+    ensemble = read_ensemble(path)
+    logger.info("\n".join(visible(line) for line in _ensemble_facts(ensemble)))
+    # The parents of members lie where the members were trained: beside the ensemble.
+    places.append(path.resolve().parent)
+    found = [_verified(artifact, places) for artifact in ensemble.artifacts]
+    return [path, *(one for several in found for one in several)]
+
+
+def _verified(model: Artifact, places: list[Path]) -> list[Path]:
+    """The directories of a model and its parents, printed as a tree."""
     verified: list[Artifact] = []
     # One by one: an altered parent does not hide the models verified before it.
-    for artifact in lineage(read_artifact(Path(model[0])), places):
+    for artifact in lineage(model, places):
         logger.info("\n".join(_indented(_facts(artifact, bool(verified)), len(verified))))
         verified.append(artifact)
     logger.info("\n".join(_indented([_end(verified[-1])], len(verified))))
     return [artifact.path for artifact in verified]
+
+
+def _ensemble_facts(ensemble: Ensemble) -> list[str]:
+    shares = ", ".join(f"{member.name} {member.weight:.3f}" for member in ensemble.members)
+    return [
+        f"{ensemble.path}: {len(ensemble.members)} members, all as {ENSEMBLE} names them",
+        f"  weights {shares}",
+        f"  temperature {ensemble.temperature:g}",
+    ]
 
 
 def _indented(lines: list[str], depth: int) -> Iterator[str]:
@@ -49,10 +72,12 @@ def _facts(artifact: Artifact, is_parent: bool) -> list[str]:
     manifest, path = artifact.manifest, artifact.path
     names = artifact.names()
     size = sum((path / name).stat().st_size for name in names) / 1e6
-    stage = f"stage {stage_of(manifest)}"
+    about = f"{manifest.kind}, {manifest.direction}, {manifest.size} (stage {stage_of(manifest)})"
+    if manifest.kind == "linear":
+        about = f"linear, {manifest.size}"
     facts = [
         f"{'parent ' if is_parent else ''}{path}: {len(names)} files, {size:,.1f} MB, verified",
-        f"  {manifest.kind}, {manifest.direction}, {manifest.size} ({stage})",
+        f"  {about}",
         f"  manifest {artifact.manifest_sha256}",
         f"  data {manifest.data_fingerprint}",
     ]
@@ -85,6 +110,8 @@ def _end(last: Artifact) -> str:
         )
     if began != "none":
         return f"root: {began}, weights without a manifest"
+    if manifest.kind == "linear":
+        return "root: trained on the labelled texts alone"
     if "made_by" in manifest.recipe:
         return f"root: made by {manifest.recipe['made_by']}"
     return "root: random weights"

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import pandas as pd
 import pytest
+from tiny_ensembles import write_tiny_ensemble
 from tiny_models import TEXTS, refuses, write_classifier, write_lm
 
 from ulmfit import pull, push
@@ -297,6 +298,31 @@ def test_round_trip(shared, written, capsys):
     assert np.array_equal(there, back)
 
 
+def test_ensemble(site, tmp_path, capsys):
+    made = write_tiny_ensemble(tmp_path / "clf", names=("fwd", "nb"))
+    update_metrics(made, {"evaluation": {"films.csv": {"test": FIGURES}}})
+    push.main(model=str(made), to="ada/both")
+    assert b"model-index" in site.files("ada/both")["README.md"]
+    path = pull.main(from_repo="ada/both", out="mine")
+    assert "left out" not in capsys.readouterr().out
+    for folder in ("fwd", "nb"):
+        assert contents(path / folder) == contents(made / folder)
+    there, back = (Classifier.load(folder).probabilities(TEXTS) for folder in (made, path))
+    assert np.array_equal(there, back)
+    # What a stranger put there is refused before anything is written.
+    text = site.files("ada/both")["ensemble.json"]
+    site.tampered["ensemble.json"] = text.replace(b'"fwd"', b'"../../etc"')
+    with refuses(
+        'hf://ada/both/ensemble.json: "members" names "../../etc", a sub-directory\'s plain name '
+        "was expected; copy the ensemble or train it again"
+    ):
+        pull.main(from_repo="ada/both", out="theirs")
+    site.tampered = {"nb/ngrams.txt": b"other\n"}
+    with pytest.raises(UserError, match=r"nb/ngrams.txt was altered: .*nothing was written"):
+        pull.main(from_repo="ada/both", out="theirs")
+    assert not Path("theirs").exists()
+
+
 def test_language_model(site, written):
     push.main(model=str(written["lm"]), to="ada/films-lm")
     path = pull.main(from_repo="hf://ada/films-lm", out="mine")
@@ -406,10 +432,12 @@ def test_figures_of_the_training(tmp_path, kind, measured, expected):
     artifact = read_artifact(write(tmp_path / "m"))
     artifact.manifest.metrics.clear()
     artifact.manifest.metrics.update(measured)
-    results = list(push.evaluation_results(artifact))
+    results = list(push.evaluation_results(push.Shared.of(artifact)))
     assert [(r.metric_type, r.metric_value) for r in results] == expected
     assert {r.dataset_split for r in results} <= {"valid"}
-    assert ("model-index" in front_matter(push.hub_card(artifact, "m"))) is bool(expected)
+    assert ("model-index" in front_matter(push.hub_card(push.Shared.of(artifact), "m"))) is bool(
+        expected
+    )
 
 
 def test_evaluation_that_is_none(tmp_path):
@@ -418,7 +446,7 @@ def test_evaluation_that_is_none(tmp_path):
     with refuses(
         f"{path / 'metrics.json'} does not hold what python -m ulmfit.evaluate writes; run it again"
     ):
-        push.hub_card(read_artifact(path), "films")
+        push.hub_card(push.Shared.of(read_artifact(path)), "films")
 
 
 # --- what is sent, and who sees it --------------------------------------------------------------

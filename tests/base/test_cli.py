@@ -107,13 +107,21 @@ def test_interrupt(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--nmae", "x"], "unrecognized arguments: --nmae x"),
+        (["--nmae", "x"], "unrecognized arguments: --nmae x; did you mean --name?"),
+        (["--nmae=--x"], "unrecognized arguments: --nmae=--x; did you mean --name?"),
+        (["-name", "x"], "unrecognized arguments: -name x; did you mean --name?"),
+        (
+            ["--nmae", "x", "--loads"],
+            "unrecognized arguments: --nmae x --loads; did you mean --name, --loud?",
+        ),
+        (["--other", "x"], "unrecognized arguments: --other x"),
         (["--name"], "argument --name: expected one argument"),
         (["--loud", "x"], "unrecognized arguments: x"),
     ],
 )
 def test_wrong_arguments(capsys, monkeypatch, arguments, line):
-    line = f"error: {line}; python -m test_cli --help lists the arguments\n"
+    end = "" if line.endswith("?") else ";"
+    line = f"error: {line}{end} python -m test_cli --help lists the arguments\n"
     assert run(capsys, monkeypatch, command, *arguments) == (1, "", line)
 
 
@@ -123,6 +131,24 @@ def test_unknown_flag_of_every_command(capsys, monkeypatch, name):
     line = f"unrecognized arguments: --nope; python -m {called} --help lists the arguments"
     main = import_module(name).main
     assert run(capsys, monkeypatch, main, "--nope") == (1, "", f"error: {line}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "meant"),
+    [
+        ("ulmfit.__main__", "--recpie", "--recipe"),
+        ("ulmfit.stage2_lm", "--backward_", "--backwards"),
+        ("ulmfit.data.__main__", "--text_col", "--text-col"),
+        ("ulmfit.serve.__main__", "--prot", "--port"),
+        ("ulmfit.predict", "--hlep", "--help"),
+    ],
+)
+def test_misspelt_flag_of_a_command(capsys, monkeypatch, name, wrong, meant):
+    called = f"python -m {name.removesuffix('.__main__')}"
+    hint = f"did you mean {meant}? {called} --help lists the arguments"
+    line = f"error: unrecognized arguments: {wrong}; {hint}\n"
+    main = import_module(name).main
+    assert run(capsys, monkeypatch, main, wrong) == (1, "", line)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

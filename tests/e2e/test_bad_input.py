@@ -366,10 +366,19 @@ def test_model_of_another_format_version(fails, here, command):
     fails(main, arguments.format(model), line.format(0, "train the model again"))
 
 
-@pytest.mark.parametrize("command", ["stage 2", "stage 3", "generate"])
+@pytest.mark.parametrize("command", ["stage 2", "generate"])
 def test_classifier_where_an_lm_is_expected(fails, command):
     main, arguments = LM_COMMANDS[command]
     line = f"clf-fwd holds a classifier, an LM was expected; {LM_WRITER}"
+    fails(main, arguments.format("clf-fwd"), line)
+
+
+def test_stage_3_from_a_classifier_of_other_labels(fails):
+    main, arguments = LM_COMMANDS["stage 3"]
+    line = (
+        "clf-fwd is a classifier of neg, pos with 10 hidden units, expected bad, good and 50; "
+        "start from a language model, or give the same data and flags"
+    )
     fails(main, arguments.format("clf-fwd"), line)
 
 

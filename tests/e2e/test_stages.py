@@ -31,7 +31,7 @@ from tiny_stages import (
 )
 
 from ulmfit import __main__, evaluate, generate, predict, stage1_pretrain, stage2_lm, stage3_clf
-from ulmfit.artifacts.directory import read_artifact
+from ulmfit.artifacts.directory import read_artifact, read_metrics
 from ulmfit.artifacts.pretrained import load_pretrained
 from ulmfit.base.cli import run_command
 from ulmfit.data import __main__ as preflight
@@ -41,6 +41,7 @@ from ulmfit.model.sizes import SIZES
 from ulmfit.text.rules import SPECIAL_TOKENS
 from ulmfit.training import domain_lm, settings
 from ulmfit.training import run as training
+from ulmfit.training.members import MEMBERS
 
 DIRECTIONS = {"fwd": False, "bwd": True}
 ODD = "<br />Ünïcode &amp; <b>HTML</b> 😀👍🏽 שלום 电影 «naïve»\tTAB"
@@ -393,11 +394,12 @@ def test_all_stages_from_one_command(made, recipe, tmp_path, monkeypatch, capsys
     summary = __main__.main(recipe="tiny")
     said = capsys.readouterr().out
     folder = tmp_path / "models" / "tiny"
-    names = ["clf-bwd", "clf-fwd", "lm-bwd", "lm-fwd", "summary.json"]
+    names = ["clf", "clf-bwd", "clf-fwd", "clf-nb", "clf-tfidf", "lm-bwd", "lm-fwd"]
+    names.append("summary.json")
     assert sorted(entry.name for entry in folder.iterdir()) == names
     assert json.loads((folder / "summary.json").read_text()) == summary
     for figure in ("accuracy", "f1"):
-        assert list(summary[figure]) == ["fwd", "bwd", "ensemble"]
+        assert list(summary[figure]) == [*MEMBERS, "ensemble"]
         assert all(0 <= value <= 1 for value in summary[figure].values())
         assert all(found[figure] >= 0.9 for found in summary["baselines"].values())
     assert list(summary["baselines"]) == list(baseline_names())
@@ -408,9 +410,20 @@ def test_all_stages_from_one_command(made, recipe, tmp_path, monkeypatch, capsys
         assert summary["seconds"][f"stage3_{name}"] > 0
     assert summary["test_texts"] == 20
     assert len(summary["samples"]) == 2
-    for row in ("forward", "backward", "ensemble", *baseline_names()):
+    rows = ("forward", "backward", "linear, naive Bayes", "linear, TF-IDF", "ensemble")
+    for row in (*rows, *baseline_names()):
         assert re.search(rf"^  {re.escape(row)} +[01]\.\d{{4}} +[01]\.\d{{4}}$", said, re.M), row
     assert "the figures are in models/tiny/summary.json" in said
+    # One directory is all that predict needs, and it has the figures of the evaluation.
+    ensemble = Classifier.load(folder / "clf")
+    assert summary["models"]["ensemble"] == "models/tiny/clf"
+    assert sum(summary["weights"].values()) == pytest.approx(1)
+    found = read_metrics(folder / "clf")["evaluation"][Path(made["data"]).name]["test"]
+    assert found["accuracy"] == summary["accuracy"]["ensemble"]
+    assert ensemble.predict(["The film was great.", "The film was dull."])["label"].tolist() == [
+        "good",
+        "bad",
+    ]
     # The stages by themselves give the same weights.
     for kind in ("lm", "clf"):
         for name in DIRECTIONS:
@@ -422,7 +435,8 @@ def test_all_stages_from_one_command(made, recipe, tmp_path, monkeypatch, capsys
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
     assert __main__.main(recipe="tiny")["accuracy"] == summary["accuracy"]
     said = capsys.readouterr().out
-    assert said.count("is finished already and kept; --overwrite trains again") == 4
+    assert said.count("is finished already and kept; --overwrite trains again") == 6
+    assert said.count("models/tiny/clf is of these classifiers already and kept") == 1
     assert {path: path.stat().st_mtime_ns for path in before} == before
     with refuses(
         "models/tiny/lm-fwd holds a model of other settings; pass --overwrite to train again, or "

@@ -96,6 +96,8 @@ def test_all_three_stages_in_as_many_calls_as_it_takes(everything, capsys):
     assert all(line.startswith("time is up: ") for line in calls)
     assert set(summary["seconds"]) == {
         *(f"stage{n}_{direction}" for n in (1, 2, 3) for direction in ("fwd", "bwd")),
+        "stage3_nb",
+        "stage3_tfidf",
         "this_run",
     }
     capsys.readouterr()
@@ -104,7 +106,7 @@ def test_all_three_stages_in_as_many_calls_as_it_takes(everything, capsys):
     again = __main__.main(**everything)
     assert again["accuracy"] == summary["accuracy"]
     said = capsys.readouterr().out
-    assert said.count("is finished already and kept") == 6
+    assert said.count("is finished already and kept") == 8
     other_corpus = {**everything, "corpus": write_general_other()}
     with refuses(
         "all/pretrained-fwd was trained on other data than --corpus holds now; pass --overwrite to "

@@ -1,17 +1,19 @@
 """A table as another program writes it: every command reads the same rows of it."""
 
 import csv
+from dataclasses import replace
 
 import pytest
 from tiny_models import refuses, write_classifier
 from tiny_stages import reviews, stage1, stage2, stage3, write_general
 
-from ulmfit import calibrate, evaluate, predict, tokenize
+from ulmfit import calibrate, evaluate, pipeline, predict, tokenize
 from ulmfit.artifacts.directory import read_artifact
 from ulmfit.compare.plan import Settings
 from ulmfit.data.__main__ import main as look
 from ulmfit.report.__main__ import main as report
 from ulmfit.text.ids_file import read_ids
+from ulmfit.training.settings import ClassifierSettings, Step
 
 STEPS = [{"epochs": 1, "lr": 0.01}]
 NOTE = "{}: read without quoting: a quote at line 12 would have merged lines 12 to 22"
@@ -54,6 +56,21 @@ def test_data_of_the_training_are_read_the_same_afterwards(odd, tmp_path, told):
         rows = list(csv.reader(file))
     assert len(rows) == 121
     assert [row[1] for row in rows[1:]][1][:3] == '"£ '
+
+
+def test_models_of_before_have_the_same_settings(tmp_path):
+    """Their manifests lack the flags that there were not."""
+    path = write_classifier(tmp_path / "old", recipe={"data": "a.csv"})
+    manifest = read_artifact(path).manifest
+    older = {k: v for k, v in manifest.recipe.items() if k not in FLAGS}
+    (path / "manifest.json").write_text(replace(manifest, recipe=older).to_json())
+    settings = ClassifierSettings(data="a.csv", steps=[Step(1, 0.01)])
+    pipeline._check_same(path, settings, True, "a.csv")
+    with refuses(
+        f"{path} holds a model of other settings; pass --overwrite to train again, or choose "
+        "another --out"
+    ):
+        pipeline._check_same(path, replace(settings, sep=";"), True, "a.csv")
 
 
 # predict

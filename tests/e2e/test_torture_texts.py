@@ -125,12 +125,8 @@ def test_changed_cells_are_counted(words, tmp_path, monkeypatch):
 
 
 def test_bad_file_that_is_read_is_counted(words, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        predict, "place_of", lambda name, columns, source: list(columns).index(name)
-    )
-    monkeypatch.setattr(
-        scoring, "place_of", lambda name, columns, source: list(columns).index(name)
-    )
+    for module in (predict, scoring):
+        monkeypatch.setattr(module, "place_of", lambda name, columns, _: columns.index(name))
     row = texts.bad_files(words, tmp_path, 0, 0)
     assert (row.let_in, row.crashed) == (1, 0)
     assert row.told[0].endswith("twice.csv was read")

@@ -298,7 +298,7 @@ def test_what_makes_no_pair(folders, tmp_path):
 def test_damaged_metrics_are_found_before_the_work(folders, data, monkeypatch):
     with open(f"{folders[0]}/metrics.json", "w") as file:
         file.write("{")
-    monkeypatch.setattr(Classifier, "probabilities_by_model", None)
+    monkeypatch.setattr(Classifier, "answers", None)
     with refuses(f"{folders[0]}/metrics.json is missing or damaged; copy or train the model again"):
         main(clf=folders[0], data=str(data))
 

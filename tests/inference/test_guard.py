@@ -226,7 +226,8 @@ def test_no_baselines_of_other_texts_than_those_of_the_training(base, tmp_path, 
 def test_calibrate_keeps_the_texts_of_valid_and_leaves_out_those_of_train(
     base, tmp_path, told, monkeypatch
 ):
-    monkeypatch.setattr("ulmfit.calibrate.fit_temperature", lambda *given: 2.0)  # few texts
+    # Too few texts for a real fit.
+    monkeypatch.setattr("ulmfit.inference.calibration.fit_temperature", lambda *given: 2.0)
     _, folder, frame = base
     grown = write(tmp_path / "grown.csv", pd.concat([rows(120), rows(12, seed=1)]))
     count, new = expected(grown, frame, "valid")

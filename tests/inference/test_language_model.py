@@ -98,3 +98,29 @@ def test_a_classifier_is_no_language_model(tmp_path):
     with pytest.raises(UserError, match="holds a classifier, an LM was expected"):
         LanguageModel.load(folder)
     assert read_artifact(folder).manifest.kind == "classifier"
+
+
+def test_features_for_clustering_and_search(folder):
+    model = LanguageModel.load(folder, precision="float32")
+    found = model.embed(TEXTS)
+    size = model.artifact.manifest.config.encoder.emb_sz
+    assert (found.shape, found.dtype) == ((len(TEXTS), 3 * size), np.float32)
+    for text, row in zip(TEXTS, found, strict=True):
+        assert model.embed([text])[0] == pytest.approx(row, abs=1e-4)
+    assert model.embed([]).shape == (0, 3 * size)
+    with refuses("found one text, expected a list of texts; call embed([text])"):
+        model.embed("a")
+
+
+@torch.no_grad()
+def test_features_are_last_maximum_and_mean(folder):
+    model = LanguageModel.load(folder, precision="float32")
+    bos, *rest = model.processor.encode([WORDS])[0].astype(np.int64)
+    ids = torch.tensor([bos, *(rest[::-1] if model.backwards else rest)])
+    encoder = model.model[0].eval()
+    encoder.reset()
+    outputs = encoder.read(encoder.embed(ids[None]))[0]
+    expected = torch.cat([outputs[-1], outputs.amax(0), outputs.mean(0)])
+    written = model.generate(PROMPT, n=1, words=5)
+    assert model.embed([WORDS])[0] == pytest.approx(expected.numpy(), abs=1e-4)
+    assert model.generate(PROMPT, n=1, words=5) == written

@@ -23,6 +23,7 @@ from tiny_models import TEXTS, refuses, write_classifier
 from tiny_server import classifiers, serving
 
 from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.mixture import Mixture
 from ulmfit.inference.scoring import EMPTY, Answers
 from ulmfit.serve import app as app_module
 from ulmfit.serve.__main__ import main
@@ -293,15 +294,15 @@ def test_other_kinds_of_files(client):
 
 
 def test_packed_files(client):
-    found = upload(client, gzip.compress(b"text\nA great film\n"), "a.csv.gz")
+    found = upload(client, gzip.compress(b"text\nA great film\n", mtime=0), "a.csv.gz")
     assert found.text.splitlines()[0] == "text,label,probability,neg,pos,note"
     assert 'filename="a-scored.csv"' in found.headers["content-disposition"]
-    found = upload(client, gzip.compress(b"n;text\n1;A great film\n"), "a.csv.gz")
+    found = upload(client, gzip.compress(b"n;text\n1;A great film\n", mtime=0), "a.csv.gz")
     (row,) = csv.DictReader(io.StringIO(found.text))
     assert row["text"] == "A great film"
     assert row["note"].startswith("a.csv.gz: the fields are separated by ';', as the header")
     found = upload(
-        client, gzip.compress(b'{"body": "A great film"}\n'), "a.jsonl.gz", text_col="body"
+        client, gzip.compress(b'{"body": "A great film"}\n', mtime=0), "a.jsonl.gz", text_col="body"
     )
     assert found.text.splitlines()[0] == "body,label,probability,neg,pos,note"
 
@@ -322,7 +323,7 @@ def test_a_sheet(client, tmp_path):
     ("name", "content", "line"),
     [
         ("a.csv.gz", "text\nx\n", "a.csv.gz: found a damaged .gz file (Not a gzipped file"),
-        ("a.csv.gz", gzip.compress(b"body\nx\n"), "has no column 'text'; it has body"),
+        ("a.csv.gz", gzip.compress(b"body\nx\n", mtime=0), "has no column 'text'; it has body"),
         ("a.xls", "", "a.xls: found the extension '.xls' (a sheet of an old Excel), expected one"),
         ("a.csv", "body\nx\n", "a.csv has no column 'text'; it has body"),
         ("a.exe", "text\nx\n", "a.exe: found the extension '.exe', expected one of"),
@@ -382,6 +383,7 @@ class Slow:
     """A classifier of text lengths that notes its batches, and ends one when `go` is set."""
 
     labels = ("a", "b")
+    mixture = Mixture()
 
     def __init__(self):
         self.models, self.batches, self.threads = [None], [], set()

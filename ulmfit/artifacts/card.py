@@ -6,8 +6,8 @@ from itertools import pairwise
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from ulmfit.artifacts.config import ClassifierConfig
-from ulmfit.artifacts.manifest import Manifest
+from ulmfit.artifacts.config import NB_LR, ClassifierConfig, LinearConfig
+from ulmfit.artifacts.manifest import CLASSIFIERS, Manifest
 from ulmfit.model.sizes import EncoderConfig
 
 SHOWN_EPOCHS = 20  # the rest is in history.csv
@@ -26,14 +26,14 @@ def model_card(
     `parameters` is the number of the model's parameters; the default is the encoder's number.
     """
     stage = stage_of(manifest)
+    linear = isinstance(manifest.config, LinearConfig)
     sections = [
         _front_matter(manifest),
-        f"# {_STAGES[stage]}: {_cell(manifest.size)}, {manifest.direction}",
+        f"# {_STAGES[stage]}: {_cell(manifest.size)}, {'linear' if linear else manifest.direction}",
         _about(manifest, stage, parameters),
         "## Use",
         _use(manifest, stage),
-        "## Tokenizer",
-        _table(("setting", "value"), _flat(manifest.tokenizer)),
+        *([] if linear else _tokenizer(manifest)),
         *_labels(manifest),
         "## Training recipe",
         _table(("setting", "value"), _flat({**manifest.recipe, "seed": manifest.seed})),
@@ -50,28 +50,74 @@ def model_card(
     return "\n\n".join(sections) + "\n"
 
 
+def ensemble_card(
+    manifest: Manifest, members: list[Any], temperature: float, log_loss: float | None
+) -> str:
+    """The card of an ensemble's directory.
+
+    Args:
+        manifest: of one of the members.
+        members: rows of name, reading and weight.
+        log_loss: of the mixture on the validation texts.
+    """
+    figures = [("temperature", temperature), ("log loss on valid", log_loss)]
+    use = [
+        'python -m ulmfit.predict --clf DIR --text "A text to classify."',
+        "python -m ulmfit.evaluate --clf DIR --data texts.csv",
+    ]
+    sections = [
+        "\n".join(
+            [
+                "---",
+                "library_name: ulmfit",
+                "pipeline_tag: text-classification",
+                "tags: [ulmfit, ensemble]",
+                "---",
+            ]
+        ),
+        "# Text classifier: an ensemble",
+        "Each member reads the text in its own way; their probabilities are averaged by weight, "
+        "and divided by one temperature. A member's own card lies in its folder.",
+        _table(("member", "reads", "weight"), members),
+        _table(("setting", "value"), figures),
+        "## Use",
+        "`DIR` is the directory that holds this file.\n\n```sh\n" + "\n".join(use) + "\n```",
+        *_labels(manifest),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _tokenizer(manifest: Manifest) -> list[str]:
+    return ["## Tokenizer", _table(("setting", "value"), _flat(manifest.tokenizer))]
+
+
 def stage_of(manifest: Manifest) -> int:
     """The number of the stage that wrote the model."""
-    if manifest.kind == "classifier":
+    if manifest.kind in CLASSIFIERS:
         return 3
     # fast.ai's WikiText-103 weights (`pretrained = "wt103"`) have no manifest.
     return 2 if manifest.parent or manifest.recipe.get("pretrained") else 1
 
 
 def _front_matter(manifest: Manifest) -> str:
-    task = "text-classification" if manifest.kind == "classifier" else "text-generation"
+    task = "text-classification" if manifest.kind in CLASSIFIERS else "text-generation"
     # No license: the terms of the training texts are not known here.
     lines = ["library_name: ulmfit", f"pipeline_tag: {task}"]
     language = manifest.tokenizer.get("lang")
     if isinstance(language, str) and re.fullmatch("[a-z]{2,3}", language):
         lines.append(f'language: "{language}"')  # quoted: YAML reads a bare `no` as false
-    return "\n".join(["---", *lines, "tags: [ulmfit, awd-lstm, fastai]", "---"])
+    tags = "linear" if manifest.kind == "linear" else "awd-lstm, fastai"
+    return "\n".join(["---", *lines, f"tags: [ulmfit, {tags}]", "---"])
 
 
 def _about(manifest: Manifest, stage: int, parameters: int | None) -> str:
+    if isinstance(manifest.config, LinearConfig):
+        text = "Logistic regression on words and pairs of words, weighted by "
+        text += "naive Bayes." if manifest.config.features == NB_LR else "TF-IDF."
+        return f"{text}\n\n{_table(('config', 'value'), _flat(manifest.config.as_dict()))}"
     order = "first word to last" if manifest.direction == "forward" else "last word to first"
     subject = "It" if parameters is not None else "Its encoder"
-    count = parameters if parameters is not None else _encoder_parameters(manifest.config.encoder)
+    count = parameters if parameters is not None else _encoder_parameters(manifest.network.encoder)
     text = (
         f"Written by stage {stage} of ULMFiT (Howard & Ruder 2018, arXiv:1801.06146):"
         f" an AWD-LSTM that reads text from the {order}. {subject} has {count:,} parameters."
@@ -114,7 +160,7 @@ def _labels(manifest: Manifest) -> list[str]:
     if not manifest.labels:
         return []
     listed = "\n".join(f"{n}. {_cell(label)}" for n, label in enumerate(manifest.labels))
-    multi_label = manifest.classifier_config.multi_label
+    multi_label = manifest.labelled_config.multi_label
     several = " (a text may have several of them, or none)" if multi_label else ""
     return ["## Labels", f"In the order of the model's outputs{several}:", listed]
 
@@ -138,6 +184,8 @@ def _lineage(manifest: Manifest) -> str:
         lines.append("- It has also read the texts of split test, without their labels")
     if manifest.parent:
         lines.append(f"- Began from the model whose `manifest.json` has sha256 `{manifest.parent}`")
+    elif manifest.kind == "linear":
+        lines.append("- Trained on the labelled texts alone")
     elif (pretrained := manifest.recipe.get("pretrained", "none")) != "none":
         lines.append(f"- Began from {_cell(pretrained)}")
     else:
@@ -151,13 +199,18 @@ def _limits(manifest: Manifest) -> str:
     lines = [f"It was trained on one language{known} and one kind of text."]
     if isinstance(config, ClassifierConfig):
         end = "last" if manifest.direction == "forward" else "first (the last in its order)"
-        lines += [
+        lines.append(
             f"The decision depends on the {end} {config.max_len} tokens of a text, and on the rest"
-            " only as far as the encoder remembers it.",
+            " only as far as the encoder remembers it."
+        )
+    if isinstance(config, LinearConfig):
+        lines.append("It counts words and pairs of words, and ignores those not in its training.")
+    if manifest.kind in CLASSIFIERS:
+        lines.append(
             "It decides on each label by itself, also for an unknown kind of text."
-            if config.multi_label
-            else "It gives every text one of its labels, also an unknown kind of text.",
-        ]
+            if manifest.labelled_config.multi_label
+            else "It gives every text one of its labels, also an unknown kind of text."
+        )
     else:
         lines.append("It may write sentences of its training data, and false statements.")
     lines.append("It may reproduce the biases of its training data.")

@@ -8,16 +8,19 @@ from typing import Any, ClassVar
 
 from ulmfit.base.errors import UserError
 from ulmfit.model.sizes import EncoderConfig
+from ulmfit.text.processor import PAD_ID
 
-# The highest numbers in a config; they are checked before the weights are read.
+# The lowest and highest numbers in a config; they are checked before the weights are read.
+_LOWEST = {"vocab_sz": PAD_ID + 1}
 _HIGHEST = {"n_layers": 64, "max_len": 2**31 - 1}
 _HIGHEST_ELSE = 2**24
+NB_LR, TFIDF_LR = "nb-lr", "tfidf-lr"
+FEATURES = {NB_LR: False, TFIDF_LR: True}  # of linear models; whether they know several labels
 _ENCODER = [number.name for number in fields(EncoderConfig)]
 
 
 @dataclass(frozen=True)
 class _Config:
-    encoder: EncoderConfig
     unknown: Mapping[str, Any] = field(default_factory=dict, kw_only=True)  # other versions' keys
 
     def as_dict(self) -> dict[str, Any]:
@@ -27,7 +30,7 @@ class _Config:
             for name, default in self._own().items()
             if getattr(self, name) != default
         }
-        return {**self.unknown, **self.encoder.as_dict(), **own}
+        return {**self.unknown, **own}
 
     @classmethod
     def _own(cls) -> dict[str, Any]:
@@ -36,12 +39,23 @@ class _Config:
 
     @classmethod
     def _unknown(cls, found: Mapping[str, Any]) -> dict[str, Any]:
-        known = {*_ENCODER, *cls._own()}
-        return {key: value for key, value in found.items() if key not in known}
+        return {key: value for key, value in found.items() if key not in cls._own()}
 
 
 @dataclass(frozen=True)
-class LMConfig(_Config):
+class _NetworkConfig(_Config):
+    encoder: EncoderConfig
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**self.encoder.as_dict(), **super().as_dict()}
+
+    @classmethod
+    def _unknown(cls, found: Mapping[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in super()._unknown(found).items() if k not in _ENCODER}
+
+
+@dataclass(frozen=True)
+class LMConfig(_NetworkConfig):
     """The config of a language model, with fingerprints of the texts that it has read."""
 
     kind: ClassVar[str] = "lm"
@@ -70,7 +84,7 @@ class LMConfig(_Config):
 
 
 @dataclass(frozen=True)
-class ClassifierConfig(_Config):
+class ClassifierConfig(_NetworkConfig):
     """The config of a classifier: its encoder, its head, and the way from logits to labels."""
 
     kind: ClassVar[str] = "classifier"
@@ -99,6 +113,60 @@ class ClassifierConfig(_Config):
         )
 
 
+@dataclass(frozen=True)
+class LinearConfig(_Config):
+    """The config of a linear classifier: how many n-grams it knows, and what it makes of them."""
+
+    kind: ClassVar[str] = "linear"
+    features: str  # a key of `FEATURES`
+    ngrams: int  # lines of ngrams.txt
+    strength: float  # C, the inverse of the regularisation
+    class_weight: str | None = None  # balanced, or none
+    prior: list[float] | None = None  # share of the training texts that each class has
+    multi_label: bool = False  # whether a text may have several labels
+    temperature: float | None = None  # divides the logits; see `inference.calibration`
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any], classes: int, where: object) -> "LinearConfig":
+        """The inverse of `as_dict`, for a number of classes; `where` is the model directory.
+
+        Raises:
+            UserError: the features are unknown or not for several labels, a number is missing or
+                out of range, or as `ClassifierConfig.from_dict`.
+        """
+        multi_label = multi_label_of(found, where)
+        features = found.get("features")
+        known = [name for name, several in FEATURES.items() if several or not multi_label]
+        weight, strength = found.get("class_weight"), found.get("strength")
+        problem: tuple[str, str] | None = None
+        if features not in known:
+            problem = f"features {str(features)[:60]!r}", " or ".join(known)
+        elif weight not in (None, "balanced"):
+            problem = f"class_weight {str(weight)[:60]!r}", "balanced or none"
+        elif (
+            type(strength) not in (int, float) or not 0 < float(strength or 0) <= sys.float_info.max
+        ):
+            problem = f"strength {str(strength)[:60]!r}", "a finite number above 0"
+        if problem:
+            raise UserError(
+                f"{where}: found {problem[0]} in the manifest's config, expected {problem[1]}; "
+                "copy or train the model again"
+            )
+        return cls(
+            features=str(features),
+            **_numbers(found, ["ngrams"], where),
+            strength=float(strength or 0),
+            class_weight=weight,
+            prior=_prior(found, classes, multi_label, where),
+            multi_label=multi_label,
+            temperature=_temperature(found, where),
+            unknown=cls._unknown(found),
+        )
+
+
+Config = LMConfig | ClassifierConfig | LinearConfig
+
+
 def multi_label_of(found: Mapping[str, Any], where: object) -> bool:
     """The value of `multi_label` in a config, false without the key.
 
@@ -114,13 +182,13 @@ def multi_label_of(found: Mapping[str, Any], where: object) -> bool:
 
 
 def _numbers(found: Mapping[str, Any], names: Sequence[str], where: object) -> dict[str, int]:
-    bad = [name for name in names if type(found.get(name)) is not int or found[name] < 1]
-    if bad:
-        raise UserError(
-            f"{where}: found {bad[0]} {found.get(bad[0])!r} in the manifest's config, expected a "
-            "whole number above 0; copy or train the model again"
-        )
     for name in names:
+        lowest = _LOWEST.get(name, 1)
+        if type(found.get(name)) is not int or found[name] < lowest:
+            raise UserError(
+                f"{where}: found {name} {found.get(name)!r} in the manifest's config, expected a "
+                f"whole number above {lowest - 1}; copy or train the model again"
+            )
         highest = _HIGHEST.get(name, _HIGHEST_ELSE)
         if found[name] > highest:
             raise UserError(

@@ -21,17 +21,21 @@ from ulmfit.base.errors import UserError
 from ulmfit.base.untrusted import parse_json, read_bounded, sha256_bounded
 
 if TYPE_CHECKING:  # torch takes seconds to import; a command that only checks --out needs none
+    import numpy as np
     from torch import Tensor
 
     from ulmfit.artifacts.seen import Seen
     from ulmfit.text.processor import TextProcessor
 
 MANIFEST, METRICS, HISTORY, CARD = "manifest.json", "metrics.json", "history.csv", "README.md"
-PLOT, SEEN = "history.png", "seen.bin"
+PLOT, SEEN, ENSEMBLE = "history.png", "seen.bin", "ensemble.json"
 ENCODER, HEAD = "encoder.safetensors", "head.safetensors"
-ALWAYS = (ENCODER, HEAD, HISTORY, CARD)  # hashed files in every model directory
+LINEAR, NGRAMS = "linear.safetensors", "ngrams.txt"
+ALWAYS = (ENCODER, HEAD, HISTORY, CARD)  # hashed files in every network's directory
+ALWAYS_LINEAR = (LINEAR, NGRAMS, CARD)  # hashed files in every linear classifier's directory
 PROCESSOR = ("processor.json", "vocab.txt", "spm.model")
-_KNOWN = {*ALWAYS, PLOT, SEEN, *PROCESSOR}  # all possible hashed files
+_MAY = {*ALWAYS, PLOT, SEEN, *PROCESSOR}  # all possible hashed files of a network
+_MAY_LINEAR = {*ALWAYS_LINEAR, SEEN}
 NOT_NEEDED = {SEEN}  # may be missing though the manifest names it: `ulmfit.push` keeps it back
 
 
@@ -56,6 +60,35 @@ class Artifact:
         """The head's tensors by name, as float32 (integers as they are), on the CPU."""
         return weights.read_tensors(self.path / HEAD)
 
+    def linear(self) -> "dict[str, np.ndarray]":
+        """The arrays of a linear classifier by name, float32."""
+        return weights.read_arrays(self.path / LINEAR)
+
+    def ngrams(self) -> list[str]:
+        """The n-grams of a linear classifier, in the order of its weights.
+
+        Raises:
+            UserError: they are not as many as the config says, or one is empty or stands twice.
+        """
+        file, expected = self.path / NGRAMS, self.manifest.linear_config.ngrams
+        lines = _decoded(self._read(NGRAMS), file).removesuffix("\n").split("\n")
+        distinct = len({line for line in lines if line})
+        if len(lines) == distinct == expected:
+            return lines
+        raise UserError(
+            f"{file} has {len(lines):,} lines, {distinct:,} of them different n-grams; the "
+            f"manifest's config has {expected:,}; copy or train the model again"
+        )
+
+    def linear_headers(self) -> "dict[str, Header]":
+        """Type and shape of each array of a linear classifier, which are not loaded for it."""
+        return weights.read_headers(self.path / LINEAR)
+
+    @property
+    def weights_sha256(self) -> str:
+        """The sha256 of the largest file, which is equal for two copies of a model."""
+        return self.manifest.files[LINEAR if self.manifest.kind == "linear" else ENCODER]
+
     def card(self) -> str:
         """The model card, README.md."""
         return _decoded(self._read(CARD), self.path / CARD)
@@ -70,11 +103,8 @@ class Artifact:
 
     def names(self) -> list[str]:
         """The hashed files that are there."""
-        return [
-            name
-            for name in self.manifest.files
-            if name not in NOT_NEEDED or (self.path / name).exists()
-        ]
+        missing = {name for name in NOT_NEEDED if not (self.path / name).exists()}
+        return [name for name in self.manifest.files if name not in missing]
 
     def seen_file(self) -> bytes:
         """``seen.bin``, or nothing."""
@@ -98,8 +128,14 @@ class Artifact:
         """The text processor.
 
         Raises:
-            UserError: its files are damaged, or tokenizer or vocabulary differ from the manifest.
+            UserError: its files are damaged, tokenizer or vocabulary differ from the manifest, or
+                the model is linear and has no text processor.
         """
+        if self.manifest.kind == "linear":
+            raise UserError(
+                f"{self.path} holds a linear classifier, which has no text processor; name a model "
+                "that a stage wrote"
+            )
         from ulmfit.text.processor import TextProcessor
 
         try:
@@ -108,7 +144,7 @@ class Artifact:
             raise UserError(f"{self.path}: {error}") from None
         found, expected = processor.description(), self.manifest.tokenizer
         found |= {"vocab_sz": len(processor.vocab)}
-        expected = expected | {"vocab_sz": self.manifest.config.encoder.vocab_sz}
+        expected = expected | {"vocab_sz": self.manifest.network.encoder.vocab_sz}
         differ = sorted(key for key in found | expected if found.get(key) != expected.get(key))
         if differ:
             key = differ[0]
@@ -120,10 +156,12 @@ class Artifact:
         return processor
 
     def history(self) -> list[dict[str, Any]]:
-        """A row for each epoch: numbers as numbers, empty cells as None.
+        """A row for each epoch: numbers as numbers, empty cells as None; none for a linear model.
 
         Raises UserError if history.csv is no table.
         """
+        if HISTORY not in self.manifest.files:
+            return []
         text = _decoded(self._read(HISTORY), self.path / HISTORY)
         try:
             head, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -134,11 +172,11 @@ class Artifact:
             ) from None
 
 
-def read_artifact(path: Path, kind: str | None = None, ignored: str | None = None) -> Artifact:
+def read_artifact(path: Path, *kinds: str, ignored: str | None = None) -> Artifact:
     """The model in directory `path`, every file verified.
 
     Args:
-        kind: the expected kind, lm or classifier; None for either.
+        kinds: the expected kinds; any if none is given.
         ignored: a key of the manifest's config that is neither checked nor kept.
 
     Raises:
@@ -146,15 +184,16 @@ def read_artifact(path: Path, kind: str | None = None, ignored: str | None = Non
             kind, or has a link that leads out of it.
     """
     if not path.is_dir():
-        writers = [KINDS[kind][1]] if kind else [writer for _, writer in KINDS.values()]
+        # The stages' alone: a linear classifier is not looked for by itself.
+        writers = [KINDS[kind][1] for kind in kinds[:1] or ("lm", "classifier")]
         found = "is a file, a model directory was expected" if path.exists() else "does not exist"
         raise UserError(f"{path} {found}; {'; '.join(writers)}")
     check_present(path, MANIFEST)
     with os_errors_as(f"cannot read {path}"):
         text = read_bounded(path / MANIFEST, largest(MANIFEST))
         manifest = Manifest.from_json(text, path / MANIFEST, path, ignored)
-        if kind and manifest.kind != kind:
-            expected, writer = KINDS[kind]
+        if kinds and manifest.kind not in kinds:
+            expected, writer = KINDS[kinds[0]]
             raise UserError(
                 f"{path} holds {KINDS[manifest.kind][0]}, {expected} was expected; {writer}"
             )
@@ -191,7 +230,7 @@ def check_pair(artifacts: list[Artifact]) -> None:
             found = f"labels {', '.join(ours.labels)} against {', '.join(theirs.labels)}"
         elif ours.data_fingerprint != theirs.data_fingerprint:
             found = f"data {ours.data_fingerprint} against {theirs.data_fingerprint}"
-        elif (ours.direction, ours.files[ENCODER]) == (theirs.direction, theirs.files[ENCODER]):
+        elif (ours.direction, a.weights_sha256) == (theirs.direction, b.weights_sha256):
             found = "they are the same model twice"
         else:
             continue
@@ -205,13 +244,15 @@ def file_sha256(path: Path) -> str:
 
 
 def _verify(path: Path, manifest: Manifest) -> None:
-    for name in ALWAYS:
+    linear = manifest.kind == "linear"
+    for name in ALWAYS_LINEAR if linear else ALWAYS:
         if name not in manifest.files:
             raise UserError(f'{path / MANIFEST}: "files" lacks {name}')
-    if unknown := sorted(manifest.files.keys() - _KNOWN):
+    known = _MAY_LINEAR if linear else _MAY
+    if unknown := sorted(manifest.files.keys() - known):
         raise UserError(
             f'{path / MANIFEST}: "files" names {unknown[0]}, expected none but '
-            f"{', '.join(sorted(_KNOWN))}"
+            f"{', '.join(sorted(known))}"
         )
     for name, expected in manifest.files.items():
         if name in NOT_NEEDED and not (path / name).is_symlink() and not (path / name).exists():

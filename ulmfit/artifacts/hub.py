@@ -4,7 +4,8 @@ A repository on the Hub holds one model directory. The Hub shows metrics from th
 README.md (``model-index``), but README.md is hashed in the manifest. Therefore `ulmfit.push`
 uploads README.md with metrics and the original as card.md, and `pull` restores README.md from
 card.md, so that all hashes are correct, even after an edit of README.md on the Hub's web page. A
-repository without card.md is a plain copy of a model directory.
+repository without card.md is a plain copy of a model directory. The repository of an ensemble has
+ensemble.json and a folder for each member; its README.md is not hashed and needs no card.md.
 
 A request contains the names of repository and files, your token if there is one (HF_TOKEN, or `hf
 auth login`), and the versions of ulmfit, huggingface_hub and Python. Telemetry is switched off.
@@ -13,7 +14,7 @@ auth login`), and the versions of ulmfit, huggingface_hub and Python. Telemetry 
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +23,20 @@ from urllib.parse import quote
 
 from ulmfit.artifacts.bundled import HUB
 from ulmfit.artifacts.directory import (
-    ALWAYS,
     CARD,
+    ENSEMBLE,
     MANIFEST,
     METRICS,
-    NOT_NEEDED,
     read_artifact,
     read_metrics,
 )
+from ulmfit.artifacts.ensemble import (
+    check_ensemble_output,
+    is_ensemble,
+    parse_ensemble,
+    read_ensemble,
+)
+from ulmfit.artifacts.hub_files import check_sizes, files_of
 from ulmfit.artifacts.manifest import Manifest
 from ulmfit.artifacts.weights import largest
 from ulmfit.artifacts.writing import check_output
@@ -37,6 +44,7 @@ from ulmfit.base.atomic import atomic_directory, os_errors_as
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.base.progress import bars_shown
+from ulmfit.base.untrusted import read_bounded
 from ulmfit.base.version import __version__
 
 if TYPE_CHECKING:
@@ -44,8 +52,6 @@ if TYPE_CHECKING:
 
 HUB_CARD = "card.md"  # the original README.md
 
-# Endings of a model's files; none is ever run.
-_ENDINGS = {".csv", ".json", ".md", ".model", ".png", ".safetensors", ".txt"}
 _OF_THE_HUB = {".gitattributes", CARD}  # files of a repository, but not of the model
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _TIMEOUT = 30.0  # seconds
@@ -167,7 +173,7 @@ def pull(repository: Repository, out: Path, overwrite: bool = False) -> Path:
     Raises UserError if the Hub cannot be reached, the model does not exist, a file is too large,
     of an unknown kind or altered, or `out` cannot be written.
     """
-    check_output(out, overwrite)
+    (check_ensemble_output if is_ensemble(out) else check_output)(out, overwrite)
     api = client()
     with hub_errors(f"cannot pull {repository}"):
         info = api.model_info(
@@ -177,28 +183,55 @@ def pull(repository: Repository, out: Path, overwrite: bool = False) -> Path:
     with atomic_directory(out, overwrite) as directory:
 
         def fetch(names: list[str]) -> None:
-            _check_sizes(repository, sizes, names)
+            check_sizes(repository, sizes, names)
             for name in names:
                 with hub_errors(f"cannot pull {name} of {repository}"):
                     api.hf_hub_download(repository.id, name, revision=info.sha, local_dir=directory)
 
-        fetch([MANIFEST])
-        with os_errors_as(f"cannot read {directory / MANIFEST}"):
-            text = (directory / MANIFEST).read_bytes()
-        names = _files_of(Manifest.from_json(text, f"{repository}/{MANIFEST}", str(repository)))
-        names = [name for name in names if name in sizes or name not in NOT_NEEDED]
-        card = HUB_CARD if HUB_CARD in sizes else CARD
-        fetch([card if name == CARD else name for name in names])
+        if MANIFEST not in sizes and ENSEMBLE in sizes:
+            wanted = _fetch_ensemble(repository, directory, sizes, fetch)
+        else:
+            fetch([MANIFEST])
+            manifest = _manifest(repository, directory / MANIFEST, MANIFEST)
+            card = HUB_CARD if HUB_CARD in sizes else CARD
+            names = [card if name == CARD else name for name in files_of(manifest, sizes)]
+            fetch(names)
+            with os_errors_as(f"cannot write {out}"):
+                os.replace(directory / card, directory / CARD)
+            wanted = {MANIFEST, *names}
         with os_errors_as(f"cannot write {out}"):
-            os.replace(directory / card, directory / CARD)
             shutil.rmtree(directory / ".cache")  # the library's notes on the download
         _verify(repository, directory)
-    wanted = {MANIFEST, card, *names} | _OF_THE_HUB
+    wanted |= _OF_THE_HUB
     if others := sorted(name for name in sizes if name not in wanted):
         first = ", ".join(shown(name) for name in others[:3])
         more = ", ..." if len(others) > 3 else ""
         logger.info(f"left out, since no part of the model: {first}{more}")
     return out
+
+
+def _fetch_ensemble(
+    repository: Repository,
+    directory: Path,
+    sizes: Mapping[str, int | None],
+    fetch: Callable[[list[str]], None],
+) -> set[str]:
+    """Download an ensemble's files; returns their names."""
+    fetch([ENSEMBLE])
+    with os_errors_as(f"cannot read {directory / ENSEMBLE}"):
+        text = read_bounded(directory / ENSEMBLE, largest(ENSEMBLE))
+    own = [METRICS, CARD]
+    fetch(own)
+    wanted = {ENSEMBLE, *own}
+    for member in parse_ensemble(text, directory, f"{repository}/{ENSEMBLE}").members:
+        folder = f"{member.name}/"
+        name = f"{folder}{MANIFEST}"
+        fetch([name])
+        manifest = _manifest(repository, directory / member.name / MANIFEST, name)
+        files = [f"{folder}{file}" for file in files_of(manifest, sizes, folder)]
+        fetch(files)
+        wanted |= {name, *files}
+    return wanted
 
 
 def resolve(name: str) -> Path:
@@ -223,35 +256,17 @@ def resolve(name: str) -> Path:
     return folder
 
 
-def _files_of(manifest: Manifest) -> list[str]:
-    """Names of a model's files without the manifest; `Manifest` has checked that they are plain."""
-    names = list(dict.fromkeys([METRICS, *ALWAYS, *manifest.files]))
-    odd = [name for name in names if Path(name).suffix not in _ENDINGS and name not in NOT_NEEDED]
-    if odd:
-        raise UserError(
-            f"the manifest names {odd[0]}, expected files that end in "
-            f"{', '.join(sorted(_ENDINGS))}; nothing was written"
-        )
-    return names
-
-
-def _check_sizes(repository: Repository, sizes: dict[str, int | None], names: list[str]) -> None:
-    """Raise UserError before the download if a file is missing, too large or of unknown size."""
-    for name in names:
-        if name not in sizes:
-            raise UserError(f"{repository} holds no model of ulmfit: {name} is missing there")
-        size, most = sizes[name], largest(name)
-        if size is None or size > most:
-            found = "of unknown size" if size is None else f"of {size / 1e6:,.1f} MB"
-            raise UserError(
-                f"found {name} {found} in {repository}, expected {most / 1e6:,.1f} MB at most; "
-                "nothing was written"
-            )
+def _manifest(repository: Repository, file: Path, name: str) -> Manifest:
+    with os_errors_as(f"cannot read {file}"):
+        return Manifest.from_json(file.read_bytes(), f"{repository}/{name}", str(repository))
 
 
 def _verify(repository: Repository, directory: Path) -> None:
     try:
-        read_artifact(directory)
+        if is_ensemble(directory):
+            read_ensemble(directory)
+        else:
+            read_artifact(directory)
         read_metrics(directory)
     except UserError as error:
         # The directory has a temporary name.

@@ -10,7 +10,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ulmfit.artifacts.config import ClassifierConfig, LMConfig
+from ulmfit.artifacts.config import ClassifierConfig, Config, LinearConfig, LMConfig
 from ulmfit.base.errors import UserError
 from ulmfit.base.printable import visible
 from ulmfit.base.untrusted import parse_json
@@ -23,8 +23,10 @@ LIBRARIES = ("ulmfit", "torch", "fastai", "spacy", "sentencepiece", "numpy", "sa
 KINDS = {
     "lm": ("an LM", "stage 2 writes LMs: python -m ulmfit.stage2_lm"),
     "classifier": ("a classifier", "stage 3 writes classifiers: python -m ulmfit.stage3_clf"),
+    "linear": ("a linear classifier", "python -m ulmfit writes linear classifiers"),
 }
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+CLASSIFIERS = ("classifier", "linear")  # kinds that give texts labels
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,11 @@ class Manifest:
     """The content of ``manifest.json``."""
 
     format_version: int
-    kind: str  # lm | classifier
-    direction: str  # forward | backward
+    kind: str  # lm | classifier | linear
+    direction: str  # forward | backward; none of a linear classifier
     size: str
-    config: LMConfig | ClassifierConfig
-    tokenizer: dict[str, Any]  # kind, lang, hash of the vocabulary
+    config: Config
+    tokenizer: dict[str, Any]  # kind, lang, hash of the vocabulary; nothing of a linear classifier
     labels: list[str]  # in the order of the head's outputs; none for an LM
     recipe: dict[str, Any]  # the settings of the run
     seed: int
@@ -65,9 +67,27 @@ class Manifest:
         return self.config
 
     @property
+    def network(self) -> LMConfig | ClassifierConfig:
+        """`config`, of a model with an encoder."""
+        assert not isinstance(self.config, LinearConfig)
+        return self.config
+
+    @property
+    def linear_config(self) -> LinearConfig:
+        """`config`, of a linear classifier."""
+        assert isinstance(self.config, LinearConfig)
+        return self.config
+
+    @property
+    def labelled_config(self) -> ClassifierConfig | LinearConfig:
+        """`config`, of a classifier of either kind."""
+        assert not isinstance(self.config, LMConfig)
+        return self.config
+
+    @property
     def labelling(self) -> Labels:
         """The classes and the kind of labels of a classifier."""
-        return replace(KINDS_OF_LABELS[self.classifier_config.multi_label], classes=self.labels)
+        return replace(KINDS_OF_LABELS[self.labelled_config.multi_label], classes=self.labels)
 
     @classmethod
     def from_json(
@@ -101,11 +121,15 @@ class Manifest:
             )
         if problems := _problems(found):
             raise UserError(f"{where}: {'; '.join(problems)}")
-        config, model = found.pop("config"), model or where
-        config.pop(ignored, None)
-        if found["kind"] == LMConfig.kind:
-            return cls(config=LMConfig.from_dict(config, model), **found)
-        return cls(config=ClassifierConfig.from_dict(config, len(found["labels"]), model), **found)
+        found["config"].pop(ignored, None)
+        return cls(**{**found, "config": _config(found, model or where)})
+
+
+def _config(found: dict[str, Any], where: Path | str) -> Config:
+    if found["kind"] == LMConfig.kind:
+        return LMConfig.from_dict(found["config"], where)
+    of_kind = LinearConfig if found["kind"] == LinearConfig.kind else ClassifierConfig
+    return of_kind.from_dict(found["config"], len(found["labels"]), where)
 
 
 def library_versions() -> dict[str, str]:
@@ -125,12 +149,13 @@ _FORMS: dict[object, tuple[str, Callable[[Any], bool]]] = {
     str | None: ("a text or null", lambda v: v is None or isinstance(v, str)),
     list[str]: ("a list of texts", lambda v: isinstance(v, list) and _all_texts(v)),
     dict[str, Any]: ("an object", lambda v: isinstance(v, dict)),
-    LMConfig | ClassifierConfig: ("an object", lambda v: isinstance(v, dict)),
+    Config: ("an object", lambda v: isinstance(v, dict)),
     dict[str, str]: (
         "an object of texts",
         lambda v: isinstance(v, dict) and _all_texts(v.values()),
     ),
 }
+NO_DIRECTION = "none"  # of a linear classifier, which counts words in whatever order
 _CHOICES = {"kind": list(KINDS), "direction": ["forward", "backward"]}
 # Keys of a recipe that commands read.
 _RECIPE: dict[str, object] = {
@@ -156,12 +181,15 @@ def _problems(found: dict[str, Any]) -> list[str]:
     for key in (key for key in forms if key in found):
         expected, fits = forms[key]
         if key in _CHOICES:
-            expected, fits = " or ".join(_CHOICES[key]), _CHOICES[key].__contains__
+            choices = _CHOICES[key]
+            if key == "direction" and found.get("kind") == LinearConfig.kind:
+                choices = [NO_DIRECTION]
+            expected, fits = " or ".join(choices), choices.__contains__
         if not fits(found[key]):
             problems.append(f'"{key}" is {_quoted(found[key])}, {expected} was expected')
         elif key == "files":
             # Names are joined to the directory: "../x" or "/x" would be another place.
-            odd = [name for name in found[key] if not _PLAIN_NAME.fullmatch(name)]
+            odd = [name for name in found[key] if not PLAIN_NAME.fullmatch(name)]
             problems += [f'"files" names {_quoted(n)}, a plain file name was expected' for n in odd]
     return problems or [*_number_problems(found), *_label_problems(found["kind"], found["labels"])]
 

@@ -27,10 +27,20 @@ _TRAINED = np.uint64(1)
 Seen = NDArray[np.uint64]  # the numbers of the file
 
 
-def seen_file(frame: "pd.DataFrame") -> bytes:
-    """The content of the file for a model of the texts in splits train and valid."""
+def seen_file(
+    frame: "pd.DataFrame", before: Seen | None = None, taught: Sequence[Text] = ()
+) -> bytes:
+    """The content of the file for a model of the texts in splits train and valid.
+
+    Args:
+        before: what the classifier that the training started from has seen.
+        taught: further texts that the model was trained on, with a teacher's labels.
+    """
     train, valid = (frame.loc[frame["split"] == split, "text"] for split in ("train", "valid"))
-    return _sorted([_hashes(each(train)) | _TRAINED, _hashes(each(valid))]).tobytes()
+    trained = [_hashes(each(train)) | _TRAINED, _hashes(taught) | _TRAINED]
+    return _sorted(
+        [*trained, _hashes(each(valid)), *([] if before is None else [before])]
+    ).tobytes()
 
 
 def parse_seen(content: bytes, file: Path) -> Seen:

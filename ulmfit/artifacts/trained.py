@@ -40,11 +40,11 @@ def trained_config(artifact: Artifact) -> EncoderConfig:
         problem = f"weight {other[0]} has type {found[other[0]].dtype}" if other else ""
     if problem:
         raise UserError(f"{artifact.path}: {problem}; copy or train the model again")
-    return artifact.manifest.config.encoder
+    return artifact.manifest.network.encoder
 
 
 def _built(artifact: Artifact) -> SequentialRNN:
-    config, classes = artifact.manifest.config, len(artifact.manifest.labels)
+    config, classes = artifact.manifest.network, len(artifact.manifest.labels)
     if isinstance(config, ClassifierConfig):
         return build_classifier(
             config.encoder, classes, bptt=_BPTT, max_len=config.max_len, hidden=config.hidden

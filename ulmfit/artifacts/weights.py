@@ -8,13 +8,19 @@ from ulmfit.base.errors import UserError
 from ulmfit.base.untrusted import parse_json, plain_file
 
 if TYPE_CHECKING:  # torch takes seconds to import
+    import numpy as np
     from torch import Tensor
 
 _DIMENSIONS = 8
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8}
 # Bytes of a file: ten times a model of size base with 60,000 words in float32.
 _LARGEST_WEIGHTS = 2 << 30
-_LARGEST = {"manifest.json": 8 << 20, "metrics.json": 8 << 20, "seen.bin": 256 << 20}
+_LARGEST = {
+    "manifest.json": 8 << 20,
+    "metrics.json": 8 << 20,
+    "ensemble.json": 1 << 20,
+    "seen.bin": 256 << 20,
+}
 _LARGEST_ELSE = 32 << 20
 _LARGEST_HEADER = 1 << 20  # bytes; a model's header has some thousand
 
@@ -83,11 +89,38 @@ def read_tensors(file: Path) -> "dict[str, Tensor]":
         raise _damaged(file, str(error)) from error
     tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
     if odd := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
-        raise UserError(
-            f"{file}: weight {odd[0]} has numbers that are not finite; copy or train the model "
-            "again"
-        )
+        raise _not_finite(file, odd[0])
     return tensors
+
+
+def read_arrays(file: Path) -> "dict[str, np.ndarray]":
+    """As `read_tensors`, without torch: float32 arrays by name.
+
+    Raises:
+        UserError: as `read_tensors`, or a type is none of numpy's.
+    """
+    import numpy as np
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    headers = read_headers(file)
+    if odd := [name for name, header in headers.items() if header.dtype in ("BF16", "I64")]:
+        raise _damaged(file, f"weight {odd[0]} has type {headers[odd[0]].dtype}, expected F32")
+    try:
+        found = load_file(file)
+    except SafetensorError as error:
+        raise _damaged(file, str(error)) from error
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+        arrays = {name: array.astype(np.float32) for name, array in found.items()}
+    if odd := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
+        raise _not_finite(file, odd[0])
+    return arrays
+
+
+def _not_finite(file: Path, name: str) -> UserError:
+    return UserError(
+        f"{file}: weight {name} has numbers that are not finite; copy or train the model again"
+    )
 
 
 def _damaged(file: Path, reason: str) -> UserError:

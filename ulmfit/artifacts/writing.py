@@ -3,6 +3,8 @@
 import csv
 import hashlib
 import io
+import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +13,16 @@ from ulmfit.artifacts.directory import (
     ALWAYS,
     CARD,
     ENCODER,
+    ENSEMBLE,
     HEAD,
     HISTORY,
+    LINEAR,
     MANIFEST,
     METRICS,
+    NGRAMS,
     PLOT,
     SEEN,
+    Artifact,
     check_present,
 )
 from ulmfit.artifacts.manifest import KINDS, Manifest, json_text, plain
@@ -26,6 +32,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.base.untrusted import parse_json, read_bounded
 
 if TYPE_CHECKING:  # torch takes seconds to import; a command that only checks --out needs none
+    import numpy as np
     from torch import Tensor
 
 
@@ -58,7 +65,6 @@ def write_artifact(
     Raises:
         UserError: as `check_output`, or the system refuses to write.
     """
-    check_output(out, overwrite)
     if reserved := {MANIFEST, METRICS, PLOT, SEEN, *ALWAYS}.intersection(processor_files):
         raise ValueError(f"the text processor may not write {sorted(reserved)}")
     contents = dict(processor_files)
@@ -70,6 +76,46 @@ def write_artifact(
     if seen:
         contents[SEEN] = seen
     contents[CARD] = card.encode()
+    return _write(out, manifest, contents, metrics, overwrite)
+
+
+def write_linear(
+    out: Path,
+    *,
+    manifest: Manifest,
+    arrays: "dict[str, np.ndarray]",
+    ngrams: Sequence[str],
+    card: str,
+    seen: bytes = b"",
+    metrics: dict[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write the model directory of a linear classifier, as `write_artifact` does a network's.
+
+    `arrays` are float32; row n of `ngrams` has column n of the weights.
+    """
+    from safetensors.numpy import save
+
+    contents = {
+        # safetensors writes an array's memory as it lies, whatever its order.
+        LINEAR: save({name: array.copy("C") for name, array in arrays.items()}),
+        NGRAMS: "".join(f"{ngram}\n" for ngram in ngrams).encode(),
+        CARD: card.encode(),
+    }
+    if seen:
+        contents[SEEN] = seen
+    return _write(out, manifest, contents, metrics, overwrite)
+
+
+def _write(
+    out: Path,
+    manifest: Manifest,
+    contents: dict[str, bytes],
+    metrics: dict[str, Any] | None,
+    overwrite: bool,
+) -> Path:
+    """Write `contents`, with their hashes in the manifest, and the metrics beside them."""
+    check_output(out, overwrite)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     text = replace(manifest, files=hashes).to_json()
     Manifest.from_json(text, out / MANIFEST, out)  # raises if it could not be read again
@@ -104,14 +150,23 @@ def check_output(out: Path, overwrite: bool) -> None:
         raise UserError(f"{out} already holds a model; choose another --out or pass --overwrite")
 
 
+def copy_artifact(artifact: Artifact, folder: Path, with_seen: bool = True) -> None:
+    """Copy the files of a model into a new `folder`; without ``seen.bin`` it stays readable."""
+    folder.mkdir()
+    for name in (MANIFEST, METRICS, *artifact.names()):
+        if with_seen or name != SEEN:
+            shutil.copyfile(artifact.path / name, folder / name)
+
+
 def update_metrics(path: Path, metrics: dict[str, Any]) -> None:
     """Replace ``metrics.json`` of the model directory `path`, in one step; it has no hash.
 
-    Raises UserError if `path` is no model directory or cannot be written.
+    Raises UserError if `path` is neither a model nor an ensemble, or cannot be written.
     """
     if not path.is_dir():
         raise UserError(f"{path} does not exist")
-    check_present(path, MANIFEST)
+    if not (path / ENSEMBLE).is_file():
+        check_present(path, MANIFEST)
     atomic_write(path / METRICS, json_text(metrics))
 
 

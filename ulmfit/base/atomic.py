@@ -135,7 +135,7 @@ def _beside(path: Path, suffix: str) -> Path:
 
 def _sync(directory: Path) -> None:
     """Write the files to disk before the directory gets its name, in case of a power cut."""
-    for file in directory.iterdir():
+    for file in directory.rglob("*"):
         if file.is_file():
             with file.open("rb+" if os.name == "nt" else "rb") as opened:  # may be read-only
                 os.fsync(opened.fileno())

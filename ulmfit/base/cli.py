@@ -6,10 +6,13 @@ is the Python API.
 
 import inspect
 import os
+import re
 import sys
-from collections.abc import Callable
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Annotated, Any, TypeVar, get_type_hints
+from difflib import get_close_matches
+from typing import Annotated, Any, NoReturn, TypeVar, get_type_hints
 
 from fastcore.docments import docments
 from fastcore.script import anno_parser
@@ -18,6 +21,7 @@ from ulmfit.base.errors import Stopped, UserError
 from ulmfit.base.log import logger, show_progress
 
 F = TypeVar("F", bound=Callable[..., Any])
+_POSITIONAL = "first_argument"  # its name among the parsed arguments
 
 
 def settings_flags(settings: type, default: str = "the recipe's") -> Callable[[F], F]:
@@ -69,7 +73,12 @@ def field_notes(settings: type) -> dict[str, str]:
 
 
 def run_command(func: Callable[..., Any]) -> None:
-    """Run `func` with the arguments of the command line, then exit the process.
+    """Run `func` with the arguments of the command line, as `end_in_one_line` does."""
+    end_in_one_line(lambda: call(func, sys.argv[1:], _program(func)))
+
+
+def end_in_one_line(command: Callable[[], None]) -> None:
+    """Run a command; on an error, say it in one line and exit the process.
 
     Exit status: 0 on success and after ``--stop-after``; 1 after one line ``error: ...`` for a
     `UserError` or an OSError (with ``--debug``, the traceback); 130 on Ctrl-C.
@@ -77,7 +86,7 @@ def run_command(func: Callable[..., Any]) -> None:
     show_progress()
     logger.propagate = False  # a library's handler on the root logger would print lines twice
     try:
-        _call(func)
+        command()
         sys.stdout.flush()  # reports a full disk like any other error
     except (UserError, OSError) as error:
         if "--debug" in sys.argv[1:]:
@@ -119,20 +128,66 @@ def _exit(line: str, status: int) -> None:
     sys.exit(status)
 
 
-def _call(func: Callable[..., Any]) -> None:
-    """Call `func` with the arguments of the command line."""
-    parser = anno_parser(func, prog=_program(func))
+def call(
+    func: Callable[..., Any], given: Sequence[str], program: str, positional: str = ""
+) -> None:
+    """Call `func` with the arguments `given` to `program`; `positional` as in `command_parser`."""
+    parser = command_parser(func, program, positional)
+    found, unknown = parser.parse_known_args(given)
+    if unknown:
+        known = ["--help", *re.findall(r"--[\w-]+", parser.format_usage())]
+        flags = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+        raise UserError(
+            f"unrecognized arguments: {' '.join(unknown)}; {did_you_mean(flags, known)}"
+            f"{program} --help lists the arguments"
+        )
+    arguments = vars(found)
+    for internal in ("debug", "pdb", "xtra"):
+        arguments.pop(internal)
+    if positional:
+        _join_positional(parser, arguments, positional)
+    several = [
+        p.name for p in inspect.signature(func).parameters.values() if p.kind is p.VAR_POSITIONAL
+    ]
+    func(*(arguments.pop(several[0]) if several else ()), **arguments)
+
+
+def command_parser(func: Callable[..., Any], program: str, positional: str = "") -> ArgumentParser:
+    """The parser of a command line.
+
+    Args:
+        positional: a parameter that may also be given without its flag, as the first argument.
+    """
+    parser = anno_parser(func, prog=program)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
-    def error(message: str) -> None:
-        raise UserError(f"{message}; {parser.prog} --help lists the arguments")
+    def error(message: str) -> NoReturn:
+        raise UserError(f"{message}; {program} --help lists the arguments")
 
     parser.error = error
     # fastcore's default for a missing boolean flag is False, which would override the recipe.
     parameters = inspect.signature(func).parameters.values()
     parser.set_defaults(**{p.name: None for p in parameters if p.default is None})
-    arguments = vars(parser.parse_args())
-    for internal in ("debug", "pdb", "xtra"):
-        arguments.pop(internal)
-    several = [p.name for p in parameters if p.kind is p.VAR_POSITIONAL]
-    func(*(arguments.pop(several[0]) if several else ()), **arguments)
+    if positional:
+        parser.add_argument(
+            _POSITIONAL, nargs="?", metavar=positional, help=f"the same as --{positional}"
+        )
+        parser.set_defaults(**{positional: None})  # whether the flag was given
+    return parser
+
+
+def _join_positional(parser: ArgumentParser, arguments: dict[str, Any], name: str) -> None:
+    """Give the parameter `name` its value, from the first argument or from its flag."""
+    first, flag = arguments.pop(_POSITIONAL), arguments.pop(name)
+    if first is not None and flag is not None:
+        parser.error(f"found {name} {first} and --{name} {flag}, expected one of them")
+    if first is not None or flag is not None:
+        arguments[name] = flag if first is None else first
+
+
+def did_you_mean(wrong: Iterable[str], known: Iterable[str]) -> str:
+    """A question for an error: the words of `known` that are spelt like `wrong` ones; or ''."""
+    bare = {word.lstrip("-"): word for word in known}  # dashes would make short flags alike
+    near = [get_close_matches(word.lstrip("-"), bare, n=1) for word in wrong]
+    meant = dict.fromkeys(bare[word] for found in near for word in found)
+    return f"did you mean {', '.join(meant)}? " if meant else ""

@@ -26,6 +26,10 @@ class UserError(_OneLine):
     """
 
 
+class BadValue(UserError, ValueError):
+    """A UserError that is a ValueError as well, which scikit-learn expects of an estimator."""
+
+
 class Stopped(_OneLine):
     """A training has used up its time; the same command continues it. This is no error."""
 

@@ -15,7 +15,7 @@ from ulmfit.data.text_files import text_lines
 
 SEPARATORS = {",": "','", ";": "';'", "\t": "a tab", "|": "'|'"}
 _MOST_LINES = 1000
-_MOST_CHARACTERS = 1 << 22
+_MOST_CHARACTERS = 1 << 20
 _FITS = 0.9  # share of the rows that have as many fields as the header
 _LONG_NAME = 80  # characters
 _MANY_WORDS = 8
@@ -90,7 +90,7 @@ def _named(separators: list[str]) -> str:
 
 
 def first_lines(path: Path, encoding: str) -> Iterator[str]:
-    """The first lines of a file, not more than some megabytes of them."""
+    """The first lines of a file, about a megabyte of them at most."""
     with text_lines(path, "", encoding) as file:
         size = 0
         for line in islice(file, _MOST_LINES):
@@ -141,12 +141,14 @@ def header_notes(path: Path, head: Head) -> list[str]:
 
 def _is_data(cell: str, place: int, head: Head) -> bool:
     cell = cell.strip()
+    if not cell:
+        return False
     if len(cell) > _LONG_NAME or len(cell.split()) > _MANY_WORDS:
         return True
     below = Counter(row[place].strip() for row in head.rows if row != head.header)
     if is_number(cell):
         return bool(below) and all(map(is_number, below)) and not 1900 <= float(cell) <= 2100
-    return bool(cell) and below[cell] > 0
+    return below[cell] > 0
 
 
 def is_number(cell: str) -> bool:

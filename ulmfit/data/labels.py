@@ -174,6 +174,8 @@ class SingleLabels(Labels):
         return scaled.astype(probabilities.dtype)
 
     def prior(self, truth: np.ndarray) -> np.ndarray:
+        if truth.ndim > 1:
+            return truth.mean(0)
         return np.bincount(truth, minlength=len(self.classes)) / len(truth)
 
     def balanced_weights(self, truth: np.ndarray) -> np.ndarray:
@@ -185,9 +187,9 @@ class SingleLabels(Labels):
         return (logits / temperature).softmax(1)
 
     def loss(self, smoothing: float, weights: "Tensor | None") -> Any:
-        from fastai.losses import CrossEntropyLossFlat
+        from ulmfit.model.single_label_loss import SingleLabelLoss
 
-        return CrossEntropyLossFlat(weight=weights, label_smoothing=smoothing)
+        return SingleLabelLoss(weight=weights, label_smoothing=smoothing)
 
 
 class MultiLabels(Labels):

@@ -75,22 +75,33 @@ class Way:
         self.start[0] = text[0]
         self.difference = text - self.start
 
-    @torch.no_grad()
     def ends(self) -> np.ndarray:
         """Probabilities at the baseline and at the text, shape (2, classes)."""
-        return self._probabilities(torch.tensor([0.0, 1.0])).cpu().numpy()
+        return self.at(torch.tensor([0.0, 1.0]))
+
+    @torch.no_grad()
+    def at(self, points: Tensor) -> np.ndarray:
+        """Probabilities at shares of the way, float64, shape (points, classes)."""
+        parts = [self._probabilities(some) for some in points.float().split(_POINTS)]
+        return torch.cat(parts).cpu().numpy()
 
     @torch.enable_grad()
-    def scores(self, target: int, points: Tensor) -> np.ndarray:
+    def scores(self, target: int | Tensor, points: Tensor) -> np.ndarray:
         """The part of each token in the probability of class `target` at `points` of `path`.
 
-        Shape (tokens,).
+        Shape (tokens,). `target` may also be slopes, shape (points, classes): the result is then
+        the part of each token in the sum of all probabilities times the slopes.
         """
         total = torch.zeros_like(self.difference)
         # `shift` is added at every point, so its gradient is the sum of the points' gradients.
         shift = torch.zeros_like(self.difference, requires_grad=True)
-        for some in points.split(_POINTS):
-            output = self._probabilities(some, shift)[:, target].sum()
+        for start in range(0, len(points), _POINTS):
+            some = slice(start, start + _POINTS)
+            probabilities = self._probabilities(points[some].float(), shift)
+            if isinstance(target, int):
+                output = probabilities[:, target].sum()
+            else:
+                output = (probabilities * target[some].to(probabilities)).sum()
             total += torch.autograd.grad(output, shift)[0]
         return (total * self.difference).sum(1).div(len(points)).cpu().numpy()
 

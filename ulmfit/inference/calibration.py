@@ -19,7 +19,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from ulmfit.artifacts.directory import ENCODER, Artifact, read_metrics
-from ulmfit.artifacts.writing import write_artifact
+from ulmfit.artifacts.writing import write_artifact, write_linear
 from ulmfit.base.errors import UserError
 from ulmfit.data.labels import SINGLE, Labels, as_logits
 from ulmfit.data.load import same_source
@@ -84,13 +84,25 @@ def validation_texts(
 def store_temperature(artifact: Artifact, temperature: float) -> None:
     """Write the model directory anew with `temperature` in its manifest."""
     path, manifest = artifact.path, artifact.manifest
-    config = replace(manifest.classifier_config, temperature=temperature)
+    changed = replace(manifest, config=replace(manifest.labelled_config, temperature=temperature))
+    if manifest.kind == "linear":
+        write_linear(
+            path,
+            metrics=read_metrics(path),
+            manifest=changed,
+            arrays=artifact.linear(),
+            ngrams=artifact.ngrams(),
+            seen=artifact.seen_file(),
+            card=artifact.card(),
+            overwrite=True,
+        )
+        return
     with safe_open(path / ENCODER, "pt") as file:
         half = any(file.get_slice(name).get_dtype() == "F16" for name in file.keys())  # noqa: SIM118
     write_artifact(
         path,
         metrics=read_metrics(path),
-        manifest=replace(manifest, config=config),
+        manifest=changed,
         encoder=artifact.encoder(),
         head=artifact.head(),
         plot=artifact.plot(),

@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ulmfit.artifacts import bundled
-from ulmfit.artifacts.directory import check_pair, read_artifact
+from ulmfit.artifacts.directory import Artifact, check_pair, read_artifact
+from ulmfit.artifacts.ensemble import Ensemble, is_ensemble, read_ensemble
+from ulmfit.artifacts.manifest import CLASSIFIERS
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
+from ulmfit.data.labels import Labels
+from ulmfit.inference.loaded_linear import LoadedLinear
+from ulmfit.inference.mixture import EQUAL, Mixture
 from ulmfit.inference.scoring import Answers, notes_on, prediction_frame, warn_of
 from ulmfit.text.corpus import TokenizedTexts
 from ulmfit.text.given import each_text
@@ -23,29 +28,50 @@ if TYPE_CHECKING:
 
     from ulmfit.inference.loaded import LoadedModel
 
+    Loaded = LoadedModel | LoadedLinear
+
 DEFAULT = bundled.DEFAULT_CLASSIFIER
 
 
 class Classifier:
     """One or more classifiers; the probabilities of several are averaged.
 
-    `labels` has the names of the classes, `labelling` also their kind.
+    `labels` has the names of the classes, `labelling` also their kind. `mixture` has the weights
+    of an ensemble's directory, `ensemble`; the weights of several directories are equal.
     """
 
-    def __init__(self, models: "Sequence[LoadedModel]") -> None:
-        self.models = list(models)
+    def __init__(self, models: "Sequence[Loaded]", ensemble: Ensemble | None = None) -> None:
+        self.models, self.ensemble = list(models), ensemble
         trained = self.models[0].artifact.manifest
         self.labels = trained.labels
         self.labelling = trained.labelling
+        self.mixture = mixture_of(ensemble, self.labelling)
+
+    @property
+    def networks(self) -> "list[LoadedModel]":
+        """The models that are no linear classifiers."""
+        return [model for model in self.models if not isinstance(model, LoadedLinear)]
+
+    @property
+    def is_several(self) -> bool:
+        """Whether it is more than one model by itself."""
+        return len(self.models) > 1 or self.ensemble is not None
+
+    @property
+    def folders(self) -> list[str]:
+        """The models' directories."""
+        return [str(model.artifact.path) for model in self.models]
 
     @property
     def precision(self) -> str:
         """The number format of products: bfloat16 or float32."""
-        return str(self.models[0].dtype).removeprefix("torch.")
+        return (self.networks or self.models)[0].precision
 
     @classmethod
     def load(cls, *folders: str | Path, precision: str = "auto") -> "Classifier":
         """An ensemble of model directories or bundled classifiers.
+
+        An ensemble's directory stands for its members, and is given alone.
 
         Args:
             precision: "float32" gives a text the same prediction alone and in any batch (to
@@ -59,11 +85,8 @@ class Classifier:
         if not folders:
             raise UserError("no model given; name at least one classifier's directory")
         paths = bundled.model_folders(folders)
-        artifacts = [read_artifact(Path(path), "classifier") for path in paths]
-        check_pair(artifacts)
-        from ulmfit.inference.loaded import LoadedModel
-
-        return cls([LoadedModel(artifact, precision) for artifact in artifacts])
+        artifacts, ensemble = read_classifiers(paths)
+        return cls([load_model(artifact, precision) for artifact in artifacts], ensemble)
 
     def predict(self, texts: Iterable[str | None]) -> "pd.DataFrame":
         """`label`, its `probability`, and a column of probabilities for each class, in order.
@@ -100,19 +123,53 @@ class Classifier:
     ) -> Answers:
         """The probabilities of each model, and notes on texts with few known tokens."""
         if len(texts) == 0:
-            return Answers(np.zeros((len(self.models), 0, len(self.labels)), np.float32), [])
+            none = np.zeros((len(self.models), 0, len(self.labels)), np.float32)
+            return Answers(none, [], self.mixture)
         share = tell and (lambda count: tell(count / len(self.models)))
-        tokenized: dict[str, TokenizedTexts] = {}
+        tokens: dict[str, TokenizedTexts] = {}
+        found = [loaded.answer(texts, tokens, share) for loaded in self.models]
+        results, known = zip(*found, strict=True)
         empty = [i for i, text in enumerate(texts) if is_empty(text)]
-        results, known = [], []
-        for loaded in self.models:
-            key = loaded.tokenizer_key
-            if key not in tokenized:
-                tokenized[key] = loaded.tokenize(texts)
-            results.append(loaded.probabilities(tokenized[key], share))
-            results[-1][empty] = loaded.prior
-            known.append(loaded.known(tokenized[key]))
-        return Answers(np.stack(results), notes_on(texts, known))
+        for loaded, probabilities in zip(self.models, results, strict=True):
+            probabilities[empty] = loaded.prior
+        return Answers(np.stack(results), notes_on(texts, known), self.mixture)
+
+
+def read_classifiers(paths: Sequence[str]) -> tuple[list[Artifact], Ensemble | None]:
+    """The classifiers of directories, verified, and the ensemble if that is what was given.
+
+    Raises:
+        UserError: as `read_artifact`, `read_ensemble` and `check_pair`, or an ensemble is not
+            given alone.
+    """
+    if together := [path for path in paths if is_ensemble(Path(path))]:
+        if len(paths) > 1:
+            raise UserError(
+                f"{together[0]} is an ensemble, and {len(paths)} directories were given; give an "
+                "ensemble alone, or its members' directories"
+            )
+        ensemble = read_ensemble(Path(together[0]))
+        return list(ensemble.artifacts), ensemble
+    artifacts = [read_artifact(Path(path), *CLASSIFIERS) for path in paths]
+    check_pair(artifacts)
+    return artifacts, None
+
+
+def load_model(artifact: Artifact, precision: str) -> "Loaded":
+    """A classifier of either kind, where it computes."""
+    if artifact.manifest.kind == "linear":
+        return LoadedLinear(artifact)
+    from ulmfit.inference.loaded import LoadedModel
+
+    return LoadedModel(artifact, precision)
+
+
+def mixture_of(ensemble: Ensemble | None, labels: Labels) -> Mixture:
+    """The weights and the temperature of an ensemble's directory; without one, equal weights."""
+    if ensemble is None:
+        return EQUAL
+    weights = tuple(member.weight for member in ensemble.members)
+    return Mixture(weights, ensemble.temperature, labels)
 
 
 def load_named(clf: bundled.Paths, precision: str) -> Classifier:

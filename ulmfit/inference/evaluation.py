@@ -49,15 +49,16 @@ def measure(
     overlap: Overlap,
     left_out: int = 0,
 ) -> list[dict[str, Any]]:
-    """Metrics of each model and, if there are several, of their ensemble (mean probabilities).
+    """Metrics of each model and, if there are several, of their ensemble.
 
     `left_out` is the number of texts that were left out because the models have seen them.
     """
-    by_model = classifier.probabilities_by_model(texts)
-    if len(by_model) > 1:
-        by_model.append(np.mean(by_model, axis=0))
+    answers = classifier.answers(texts)
+    measured = [*answers.by_model]
+    if classifier.is_several:
+        measured.append(answers.mean)
     more = {"left_out": left_out} if left_out else {}
-    return [{**_figures(each, truth, overlap, classifier.labelling), **more} for each in by_model]
+    return [{**_figures(each, truth, overlap, classifier.labelling), **more} for each in measured]
 
 
 def _figures(

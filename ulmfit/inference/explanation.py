@@ -7,22 +7,20 @@ an error in a request shows at once.
 import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ulmfit.base.errors import UserError
 from ulmfit.base.progress import Progress
 from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.loaded_linear import LoadedLinear
 from ulmfit.inference.scoring import EMPTY, notes_on
-from ulmfit.text.corpus import TokenizedTexts
 from ulmfit.text.ids import is_empty
-from ulmfit.text.processor import reading_order
+from ulmfit.text.known import Known
 from ulmfit.text.word_cut import Cut, cut_words
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from ulmfit.inference.loaded import LoadedModel
 
 METHODS = ("integrated", "gradient")
@@ -136,7 +134,8 @@ def explain(
         steps: number of points of "integrated".
         label: of the class; by default the most probable one.
 
-    The scores of an ensemble are the mean of its models' scores. All is computed in float32.
+    The scores of an ensemble are the weighted mean of its models' scores; its temperature is part
+    of the path. All is computed in float32.
 
     Raises:
         UserError: unknown method or label, no step, no single text, or an ensemble whose models
@@ -147,37 +146,63 @@ def explain(
         raise UserError(f"--label is {label!r}, expected one of {', '.join(classifier.labels)}")
     if is_empty(text):  # the classifier does not read it either
         return _of_nothing(classifier, label)
-    from ulmfit.inference.attribution import Way, path
+    from ulmfit.inference.attribution import path
 
-    points = path(None if method == "gradient" else steps)
-    tokenized = [loaded.tokenize([text]) for loaded in classifier.models]
-    documents = [[one.tokens[i] for i in one.ids.tolist()] for one in tokenized]
-    cuts = _same_words(classifier.models, text, documents)
-    shown = Progress(sum(map(len, documents)) * len(points), "explaining", "tokens")
-    ways = [
-        Way(loaded.model, _ids(loaded, tokens), shown.advance, loaded.temperature, loaded.labels)
-        for loaded, tokens in zip(classifier.models, documents, strict=True)
-    ]
-    baseline, found = np.mean([way.ends() for way in ways], axis=0)  # (classes,) each
+    points = path(None if method == "gradient" else steps).numpy()
+    ways, cut, known = _ways(classifier, text, len(points))
+    mixture = classifier.mixture
+    baseline, found = mixture.of(np.stack([way.at(np.array([0.0, 1.0])) for way in ways]))
     target = _target(classifier, found, label)
-    scores = [
-        _of_words(reading_order(way.scores(target, points), loaded.backwards), cut)
-        for loaded, way, cut in zip(classifier.models, ways, cuts, strict=True)
-    ]
+    slopes = np.eye(len(found))[[target] * len(points)]
+    if mixture.temperature != 1:
+        slopes = mixture.slopes(mixture.pooled(np.stack([way.at(points) for way in ways])), target)
+    scores = np.stack([way.scores(slopes, points) for way in ways])
     return Explanation(
         label=classifier.labels[target],
         probability=float(found[target]),
         baseline=float(baseline[target]),
-        words=cuts[0].words,
-        scores=np.mean(scores, axis=0),
-        gaps=cuts[0].gaps,
-        note=_note(classifier, text, tokenized),
+        words=cut.words,
+        scores=mixture.shares(len(ways)) @ scores,
+        gaps=cut.gaps,
+        note=notes_on([text], known)[0],
     )
 
 
-def _note(classifier: Classifier, text: str, tokenized: list[TokenizedTexts]) -> str:
-    pairs = zip(classifier.models, tokenized, strict=True)
-    return notes_on([text], [loaded.known(one) for loaded, one in pairs])[0]
+class WordsWay(Protocol):
+    """The way of a text through one model, from the model's baseline to the text."""
+
+    def at(self, points: np.ndarray) -> np.ndarray:
+        """Probabilities at shares of the way, float64, shape (points, classes)."""
+
+    def scores(self, slopes: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """What each word adds to the sum of the probabilities times `slopes`, shape (words,)."""
+
+
+def _ways(
+    classifier: Classifier, text: str, points: int
+) -> tuple[list[WordsWay], Cut, list[Known]]:
+    """The way through each model, the words, and how much each model knows of the text."""
+    from ulmfit.inference.linear_attribution import LinearWay, plain_cut
+    from ulmfit.inference.network_attribution import NetworkWay
+
+    networks = classifier.networks
+    tokenized = [loaded.tokenize([text]) for loaded in networks]
+    documents = [[one.tokens[i] for i in one.ids.tolist()] for one in tokenized]
+    cuts = _same_words(networks, text, documents)
+    shown = Progress(sum(map(len, documents)) * points, "explaining", "tokens")
+    cut = cuts[0] if cuts else plain_cut(text)
+    ways: list[WordsWay] = []
+    known = []
+    rest = iter(zip(tokenized, documents, cuts, strict=True))
+    for loaded in classifier.models:
+        if isinstance(loaded, LoadedLinear):
+            ways.append(LinearWay(loaded, text, cut))
+            known.append(loaded.known([text]))
+        else:
+            one, tokens, own = next(rest)
+            ways.append(NetworkWay(loaded, tokens, own, shown.advance))
+            known.append(loaded.known(one))
+    return ways, cut, known
 
 
 def check_request(text: object, method: str, steps: int) -> None:
@@ -215,14 +240,3 @@ def _same_words(
                 "words; explain them one by one"
             )
     return cuts
-
-
-def _ids(loaded: "LoadedModel", tokens: list[str]) -> "Tensor":
-    import torch
-
-    ids = loaded.processor.ids(tokens).astype(np.int64)
-    return torch.from_numpy(reading_order(ids, loaded.backwards))
-
-
-def _of_words(scores: np.ndarray, cut: Cut) -> np.ndarray:
-    return np.array([scores[tokens].sum(dtype=np.float64) for tokens in cut.tokens], np.float64)

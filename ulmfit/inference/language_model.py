@@ -1,6 +1,7 @@
-"""A trained language model: it writes texts and measures how well it predicts others."""
+"""A trained language model: writes texts, measures how well it predicts texts, embeds texts."""
 
 import math
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from ulmfit.artifacts.directory import Artifact, read_artifact
 from ulmfit.artifacts.trained import load_network
 from ulmfit.base.errors import UserError
 from ulmfit.base.precision import autocast, default_device, resolve_precision
-from ulmfit.base.progress import progress
+from ulmfit.base.progress import Progress, progress
+from ulmfit.inference.loaded import by_document
 from ulmfit.inference.sampling import Sampling, generate
+from ulmfit.model.build import encoder_of
 from ulmfit.model.lm_loss import LMLoss
+from ulmfit.model.pooling import DocumentEncoder
 from ulmfit.text.batches import LMLoader, lm_loader
-from ulmfit.text.corpus import tokenize_texts
+from ulmfit.text.corpus import Corpus, tokenize_texts
 from ulmfit.text.given import each_text
 from ulmfit.text.ids import is_empty
 
@@ -41,7 +45,7 @@ class LanguageModel:
 
         Args:
             name: a bundled name without -fwd and -bwd means the forward model.
-            precision: number format of `measure` and `perplexity`.
+            precision: number format of `measure`, `perplexity` and `embed`.
 
         Raises:
             UserError: the directory holds no language model, or a damaged one.
@@ -85,17 +89,47 @@ class LanguageModel:
         plain = list(each_text(texts, "measure"))
         if all(map(is_empty, plain)):
             raise UserError("found no text to measure on, expected at least one that is not empty")
-        tokenized = tokenize_texts(plain, self.processor)
-        corpus = tokenized.numericalize(self.processor.vocab, np.arange(len(plain)))
-        ordered = corpus.reversed() if self.backwards else corpus
-        loader = lm_loader(ordered, _ROWS, _SEQ_LEN, "measure on")
+        loader = lm_loader(self._corpus(plain), _ROWS, _SEQ_LEN, "measure on")
         found = measure_lm(self.model, loader, self.device, self.dtype)
-        if not np.isfinite(found["loss"]):
+        self._check_finite(found["loss"], "probabilities")
+        return found
+
+    @torch.no_grad()
+    def embed(self, texts: Iterable[str | None]) -> np.ndarray:
+        """One row of features a text: float32, shape (texts, 3 x embedding size).
+
+        They are the outputs of the encoder's last layer at the last token, their maximum and their
+        mean over all tokens, in this order. A backward model's last token is the text's first.
+        With `precision="float32"`, a text has the same row alone and among others (to 1e-4). An
+        empty text has the row of ``xxbos`` alone.
+
+        Raises UserError if `texts` is no sequence of texts, or the model computes nan or infinity.
+        """
+        plain = list(each_text(texts, "embed"))
+        encoder = DocumentEncoder(encoder_of(self.model), _SEQ_LEN, max_len=sys.maxsize).eval()
+        if not plain:
+            return np.zeros((0, 3 * self.artifact.manifest.network.encoder.emb_sz), np.float32)
+        tell = Progress(len(plain), "embedding", "texts").advance
+        corpus = self._corpus(plain)
+        found = by_document(
+            lambda batch: encoder(batch).features, corpus, self.device, self.dtype, tell
+        )
+        encoder.reset()
+        self._check_finite(found, "features")
+        return found
+
+    def _corpus(self, texts: list[str]) -> Corpus:
+        """The texts as ids, in the order in which the model reads them."""
+        tokenized = tokenize_texts(texts, self.processor)
+        corpus = tokenized.numericalize(self.processor.vocab, np.arange(len(texts)))
+        return corpus.reversed() if self.backwards else corpus
+
+    def _check_finite(self, found: np.ndarray | float, expected: str) -> None:
+        if not np.isfinite(found).all():
             raise UserError(
-                f"{self.artifact.path} computes nan or infinity instead of probabilities; train or "
+                f"{self.artifact.path} computes nan or infinity instead of {expected}; train or "
                 "copy the model again"
             )
-        return found
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.base.precision import autocast, default_device, resolve_precision
 from ulmfit.base.progress import Progress
 from ulmfit.data.labels import SINGLE, Labels
+from ulmfit.inference.scoring import training_shares
 from ulmfit.text.batches import ClassifierLoader, DocumentBatch
 from ulmfit.text.corpus import Corpus, TokenizedTexts, tokenize_texts
 from ulmfit.text.ids import Text
@@ -83,8 +84,7 @@ class LoadedModel:
         self.dtype = resolve_precision(precision, self.device)
         self.backwards = manifest.direction == "backward"
         config, classes = manifest.classifier_config, len(manifest.labels)
-        # The training class frequencies; equal ones where they are unknown.
-        self.prior = np.array(config.prior or [1 / classes] * classes, np.float32)
+        self.prior = training_shares(config.prior, classes)
         self.temperature = float(config.temperature or 1)
         self.labels = manifest.labelling
         self.processor = artifact.processor()
@@ -100,6 +100,32 @@ class LoadedModel:
     def known(self, tokenized: TokenizedTexts) -> Known:
         """How many tokens of each text the model knows."""
         return known_tokens(tokenized, self.processor)
+
+    def answer(
+        self, texts: Sequence[Text], tokens: dict[str, TokenizedTexts], tell: Tell | None = None
+    ) -> tuple[np.ndarray, Known]:
+        """Probabilities, float32, shape (texts, classes), and how much of each text is known.
+
+        `tokens` keeps the tokens for models that may share them.
+        """
+        key = self.tokenizer_key
+        if key not in tokens:
+            tokens[key] = self.tokenize(texts)
+        return self.probabilities(tokens[key], tell), self.known(tokens[key])
+
+    @property
+    def precision(self) -> str:
+        """The format that products run in: bfloat16 or float32."""
+        return str(self.dtype).removeprefix("torch.")
+
+    @property
+    def reading(self) -> str:
+        """How it reads, for a heading."""
+        return self.artifact.manifest.direction
+
+    def lengths(self, texts: Sequence[Text]) -> np.ndarray:
+        """Tokens of each text, int64, shape (texts,)."""
+        return np.diff(self.tokenize(texts).offsets)
 
     def corpus(self, tokenized: TokenizedTexts) -> Corpus:
         """The texts as ids, in the order in which the model reads them."""

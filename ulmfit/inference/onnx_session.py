@@ -10,12 +10,13 @@ from ulmfit.text.processor import PAD_ID
 
 FACTS = "ulmfit"  # the key of the model's facts, JSON, in ONNX's `metadata_props`
 FORMAT_VERSION = 1
+TOKENIZER = "-tokenizer"  # end of the name of the text processor's folder
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")  # needed for the export
 
 
 def tokenizer_folder(model: Path) -> Path:
     """The folder of the text processor's files, beside the ONNX file."""
-    return model.with_name(f"{model.stem}-tokenizer")
+    return model.with_name(f"{model.stem}{TOKENIZER}")
 
 
 def run(session: Any, documents: Sequence[np.ndarray]) -> np.ndarray:

@@ -94,14 +94,7 @@ def generate(
     step = torch.tensor([start] * n, device=device)
     written: list[Tensor] = []
     for _ in range(words):
-        read = model(step)[0]
-        # Only the last token's logits: those of a long prompt would fill the memory.
-        logits = replace(read, hidden=read.hidden[:, -1:]).logits()[:, 0]
-        if not logits.isfinite().all():
-            raise UserError(
-                "the language model computes nan or infinity instead of probabilities; train or "
-                "copy it again"
-            )
+        logits = last_logits(model, step)[:, 0]
         logits[:, never.to(device)] = -torch.inf
         drawn = sampling.draw(logits, generator)
         written.append(drawn)
@@ -109,3 +102,19 @@ def generate(
     model.reset()
     texts = [start[1:] + [int(ids[i]) for ids in written] for i in range(n)]
     return [processor.decode(reversed(text) if backwards else text) for text in texts]
+
+
+def last_logits(model: Any, ids: Tensor, last: int = 1) -> Tensor:
+    """Logits after the `last` tokens of `ids` (samples, tokens): (samples, last, vocabulary).
+
+    Raises UserError if the model computes nan or infinity.
+    """
+    read = model(ids)[0]
+    # Only these tokens' logits: those of a long prompt would fill the memory.
+    logits: Tensor = replace(read, hidden=read.hidden[:, -last:]).logits()
+    if not logits.isfinite().all():
+        raise UserError(
+            "the language model computes nan or infinity instead of probabilities; train or "
+            "copy it again"
+        )
+    return logits

@@ -11,6 +11,7 @@ from ulmfit.base.progress import Progress
 from ulmfit.data.formats import Writer, open_writer
 from ulmfit.data.formats_base import Table, cells, check_texts, place_of, plain_text
 from ulmfit.data.labels import Labels
+from ulmfit.inference.mixture import EQUAL, Mixture
 from ulmfit.text.ids import Text, is_empty
 from ulmfit.text.known import Known, best_known
 
@@ -26,15 +27,22 @@ class Answers(NamedTuple):
     """What models say of texts.
 
     by_model: float32, shape (models, texts, classes). notes: one a text, '' where none is due.
+    mixture: how their probabilities become one.
     """
 
     by_model: np.ndarray
     notes: list[str]
+    mixture: Mixture = EQUAL
 
     @property
     def mean(self) -> np.ndarray:
         """The probabilities of all models together, shape (texts, classes)."""
-        return np.mean(self.by_model, axis=0)
+        return self.mixture.of(self.by_model, np.array([note == EMPTY for note in self.notes]))
+
+
+def training_shares(prior: Sequence[float] | None, classes: int) -> np.ndarray:
+    """The share of each class in the training; equal ones where they are unknown. float32."""
+    return np.array(prior or [1 / classes] * classes, np.float32)
 
 
 class Scored(NamedTuple):

@@ -22,8 +22,8 @@ class MultiLabelLoss:
     named: int = 0
 
     def __call__(self, logits: Tensor, truth: Tensor) -> Tensor:
-        """Both of shape (documents, classes); `truth` is 0 and 1."""
-        given, true = logits.detach() >= 0, truth > 0
+        """Both of shape (documents, classes); `truth` is 0 and 1, or probabilities."""
+        given, true = logits.detach() >= 0, truth >= 0.5
         self.hits = int((given & true).sum())
         self.named = int(given.sum() + true.sum())
         targets = truth.float() * (1 - self.smoothing) + self.smoothing / 2

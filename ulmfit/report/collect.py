@@ -1,6 +1,7 @@
 """The collection of a report's content from classifiers and labelled texts."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from ulmfit.inference.calibration import fit_temperature, validation_texts
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.evaluation import figures_table, labelled_texts
 from ulmfit.inference.guard import of_training, unseen
+from ulmfit.inference.scoring import Answers
 from ulmfit.report.data import Calibrated, Measured, Report, hardest, overall_figures
 from ulmfit.report.features import text_map
 from ulmfit.text.ids import is_empty
@@ -45,7 +47,7 @@ def collect(
     """
     labels = classifier.labelling
     texts, truth = labelled_texts(frame, data, split, labels)
-    measured = _measured(classifier, classifier.probabilities_by_model(texts))
+    measured = _measured(classifier, classifier.answers(texts))
     peers = _peers(classifier, frame, data, split, texts)
     _tell([*measured, *peers], truth, labels, split)
     calibrated = _calibrated(classifier, frame, data, split, measured)
@@ -61,7 +63,7 @@ def collect(
         repeated=overlap.exact,
         near=overlap.near,
         left_out=left_out,
-        lengths=np.diff(classifier.models[0].tokenize(texts).offsets),
+        lengths=(classifier.networks or classifier.models)[0].lengths(texts),
         measured=measured,
         peers=peers,
         calibrated=calibrated,
@@ -80,11 +82,11 @@ def _names(classifier: Classifier) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def _measured(classifier: Classifier, by_model: list[np.ndarray]) -> list[Measured]:
-    """Each model and, of several, their ensemble (averaged probabilities)."""
-    measured = [*map(Measured, _names(classifier), by_model)]
-    if len(by_model) > 1:
-        measured.append(Measured("ensemble", np.mean(by_model, axis=0)))
+def _measured(classifier: Classifier, answers: Answers) -> list[Measured]:
+    """Each model and, of several or of an ensemble's directory, all of them together."""
+    measured = [*map(Measured, _names(classifier), answers.by_model)]
+    if classifier.is_several:
+        measured.append(Measured("ensemble", answers.mean))
     return measured
 
 
@@ -140,4 +142,7 @@ def _calibrated(
         for raw, temperature in zip(measured, fitted, strict=False)
     ]
     temperatures = dict(zip(_names(classifier), fitted, strict=True))
-    return Calibrated(temperatures, _measured(classifier, scaled), len(texts))
+    # Without notes: every row was scaled, or left as it is, above.
+    weights = replace(classifier.mixture, temperature=1.0)
+    answers = Answers(np.stack(scaled), [], weights)
+    return Calibrated(temperatures, _measured(classifier, answers), len(texts))

@@ -56,7 +56,7 @@ class Report:
     measured: list[Measured]  # each model, then the mean of several
     peers: list[Measured]  # baselines trained on the same labels, if there are texts
     calibrated: Calibrated | str  # or the reason why there is no temperature
-    text_map: "TextMap"
+    text_map: "TextMap | None"  # None of linear classifiers alone
     lineages: "dict[str, list[Artifact]]"  # by name: the model, its parent, the parent's, ...
     precision: str
     shown: int  # number of texts with the highest loss; 0: no text at all

@@ -29,14 +29,19 @@ def some_of(rows: np.ndarray, most: int = MAP_TEXTS) -> np.ndarray:
     return np.sort(np.random.default_rng(SEED).choice(rows, most, replace=False))
 
 
-def text_map(classifier: "Classifier", texts: Sequence[str], most: int = MAP_TEXTS) -> TextMap:
+def text_map(
+    classifier: "Classifier", texts: Sequence[str], most: int = MAP_TEXTS
+) -> TextMap | None:
     """A map of at most `most` of the texts, chosen by `some_of`.
 
-    The features of several models are concatenated.
+    The features of several models are concatenated; linear classifiers have none. None if there
+    is no other model.
     """
+    if not classifier.networks:
+        return None
     rows = some_of(np.arange(len(texts)), most)
     chosen = [texts[row] for row in rows.tolist()]
-    features = np.concatenate([pooled_features(model, chosen) for model in classifier.models], 1)
+    features = np.concatenate([pooled_features(model, chosen) for model in classifier.networks], 1)
     return TextMap(*in_two_dimensions(features), rows)
 
 

@@ -73,10 +73,11 @@ def model_facts(report: Report) -> list[FT]:
 
 def _facts(name: str, line: list[Artifact]) -> FT:
     manifest = line[0].manifest
-    stored, texts = manifest.classifier_config.temperature, manifest.metrics.get("train_texts")
+    linear, texts = manifest.kind == "linear", manifest.metrics.get("train_texts")
+    stored = manifest.labelled_config.temperature
     rows = [
-        ("direction", manifest.direction),
-        ("size", manifest.size),
+        *([] if linear else [("direction", manifest.direction)]),
+        ("features" if linear else "size", manifest.size),
         ("labelled texts", f"{texts:,}" if isinstance(texts, int) else "not recorded"),
         ("temperature", "none" if stored is None else stored),
         ("seed", manifest.seed),
@@ -92,7 +93,7 @@ def _facts(name: str, line: list[Artifact]) -> FT:
         Ul(*_lineage_items(name, line)),
         _fold("Recipe", manifest.recipe),
         _fold("Config", manifest.config.as_dict()),
-        _fold("Tokenizer", manifest.tokenizer),
+        *([] if linear else [_fold("Tokenizer", manifest.tokenizer)]),
         _fold("Versions of the training", manifest.versions),
         cls="card",
     )

@@ -199,7 +199,7 @@ def calibration_parts(report: Report) -> list[FT]:
     before = _reliability(report, best, f"{best.name}, as it is", "before")
     if isinstance(after, str):
         return [P(f"No temperature was fitted: {after}."), Div(before, cls="grid")]
-    configs = [line[0].manifest.classifier_config for line in report.lineages.values()]
+    configs = [line[0].manifest.labelled_config for line in report.lineages.values()]
     tempered = any(config.temperature is not None for config in configs)
     note = P(
         f"Temperatures (arXiv:1706.04599) were fitted to {after.texts:,} texts of split valid, "

@@ -83,6 +83,8 @@ def _lengths(report: Report) -> list[FT]:
 
 
 def _map(report: Report) -> list[FT]:
+    if report.text_map is None:
+        return []
     places, method, rows = report.text_map
     classes, labels = _colours(report)
     caption = (

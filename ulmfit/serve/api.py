@@ -11,6 +11,7 @@ from ulmfit.data.formats_base import plain_text
 from ulmfit.data.load import source_name
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.loaded import LoadedModel
+from ulmfit.inference.loaded_linear import LoadedLinear
 from ulmfit.inference.scoring import Answers, prediction_columns
 from ulmfit.serve.batching import Batcher, while_there
 from ulmfit.serve.limits import Limits
@@ -104,11 +105,15 @@ async def model(request: Request) -> JSONResponse:
     """GET: the classes, the models of the ensemble, and the limits of a request."""
     classifier: Classifier = request.app.state.batcher.classifier
     limits: Limits = request.app.state.limits
+    models = [_facts(loaded) for loaded in classifier.models]
+    if ensemble := classifier.ensemble:
+        for facts, member in zip(models, ensemble.members, strict=True):
+            facts["weight"] = member.weight
     return JSONResponse(
         {
             "labels": classifier.labels,
             "multi_label": classifier.labelling.multi,
-            "models": [_facts(loaded) for loaded in classifier.models],
+            "models": models,
             "limits": {
                 "body_bytes": limits.body_bytes,
                 "texts": limits.texts,
@@ -119,7 +124,7 @@ async def model(request: Request) -> JSONResponse:
     )
 
 
-def _facts(loaded: LoadedModel) -> dict[str, Any]:
+def _facts(loaded: LoadedModel | LoadedLinear) -> dict[str, Any]:
     manifest = loaded.artifact.manifest
     data = manifest.recipe.get("data")
     return {
@@ -128,6 +133,6 @@ def _facts(loaded: LoadedModel) -> dict[str, Any]:
         "size": manifest.size,
         "trained_on": source_name(str(data)) if data else None,
         "temperature": loaded.temperature,
-        "precision": str(loaded.dtype).removeprefix("torch."),
+        "precision": loaded.precision,
         "manifest_sha256": loaded.artifact.manifest_sha256,
     }

@@ -128,7 +128,9 @@ def _sent_text(request: Request, body: bytes, limits: Limits) -> str:
 
 async def _result(state: State, text: str) -> Result:
     answers = await state.batcher.answers([text])
-    return Result(answers.by_model[:, 0], await _words(state, text), answers.notes[0])
+    return Result(
+        answers.by_model[:, 0], answers.mean[0], await _words(state, text), answers.notes[0]
+    )
 
 
 async def _words(state: State, text: str) -> Explanation | str:

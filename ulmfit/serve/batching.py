@@ -101,14 +101,14 @@ class Batcher:
             raise asyncio.CancelledError
         if not texts:
             shape = len(self.classifier.models), 0, len(self.classifier.labels)
-            return Answers(np.zeros(shape, np.float32), [])
+            return Answers(np.zeros(shape, np.float32), [], self.classifier.mixture)
         loop = asyncio.get_running_loop()
         jobs = [_Job(text, loop.create_future()) for text in texts]
         self._waiting.extend(jobs)
         self._characters += sum(map(len, texts))
         self._arrived.set()
         found, notes = zip(*await asyncio.gather(*[job.found for job in jobs]), strict=True)
-        return Answers(np.stack(found, axis=1), list(notes))
+        return Answers(np.stack(found, axis=1), list(notes), self.classifier.mixture)
 
     async def alone(self, compute: Callable[[], T]) -> T:
         """The result of `compute`, which runs between two batches."""

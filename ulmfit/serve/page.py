@@ -21,12 +21,13 @@ _MOST_BARS = 20  # classes, the most probable first
 class Result:
     """The page's result for one text.
 
-    by_model: shape (models, classes).
+    by_model: shape (models, classes). mean: of all of them together, shape (classes,).
     words: the explanation, or a sentence that says why there is none.
     note: on a text that the models cannot read; '' where none is due.
     """
 
     by_model: np.ndarray
+    mean: np.ndarray
     words: Explanation | str
     note: str = ""
 
@@ -74,10 +75,10 @@ def _text_form(text: str) -> FT:
 
 
 def _result(classifier: Classifier, text: str, result: Result) -> FT:
-    mean = result.by_model.mean(0)
+    mean = result.mean
     order = np.argsort(-mean, kind="stable")[:_MOST_BARS]
     columns = prediction_columns(mean[None], classifier.labelling)
-    note = [P(result.note.capitalize(), cls="note", role="note")] if result.note else []
+    note = [P(result.note.capitalize(), cls="note")] if result.note else []
     return html.Section(
         H2("Prediction"),
         P(columns["label"][0] or "none of the labels", cls="label"),
@@ -104,9 +105,8 @@ def _by_model(classifier: Classifier, by_model: np.ndarray, order: np.ndarray) -
         return []
     parts = []
     for loaded, probabilities in zip(classifier.models, by_model, strict=True):
-        manifest = loaded.artifact.manifest
         name = loaded.artifact.path.resolve().name
-        parts.append(H3(f"{manifest.direction.capitalize()} ({name})"))
+        parts.append(H3(f"{loaded.reading[0].upper()}{loaded.reading[1:]} ({name})"))
         parts += _bars(classifier.labels, probabilities, order)
     return parts
 

@@ -45,7 +45,7 @@ class _Sharing:
     ) -> Answers:
         parts = [self._part(texts[i : i + _PART]) for i in range(0, len(texts) or 1, _PART)]
         by_model = np.concatenate([part.by_model for part in parts], axis=1)
-        return Answers(by_model, [note for part in parts for note in part.notes])
+        return Answers(by_model, [note for part in parts for note in part.notes], parts[0].mixture)
 
     def _part(self, texts: Sequence[str]) -> Answers:
         self.go_on()

@@ -143,7 +143,8 @@ def collate(documents: Sequence[np.ndarray]) -> DocumentBatch:
 class ClassifierLoader:
     """Batches of a classifier, each (`DocumentBatch`, labels of shape (documents,), int64).
 
-    For a multi-label classifier, labels are 0 and 1, shape (documents, classes).
+    For a multi-label classifier, labels are 0 and 1, shape (documents, classes). Probabilities as
+    labels are float32, of the same shape.
 
     With `shuffle`: batches of `batch_size` documents of about equal length, in random order. The
     longest batch comes first, so that memory runs out at once or never (as in `SortedDL`).
@@ -181,7 +182,9 @@ class ClassifierLoader:
         first, self.start = self.start, 0
         for documents in batches[first:]:
             batch = collate([self.corpus[document] for document in documents])
-            yield batch, torch.from_numpy(self.labels[documents].astype(np.int64))
+            labels = self.labels[documents]
+            soft = np.issubdtype(labels.dtype, np.floating)
+            yield batch, torch.from_numpy(labels.astype(np.float32 if soft else np.int64))
 
     @property
     def _documents(self) -> int:

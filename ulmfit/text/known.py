@@ -59,7 +59,10 @@ def _flags(token: str, vocab: frozenset[str]) -> tuple[bool, bool, bool, bool]:
     if token in SPECIAL_TOKENS or is_blank(text):
         return False, False, False, False
     known = token in vocab and _BYTE.fullmatch(token) is None
-    written = any(
-        category(character)[0] == "L" or category(character) == "So" for character in text
-    )
+    written = is_written(text)
     return written, written and known, True, known
+
+
+def is_written(text: str) -> bool:
+    """Whether it has a letter or a sign such as an emoji."""
+    return any(category(character)[0] == "L" or category(character) == "So" for character in text)

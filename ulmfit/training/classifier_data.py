@@ -13,12 +13,13 @@ from ulmfit.text.fit import WAY_OUT, unknown_or_warning
 from ulmfit.text.known import known_tokens
 from ulmfit.training.settings import ClassifierSettings, data_spec
 from ulmfit.training.start import Start
+from ulmfit.training.teaching import soft_labels, taught_texts, unlabelled_rows
 
 _WAY_OUT = f"stage 2 knows more words with --min-freq 1 or --vocab-of both; {WAY_OUT}"
 
 
 class Labelled(NamedTuple):
-    """Documents and their true labels, as `Labels.encode` returns them."""
+    """Documents and their labels: as `Labels.encode` returns them, or a teacher's probabilities."""
 
     corpus: Corpus
     truth: np.ndarray
@@ -52,10 +53,15 @@ def prepare(
     name = str(start.parent.path) if start.parent else "the vocabulary of these texts"
     logger.info(unknown_or_warning(unknown, name, _WAY_OUT))
 
-    def labelled(split: str) -> Labelled:
-        rows = np.flatnonzero(splits == split)
+    def documents(rows: np.ndarray, truth: np.ndarray) -> Labelled:
         corpus = tokenized.numericalize(processor.vocab, rows)
-        truth = labels.encode(cells.iloc[rows])
         return Labelled(corpus.reversed() if backwards else corpus, truth)
 
-    return labels, labelled("train"), labelled("valid")
+    train, valid = (np.flatnonzero(splits == split) for split in ("train", "valid"))
+    truth = labels.encode(cells.iloc[train])
+    held_out = documents(valid, labels.encode(cells.iloc[valid]))
+    if not settings.teacher:
+        return labels, documents(train, truth), held_out
+    rows = unlabelled_rows(frame, settings)
+    answers = soft_labels(taught_texts(frame, settings), labels, truth, settings)
+    return labels, documents(rows, answers), held_out

@@ -206,7 +206,7 @@ def classifier_learner(
         ClassifierLoader(valid.corpus, valid.truth),
     )
     weights = None
-    if settings.class_weights == "balanced":
+    if settings.class_weights == "balanced" and not settings.teacher:  # its answers are balanced
         balanced = labels.balanced_weights(train.truth)
         weights = torch.tensor(balanced, dtype=torch.float32).to(place.device)
     loss = labels.loss(settings.label_smoothing, weights)

@@ -10,10 +10,14 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 from ulmfit.artifacts.manifest import suffix
 from ulmfit.base.cli import field_notes, settings_flags
-from ulmfit.base.errors import UserError
+from ulmfit.base.errors import UserError, listed
+from ulmfit.data.spec import DataFlags
 from ulmfit.training.settings import DEFAULT_RECIPE, STAGE_FILES, S, load_settings
 
 CHECKPOINT_MINUTES = 5.0  # between two checkpoints, by default
+
+# Settings that are parameters of `ULMFiTClassifier`, or follow from the texts that it is given.
+_ESTIMATOR = {"seed", "precision", "pretrained", "data", "multi_label"}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -108,3 +112,18 @@ def options_and_settings(settings: type[S], given: Mapping[str, Any]) -> tuple[O
     options = Options(**named)
     overrides = {name: value for name, value in given.items() if name not in shared}
     return options, load_settings(settings, options.recipe, overrides)
+
+
+def own_settings(parameter: str, given: Any, settings: type) -> dict[str, Any]:
+    """The settings given; refuses those of other parameters, and options that are no settings."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise UserError(f"found {parameter}={given!r}, expected a dict of settings, or None")
+    others = {*_ESTIMATOR, *(field.name for field in fields(DataFlags))}
+    names = {field.name for field in fields(settings)} - others
+    if strange := [name for name in given if name not in names]:
+        raise UserError(
+            f"found {listed(strange)} in {parameter}, expected some of {', '.join(sorted(names))}"
+        )
+    return dict(given)

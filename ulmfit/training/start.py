@@ -10,14 +10,17 @@ import pandas as pd
 from ulmfit.artifacts.directory import Artifact, read_artifact
 from ulmfit.artifacts.manifest import direction
 from ulmfit.artifacts.pretrained import NONE, find_directory
+from ulmfit.artifacts.seen import Seen
 from ulmfit.artifacts.trained import trained_config
 from ulmfit.base.errors import UserError
-from ulmfit.base.log import logger
+from ulmfit.base.log import logger, quiet
 from ulmfit.data.fingerprints import texts_fingerprint
+from ulmfit.data.labels import Labels
 from ulmfit.data.load import same_source
+from ulmfit.inference.guard import unseen
 from ulmfit.model.build import random_embedding
 from ulmfit.model.sizes import EncoderConfig, encoder_config
-from ulmfit.model.transfer import load_encoder
+from ulmfit.model.transfer import load_encoder, load_head
 from ulmfit.text.corpus import TokenizedTexts
 from ulmfit.text.processor import TextProcessor, make_vocab
 from ulmfit.training.settings import ClassifierSettings
@@ -45,12 +48,34 @@ class Start:
             counts = tokenized.counts(rows)
             self.processor.with_vocab(make_vocab(counts, settings.max_vocab, settings.min_freq))
 
-    def load_into(self, model: Any) -> None:
-        """Load the encoder's weights into the classifier `model`."""
+    def load_into(self, model: Any, labels: Labels, settings: ClassifierSettings) -> None:
+        """Load the encoder's weights, and those of a classifier's head, into `model`.
+
+        Raises:
+            UserError: the head is of other labels, or of another size.
+        """
         if self.parent is None:
             random_embedding(model)
-        else:
-            load_encoder(model, self.parent.encoder(), self.parent.path)
+            return
+        load_encoder(model, self.parent.encoder(), self.parent.path)
+        if self.parent.manifest.kind == "classifier":
+            _check_head(self.parent, labels, settings)
+            load_head(model, self.parent.head(), self.parent.path)
+
+    def seen(self) -> Seen | None:
+        """The texts that the parent has seen, if it is a classifier and knows them."""
+        return self.parent.seen() if self.parent else None
+
+
+def _check_head(parent: Artifact, labels: Labels, settings: ClassifierSettings) -> None:
+    manifest, config = parent.manifest, parent.manifest.classifier_config
+    wanted = (list(labels.classes), labels.multi, settings.hidden)
+    if (manifest.labels, config.multi_label, config.hidden) != wanted:
+        raise UserError(
+            f"{parent.path} is a classifier of {', '.join(manifest.labels)} with {config.hidden} "
+            f"hidden units, expected {', '.join(labels.classes)} and {settings.hidden}; start from "
+            "a language model, or give the same data and flags"
+        )
 
 
 def read_start(
@@ -69,21 +94,38 @@ def read_start(
 
 
 def read_lm(path: Path, backwards: bool) -> Artifact:
-    """The language model in a directory; raises as `read_start`."""
+    """The language model in a directory, or a classifier to train further.
+
+    Raises:
+        UserError: as `read_start`.
+    """
     if not path.is_dir():
         raise UserError(
             f"no language model in {path}; write one with python -m ulmfit.stage2_lm"
             f"{' --backwards' if backwards else ''}, or name another with --lm DIR"
         )
-    artifact = read_artifact(path, "lm")
+    artifact = read_artifact(path, "lm", "classifier")
+    kind = "classifier" if artifact.manifest.kind == "classifier" else "language model"
     if artifact.manifest.direction != direction(backwards):
         raise UserError(
-            f"{path} is a {artifact.manifest.direction} language model, expected a "
+            f"{path} is a {artifact.manifest.direction} {kind}, expected a "
             f"{direction(backwards)} one; "
             + ("leave out --backwards" if backwards else "add --backwards")
             + " or name the other model with --lm"
         )
     return artifact
+
+
+def _check_classifier_texts(parent: Artifact, frame: pd.DataFrame, data: str) -> None:
+    if not (frame["split"] == "test").any():
+        return
+    with quiet():
+        count = unseen(frame, data, "test", [parent]).left_out
+    if count:
+        raise UserError(
+            f"{parent.path} was trained or validated on {count:,} texts that are in test of {data};"
+            " start from a language model, or give the data and the flags of its training"
+        )
 
 
 def check_lm_texts(parent: Artifact, frame: pd.DataFrame, settings: ClassifierSettings) -> None:
@@ -92,6 +134,9 @@ def check_lm_texts(parent: Artifact, frame: pd.DataFrame, settings: ClassifierSe
     A model of other texts is accepted, although texts of test may be among them.
     """
     test = frame.loc[frame["split"] == "test", "text"]
+    if parent.manifest.kind == "classifier":  # its own training has checked its language model
+        _check_classifier_texts(parent, frame, settings.data)
+        return
     config, recipe = parent.manifest.lm_config, parent.manifest.recipe
     if test.empty or texts_fingerprint(test) in (config.withheld or []):
         return

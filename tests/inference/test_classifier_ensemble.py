@@ -488,7 +488,7 @@ def test_missing_texts_of_every_kind_are_rows(folders, tmp_path):
 def test_cells_that_are_no_text_are_refused_as_in_training(
     folders, tmp_path, cells, found, monkeypatch
 ):
-    monkeypatch.setattr(Classifier, "probabilities", None)
+    monkeypatch.setattr(Classifier, "answers", None)
     monkeypatch.setattr("ulmfit.data.formats_base.MOST_ROWS", 2)
     source = tmp_path / "in.parquet"
     pd.DataFrame({"text": [None, None, None, *cells]}).to_parquet(source)
@@ -533,7 +533,7 @@ print(*({{"fastai", "pandas", "pyarrow", "scipy", "sklearn"}} & sys.modules.keys
 
 
 def test_a_row_that_breaks_the_file_is_found_before_the_work(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(Classifier, "probabilities", None)
+    monkeypatch.setattr(Classifier, "answers", None)
     monkeypatch.setattr("ulmfit.data.formats_base.MOST_ROWS", 3)
     source = tmp_path / "in.csv"
     source.write_text("id,text\n" + "1,good\n" * 9 + "2\n")
@@ -648,7 +648,7 @@ def test_no_such_column(tmp_path):
 
 
 def test_what_the_output_cannot_hold_is_said_before_the_work(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(Classifier, "probabilities", None)
+    monkeypatch.setattr(Classifier, "answers", None)
     source = tmp_path / "in.jsonl"
     source.write_text('{"text": "a", "x": 1}\n{"text": "b", "x": "one"}\n')
     target = tmp_path / "out.parquet"

@@ -101,7 +101,7 @@ def test_the_file_of_the_training_grew(place, tmp_path):
 
 
 def test_report_and_calibrate(place, tmp_path, told, monkeypatch):
-    monkeypatch.setattr("ulmfit.calibrate.fit_temperature", lambda *given: 2.0)
+    monkeypatch.setattr("ulmfit.inference.calibration.fit_temperature", lambda *given: 2.0)
     folder, data = shutil.copytree(place / "clf", tmp_path / "clf"), str(place / "grown.csv")
     _, known = leaked(place, data)
     page = report(clf=str(folder), data=data, out=str(tmp_path / "r.html"), texts=0)

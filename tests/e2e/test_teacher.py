@@ -1,0 +1,83 @@
+"""Stage 3 with a teacher, then from the student; tiny models."""
+
+import csv
+
+import numpy as np
+import pytest
+from tiny_stages import stage1, stage2, stage3, write_general, write_reviews
+
+from ulmfit.artifacts.directory import read_artifact
+from ulmfit.base.errors import UserError
+from ulmfit.inference.ensemble import Classifier
+
+pytestmark = pytest.mark.computes
+ONCE = {"steps": [{"epochs": 2, "lr": 0.01}]}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("taught")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ULMFIT_CACHE", str(folder / "cache"))
+        data = write_reviews(folder / "reviews.csv")
+        wiki = stage1(write_general(folder / "general.csv"), folder / "wiki", **ONCE)
+        lm = stage2(data, wiki.path, folder / "lm", **ONCE)
+        teacher = stage3(data, lm.path, folder / "teacher")
+        student = stage3(data, lm.path, folder / "student", teacher=str(teacher.path), **ONCE)
+        last = stage3(data, student.path, folder / "last", **ONCE)
+        yield {
+            "folder": folder,
+            "data": data,
+            "lm": lm,
+            "teacher": teacher,
+            "student": student,
+            "last": last,
+        }
+
+
+def rows_of(data, split):
+    with open(data, encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if row["split"] == split]
+
+
+def test_student_learns_the_unlabelled_texts(made):
+    assert made["student"].metrics["train_texts"] == len(rows_of(made["data"], "unsup"))
+    assert made["teacher"].metrics["train_texts"] == len(rows_of(made["data"], "train"))
+    manifest = read_artifact(made["student"].path).manifest
+    assert manifest.recipe["teacher"] == str(made["teacher"].path)
+    assert manifest.labels == read_artifact(made["teacher"].path).manifest.labels
+
+
+def test_last_stage_starts_from_the_student(made):
+    manifest = read_artifact(made["last"].path).manifest
+    assert manifest.parent == read_artifact(made["student"].path).manifest_sha256
+    texts = ["The film was great.", "A dull story."]
+    student, last = (
+        Classifier.load(made[name].path, precision="float32").probabilities(texts)
+        for name in ("student", "last")
+    )
+    assert np.abs(student - last).max() > 1e-4  # it was trained further
+
+
+def test_zero_rate_keeps_the_student(made, tmp_path):
+    still = {"steps": [{"epochs": 1, "lr": 1e-12, "weight_decay": 0.0}]}
+    same = stage3(made["data"], made["student"].path, tmp_path / "same", **still)
+    for name, weight in read_artifact(made["student"].path).encoder().items():
+        assert (read_artifact(same.path).encoder()[name] - weight).abs().max() < 1e-6
+
+
+def test_same_teacher_gives_the_same_student(made, tmp_path):
+    again = stage3(
+        made["data"],
+        made["lm"].path,
+        tmp_path / "again",
+        teacher=str(made["teacher"].path),
+        **ONCE,
+    )
+    for name in ("encoder.safetensors", "head.safetensors"):
+        assert (again.path / name).read_bytes() == (made["student"].path / name).read_bytes()
+
+
+def test_start_with_another_head_is_refused(made, tmp_path):
+    with pytest.raises(UserError, match=r"is a classifier of .* with 8 hidden units, expected"):
+        stage3(made["data"], made["student"].path, tmp_path / "wide", hidden=20, **ONCE)

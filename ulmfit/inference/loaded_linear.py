@@ -1,0 +1,91 @@
+"""A linear classifier of a model directory, ready to answer. No torch."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ulmfit.artifacts.directory import Artifact
+from ulmfit.base.errors import UserError
+from ulmfit.inference.scoring import training_shares
+from ulmfit.text.ids import Text
+from ulmfit.text.known import Known, is_written
+
+if TYPE_CHECKING:
+    from ulmfit.text.corpus import TokenizedTexts
+
+_BLOCK = 1000  # texts that are answered at a time, between two signs of life
+
+
+class LoadedLinear:
+    """Like a `LoadedModel`, of a linear classifier."""
+
+    precision = "float32"
+
+    def __init__(self, artifact: Artifact) -> None:
+        from ulmfit.inference.baseline import LINEAR_NAMES
+        from ulmfit.inference.linear import read_linear
+
+        self.artifact, manifest = artifact, artifact.manifest
+        config, classes = manifest.linear_config, len(manifest.labels)
+        self.labels = manifest.labelling
+        self.prior = training_shares(config.prior, classes)
+        self.temperature = float(config.temperature or 1)
+        self.classifier = read_linear(artifact)
+        self.reading = LINEAR_NAMES[config.features]
+        features = self.classifier.features
+        self.preprocess, self.cut = features.build_preprocessor(), features.build_tokenizer()
+
+    def answer(
+        self,
+        texts: Sequence[Text],
+        tokens: "dict[str, TokenizedTexts] | None" = None,
+        tell: Callable[[float], object] | None = None,
+    ) -> tuple[np.ndarray, Known]:
+        """Probabilities, float32, shape (texts, classes), and how much of each text is known.
+
+        Raises:
+            UserError: the texts are ids.
+        """
+        plain = self._plain(texts)
+        parts = []
+        for start in range(0, len(plain), _BLOCK):
+            part = self.classifier.probabilities(plain[start : start + _BLOCK]).astype(np.float32)
+            parts.append(self.rescaled(part))
+            if tell:
+                tell(len(part))
+        return np.concatenate(parts), self.known(plain)
+
+    def rescaled(self, probabilities: np.ndarray) -> np.ndarray:
+        """With the temperature of the model's calibration."""
+        if self.temperature == 1:
+            return probabilities
+        return self.labels.rescaled(probabilities, self.temperature)
+
+    def known(self, texts: Sequence[str]) -> Known:
+        """How many words of each text the classifier knows, as `known_tokens` counts them."""
+        vocabulary = self.classifier.features.vocabulary
+        rows = []
+        for text in texts:
+            words = self.words(text)
+            spoken = [word for word in words if is_written(word)] or words
+            rows.append((len(spoken), sum(word in vocabulary for word in spoken)))
+        tokens, known = np.array(rows, np.int64).reshape(-1, 2).T
+        return Known(tokens, known)
+
+    def words(self, text: str) -> list[str]:
+        """The words of a text, as the classifier cuts and spells them."""
+        return self.cut(self.preprocess(text))
+
+    def lengths(self, texts: Sequence[Text]) -> np.ndarray:
+        """Words of each text, int64, shape (texts,)."""
+        return np.array([len(self.words(text)) for text in self._plain(texts)], np.int64)
+
+    def _plain(self, texts: Sequence[Text]) -> list[str]:
+        plain = [text for text in texts if isinstance(text, str)]
+        if len(plain) < len(texts):
+            raise UserError(
+                f"{self.artifact.path} is a linear classifier, which reads texts; found ids of "
+                "texts: give the texts, or leave it out"
+            )
+        return plain
