@@ -78,6 +78,15 @@ def fits(made: Written) -> list[list[list[str]]]:
     return found
 
 
+def holds_rows(made: Written) -> bool:
+    """Whether a text has several lines that have as many fields as the header."""
+    sep, width = made.flags["sep"], len(made.columns)
+    lines = (
+        [line.count(sep) + 1 for line in cell.splitlines()] for row in made.rows for cell in row
+    )
+    return any(fields.count(width) > 1 for fields in lines)
+
+
 def has_own_separator(made: Written) -> bool:
     """Whether the fields are separated as the program expects without a flag."""
     return made.flags["sep"] in (",;" if made.ending.startswith(".csv") else "\t")

@@ -20,7 +20,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from torture._oracles import Table, by_others, fits, has_own_separator
+from torture._oracles import Table, by_others, fits, has_own_separator, holds_rows
 from torture._tables import Written, delimited
 from torture._typed_tables import jsonl, parquet
 from torture.common import Row
@@ -135,9 +135,12 @@ def _check_texts(made: Written, path: Path) -> None:
 
 
 def _refusal(oracle: duckdb.DuckDBPyConnection, made: Written, path: Path, error: UserError) -> str:
-    """Whether the file was refused with good reason: not if it can be read in one way alone."""
+    """Whether the file was refused with good reason.
+
+    There is none if it can be read in one way alone and none of its texts looks like rows.
+    """
     readable = made.flags["encoding"] in ("utf-8", "utf-8-sig") and has_own_separator(made)
-    if made.refused or not readable or len(fits(made)) > 1:
+    if made.refused or not readable or len(fits(made)) > 1 or holds_rows(made):
         return "refused"
     if by_others(oracle, made, path) == [written(made)] * 2:
         raise _Different(f"refused, though pandas and DuckDB read it: {error}")
