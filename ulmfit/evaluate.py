@@ -3,7 +3,7 @@
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import read_metrics
@@ -15,6 +15,9 @@ from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.data.spec import DataFlags
 from ulmfit.inference.ensemble import Classifier
+
+if TYPE_CHECKING:  # pandas takes a while to import
+    from ulmfit.data.overlap import Overlap
 
 _OF_MANIFEST = ("direction", "size", "seed", "recipe", "metrics", "parent", "versions")
 
@@ -67,15 +70,7 @@ def main(
     names = classifier.folders if classifier.ensemble else folders
     named = dict(zip([*names, "ensemble"], results, strict=False))
     logger.info(f"{len(texts):,} texts, split {split}")
-    logger.info(evaluation.figures_table(named))
-    if classifier.labelling.multi:
-        name, figures = list(named.items())[-1]
-        logger.info(f"{name}, each class\n{evaluation.classes_table(figures['classes'])}")
-    for part, line in overlap.lines().items():
-        if part in results[0]:
-            logger.info(line)
-            parts = {name: figures[part] for name, figures in named.items()}
-            logger.info(evaluation.figures_table(parts))
+    _tell(named, overlap, classifier.labelling.multi)
     for place, metrics, figures in zip(places, kept, results, strict=False):
         measured = {source_name(data): {split: figures}}
         update_metrics(Path(place), {**metrics, "evaluation": measured})
@@ -84,6 +79,21 @@ def main(
         facts = {"data": source_name(data), "split": split, "precision": classifier.precision}
         _write(Path(output), {**facts, "figures": named, "seconds": seconds}, classifier)
     return named
+
+
+def _tell(named: dict[str, dict[str, Any]], overlap: "Overlap", several: bool) -> None:
+    """Log the tables: of all texts, of each class of several labels, without repeated texts."""
+    from ulmfit.inference.evaluation import classes_table, figures_table
+
+    logger.info(figures_table(named))
+    name, last = list(named.items())[-1]
+    if several:
+        logger.info(f"{name}, each class\n{classes_table(last['classes'])}")
+    for part, line in overlap.lines().items():
+        if part in last:
+            logger.info(line)
+            parts = {name: figures[part] for name, figures in named.items()}
+            logger.info(figures_table(parts))
 
 
 def _write(path: Path, facts: dict[str, Any], classifier: Classifier) -> None:

@@ -22,7 +22,7 @@ from ulmfit.artifacts.writing import write_artifact
 from ulmfit.base.errors import UserError
 from ulmfit.data.fingerprints import fingerprint
 from ulmfit.model.build import TiedDecoder, encoder_of
-from ulmfit.model.sizes import SIZES
+from ulmfit.model.sizes import SIZES, EncoderConfig
 from ulmfit.text.processor import TextProcessor
 
 
@@ -153,20 +153,16 @@ def from_learner(
         _check_classifier(learner)
     state = _state(learner)
     numbers, encoder, kept = encoder_from_fastai(state, words)
-    config: LMConfig | ClassifierConfig
+    head = _head(state) if labels else {"decoder.bias": state["1.decoder.bias"][kept]}
+    config: LMConfig | ClassifierConfig = LMConfig(numbers)
     if labels:
-        head = _head(state)
-        hidden = len(head["layers.2.weight"])
-        config = ClassifierConfig(numbers, learner.model[0].max_len, hidden)
-    else:
-        head, config = {"decoder.bias": state["1.decoder.bias"][kept]}, LMConfig(numbers)
+        config = ClassifierConfig(numbers, learner.model[0].max_len, len(head["layers.2.weight"]))
     processor = TextProcessor("word", lang).with_vocab([words[i] for i in kept])
-    sizes = (numbers.emb_sz, numbers.n_hid, numbers.n_layers)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         kind=config.kind,
         direction="forward",
-        size=next((name for name, size in SIZES.items() if size == sizes), "custom"),
+        size=_size_of(numbers),
         config=config,
         tokenizer=processor.description(),
         labels=labels,
@@ -190,6 +186,11 @@ def from_learner(
         overwrite=overwrite,
         half=half,
     )
+
+
+def _size_of(config: EncoderConfig) -> str:
+    numbers = (config.emb_sz, config.n_hid, config.n_layers)
+    return next((name for name, size in SIZES.items() if size == numbers), "custom")
 
 
 def _check_classifier(learner: Any) -> None:
