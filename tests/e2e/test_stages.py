@@ -420,10 +420,9 @@ def test_all_stages_from_one_command(made, recipe, tmp_path, monkeypatch, capsys
     assert sum(summary["weights"].values()) == pytest.approx(1)
     found = read_metrics(folder / "clf")["evaluation"][Path(made["data"]).name]["test"]
     assert found["accuracy"] == summary["accuracy"]["ensemble"]
-    assert ensemble.predict(["The film was great.", "The film was dull."])["label"].tolist() == [
-        "good",
-        "bad",
-    ]
+    # Texts full of one mood: which class they are of does not depend on rounding.
+    sure = [f"The film {' '.join(MOODS[mood])} was {MOODS[mood][0]}." for mood in ("good", "bad")]
+    assert ensemble.predict(sure)["label"].tolist() == ["good", "bad"]
     # The stages by themselves give the same weights.
     for kind in ("lm", "clf"):
         for name in DIRECTIONS:
