@@ -1,5 +1,6 @@
 """Texts that no model fits, through the stages and the commands."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from ulmfit.data.__main__ import main as look
 from ulmfit.training import domain_lm
 from ulmfit.training.settings import LMSettings, load_settings
 
-CASE = Path("/work/shared/cases/c24_chinese.csv")
+CASES = Path(os.environ.get("ULMFIT_CASES", Path(__file__).parents[3] / "shared" / "cases"))
+CASE = CASES / "c24_chinese.csv"
 OPENINGS = ["这部电影", "这本书", "这家餐厅", "这个酒店"]
 MOODS = {"好": ["很好看", "非常喜欢", "值得推荐"], "坏": ["太难看了", "非常失望", "浪费时间"]}
 CHINESE = [
