@@ -13,7 +13,7 @@ from ulmfit.text.fit import WAY_OUT, unknown_or_warning
 from ulmfit.text.known import known_tokens
 from ulmfit.training.settings import ClassifierSettings, data_spec
 from ulmfit.training.start import Start
-from ulmfit.training.teaching import soft_labels, taught_texts, unlabelled_rows
+from ulmfit.training.teaching import soft_labels, unlabelled_rows
 
 _WAY_OUT = f"stage 2 knows more words with --min-freq 1 or --vocab-of both; {WAY_OUT}"
 
@@ -63,5 +63,5 @@ def prepare(
     if not settings.teacher:
         return labels, documents(train, truth), held_out
     rows = unlabelled_rows(frame, settings)
-    answers = soft_labels(taught_texts(frame, settings), labels, truth, settings)
+    answers = soft_labels(frame["text"].iloc[rows].tolist(), labels, truth, settings)
     return labels, documents(rows, answers), held_out
