@@ -19,7 +19,7 @@ from benchmarks.trials import Figures, Trials
 from ulmfit import evaluate, stage2_lm, stage3_clf
 from ulmfit.artifacts.config import NB_LR
 from ulmfit.artifacts.directory import MANIFEST
-from ulmfit.pipeline import labelled
+from ulmfit.pipeline.checks import labelled
 from ulmfit.training.linear import train_linear
 from ulmfit.training.members import put_together
 from ulmfit.training.settings import ClassifierSettings, load_settings

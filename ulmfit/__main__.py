@@ -22,7 +22,7 @@ from ulmfit.data.spec import DataFlags
 from ulmfit.text.ids import hold_ids
 
 if TYPE_CHECKING:
-    from ulmfit.pipeline import Trained
+    from ulmfit.pipeline.run import Trained
     from ulmfit.training.plan import Plan
     from ulmfit.training.settings import ClassifierSettings
 
@@ -37,7 +37,8 @@ _ROWS = {
 
 @settings_flags(DataFlags, default="")
 def main(
-    recipe: str | None = None,  # table of stages/stage2_lm.toml and stage3_clf.toml (default: demo)
+    # table of stages/stage2_lm.toml and stage3_clf.toml (default: demo for IMDb, else auto)
+    recipe: str | None = None,
     data: str | None = None,  # data set: a name or a path (default: the recipe's)
     corpus: Annotated[str, {"nargs": "+"}] = "",  # general text, for stage 1 to come first
     pretrained: str | None = None,  # language model to start from (default: the recipe's)
@@ -48,6 +49,7 @@ def main(
     seed: int | None = None,  # seeds data order, initialisation and dropout
     half: bool = False,  # store the weights in half precision
     overwrite: bool = False,  # train existing models again
+    minutes: float = 0.0,  # with the recipe auto: what the training may take; 0 for no limit
     stop_after: float = 0.0,  # seconds after which it saves a checkpoint and ends; 0 for no end
     **given: Any,
 ) -> dict[str, Any]:
@@ -58,15 +60,17 @@ def main(
     earlier call with the same settings and data are kept.
     """
     from ulmfit.base.precision import keep_memory
-    from ulmfit.pipeline import train
+    from ulmfit.pipeline.run import train
+    from ulmfit.training.budget import check_minutes
     from ulmfit.training.members import members_of
     from ulmfit.training.options import deadline_after
     from ulmfit.training.plan import Plan
-    from ulmfit.training.settings import DEFAULT_RECIPE
+    from ulmfit.training.settings import recipe_for
 
     keep_memory()
     began = time.monotonic()
-    folder = Path(out or Path("models", recipe or DEFAULT_RECIPE))
+    check_minutes(minutes)
+    folder = Path(out or Path("models", recipe_for(recipe, data)))
     shared = {"data": data, "seed": seed, "multi_label": multi_label or None, **given}
     deadline = deadline_after(stop_after)
     if overwrite and stop_after:
@@ -76,7 +80,16 @@ def main(
         )
     if corpus and pretrained:
         raise UserError("found --corpus and --pretrained, expected one of them")
-    plan = Plan.of(recipe, overwrite, shared, pretrained, half, deadline, members_of(members))
+    plan = Plan.of(
+        recipe,
+        shared,
+        pretrained,
+        overwrite=overwrite,
+        half=half,
+        deadline=deadline,
+        members=members_of(members),
+        minutes=minutes,
+    )
     trained, plan = train(plan, corpus, folder)
     logger.info("\nevaluating on the test part")
     summary = _summary(plan, trained, began)
@@ -119,7 +132,7 @@ def _summary(plan: "Plan", trained: "Trained", began: float) -> dict[str, Any]:
 
 def _evaluation(trained: "Trained", settings: "ClassifierSettings") -> dict[str, Any]:
     from ulmfit.inference.baseline import baseline_names
-    from ulmfit.pipeline import baselines_of, labelled
+    from ulmfit.pipeline.checks import baselines_of, labelled
 
     frame = labelled(settings)
     ensemble = read_ensemble(trained.ensemble.path)

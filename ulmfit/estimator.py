@@ -19,7 +19,6 @@ from ulmfit.base.errors import BadValue, UserError
 from ulmfit.base.untrusted import parse_json, read_bounded
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.scoring import warn_of
-from ulmfit.text.fit import OWN_TEXT
 from ulmfit.text.given import each_text
 from ulmfit.training.arrays import (
     checked,
@@ -29,9 +28,9 @@ from ulmfit.training.arrays import (
     training_folder,
     write_table,
 )
+from ulmfit.training.auto import AUTO_RECIPE
 from ulmfit.training.options import own_settings
 from ulmfit.training.settings import (
-    DEFAULT_RECIPE,
     ClassifierSettings,
     LMSettings,
     load_settings,
@@ -54,8 +53,7 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
     models. Unpickle only what you trust; `save` and `load` can run no code.
 
     Args:
-        recipe: of ``stages/*.toml``. None: "demo", or "own-text" for texts that the pretrained
-            model does not fit.
+        recipe: of ``stages/*.toml``. None: "auto", whose model and lengths follow from the texts.
         pretrained: the language model to start from: a bundled name, a directory, "none"; None for
             the recipe's.
         directions: "fwd", "bwd" or both; the probabilities of both are averaged.
@@ -107,7 +105,7 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
             texts, more = texts_of(X), texts_of(() if unlabelled is None else unlabelled)
             classes, numbers = classes_of(y, len(texts))
             names = names_of(classes)
-            recipe, lm, classifier = self._settings([*texts, *more])
+            recipe, lm, classifier = self._settings()
             with training_folder(self.folder) as folder:
                 data = folder / _TEXTS
                 write_table(data, [*texts, *more], [names[number] for number in numbers])
@@ -181,7 +179,7 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
                 )
         return estimator
 
-    def _settings(self, texts: list[str]) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    def _settings(self) -> tuple[str, dict[str, Any], dict[str, Any]]:
         """The recipe, and what stages 2 and 3 are given; all is checked before any training."""
         _check_directions(self.directions)
         shared = {
@@ -192,15 +190,8 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
         own = own_settings("classifier_settings", self.classifier_settings, ClassifierSettings)
         lm = {"samples": 0, "pretrained": self.pretrained, **shared, **own_lm}
         classifier = {**shared, **own}
-        recipe = DEFAULT_RECIPE if self.recipe is None else self.recipe
-        general = load_settings(LMSettings, recipe, lm).pretrained
-        if self.recipe is None and self.pretrained is None:
-            import pandas as pd
-
-            from ulmfit.training.own_text import needs_own_text
-
-            recipe = OWN_TEXT if needs_own_text(pd.Series(texts), general) else recipe
-            load_settings(LMSettings, recipe, lm)
+        recipe = AUTO_RECIPE if self.recipe is None else self.recipe
+        load_settings(LMSettings, recipe, lm)
         load_settings(ClassifierSettings, recipe, classifier)
         return recipe, lm, classifier
 

@@ -8,7 +8,6 @@ from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.base.printable import visible
-from ulmfit.text.fit import OWN_TEXT
 from ulmfit.training.options import StageResult, options_and_settings, stage_flags
 from ulmfit.training.settings import LMSettings
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 @stage_flags(LMSettings, out="model directory to write (default: models/<recipe>/lm-fwd or -bwd)")
 def main(**given: Any) -> StageResult:
-    """Adapt a language model to the texts of --data, and let it write sample reviews."""
+    """Adapt a language model to the texts of --data, and let it write sample texts."""
     options, settings = options_and_settings(LMSettings, given)
     named = given.get("tokenizer")
     if named and settings.pretrained != "none":
@@ -31,10 +30,7 @@ def main(**given: Any) -> StageResult:
         )
     from ulmfit.training.stage import run_stage
 
-    own_text = None
-    if given.get("recipe") is None and given.get("pretrained") is None:
-        _, own_text = options_and_settings(LMSettings, {**given, "recipe": OWN_TEXT})
-    stage = DomainTuning(settings, options.backwards, own_text, named)
+    stage = DomainTuning(settings, options.backwards, named)
     return run_stage(stage, options, Path(options.out or options.folder("lm")))
 
 
@@ -42,14 +38,11 @@ def main(**given: Any) -> StageResult:
 class DomainTuning:
     """A pretrained language model with the vocabulary of the domain.
 
-    own_text: the settings for texts that the pretrained model does not fit; None if the user has
-        chosen the model.
     tokenizer: the flag.
     """
 
     settings: LMSettings
     backwards: bool
-    own_text: LMSettings | None = None
     tokenizer: str | None = None
 
     def read(self) -> None:
@@ -57,12 +50,9 @@ class DomainTuning:
         from ulmfit.artifacts.pretrained import NONE, load_pretrained
         from ulmfit.training.domain_lm import read_frame
         from ulmfit.training.general_lm import with_tokenizer
-        from ulmfit.training.own_text import needs_own_text
 
         self.frame = read_frame(self.settings)
         texts, backwards = self.frame["text"], self.backwards
-        if self.own_text and needs_own_text(texts, self.settings.pretrained, backwards):
-            self.settings = self.own_text
         if self.settings.pretrained == NONE:
             self.settings = with_tokenizer(self.settings, texts, self.tokenizer)
         self.pretrained = load_pretrained(self.settings.pretrained, backwards, self.settings.size)
@@ -134,7 +124,7 @@ class DomainTuning:
                 seed=settings.seed,
                 backwards=self.backwards,
             )
-            logger.info("reviews that the model wrote:")
+            logger.info("texts that the model wrote:")
             for sample in samples:
                 logger.info(f"  - {visible(' '.join(sample.split()))}")
         return {"before": before, "after": after, **self.counts, "samples": samples}, ""

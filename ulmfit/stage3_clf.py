@@ -46,6 +46,7 @@ class ClassifierTraining:
         from ulmfit.data.splits import keep_labels
         from ulmfit.training.classifier_data import prepare
         from ulmfit.training.start import check_lm_texts, read_start
+        from ulmfit.training.teaching import teacher_sha256
 
         settings, backwards = self.settings, self.options.backwards
         self.start = read_start(self.lm, self.options.folder("lm"), backwards, settings)
@@ -57,6 +58,7 @@ class ClassifierTraining:
         self.frame = keep_labels(frame, settings.labels, settings.seed, spec.labels)
         prepared = prepare(self.frame, self.start, settings, backwards)
         self.labels, self.labelled, self.held_out = prepared
+        self.teacher = teacher_sha256(settings.teacher) if settings.teacher else ""
 
     def build(self, place: "Workplace") -> "tuple[Learner, Built]":
         """Put the head on the encoder."""
@@ -109,6 +111,8 @@ class ClassifierTraining:
         )
         measured = classification_metrics(probabilities, valid.truth, labels)
         metrics = {"valid": measured, "train_texts": len(train.truth), "texts_cut": self.cut}
+        if self.settings.teacher:
+            metrics["teacher"] = self.teacher
         figures = f"accuracy {(right := measured['accuracy']):.4f}"
         if labels.multi:
             figures = f"micro F1 {measured['f1_micro']:.4f}, all labels right {right:.4f}"

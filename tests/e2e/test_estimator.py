@@ -120,11 +120,11 @@ def test_texts_of_another_language_get_a_model_of_their_own(monkeypatch, told):
     """As the commands do, if nobody has chosen recipe or model."""
     given = []
 
-    def stage2(**more):
-        given.append(more["recipe"])
+    def until_it_would_train(stage, options, target):
+        given.append((options.recipe, stage.settings.pretrained))
         raise UserError("enough")
 
-    monkeypatch.setattr("ulmfit.estimator.stage2_lm.main", stage2)
+    monkeypatch.setattr("ulmfit.training.stage.run_stage", until_it_would_train)
     for texts, more in (
         (["这部电影非常好看", "故事很无聊"] * 4, {}),
         (["这部电影非常好看", "故事很无聊"] * 4, {"recipe": "demo"}),
@@ -132,8 +132,8 @@ def test_texts_of_another_language_get_a_model_of_their_own(monkeypatch, told):
     ):
         with refuses("enough"):
             ULMFiTClassifier(**more).fit(texts, [0, 1] * 4)
-    assert given == ["own-text", "demo", "demo"]
-    assert any("the recipe is own-text" in line for line in told)
+    assert given == [("auto", "none"), ("demo", "wiki-en-small"), ("auto", "wiki-en-small")]
+    assert sum("stage 2 trains on these texts alone" in line for line in told) == 1
 
 
 # --- scikit-learn's tools -----------------------------------------------------------------------

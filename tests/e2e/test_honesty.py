@@ -25,7 +25,7 @@ from ulmfit.training.classifier_data import labels_in
 from ulmfit.training.settings import ClassifierSettings
 
 PACKAGE = Path(ulmfit.__file__).parent
-READERS = {"inference/evaluation.py", "pipeline.py", "compare/judge.py"}  # of test labels
+READERS = {"inference/evaluation.py", "pipeline/checks.py", "compare/judge.py"}  # of test labels
 CORPORA = {"data/columns.py", "data/datasets.py", "data/corpora.py"}
 # What reads files of data: whoever uses these could find labels of test in them.
 SOURCES = {

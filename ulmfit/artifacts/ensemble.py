@@ -22,6 +22,7 @@ from ulmfit.artifacts.directory import (
     Artifact,
     check_pair,
     check_present,
+    file_sha256,
     read_artifact,
 )
 from ulmfit.artifacts.manifest import CLASSIFIERS, FORMAT_VERSION, PLAIN_NAME, json_text, plain
@@ -71,6 +72,11 @@ class Ensemble:
 def is_ensemble(path: Path) -> bool:
     """Whether `path` is an ensemble's directory."""
     return (path / ENSEMBLE).is_file()
+
+
+def model_sha256(path: Path) -> str:
+    """What identifies a model or an ensemble: the sha256 of its manifest or ``ensemble.json``."""
+    return file_sha256(path / (ENSEMBLE if is_ensemble(path) else MANIFEST))
 
 
 def read_ensemble(path: Path) -> Ensemble:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ulmfit.text.blocks import Texts
-from ulmfit.text.fit import MUCH, OWN_TEXT, WAY_OUT, fit_of, unknown_line
+from ulmfit.text.fit import MUCH, WAY_OUT, fit_of, unknown_line
 from ulmfit.text.processor import TextProcessor
 
 
@@ -20,8 +20,8 @@ def with_vocabulary(
     due = []
     if not fit.fits:
         due.append(
-            f"{fit.reason(model)}: python -m ulmfit and stage 2 take the recipe {OWN_TEXT}, which "
-            "trains on these texts alone, in subwords"
+            f"{fit.reason(model)}: python -m ulmfit and stage 2 train on these texts alone, in "
+            "subwords"
         )
     elif fit.unknown >= MUCH:
         due.append(f"{unknown_line(fit.unknown, model)}; {WAY_OUT}")

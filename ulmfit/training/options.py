@@ -12,7 +12,16 @@ from ulmfit.artifacts.manifest import suffix
 from ulmfit.base.cli import field_notes, settings_flags
 from ulmfit.base.errors import UserError, listed
 from ulmfit.data.spec import DataFlags
-from ulmfit.training.settings import DEFAULT_RECIPE, STAGE_FILES, S, load_settings
+from ulmfit.training.settings import (
+    AUTO_RECIPE,
+    DEFAULT_RECIPE,
+    STAGE_FILES,
+    LMSettings,
+    PretrainSettings,
+    S,
+    load_settings,
+    recipe_for,
+)
 
 CHECKPOINT_MINUTES = 5.0  # between two checkpoints, by default
 
@@ -79,7 +88,10 @@ def stage_flags(settings: type, **notes: str) -> Callable[[F], F]:
 
     `notes`: help texts that replace those of `Options`.
     """
-    recipe = f"table of stages/{STAGE_FILES[settings]} (default: {DEFAULT_RECIPE})"
+    default = DEFAULT_RECIPE
+    if settings is not PretrainSettings:
+        default = f"{DEFAULT_RECIPE} for IMDb, else {AUTO_RECIPE}"
+    recipe = f"table of stages/{STAGE_FILES[settings]} (default: {default})"
     shared = field_notes(Options) | {"recipe": recipe} | notes
 
     def decorate(func: F) -> F:
@@ -108,10 +120,21 @@ def options_and_settings(settings: type[S], given: Mapping[str, Any]) -> tuple[O
         UserError: as `Options` and `load_settings`.
     """
     shared = {f.name for f in _FLAGS}
-    named = {k: v for k, v in given.items() if k in shared and (k, v) != ("recipe", None)}
+    named = {k: v for k, v in given.items() if k in shared}
+    recipe = named.get("recipe")
+    if settings is PretrainSettings:
+        named["recipe"] = recipe or DEFAULT_RECIPE
+    else:
+        named["recipe"] = recipe_for(recipe, given.get("data"))
     options = Options(**named)
     overrides = {name: value for name, value in given.items() if name not in shared}
-    return options, load_settings(settings, options.recipe, overrides)
+    fixed = load_settings(settings, options.recipe, overrides)
+    decided = overrides.get("steps") and (overrides.get("pretrained") or settings is not LMSettings)
+    if options.recipe != AUTO_RECIPE or decided:
+        return options, fixed
+    from ulmfit.training.auto import fitted_settings  # reads the data
+
+    return options, fitted_settings(fixed, overrides)
 
 
 def own_settings(parameter: str, given: Any, settings: type) -> dict[str, Any]:

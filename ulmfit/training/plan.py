@@ -2,61 +2,125 @@
 
 import math
 import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Self
 
-from ulmfit.base.errors import Stopped
+from ulmfit.base.errors import Stopped, UserError
+from ulmfit.base.log import logger
+from ulmfit.training.auto import EFFORTS, Choice, Effort, choose
+from ulmfit.training.auto_model import choose_model
+from ulmfit.training.budget import (
+    earlier_effort,
+    effort_for,
+    keep_effort,
+    measured_speeds,
+    tell_effort,
+)
+from ulmfit.training.facts import facts_of, read_texts
 from ulmfit.training.members import DIRECTIONS, LINEAR_MEMBERS, MEMBERS
 from ulmfit.training.options import StageResult
 from ulmfit.training.settings import (
-    DEFAULT_RECIPE,
+    AUTO_RECIPE,
     ClassifierSettings,
     LMSettings,
+    data_spec,
     load_settings,
+    recipe_for,
 )
 
 
-class Plan(NamedTuple):
-    """The common settings of all stages; `shared` are the flags for stages 2 and 3.
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The common settings of all stages.
 
-    chosen: whether the recipe or the pretrained model was given.
+    shared: the flags for stages 2 and 3. pretrained: the flag. choice: of the recipe `auto`, after
+    `fitted`.
     """
 
     recipe: str
-    chosen: bool
-    overwrite: bool
     shared: dict[str, Any]
-    pretrained: str | None  # the flag
     lm: LMSettings
     classifier: ClassifierSettings
-    half: bool
-    deadline: float
-    members: tuple[str, ...]  # of `MEMBERS`: what is trained
+    pretrained: str | None = None
+    overwrite: bool = False
+    half: bool = False
+    deadline: float = math.inf
+    members: tuple[str, ...] = MEMBERS  # what is trained
+    minutes: float = 0.0  # the budget; 0 for as long as it takes
+    choice: Choice | None = field(default=None, repr=False)
 
     @classmethod
     def of(
-        cls,
-        recipe: str | None,
-        overwrite: bool,
-        shared: dict[str, Any],
-        pretrained: str | None,
-        half: bool = False,
-        deadline: float = math.inf,
-        members: tuple[str, ...] = MEMBERS,
+        cls, recipe: str | None, shared: dict[str, Any], pretrained: str | None, **more: Any
     ) -> "Plan":
         """The plan with the settings of stages 2 and 3, checked before any stage begins."""
-        chosen = recipe is not None or pretrained is not None
-        recipe = recipe or DEFAULT_RECIPE
-        lm = load_settings(LMSettings, recipe, {**shared, "pretrained": pretrained})
-        classifier = load_settings(ClassifierSettings, recipe, shared)
+        name = recipe_for(recipe, shared.get("data"))
+        lm = load_settings(LMSettings, name, {**shared, "pretrained": pretrained})
+        classifier = load_settings(ClassifierSettings, name, shared)
+        if more.get("minutes") and name != AUTO_RECIPE:
+            raise UserError(
+                f"found --minutes with the recipe {name}, expected it with {AUTO_RECIPE}, which "
+                f"chooses the lengths; add --recipe {AUTO_RECIPE}, or leave it out"
+            )
         return cls(
-            recipe, chosen, overwrite, shared, pretrained, lm, classifier, half, deadline, members
+            recipe=name,
+            shared=shared,
+            lm=lm,
+            classifier=classifier,
+            pretrained=pretrained,
+            **more,
         )
 
-    def with_model(self, recipe: str, pretrained: str | None) -> "Plan":
-        """The plan with another recipe and another model to start from."""
-        kept = (self.overwrite, self.shared, pretrained, self.half, self.deadline, self.members)
-        return Plan.of(recipe, *kept)
+    def starting_from(self, pretrained: str) -> Self:
+        """The plan that starts from another language model."""
+        lm = load_settings(LMSettings, self.recipe, {**self.shared, "pretrained": pretrained})
+        return replace(self, pretrained=pretrained, lm=lm)
+
+    def fitted(self, folder: Path) -> Self:
+        """The plan whose lengths follow from the data and the budget; itself for other recipes.
+
+        What was chosen is said in two lines.
+        """
+        if self.recipe != AUTO_RECIPE:
+            return self
+        spec = data_spec(self.classifier)
+        frame = read_texts(spec)
+        facts = facts_of(frame, spec)
+        pretrained = self.pretrained or choose_model(frame["text"], self.lm.pretrained)
+        choices = [choose(facts, str(pretrained), effort) for effort in EFFORTS]
+        effort = earlier_effort(folder, facts, self.minutes) if self.minutes else None
+        wanted = len(self.directions)
+        if effort is None and wanted:
+            speeds = measured_speeds(self.classifier.precision)
+            effort, seconds = effort_for(self.minutes, choices, speeds, wanted)
+            tell_effort(effort, seconds, self.minutes)
+        effort = effort or Effort()
+        if self.minutes:
+            keep_effort(folder, facts, self.minutes, effort)
+        return self.with_choice(choose(facts, str(pretrained), effort), effort)
+
+    def with_choice(self, choice: Choice, effort: Effort) -> Self:
+        """The plan with the settings of a choice, and the members that its effort allows."""
+        names = [name for name in self.members if name in DIRECTIONS][: effort.directions]
+        members = tuple(name for name in self.members if name in names or name in LINEAR_MEMBERS)
+        if not members:
+            raise UserError(
+                f"{self.minutes:g} minutes are too few for {' and '.join(self.members)}; give more "
+                "--minutes, or add nb to --members"
+            )
+        if names:
+            logger.info(choice.line())
+        given = {name: value for name, value in self.shared.items() if value is not None}
+        return replace(
+            self,
+            members=members,
+            choice=choice,
+            lm=load_settings(LMSettings, self.recipe, {**choice.lm, **given}),
+            classifier=load_settings(
+                ClassifierSettings, self.recipe, {**choice.classifier, **given}
+            ),
+        )
 
     @property
     def directions(self) -> dict[str, bool]:
@@ -67,6 +131,33 @@ class Plan(NamedTuple):
     def linear(self) -> list[str]:
         """The linear classifiers that are trained, by name."""
         return [name for name in self.members if name in LINEAR_MEMBERS]
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of self-training at most."""
+        return self.choice.rounds if self.choice and self.directions else 0
+
+    @property
+    def lm_given(self) -> dict[str, Any]:
+        """The settings of stage 2, as its command takes them."""
+        chosen = dict(self.choice.lm) if self.choice else {"pretrained": self.pretrained}
+        return {**chosen, **_named(self.shared)}
+
+    @property
+    def classifier_given(self) -> dict[str, Any]:
+        """The settings of stage 3, as its command takes them."""
+        return {**(self.choice.classifier if self.choice else {}), **_named(self.shared)}
+
+    def taught_by(self, teacher: Path) -> dict[str, Any]:
+        """The settings of stage 3 for a student, as its command takes them."""
+        assert self.choice
+        return {**self.choice.student, **_named(self.shared), "teacher": str(teacher)}
+
+    @property
+    def again_given(self) -> dict[str, Any]:
+        """The settings of stage 3 for a classifier that goes on from a student."""
+        assert self.choice
+        return {**self.choice.again, **_named(self.shared)}
 
     def options(self, out: Path, backwards: bool) -> dict[str, Any]:
         """The flags of a stage that are not its settings."""
@@ -89,3 +180,7 @@ class Plan(NamedTuple):
                 f"time is up: {result.path} is finished; the same command trains the next model"
             )
         return result
+
+
+def _named(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}

@@ -28,6 +28,8 @@ from ulmfit.training.settings_checks import (
 )
 
 DEFAULT_RECIPE = "demo"
+AUTO_RECIPE = "auto"  # its settings follow from the data, see `training.auto`
+_DEMO_DATA = ("imdb", "imdb-sample")  # what the recipe `demo` is for
 AUTO = "auto"  # the learning rate that the finder suggests
 
 
@@ -179,6 +181,13 @@ STAGE_FILES = {
     LMSettings: "stage2_lm.toml",
     ClassifierSettings: "stage3_clf.toml",
 }
+
+
+def recipe_for(recipe: str | None, data: Any) -> str:
+    """The recipe that was given, or the default: `demo` for IMDb and its sample, else `auto`."""
+    if recipe is not None:
+        return recipe
+    return DEFAULT_RECIPE if data is None or str(data) in _DEMO_DATA else AUTO_RECIPE
 
 
 def load_settings(settings: type[S], recipe: str, overrides: Mapping[str, Any]) -> S:

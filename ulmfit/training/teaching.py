@@ -4,9 +4,13 @@ Du et al. 2020 (arXiv:2011.08626): the student learns soft labels; a later stage
 the student learns the real ones.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
+from ulmfit.artifacts.bundled import model_folders
+from ulmfit.artifacts.ensemble import model_sha256
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.data.labels import Labels
@@ -65,6 +69,12 @@ def soft_labels(
     logger.info(f"{settings.teacher} labels {len(texts):,} texts without a label")
     found = teacher.answers(texts).mean
     return found if labels.multi else balanced(found, labels.prior(truth))
+
+
+def teacher_sha256(teacher: str) -> str:
+    """What identifies the teacher, a directory or a bundled name."""
+    paths = [Path(path) for path in model_folders(teacher)]
+    return "+".join(model_sha256(path) for path in paths)
 
 
 def balanced(probabilities: np.ndarray, prior: np.ndarray) -> np.ndarray:

@@ -1,0 +1,203 @@
+"""The recipe `auto`: facts of data sets, and the settings that follow from them."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from tiny_models import refuses
+
+from ulmfit.data.labels import MULTI
+from ulmfit.data.spec import DataSpec
+from ulmfit.training.auto import EFFORTS, Effort, choose
+from ulmfit.training.budget import (
+    PLAN,
+    Speeds,
+    check_minutes,
+    earlier_effort,
+    effort_for,
+    keep_effort,
+    measured_speeds,
+    tell_effort,
+)
+from ulmfit.training.facts import Facts, facts_of
+from ulmfit.training.plan import Plan
+from ulmfit.training.settings import ClassifierSettings, LMSettings, load_settings, recipe_for
+
+TWEETS = Facts(labelled=500, unlabelled=15_500, classes=6, length=17, words=300_000)
+REVIEWS = Facts(labelled=1_800, unlabelled=1_000, classes=2, length=230, words=650_000)
+SPEEDS = Speeds(lm=5_000, classifier=8_000)
+
+
+def frame(rows):
+    return pd.DataFrame(rows, columns=["text", "label", "split"])
+
+
+def test_facts_count_what_is_read():
+    found = facts_of(
+        frame(
+            [
+                ("one two three", "a", "train"),
+                ("one", "b", "train"),
+                ("", "b", "train"),
+                ("one two three four five", None, "unsup"),
+                ("one two", "c", "valid"),
+                ("one", None, "test"),
+            ]
+        ),
+        DataSpec("x.csv"),
+    )
+    assert found == Facts(labelled=2, unlabelled=1, classes=2, length=3, words=9)
+    assert found.line() == "2 labelled texts of 2 classes, 1 without a label, 3 words each"
+
+
+def test_facts_of_several_labels_and_of_some_labels_alone():
+    rows = [("a b", "x;y", "train"), ("c", "y", "train"), ("d", "", "valid")]
+    assert facts_of(frame(rows), DataSpec("x.csv", labels=MULTI)).classes == 2
+    some = frame([("a b", "xy"[i % 2], "train") for i in range(10)])
+    few = facts_of(some, DataSpec("x.csv"), labels=4)
+    assert (few.labelled, few.unlabelled) == (4, 6)
+
+
+def test_facts_without_labels():
+    found = facts_of(frame([("a b", None, "unsup")]), DataSpec("x.csv"))
+    assert (found.labelled, found.classes) == (0, 0)
+    assert choose(found, "wiki-en-small").rounds == 0
+
+
+@pytest.mark.parametrize(
+    ("facts", "passes", "epochs", "rounds"),
+    [
+        (TWEETS, 4, 25, 2),
+        (replace(TWEETS, labelled=100), 4, 60, 2),
+        (replace(TWEETS, labelled=16_000, unlabelled=0), 4, 4, 0),
+        (REVIEWS, 2, 4, 0),
+        (replace(REVIEWS, unlabelled=5_000), 2, 4, 1),
+        (replace(REVIEWS, words=30_000_000), 1, 4, 0),
+    ],
+)
+def test_lengths_follow_from_the_facts(facts, passes, epochs, rounds):
+    found = choose(facts, "wiki-en-small")
+    assert found.lm["steps"][-1]["epochs"] == passes
+    assert found.classifier["steps"][-1]["epochs"] == epochs
+    assert found.rounds == rounds
+    for kind, given in ((LMSettings, found.lm), (ClassifierSettings, found.classifier)):
+        load_settings(kind, "auto", given)
+    load_settings(ClassifierSettings, "auto", found.student)
+    load_settings(ClassifierSettings, "auto", found.again)
+
+
+def test_a_part_of_very_many_texts_is_read_and_told_of():
+    found = choose(replace(REVIEWS, words=160_000_000), "wiki-en-small")
+    assert found.lm["steps"][-1]["share"] == pytest.approx(0.1)
+    assert "1 pass of stage 2 over 10 % of them" in found.line()
+
+
+def test_few_texts_have_small_batches():
+    sizes = [choose(replace(TWEETS, words=w), "x").lm["batch_size"] for w in (2_000, 30_000, 10**6)]
+    assert sizes == [4, 8, 32]
+
+
+def test_texts_that_no_model_fits_are_read_in_subwords():
+    found = choose(REVIEWS, "none").lm
+    own = load_settings(LMSettings, "own-text", {})
+    assert (found["pretrained"], found["tokenizer"]) == ("none", "subword")
+    assert found["steps"][-1]["epochs"] == own.steps[-1].epochs
+    assert load_settings(LMSettings, "auto", found).max_vocab == own.max_vocab
+
+
+def test_the_line_says_what_was_chosen():
+    assert choose(TWEETS, "wiki-en-small").line() == (
+        "auto: 500 labelled texts of 6 classes, 15,500 without a label, 17 words each: from "
+        "wiki-en-small, 4 passes of stage 2, 25 epochs of stage 3, 2 rounds of self-training"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "recipe"),
+    [
+        ((None, None), "demo"),
+        ((None, "imdb-sample"), "demo"),
+        ((None, "imdb"), "demo"),
+        ((None, "emotion"), "auto"),
+        ((None, "reviews.csv"), "auto"),
+        (("few", "reviews.csv"), "few"),
+        (("auto", "imdb"), "auto"),
+    ],
+)
+def test_default_recipe(given, recipe):
+    assert recipe_for(*given) == recipe
+
+
+# --- a budget -----------------------------------------------------------------------------------
+
+
+def choices():
+    return [choose(TWEETS, "wiki-en-small", effort) for effort in EFFORTS]
+
+
+def test_each_effort_is_shorter_than_the_one_before():
+    used = [min(2, effort.directions) for effort in EFFORTS]
+    times = [SPEEDS.seconds(one, n) for one, n in zip(choices(), used, strict=True)]
+    assert times == sorted(times, reverse=True)
+    assert len(set(times)) == len(times)
+
+
+def test_the_largest_effort_that_fits_is_taken():
+    full, seconds = effort_for(0, choices(), SPEEDS, 2)
+    assert full == EFFORTS[0]
+    assert effort_for(seconds / 60, choices(), SPEEDS, 2)[0] == EFFORTS[0]
+    less, shorter = effort_for(seconds / 60 - 0.1, choices(), SPEEDS, 2)
+    assert less == EFFORTS[1]
+    assert shorter < seconds
+    assert effort_for(0.001, choices(), SPEEDS, 2)[0] == EFFORTS[-1]
+
+
+def test_an_effort_is_kept_for_the_same_budget_and_texts(tmp_path):
+    keep_effort(tmp_path / "new", TWEETS, 5, EFFORTS[3])
+    assert earlier_effort(tmp_path / "new", TWEETS, 5) == EFFORTS[3]
+    assert earlier_effort(tmp_path / "new", TWEETS, 6) is None
+    assert earlier_effort(tmp_path / "new", REVIEWS, 5) is None
+    assert earlier_effort(tmp_path, TWEETS, 5) is None
+    (tmp_path / PLAN).write_text('{"facts": 3}')
+    assert earlier_effort(tmp_path, TWEETS, 5) is None
+
+
+def test_what_was_cut_is_told(told):
+    tell_effort(EFFORTS[4], 290, 5)
+    tell_effort(EFFORTS[0], 290, 0)
+    tell_effort(EFFORTS[-1], 20, 0.1)
+    assert told == [
+        "about 5 min on this machine, for the 5 of --minutes: cut to at most 0 rounds of "
+        "self-training, 50 % of the passes, the forward direction alone",
+        "about 5 min on this machine; --minutes sets a limit",
+        "0.1 minutes are too few for a language model of these texts: the linear classifiers alone "
+        "are trained; give more --minutes",
+    ]
+
+
+@pytest.mark.parametrize("minutes", [-1, float("nan"), float("inf")])
+def test_a_budget_is_a_number_of_minutes(minutes):
+    line = f"found --minutes {minutes:g}, expected minutes, or 0 for as long as it takes"
+    with refuses(line):
+        check_minutes(minutes)
+
+
+def test_a_budget_goes_with_the_recipe_auto():
+    with refuses(
+        "found --minutes with the recipe demo, expected it with auto, which chooses the lengths; "
+        "add --recipe auto, or leave it out"
+    ):
+        Plan.of(None, {"data": None}, None, minutes=3)
+
+
+@pytest.mark.computes
+def test_speeds_are_measured():
+    speeds = measured_speeds("auto")
+    assert 0 < speeds.lm < float("inf")
+    assert 0 < speeds.classifier < float("inf")
+
+
+def test_an_effort_without_directions_needs_a_linear_member():
+    plan = Plan.of(None, {"data": "x.csv"}, None, minutes=1, members=("fwd",))
+    with refuses("1 minutes are too few for fwd; give more --minutes, or add nb to --members"):
+        plan.with_choice(choose(TWEETS, "wiki-en-small"), Effort(rounds=0, directions=0))

@@ -1,0 +1,106 @@
+"""The models of `python -m ulmfit`, one by one: those of an earlier call are kept."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ulmfit import stage1_pretrain, stage2_lm, stage3_clf
+from ulmfit.artifacts.directory import read_artifact, read_metrics
+from ulmfit.artifacts.ensemble import model_sha256
+from ulmfit.artifacts.manifest import direction
+from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger, quiet
+from ulmfit.data.corpora import read_corpora
+from ulmfit.data.fingerprints import texts_fingerprint
+from ulmfit.pipeline.checks import check_same, stays
+from ulmfit.training.general_lm import with_tokenizer
+from ulmfit.training.linear import train_linear
+from ulmfit.training.members import LINEAR_MEMBERS, READINGS
+from ulmfit.training.options import StageResult
+from ulmfit.training.plan import Plan
+from ulmfit.training.settings import (
+    AUTO_RECIPE,
+    DEFAULT_RECIPE,
+    ClassifierSettings,
+    PretrainSettings,
+    load_settings,
+)
+
+
+def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult], Plan]:
+    """Stage 1 in both directions; returns the results, and the plan that starts from them."""
+    results = {}
+    given = {"seed": plan.shared["seed"]}
+    recipe = DEFAULT_RECIPE if plan.recipe == AUTO_RECIPE else plan.recipe  # auto has no stage 1
+    settings = load_settings(PretrainSettings, recipe, given)
+    paths = [Path(path) for path in ([corpus] if isinstance(corpus, (str, Path)) else corpus)]
+    for name, backwards in plan.directions.items():
+        one = out.with_name(f"{out.name}-{name}")
+        logger.info(f"\nstage 1, {direction(backwards)}: language model of general text")
+        if stays(one, plan):
+            manifest = read_artifact(one, "lm").manifest
+            texts = read_corpora(paths, "text")
+            same = manifest.lm_config.corpus == texts_fingerprint(texts)
+            with quiet():
+                wanted = with_tokenizer(settings, texts, None)
+            check_same(one, wanted, same, "--corpus")
+        results[name] = _kept(one, plan) or plan.after(
+            stage1_pretrain.main(
+                corpus=corpus, **given, **{**plan.options(one, backwards), "recipe": recipe}
+            )
+        )
+    return results, plan.starting_from(str(out))
+
+
+def language_model(out: Path, backwards: bool, plan: Plan) -> StageResult:
+    """Stage 2 in one direction."""
+    logger.info(f"\nstage 2, {direction(backwards)}: language model of {plan.lm.data}")
+    options = plan.options(out, backwards)
+    return _kept(out, plan) or plan.after(stage2_lm.main(**plan.lm_given, **options))
+
+
+def classifier(out: Path, backwards: bool, lm: Path, plan: Plan) -> StageResult:
+    """Stage 3 in one direction."""
+    logger.info(f"\nstage 3, {direction(backwards)}: classifier of {plan.classifier.data}")
+    return trained_classifier(out, backwards, lm, plan, plan.classifier_given)
+
+
+def trained_classifier(
+    out: Path, backwards: bool, start: Path, plan: Plan, given: dict[str, Any]
+) -> StageResult:
+    """A classifier from the model in `start`, with the settings `given`; or the one that is there.
+
+    Raises:
+        UserError: the one that is there has another start, another teacher or other settings.
+    """
+    if kept := _kept(out, plan):
+        manifest = read_artifact(out).manifest
+        again = "pass --overwrite to train again"
+        if manifest.parent != read_artifact(start).manifest_sha256:
+            raise UserError(f"{out} was trained on another model than {start} holds now; {again}")
+        teacher = given.get("teacher")
+        if teacher and manifest.metrics.get("teacher") != model_sha256(Path(teacher)):
+            raise UserError(f"{out} had another teacher than {teacher} holds now; {again}")
+        settings = load_settings(ClassifierSettings, plan.recipe, given)
+        check_same(out, settings, same_data=True, data=settings.data)
+        return kept
+    options = plan.options(out, backwards)
+    return plan.after(stage3_clf.main(lm=str(start), **given, **options))
+
+
+def linear_classifier(out: Path, name: str, frame: pd.DataFrame, plan: Plan) -> StageResult | None:
+    """One of `LINEAR_MEMBERS`; None if it cannot be trained, which a line says."""
+    logger.info(f"\nstage 3, linear: {READINGS[name]} of {plan.classifier.data}")
+    if kept := _kept(out, plan):
+        return kept
+    made = train_linear(LINEAR_MEMBERS[name], frame, plan.classifier, out, plan.overwrite)
+    return made and plan.after(made)
+
+
+def _kept(out: Path, plan: Plan) -> StageResult | None:
+    """The model of an earlier call; `check_models` has compared settings and data."""
+    if not stays(out, plan):
+        return None
+    logger.info(f"{out} is finished already and kept; --overwrite trains again")
+    return StageResult(out, read_metrics(out))

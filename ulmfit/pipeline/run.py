@@ -1,0 +1,53 @@
+"""All stages in both directions, the linear classifiers, and the ensemble of all."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
+from ulmfit.pipeline.checks import check_data, check_models
+from ulmfit.pipeline.models import classifier, language_model, linear_classifier, pretrain
+from ulmfit.pipeline.self_training import self_trained
+from ulmfit.training.members import possible, put_together
+from ulmfit.training.options import StageResult
+from ulmfit.training.plan import Plan
+
+
+class Trained(NamedTuple):
+    """The results of all stages, by the names of `MEMBERS`; those of stage 1 may be missing."""
+
+    general: dict[str, StageResult]
+    lms: dict[str, StageResult]
+    classifiers: dict[str, StageResult]
+    ensemble: StageResult
+
+
+def train(plan: Plan, corpus: str, folder: Path) -> tuple[Trained, Plan]:
+    """Train all stages in both directions, the linear classifiers, and the ensemble of all.
+
+    Returns the results, and the plan after stage 1. Errors of later stages are raised before the
+    first one trains.
+    """
+    frame = check_data(plan.classifier)
+    plan = replace(plan, members=possible(plan.members, frame, plan.classifier))
+    general: dict[str, StageResult] = {}
+    lms: dict[str, StageResult] = {}
+    classifiers: dict[str, StageResult] = {}
+    if corpus:
+        general, plan = pretrain(corpus, folder / "pretrained", plan)
+    plan = plan.fitted(folder)
+    check_models(folder, plan, frame)
+    for name, backwards in plan.directions.items():
+        lm = lms[name] = language_model(folder / f"lm-{name}", backwards, plan)
+        classifiers[name] = classifier(folder / f"clf-{name}", backwards, lm.path, plan)
+    for name in plan.linear:
+        if made := linear_classifier(folder / f"clf-{name}", name, frame, plan):
+            classifiers[name] = made
+    if not classifiers:
+        raise UserError("no classifier could be trained; add fwd or bwd to --members")
+    classifiers = self_trained(folder, lms, classifiers, frame, plan)
+    logger.info("")
+    paths = {name: made.path for name, made in classifiers.items()}
+    ensemble = put_together(folder / "clf", paths, frame, plan.classifier)
+    return Trained(general, lms, classifiers, ensemble), plan

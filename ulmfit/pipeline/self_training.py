@@ -1,0 +1,71 @@
+"""Self-training: an ensemble labels texts, its students become the next ensemble.
+
+Du et al. 2020 (arXiv:2011.08626). In each round, a student of each direction starts from stage 2's
+language model, learns the ensemble's answers to the texts without a label, then the real labels.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from ulmfit.artifacts.manifest import direction
+from ulmfit.base.log import logger
+from ulmfit.pipeline.models import trained_classifier
+from ulmfit.training.members import put_together
+from ulmfit.training.options import StageResult
+from ulmfit.training.plan import Plan
+
+
+def self_trained(
+    folder: Path,
+    lms: Mapping[str, StageResult],
+    classifiers: dict[str, StageResult],
+    frame: pd.DataFrame,
+    plan: Plan,
+) -> dict[str, StageResult]:
+    """The classifiers by name after the rounds of the plan.
+
+    A round whose ensemble has a larger log loss on split valid is the last, and is left out.
+    """
+    if not plan.rounds:
+        return classifiers
+    best = _ensemble(folder / "round-0", classifiers, frame, plan)
+    for number in range(1, plan.rounds + 1):
+        place = folder / f"round-{number}"
+        made = {
+            name: _taught(place, name, number, lms[name].path, best.path, plan)
+            for name in plan.directions
+        }
+        candidates = {**classifiers, **made}
+        ensemble = _ensemble(place, candidates, frame, plan)
+        before, after = (one.metrics["valid"]["log_loss"] for one in (best, ensemble))
+        if not after <= before:
+            logger.info(
+                f"round {number} is left out: the log loss on valid is {after:.4f}, and was "
+                f"{before:.4f}"
+            )
+            break
+        best, classifiers = ensemble, candidates
+    return classifiers
+
+
+def _ensemble(
+    place: Path, classifiers: Mapping[str, StageResult], frame: pd.DataFrame, plan: Plan
+) -> StageResult:
+    paths = {name: made.path for name, made in classifiers.items()}
+    logger.info("")
+    return put_together(place / "clf", paths, frame, plan.classifier)
+
+
+def _taught(
+    place: Path, name: str, number: int, lm: Path, teacher: Path, plan: Plan
+) -> StageResult:
+    backwards = plan.directions[name]
+    round_of = f"\nself-training, round {number} of at most {plan.rounds}, {direction(backwards)}"
+    logger.info(f"{round_of}: a student learns the answers of {teacher}")
+    given = plan.taught_by(teacher)
+    student = trained_classifier(place / f"student-{name}", backwards, lm, plan, given)
+    logger.info(f"{round_of}: it learns the real labels")
+    given = plan.again_given
+    return trained_classifier(place / f"clf-{name}", backwards, student.path, plan, given)

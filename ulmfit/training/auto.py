@@ -1,0 +1,197 @@
+"""The recipe `auto`: settings that follow from the data.
+
+`choose` has the rules. They come from benchmarks/auto.py and benchmarks/self_training.py
+(docs/accuracy.md has the figures); the tables ``[auto]`` of ``stages/*.toml`` have what does not
+depend on the data.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ulmfit.base.log import logger
+from ulmfit.training.auto_model import choose_model
+from ulmfit.training.facts import Facts, facts_of, read_texts
+from ulmfit.training.settings import (
+    AUTO_RECIPE,
+    ClassifierSettings,
+    LMSettings,
+    PretrainSettings,
+    S,
+    data_spec,
+    load_settings,
+)
+
+_TOKENS = 1.25  # tokens a word
+_LM_TOKENS = 1_600_000  # that the language model reads in all passes, where there are fewer texts
+_MOST_PASSES = 8
+_MOST_LM_TOKENS = 20_000_000  # of one pass
+_EMBEDDING_TOKENS = 350_000  # with which the embedding alone learns, first
+_BATCHES = 40  # of an epoch in stage 2, at least: smaller batches of few texts
+_SHORT = 100  # words of a text; longer ones say more, and cost more
+_UPDATES = {True: 400, False: 200}  # of stage 3, by whether the texts are short
+_LEAST_EPOCHS, _MOST_EPOCHS = 4, 60
+_MOST_TAUGHT = 5_000  # labels up to which self-training is tried
+_TAUGHT_TOKENS = 2_000_000  # of the texts that a student reads
+_OF_STAGE_2 = "the language model"  # stage 3 does not know its name
+_AGAIN = 100  # updates with the real labels, after a student
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much of the training is done: all by default.
+
+    rounds: of self-training, at most. share: of the passes and updates. directions: 2, 1 or 0.
+    """
+
+    rounds: int = 2
+    share: float = 1.0
+    directions: int = 2
+
+
+# From the longest training to the shortest, for a budget of time.
+EFFORTS = (
+    Effort(),
+    Effort(rounds=1),
+    Effort(rounds=0),
+    Effort(rounds=0, share=0.5),
+    Effort(rounds=0, share=0.5, directions=1),
+    Effort(rounds=0, share=0.25, directions=1),
+    Effort(rounds=0, share=0.1, directions=1),
+    Effort(rounds=0, directions=0),
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What `choose` found: settings that replace those of the tables ``[auto]``.
+
+    rounds: of self-training. student, again: the settings of stage 3 for a student, and for the
+    classifier that goes on from it. lm_tokens, classifier_tokens: what a direction trains on.
+    """
+
+    facts: Facts
+    lm: dict[str, Any]
+    classifier: dict[str, Any]
+    rounds: int
+    student: dict[str, Any]
+    again: dict[str, Any]
+    lm_tokens: float
+    classifier_tokens: float
+
+    def line(self) -> str:
+        """What was chosen, and why."""
+        passes, epochs = self.lm["steps"][-1], self.classifier["steps"][-1]["epochs"]
+        share = f" over {100 * passes['share']:.0f} % of them" if passes["share"] < 1 else ""
+        rounds = f", {self.rounds} rounds of self-training" if self.rounds else ""
+        line = (
+            f"auto: {self.facts.line()}: from {self.lm['pretrained']}, {passes['epochs']} passes "
+            f"of stage 2{share}, {epochs} epochs of stage 3{rounds}"
+        )
+        return line.replace(" 1 passes", " 1 pass").replace(" 1 rounds", " 1 round")
+
+
+def fitted_settings(fixed: S, given: Mapping[str, Any]) -> S:
+    """The settings of stage 2 or 3 that follow from the data; `fixed` are those of the table.
+
+    Settings that are given replace what was chosen.
+    """
+    if isinstance(fixed, PretrainSettings):
+        return fixed
+    choice = _choice_for(fixed, given.get("pretrained"))
+    logger.info(choice.line())
+    chosen = choice.lm if isinstance(fixed, LMSettings) else choice.classifier
+    return load_settings(type(fixed), AUTO_RECIPE, {**chosen, **_named(given)})
+
+
+def _choice_for(settings: LMSettings | ClassifierSettings, pretrained: str | Path | None) -> Choice:
+    """The choice for the data of `settings`; `pretrained` is the model that was given, if any."""
+    spec = data_spec(settings)
+    frame = read_texts(spec)
+    if isinstance(settings, ClassifierSettings):
+        return choose(facts_of(frame, spec, settings.labels), _OF_STAGE_2)
+    found = pretrained or choose_model(frame["text"], settings.pretrained)
+    return choose(facts_of(frame, spec), str(found))
+
+
+def choose(facts: Facts, pretrained: str, effort: Effort = EFFORTS[0]) -> Choice:
+    """Schedules for a data set with these facts that starts from `pretrained`."""
+    tokens = max(1.0, facts.words * _TOKENS)
+    lm = _lm(tokens, pretrained, effort.share)
+    epochs, batch = _classifier(facts, effort.share)
+    steps = [{"epochs": epochs, "lr": 1e-2, "weight_decay": 0.1}]
+    each = facts.length * _TOKENS
+    rounds = _rounds(facts, effort)
+    taught = max(1_000, round(_TAUGHT_TOKENS / max(1.0, each)))
+    again = max(1, round(min(_MOST_EPOCHS, _AGAIN / math.ceil(max(1, facts.labelled) / batch))))
+    return Choice(
+        facts=facts,
+        lm=lm,
+        classifier={"batch_size": batch, "steps": steps},
+        rounds=rounds,
+        student={
+            "batch_size": batch,
+            "teacher_texts": taught,
+            "steps": [{"epochs": 1, "lr": 1e-2}],
+        },
+        again={
+            "batch_size": batch,
+            "steps": [{"epochs": again, "lr": 3e-3, "weight_decay": 0.1}],
+        },
+        lm_tokens=tokens * sum(step["epochs"] * step["share"] for step in lm["steps"]),
+        classifier_tokens=each
+        * (
+            epochs * facts.labelled
+            + rounds * (min(taught, facts.unlabelled) * 2 + again * facts.labelled)
+        ),
+    )
+
+
+def _lm(tokens: float, pretrained: str, share: float) -> dict[str, Any]:
+    """Settings of stage 2 for texts of so many tokens."""
+    rows = [size for size in (64, 32, 16, 8) if tokens >= _BATCHES * size * 72]
+    batch = next((size for size in rows if size < 64 or tokens >= _MOST_LM_TOKENS / 4), 4)
+    if pretrained == "none":
+        own = load_settings(LMSettings, "own-text", {})
+        steps = [{"epochs": step.epochs, "lr": step.lr, "share": 1.0} for step in own.steps]
+        vocabulary = {
+            "max_vocab": own.max_vocab,
+            "tokenizer": own.tokenizer,
+            "drop_mult": own.drop_mult,
+        }
+        return {"pretrained": "none", "batch_size": batch, "steps": steps, **vocabulary}
+    wanted = max(1.0, min(_MOST_PASSES, _LM_TOKENS / tokens)) * share
+    epochs = max(1, round(wanted))
+    part = min(1.0, wanted, _MOST_LM_TOKENS / tokens)
+    first = min(part, _EMBEDDING_TOKENS / tokens)
+    return {
+        "pretrained": pretrained,
+        "batch_size": batch,
+        "steps": [
+            {"groups": 1, "epochs": 1, "lr": 1e-2, "share": first},
+            {"epochs": epochs, "lr": [2e-3, 6e-3], "share": part},
+        ],
+    }
+
+
+def _classifier(facts: Facts, share: float) -> tuple[int, int]:
+    """Epochs and batch size of stage 3."""
+    batch = 32 if facts.labelled < 20_000 else 64
+    updates = _UPDATES[facts.length < _SHORT]
+    epochs = updates / max(1, math.ceil(facts.labelled / batch))
+    epochs = min(_MOST_EPOCHS, max(_LEAST_EPOCHS, epochs))
+    return max(1, round(epochs * share)), batch
+
+
+def _rounds(facts: Facts, effort: Effort) -> int:
+    """Rounds of self-training: where there are few labels and many more texts."""
+    few = 0 < facts.labelled <= _MOST_TAUGHT
+    many = facts.unlabelled >= max(500, 2 * facts.labelled)
+    most = 2 if facts.length < _SHORT else 1
+    return min(effort.rounds, most) if few and many else 0
+
+
+def _named(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,137 @@
+"""How long the recipe `auto` takes on this machine, and what fits into a number of minutes."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ulmfit.base.atomic import atomic_write
+from ulmfit.base.errors import UserError
+from ulmfit.base.log import logger
+from ulmfit.base.precision import autocast, default_device, resolve_precision, use_all_cores
+from ulmfit.model.build import build_classifier, build_lm
+from ulmfit.model.lm_loss import LMLoss
+from ulmfit.model.sizes import encoder_config
+from ulmfit.text.batches import DocumentBatch
+from ulmfit.training.auto import EFFORTS, Choice, Effort
+from ulmfit.training.facts import Facts
+
+PLAN = "auto.json"  # in the folder of the models: what an earlier call has chosen for a budget
+_ROWS, _TOKENS, _VOCABULARY, _STEPS = 32, 72, 10_000, 3  # of a measured step, and how many
+_FIXED = 20.0  # seconds of reading, writing and measuring
+_SLACK = 1.15  # validation, the optimiser, checkpoints
+
+
+class Speeds(NamedTuple):
+    """Tokens a second in stages 2 and 3."""
+
+    lm: float
+    classifier: float
+
+    def seconds(self, choice: Choice, directions: int) -> float:
+        """An estimate for both stages."""
+        each = choice.lm_tokens / self.lm + choice.classifier_tokens / self.classifier
+        return _FIXED + directions * _SLACK * each
+
+
+def measured_speeds(precision: str) -> Speeds:
+    """The speeds of a model of size small on this machine; takes a few seconds."""
+    device = default_device()
+    dtype = resolve_precision(precision, device)
+    use_all_cores()
+    config, loss = encoder_config("small", _VOCABULARY), LMLoss()
+    ids = torch.arange(_ROWS * _TOKENS, device=device).view(_ROWS, _TOKENS) % (_VOCABULARY - 20)
+    ids = ids + 20  # above the special tokens
+    documents = DocumentBatch(ids, torch.full((_ROWS,), _TOKENS))
+    lm = build_lm(config, embedding_range=0.1).to(device)
+    classifier = build_classifier(config, 2).to(device)
+
+    def lm_step() -> Tensor:
+        return loss(lm(ids)[0], ids)
+
+    def classifier_step() -> Tensor:
+        return classifier(documents)[0].float().square().mean()
+
+    def speed(step: Callable[[], Tensor], model: Any) -> float:
+        times = []
+        for _ in range(_STEPS + 1):  # the first one sets things up
+            began = time.monotonic()
+            with autocast(device, dtype):
+                found = step()
+            found.backward()
+            float(next(model.parameters()).grad.sum())  # wait for a GPU
+            times.append(time.monotonic() - began)
+        return _ROWS * _TOKENS / sorted(times[1:])[_STEPS // 2]
+
+    return Speeds(speed(lm_step, lm), speed(classifier_step, classifier))
+
+
+def effort_for(
+    minutes: float, choices: Sequence[Choice], speeds: Speeds, directions: int
+) -> tuple[Effort, float]:
+    """The largest of `EFFORTS` that fits into `minutes` (0: no budget), and its seconds.
+
+    choices: what `choose` finds for each of `EFFORTS`. directions: that are wanted.
+    """
+    for effort, choice in zip(EFFORTS, choices, strict=True):
+        used = min(directions, effort.directions)
+        seconds = speeds.seconds(choice, used)
+        if not minutes or seconds <= 60 * minutes or not used:
+            return effort, seconds
+    raise AssertionError  # the last effort has no directions
+
+
+def check_minutes(minutes: float) -> None:
+    """Raise a UserError for a budget that is negative or no number."""
+    if not minutes >= 0 or minutes == float("inf"):
+        raise UserError(
+            f"found --minutes {minutes:g}, expected minutes, or 0 for as long as it takes"
+        )
+
+
+def earlier_effort(folder: Path, facts: Facts, minutes: float) -> Effort | None:
+    """The effort that an earlier call has chosen for the same texts and budget, if any.
+
+    Speeds differ from call to call: a run that is killed goes on with the settings it began with.
+    """
+    try:
+        plan = json.loads((folder / PLAN).read_bytes())
+        same = plan["facts"] == asdict(facts) and plan["minutes"] == minutes
+        return Effort(**plan["effort"]) if same else None
+    except (OSError, ValueError, KeyError, TypeError):  # none, or a damaged one
+        return None
+
+
+def keep_effort(folder: Path, facts: Facts, minutes: float, effort: Effort) -> None:
+    """Write the effort for `earlier_effort`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plan = {"facts": asdict(facts), "minutes": minutes, "effort": asdict(effort)}
+    atomic_write(folder / PLAN, json.dumps(plan, indent=1) + "\n")
+
+
+def tell_effort(effort: Effort, seconds: float, minutes: float) -> None:
+    """Say in a line how long it will take, and what was cut for the budget."""
+    about = f"about {max(1, round(seconds / 60))} min on this machine"
+    if not minutes:
+        logger.info(f"{about}; --minutes sets a limit")
+        return
+    if not effort.directions:
+        logger.info(
+            f"{minutes:g} minutes are too few for a language model of these texts: the linear "
+            "classifiers alone are trained; give more --minutes"
+        )
+        return
+    full, cuts = EFFORTS[0], []
+    if effort.rounds < full.rounds:
+        cuts.append(f"at most {effort.rounds} rounds of self-training")
+    if effort.share < 1:
+        cuts.append(f"{100 * effort.share:.0f} % of the passes")
+    if effort.directions < full.directions:
+        cuts.append("the forward direction alone")
+    cut = f": cut to {', '.join(cuts)}" if cuts else ""
+    logger.info(f"{about}, for the {minutes:g} of --minutes{cut}")
