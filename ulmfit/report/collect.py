@@ -75,6 +75,45 @@ def collect(
     )
 
 
+def of_answers(
+    classifier: Classifier,
+    data: str,
+    texts: list[str],
+    truth: np.ndarray,
+    answers: Answers,
+    left_out: int = 0,
+    shown: int = 20,
+) -> Report:
+    """A page about answers to one file without splits: no training, baselines or calibration.
+
+    Args:
+        truth: as `Labels.encode` returns it, one row for each of `texts`.
+        answers: to `texts`.
+        left_out: as for `collect`.
+        shown: texts of the highest loss.
+    """
+    none = np.zeros(len(texts), bool)
+    return Report(
+        data=data,
+        split="",
+        labels=classifier.labelling,
+        texts=texts,
+        truth=truth,
+        repeated=none,
+        near=none,
+        left_out=left_out,
+        lengths=np.array([len(text.split()) for text in texts]),
+        unit="words",
+        measured=_measured(classifier, answers),
+        peers=[],
+        calibrated="it needs texts of its own, in a split valid",
+        text_map=None,
+        lineages={},
+        precision=classifier.precision,
+        shown=shown,
+    )
+
+
 def _names(classifier: Classifier) -> list[str]:
     """The directories' names, as paths where two have the same."""
     paths = [model.artifact.path for model in classifier.models]

@@ -12,8 +12,12 @@ from fastcore.xml import FT, Div
 from ulmfit.report.style import BASE
 
 
-def document(title: str, style: str, *parts: Any, policy: str = "") -> str:
-    """A whole page. `style` is added to `BASE`; `policy` is a content security policy."""
+def document(title: str, style: str, *parts: Any, policy: str = "", theme: str = "") -> str:
+    """A whole page. `style` is added to `BASE`; `policy` is a content security policy.
+
+    Args:
+        theme: "light" or "dark"; anything else follows the reader's system.
+    """
     head = html.Head(
         html.Meta(charset="utf-8"),
         *([html.Meta(http_equiv="Content-Security-Policy", content=policy)] if policy else []),
@@ -21,7 +25,9 @@ def document(title: str, style: str, *parts: Any, policy: str = "") -> str:
         html.Title(title),
         html.Style(html.Safe(BASE + style)),
     )
-    return html.to_xml(html.Html(head, html.Body(*parts), lang="en"), indent=False) + "\n"
+    chosen = {"data_theme": theme} if theme in ("light", "dark") else {}
+    whole = html.Html(head, html.Body(*parts), lang="en", **chosen)
+    return html.to_xml(whole, indent=False) + "\n"
 
 
 def section(name: str, title: str, *parts: Any) -> FT:
