@@ -56,6 +56,8 @@ def test_colours_are_chosen_and_kept(client):
     assert "httponly" in cookie
     assert "samesite=lax" in cookie
     assert 'data-theme="dark"' in client.get("/next").text
+    shown = client.post("/", data={"text": "A great film"}).text
+    assert '<input type="hidden" name="again" value="yes">' in shown
     again = client.post("/", data={"text": "A great film", "again": "yes", "theme": "light"})
     assert 'data-theme="light"' in again.text
     assert 'class="label"' in again.text

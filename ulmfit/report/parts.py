@@ -38,7 +38,8 @@ def section(name: str, title: str, *parts: Any) -> FT:
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, head: bool = True) -> FT:
     """A table; the first cell of a row is its heading. Wide tables scroll."""
     body = [html.Tr(html.Th(first, scope="row"), *map(html.Td, rest)) for first, *rest in rows]
-    names = [html.Th(name, scope="col") for name in columns]
+    # A heading without text is nothing to a screen reader.
+    names = [html.Th(name, scope="col") if name else html.Td() for name in columns]
     header = [html.Thead(html.Tr(*names))] if head else []
     return Div(html.Table(*header, html.Tbody(*body)), cls="scroll", tabindex=0)
 

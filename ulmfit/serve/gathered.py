@@ -73,24 +73,24 @@ def _measurable(
 
     Figures from texts of the training would be too good.
     """
-    labelled = np.flatnonzero(list(map(bool, labels)))
-    if not len(labelled):
+    labelled = [row for row, label in enumerate(labels) if label]
+    if not labelled:
         return "No row has a label, so that there is no accuracy"
     known = classifier.labels
-    found = classifier.labelling.found_in([labels[i] for i in labelled])
+    found = classifier.labelling.found_in([labels[row] for row in labelled])
     if unknown := [label for label in found if label not in known]:
         return (
             f"There is no accuracy: the file has the label {unknown[0][:60]!r}; the classifier "
             f"knows {listed(known)}"
         )
-    several = [seen for m in classifier.models if (seen := m.artifact.seen()) is not None]
-    seen = np.zeros(len(labelled), bool)
+    several = [seen for model in classifier.models if (seen := model.artifact.seen()) is not None]
+    new = labelled
     if several:
-        trained, validated = which_seen([texts[i] for i in labelled], union(several))
-        seen = trained | validated
-    if seen.all():
+        trained, validated = which_seen([texts[row] for row in labelled], union(several))
+        new = [row for row, old in zip(labelled, trained | validated, strict=True) if not old]
+    if not new:
         return "There is no accuracy: the models were trained or validated on every labelled text"
-    return labelled[~seen].tolist(), int(seen.sum())
+    return new, len(labelled) - len(new)
 
 
 def labels_of(table: Table, column: str, file: str) -> list[str] | str:

@@ -26,7 +26,7 @@ class NextView:
 def next_page(site: Site, lm: LanguageModel, view: NextView) -> str:
     """The whole page as HTML; every text in it is escaped."""
     word = "word before" if lm.backwards else "next word"
-    again = [html.Hidden(name="again", value="yes")] if view.words is not None else []
+    again = [html.Input(type="hidden", name="again", value="yes")] if view.words is not None else []
     form = html.Form(
         html.Label("Text", fr="text"),
         text_area(view.text),

@@ -70,7 +70,7 @@ def _about(classifier: Classifier) -> str:
 
 def _text_form(view: View) -> FT:
     # With a result, the switch of colours gives the result again.
-    again = [html.Hidden(name="again", value="yes")] if view.result else []
+    again = [html.Input(type="hidden", name="again", value="yes")] if view.result else []
     return html.Form(
         html.Label("Text", fr="text"),
         text_area(view.text),
