@@ -67,7 +67,7 @@ def _end(job: Job, address: str) -> list[FT]:
     else:
         what = "has no rows" if not job.rows else "is too large"
         links.append(html.Li(f"The file {what}: there is no report."))
-    delete = html.Button("Delete both now", type="submit", name="delete", value="yes")
+    delete = html.Button("Delete both now", type="submit", name="delete", value="yes", cls="plain")
     kept = f"They are kept for {KEPT_MINUTES} minutes, for everyone who knows their address."
     return [
         html.Section(

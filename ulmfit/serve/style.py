@@ -25,7 +25,9 @@ button {
 }
 .skip { position: absolute; left: -99rem; }
 .skip:focus { position: static; }
-.top { display: flex; flex-wrap: wrap; align-items: center; gap: .3rem 1.2rem; }
+.top {
+  display: flex; flex-wrap: wrap; align-items: center; gap: .3rem 1.2rem; margin-bottom: 1rem;
+}
 nav { display: flex; gap: 1.2rem; }
 nav a { padding: .3rem 0; }
 nav a[aria-current] { color: inherit; font-weight: 600; text-decoration: none; }
@@ -48,25 +50,26 @@ nav a[aria-current] { color: inherit; font-weight: 600; text-decoration: none; }
 .steps > :not(:last-child) { display: none; }
 progress { width: 100%; accent-color: var(--accent); height: 1.2rem; }
 ul { padding-left: 1.2rem; }
-button.word {
-  margin: 0; padding: .05rem .5rem; background: transparent; color: var(--accent);
-  border: 1px solid var(--rule); max-width: 100%; overflow-wrap: anywhere;
+:is(button.word, button.plain) {
+  background: transparent; color: var(--accent); border: 1px solid var(--rule); font-weight: 400;
 }
+button.word { margin: 0; padding: .05rem .5rem; max-width: 100%; overflow-wrap: anywhere; }
 .result {
   background: var(--panel); border-radius: .5rem; padding: .3rem 1rem 1rem; margin: 1rem 0;
 }
 .result h2 { margin-top: 1rem; }
 .label { font-size: 1.6rem; font-weight: 700; overflow-wrap: anywhere; }
 .bar {
-  display: grid; grid-template-columns: 9rem 1fr 3.6rem; gap: .7rem;
+  display: grid; grid-template-columns: 9rem 1fr 4.2rem; gap: .7rem;
   align-items: center; margin: .25rem 0; font-variant-numeric: tabular-nums;
 }
 .bar span:first-child { overflow-wrap: anywhere; }
-.bar span:last-child { text-align: right; }
+.bar span:last-child { text-align: right; white-space: nowrap; }
 .bar div { height: .8rem; border-radius: .4rem; background: var(--line); overflow: hidden; }
 .bar div i { display: block; height: 100%; background: var(--accent); }
 .words p { padding: .7rem; border-radius: .4rem; margin: .5rem 0; }
 .legend span { color: #000; padding: .05rem .4rem; border-radius: .2rem; }
-@media (max-width: 30rem) { .bar { grid-template-columns: 5.5rem 1fr 3.6rem; } }
+@media (max-width: 30rem) { .bar { grid-template-columns: 5.5rem 1fr 4.2rem; } }
+#words .bar { grid-template-columns: 9rem 1fr 4.2rem; }
 footer { margin: 2.5rem 0 1rem; border-top: 1px solid var(--line); }
 """
