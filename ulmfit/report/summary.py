@@ -57,7 +57,7 @@ def _tiles(summary: Summary) -> FT:
     facts = [
         ("texts", f"{len(summary.texts):,}"),
         ("mean confidence", f"{confidence.mean():.3f}"),
-        ("below 0.75", f"{(confidence < 0.75).mean():.1%}"),
+        ("confidence < 0.75", f"{(confidence < 0.75).mean():.1%}"),
         ("empty texts", f"{empty:,}"),
         ("few known words", f"{unknown:,}"),
     ]
