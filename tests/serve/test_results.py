@@ -75,6 +75,7 @@ def test_a_file_with_labels_has_accuracy(client, classifier):
     accuracy = sum(map(str.__eq__, predicted, truth)) / 60
     assert "60 labelled texts of notes.csv; 2 classes: neg, pos." in report
     assert f"<b>{accuracy:.3f}</b>" in report
+    assert "The models do not say what texts they were trained on." in report
 
 
 def test_labels_that_the_classifier_lacks_are_named(client):

@@ -24,6 +24,7 @@ from ulmfit.report.features import text_map
 from ulmfit.text.ids import is_empty
 
 EXPLAINED = 5  # texts of the highest loss
+_SHOWN = 20  # of the highest loss, of a file without splits
 Explain = Callable[[str], str]  # a text -> a fragment of HTML, which is not escaped
 
 
@@ -82,7 +83,7 @@ def of_answers(
     truth: np.ndarray,
     answers: Answers,
     left_out: int = 0,
-    shown: int = 20,
+    remark: str = "",
 ) -> Report:
     """A page about answers to one file without splits: no training, baselines or calibration.
 
@@ -90,7 +91,7 @@ def of_answers(
         truth: as `Labels.encode` returns it, one row for each of `texts`.
         answers: to `texts`.
         left_out: as for `collect`.
-        shown: texts of the highest loss.
+        remark: on the texts.
     """
     none = np.zeros(len(texts), bool)
     return Report(
@@ -110,7 +111,8 @@ def of_answers(
         text_map=None,
         lineages={},
         precision=classifier.precision,
-        shown=shown,
+        shown=_SHOWN,
+        remark=remark,
     )
 
 

@@ -63,6 +63,7 @@ class Report:
     shown: int  # number of texts with the highest loss; 0: no text at all
     explanations: dict[int, str] = field(default_factory=dict)  # HTML by the number of the text
     unit: str = "tokens"  # of `lengths`
+    remark: str = ""  # on the texts, below the title
 
     @property
     def best(self) -> Measured:

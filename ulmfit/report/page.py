@@ -24,9 +24,8 @@ def page(report: Report, theme: str = "") -> str:
     sections = [section(*made) for made in _sections(report) if made[2:]]
     links = [A(part.children[0].children[0], href=f"#{part.id}") for part in sections]
     title = f"Report on {', '.join(report.lineages) or report.data}"
-    header = Header(
-        H1(title), P(_about(report)), numbers.tiles(report), Nav(*links, aria_label="Sections")
-    )
+    about = [P(line) for line in (_about(report), report.remark) if line]
+    header = Header(H1(title), *about, numbers.tiles(report), Nav(*links, aria_label="Sections"))
     footer = Footer(P(made_with(report.precision), cls="note"))
     return document(title, STYLE, header, Main(*sections), footer, policy=POLICY, theme=theme)
 

@@ -57,13 +57,26 @@ class Gathered:
                 texts = [self._texts[i] for i in rows]
                 answers = Answers(by_model[:, rows], [notes[i] for i in rows], classifier.mixture)
                 truth = classifier.labelling.encode([labels[i] for i in rows])
-                return page(of_answers(classifier, name, texts, truth, answers, seen), theme)
+                made = of_answers(
+                    classifier, name, texts, truth, answers, seen, _unknown(classifier)
+                )
+                return page(made, theme)
             labels = kept
         mean = Answers(by_model, notes, classifier.mixture).mean
         summary = Summary(
             name, classifier.labelling, self._texts, mean, notes, labels, classifier.precision
         )
         return summary_page(summary, theme)
+
+
+def _unknown(classifier: Classifier) -> str:
+    """A remark if a model cannot say what it was trained on."""
+    if all(model.artifact.seen() is not None for model in classifier.models):
+        return ""
+    return (
+        "The models do not say what texts they were trained on. Figures from texts of the training "
+        "are too good."
+    )
 
 
 def _measurable(
