@@ -8,6 +8,7 @@ import time
 
 import pytest
 from starlette.testclient import TestClient
+from tiny_ensembles import write_tiny_ensemble
 from tiny_models import TEXTS, write_classifier
 
 from ulmfit.inference.ensemble import Classifier
@@ -146,3 +147,22 @@ def test_colours_of_the_page_of_a_file(client):
     found = client.post(address, data={"theme": "dark"})
     assert found.url.path == address
     assert 'data-theme="dark"' in found.text
+
+
+def test_an_ensemble_directory_serves_all_of_it(tmp_path):
+    path = write_tiny_ensemble(tmp_path / "ensemble")
+    classifier = Classifier.load(path, precision="float32")
+    assert {type(model).__name__ for model in classifier.models} == {"LoadedModel", "LoadedLinear"}
+    expected = classifier.predict([TEXTS[0]]).iloc[0]
+    with TestClient(make_app(classifier, Limits())) as client:
+        found = client.post("/predict", json={"text": TEXTS[0]}).json()
+        assert found["probability"] == pytest.approx(expected["probability"], abs=1e-6)
+        page = client.post("/", data={"text": TEXTS[0]}).text
+        assert page.count("<h3>") == len(classifier.models) + 1
+        assert "Words that moved it" in page
+        assert all("weight" in model for model in client.get("/model").json()["models"])
+        rows = [["text", "label"], [TEXTS[0], "pos"], [TEXTS[1], "neg"]]
+        _, address = sent(client, table(rows))
+        report = client.get(f"{address}/report").text
+    assert "2 labelled texts of notes.csv" in report
+    assert "ensemble" in report
