@@ -15,11 +15,11 @@ def classifiers(folder):
 
 
 @contextmanager
-def serving(folders):
+def serving(folders, *flags):
     """The process of `python -m ulmfit.serve`, in float32, and the address that it printed."""
     command = [sys.executable, "-m", "ulmfit.serve", "--port", "0", "--precision", "float32"]
     process = subprocess.Popen(
-        [*command, "--clf", *folders],
+        [*command, "--clf", *folders, *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -212,7 +212,7 @@ def test_a_parquet_file_that_expands_is_refused(tmp_path):
 
 
 def test_work_on_a_file_ends_when_nobody_waits(classifier):
-    sharing = uploads._Sharing(Batcher(classifier), None)
+    sharing = uploads.Sharing(Batcher(classifier), None)
     sharing.given_up.set()
     with pytest.raises(uploads.GivenUp):
         sharing.answers(["a"])

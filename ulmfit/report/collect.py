@@ -24,6 +24,7 @@ from ulmfit.report.features import text_map
 from ulmfit.text.ids import is_empty
 
 EXPLAINED = 5  # texts of the highest loss
+_SHOWN = 20  # of the highest loss, of a file without splits
 Explain = Callable[[str], str]  # a text -> a fragment of HTML, which is not escaped
 
 
@@ -72,6 +73,46 @@ def collect(
         precision=classifier.precision,
         shown=shown,
         explanations={row: explain(texts[row]) for row in worst} if explain else {},
+    )
+
+
+def of_answers(
+    classifier: Classifier,
+    data: str,
+    texts: list[str],
+    truth: np.ndarray,
+    answers: Answers,
+    left_out: int = 0,
+    remark: str = "",
+) -> Report:
+    """A page about answers to one file without splits: no training, baselines or calibration.
+
+    Args:
+        truth: as `Labels.encode` returns it, one row for each of `texts`.
+        answers: to `texts`.
+        left_out: as for `collect`.
+        remark: on the texts.
+    """
+    none = np.zeros(len(texts), bool)
+    return Report(
+        data=data,
+        split="",
+        labels=classifier.labelling,
+        texts=texts,
+        truth=truth,
+        repeated=none,
+        near=none,
+        left_out=left_out,
+        lengths=np.array([len(text.split()) for text in texts]),
+        unit="words",
+        measured=_measured(classifier, answers),
+        peers=[],
+        calibrated="it needs texts of its own, in a split valid",
+        text_map=None,
+        lineages={},
+        precision=classifier.precision,
+        shown=_SHOWN,
+        remark=remark,
     )
 
 

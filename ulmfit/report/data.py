@@ -45,7 +45,7 @@ class Report:
     """Everything that the page shows."""
 
     data: str
-    split: str
+    split: str  # "" if the data are one file without splits
     labels: Labels
     texts: list[str]
     truth: np.ndarray
@@ -57,10 +57,13 @@ class Report:
     peers: list[Measured]  # baselines trained on the same labels, if there are texts
     calibrated: Calibrated | str  # or the reason why there is no temperature
     text_map: "TextMap | None"  # None of linear classifiers alone
-    lineages: "dict[str, list[Artifact]]"  # by name: the model, its parent, the parent's, ...
+    # By name: the model, its parent, the parent's, ...; empty for a page without models
+    lineages: "dict[str, list[Artifact]]"
     precision: str
     shown: int  # number of texts with the highest loss; 0: no text at all
     explanations: dict[int, str] = field(default_factory=dict)  # HTML by the number of the text
+    unit: str = "tokens"  # of `lengths`
+    remark: str = ""  # on the texts, below the title
 
     @property
     def best(self) -> Measured:

@@ -146,6 +146,20 @@ def length_figure(bins: Sequence[Bin], unit: str, measure: str = "accuracy") -> 
     return _single("lengths", draw, (4.6, 3.6))
 
 
+def confidence_figure(counts: np.ndarray, edges: np.ndarray) -> str:
+    """How many texts have a confidence in each bin; `counts` (bins,), `edges` (bins + 1,)."""
+
+    def draw(axes: "Axes") -> None:
+        widths = np.diff(edges)
+        places = edges[:-1] + widths / 2
+        axes.bar(places, counts, 0.9 * widths, color=SERIES[0], alpha=0.75)
+        axes.set(xlim=(0, 1), xlabel="confidence of the prediction", ylabel="texts")
+        axes.grid(axis="y")
+        axes.set_axisbelow(True)
+
+    return _single("confidence", draw, (4.6, 3.0))
+
+
 def history_figure(rows: Sequence[Mapping[str, Any]], name: str) -> str:
     """Losses (above) and accuracy, F1 or perplexity (below) by epoch; see `draw_history`."""
 

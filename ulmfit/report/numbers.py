@@ -99,7 +99,8 @@ def figure_parts(report: Report) -> list[FT]:
         peers = " and ".join(peer.name for peer in report.peers)
         parts.append(P(f"{peers}: {_PEERS_NOTE}", cls="note"))
     if report.left_out:
-        more = f"{report.left_out:,} more texts of split {report.split} are left out"
+        whole = f"split {report.split}" if report.split else report.data
+        more = f"{report.left_out:,} more texts of {whole} are left out"
         parts.append(P(f"{more}: the models were trained or validated on them.", cls="note"))
     if 0 < report.repeated.sum() < len(report.truth):
         parts += [

@@ -16,19 +16,18 @@ from ulmfit.report.style import STYLE
 from ulmfit.report.texts import hardest_texts, surest_texts
 
 # With any text in it, the page loads, sends and runs nothing.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def page(report: Report) -> str:
-    """The report as one HTML page. The same report gives the same page."""
+def page(report: Report, theme: str = "") -> str:
+    """The report as one HTML page, `theme` as for `document`. It depends on nothing else."""
     sections = [section(*made) for made in _sections(report) if made[2:]]
     links = [A(part.children[0].children[0], href=f"#{part.id}") for part in sections]
-    title = f"Report on {', '.join(report.lineages)}"
-    header = Header(
-        H1(title), P(_about(report)), numbers.tiles(report), Nav(*links, aria_label="Sections")
-    )
-    footer = Footer(P(_made_with(report), cls="note"))
-    return document(title, STYLE, header, Main(*sections), footer, policy=_POLICY)
+    title = f"Report on {', '.join(report.lineages) or report.data}"
+    about = [P(line) for line in (_about(report), report.remark) if line]
+    header = Header(H1(title), *about, numbers.tiles(report), Nav(*links, aria_label="Sections"))
+    footer = Footer(P(made_with(report.precision), cls="note"))
+    return document(title, STYLE, header, Main(*sections), footer, policy=POLICY, theme=theme)
 
 
 def _sections(report: Report) -> list[tuple[Any, ...]]:
@@ -55,17 +54,19 @@ def _about(report: Report) -> str:
     if more := labels[10:]:
         classes += f" and {len(more):,} more"
     kinds = "labels, of which a text may have several" if report.labels.multi else "classes"
+    split = f", split {report.split}" if report.split else ""
     return (
-        f"{len(report.truth):,} labelled texts of {report.data}, split {report.split}; "
+        f"{len(report.truth):,} labelled texts of {report.data}{split}; "
         f"{len(labels):,} {kinds}: {classes}."
     )
 
 
-def _made_with(report: Report) -> str:
+def made_with(precision: str) -> str:
+    """The number format and the versions of the libraries."""
     versions = library_versions()
     names = ("ulmfit", "torch", "numpy", "python")
     listed = ", ".join(f"{name} {versions[name]}" for name in names)
-    return f"Computed in {report.precision} with {listed}."
+    return f"Computed in {precision} with {listed}."
 
 
 def _lengths(report: Report) -> list[FT]:
@@ -78,8 +79,9 @@ def _lengths(report: Report) -> list[FT]:
         (f"{b.low:,.0f} to {b.high:,.0f}", f"{b.texts:,}", f"{b.accuracy:.4f}", span(b.interval))
         for b in bins
     ]
-    made = table(["tokens", "texts", measure, "95 % interval"], rows)
-    return [Div(figure(length_figure(bins, "tokens", measure), caption, alt), made, cls="grid")]
+    made = table([report.unit, "texts", measure, "95 % interval"], rows)
+    drawn = length_figure(bins, report.unit, measure)
+    return [Div(figure(drawn, caption, alt), made, cls="grid")]
 
 
 def _map(report: Report) -> list[FT]:

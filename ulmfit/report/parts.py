@@ -12,8 +12,12 @@ from fastcore.xml import FT, Div
 from ulmfit.report.style import BASE
 
 
-def document(title: str, style: str, *parts: Any, policy: str = "") -> str:
-    """A whole page. `style` is added to `BASE`; `policy` is a content security policy."""
+def document(title: str, style: str, *parts: Any, policy: str = "", theme: str = "") -> str:
+    """A whole page. `style` is added to `BASE`; `policy` is a content security policy.
+
+    Args:
+        theme: "light" or "dark"; anything else follows the reader's system.
+    """
     head = html.Head(
         html.Meta(charset="utf-8"),
         *([html.Meta(http_equiv="Content-Security-Policy", content=policy)] if policy else []),
@@ -21,7 +25,9 @@ def document(title: str, style: str, *parts: Any, policy: str = "") -> str:
         html.Title(title),
         html.Style(html.Safe(BASE + style)),
     )
-    return html.to_xml(html.Html(head, html.Body(*parts), lang="en"), indent=False) + "\n"
+    chosen = {"data_theme": theme} if theme in ("light", "dark") else {}
+    whole = html.Html(head, html.Body(*parts), lang="en", **chosen)
+    return html.to_xml(whole, indent=False) + "\n"
 
 
 def section(name: str, title: str, *parts: Any) -> FT:
@@ -32,7 +38,8 @@ def section(name: str, title: str, *parts: Any) -> FT:
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, head: bool = True) -> FT:
     """A table; the first cell of a row is its heading. Wide tables scroll."""
     body = [html.Tr(html.Th(first, scope="row"), *map(html.Td, rest)) for first, *rest in rows]
-    names = [html.Th(name, scope="col") for name in columns]
+    # A heading without text is nothing to a screen reader.
+    names = [html.Th(name, scope="col") if name else html.Td() for name in columns]
     header = [html.Thead(html.Tr(*names))] if head else []
     return Div(html.Table(*header, html.Tbody(*body)), cls="scroll", tabindex=0)
 

@@ -5,26 +5,28 @@ are darkened on white paper and brightened on dark paper.
 """
 
 # Of every page; the server's page has it, too.
-BASE = """
-:root {
-  color-scheme: light dark;
-  --paper: #ffffff; --panel: #f4f6f8; --ink: #1b1f23; --muted: #57606a; --rule: #767e87;
-  --line: #d5dae0; --c0: #0072b2; --c1: #c95500; --c2: #00805d; --c3: #b0508a; --c4: #a87000;
-  --c5: #3388bb; --c6: #888888;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
+_DARK = """
+    color-scheme: dark;
     --paper: #14181c; --panel: #1d2329; --ink: #e4e8ec; --muted: #a3adb7; --rule: #8a949e;
     --line: #39424b; --c0: #56b4e9; --c1: #f08a45; --c2: #2fc295; --c3: #e29ac6; --c4: #efb73e;
-    --c5: #a9d6f2; --c6: #8f8f8f;
-  }
-}
-* { box-sizing: border-box; }
-html { -webkit-text-size-adjust: 100%; }
-body {
+    --c5: #a9d6f2; --c6: #8f8f8f; --on-c0: #10202b; --wrong: #ff8a80;
+"""
+# A reader's choice, as `data-theme` of <html>, counts for more than that of the system.
+BASE = f"""
+:root {{
+  color-scheme: light;
+  --paper: #ffffff; --panel: #f4f6f8; --ink: #1b1f23; --muted: #57606a; --rule: #767e87;
+  --line: #d5dae0; --c0: #0072b2; --c1: #b84e00; --c2: #00805d; --c3: #b0508a; --c4: #a87000;
+  --c5: #3388bb; --c6: #888888; --on-c0: #ffffff; --wrong: #b3261e;
+}}
+@media (prefers-color-scheme: dark) {{ :root:not([data-theme=light]) {{{_DARK}}} }}
+:root[data-theme=dark] {{{_DARK}}}
+* {{ box-sizing: border-box; }}
+html {{ -webkit-text-size-adjust: 100%; }}
+body {{
   margin: 0 auto; padding: 1rem; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
-}
+}}
 """
 
 STYLE = """

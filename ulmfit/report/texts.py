@@ -38,7 +38,7 @@ def _card(report: Report, row: int, rank: int | None = None) -> FT:
     number = [Span(f"#{rank}")] if rank else []
     return Article(
         P(*number, *facts, cls="verdict"),
-        *_text(report.texts[row]),
+        *text_block(report.texts[row]),
         *(_explanation(report, row) if rank and row in report.explanations else []),
         cls="card",
     )
@@ -53,9 +53,9 @@ def _one(report: Report, row: int) -> list[FT]:
         Span(
             "predicted ",
             B(classes[predicted], cls="right" if predicted == true else "wrong"),
-            f" ({_percent(probabilities[predicted])})",
+            f" ({percent(probabilities[predicted])})",
         ),
-        Span(f"probability of the label {_percent(probabilities[true])}"),
+        Span(f"probability of the label {percent(probabilities[true])}"),
     ]
 
 
@@ -69,7 +69,7 @@ def _several(report: Report, row: int) -> list[FT]:
         Span("predicted ", B(found or "(none)", cls="right" if labelled == found else "wrong")),
     ]
     shown = [
-        f"{report.labels.classes[n]} {_percent(probabilities[n])}"
+        f"{report.labels.classes[n]} {percent(probabilities[n])}"
         for n in np.flatnonzero(true | predicted).tolist()
     ]
     return [*facts, Span(f"probabilities: {', '.join(shown)}")] if shown else facts
@@ -83,7 +83,8 @@ def _explanation(report: Report, row: int) -> list[FT]:
     return [Details(summary, P(meaning, cls="note"), Div(Safe(report.explanations[row])))]
 
 
-def _text(text: str) -> list[FT]:
+def text_block(text: str) -> list[FT]:
+    """A text; a long one is folded."""
     if is_empty(text):
         return [P("(an empty text)", cls="note")]
     if len(text) <= LONGEST:
@@ -96,7 +97,7 @@ def _block(text: str) -> FT:
     return Div(text, dir="auto", cls="text")
 
 
-def _percent(probability: float) -> str:
+def percent(probability: float) -> str:
     """Enough digits to show that a probability is not exactly 0 or 1."""
     shown = f"{probability:.1%}"
     return {"100.0%": "> 99.9%", "0.0%": "< 0.1%"}.get(shown, shown)

@@ -17,6 +17,7 @@ from ulmfit.inference.ensemble import DEFAULT, Classifier, load_named
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from ulmfit.inference.language_model import LanguageModel
     from ulmfit.serve.limits import Limits
 
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
@@ -27,6 +28,7 @@ _OTHER_FILES = 200  # open files besides connections: models, libraries, uploads
 
 def main(
     clf: Annotated[str, {"nargs": "+"}] = DEFAULT,  # classifiers' directories, or a bundled name
+    lm: str = "",  # a language model, for a page of the next word: a directory or a bundled name
     host: str = "127.0.0.1",  # address to listen on; 0.0.0.0 lets the whole network in
     port: int = 8000,  # 0 takes a free one
     precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
@@ -56,7 +58,8 @@ def main(
         limits = Limits(int(max_mb * 1e6), max_texts, max_chars, max_rows, seconds=max_seconds)
         thread = worker()
         classifier = thread.submit(_load, clf, precision).result()
-        app = make_app(classifier, limits, _names(host), thread)
+        model = thread.submit(_load_lm, lm, precision).result() if lm else None
+        app = make_app(classifier, limits, _names(host), thread, model)
         _serve(app, limits, host, listener)
 
 
@@ -65,6 +68,12 @@ def _load(clf: bundled.Paths, precision: str) -> Classifier:
 
     use_all_cores()
     return load_named(clf, precision)
+
+
+def _load_lm(lm: str, precision: str) -> "LanguageModel":
+    from ulmfit.inference.language_model import LanguageModel
+
+    return LanguageModel.load(lm, precision)
 
 
 def _listen(host: str, port: int) -> socket.socket:

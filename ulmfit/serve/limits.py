@@ -9,6 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ulmfit.base.errors import UserError
 
+KEPT_MINUTES = 10  # after a file was scored
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -19,11 +21,15 @@ class Limits:
     characters: int = 100_000  # of one text
     rows: int = 100_000  # of a file
     explained: int = 5_000  # characters of a text to highlight its words
+    report_values: int = 5_000_000  # probabilities of a file: rows x classes x models
+    report_characters: int = 20_000_000  # of a file's texts
     seconds: float = 30.0  # until all of a request has arrived
     # Of all requests together
     waiting: int = 4_096  # texts; their characters are limited like the bytes of one request
     explanations: int = 4  # being computed or waiting for it
     files: int = 4  # being scored
+    kept: int = 16  # results of files; the oldest go first
+    kept_bytes: int = 200_000_000  # of these results, on disk
     all_bytes: int = 100_000_000  # of bodies, from their arrival to the end of the reply
 
     @property
@@ -35,6 +41,11 @@ class Limits:
     def unpacked_bytes(self) -> int:
         """Of a compressed file, after unpacking."""
         return 10 * self.body_bytes
+
+    @property
+    def kept_seconds(self) -> float:
+        """For which the result of a file is kept."""
+        return 60.0 * KEPT_MINUTES
 
     def check_texts(self, count: int) -> None:
         """Refuse more texts than one request may bring."""

@@ -1,5 +1,6 @@
 """The web page: a text with its prediction, and files. It needs no script."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,8 @@ from ulmfit.data.load import source_name
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.explanation import Explanation
 from ulmfit.inference.scoring import prediction_columns
-from ulmfit.report.parts import document
-from ulmfit.serve.style import STYLE
+from ulmfit.serve.gathered import DEFAULT_LABELS
+from ulmfit.serve.site import CLASSIFY, FILES, Frame, Site, framed, problem
 
 _MOST_BARS = 20  # classes, the most probable first
 
@@ -39,18 +40,22 @@ class View:
     text: str = ""
     result: Result | None = None
     error: str = ""
+    theme: str = "auto"
 
 
-def page(classifier: Classifier, view: View) -> str:
+def page(site: Site, view: View) -> str:
     """The whole page as HTML; every text in it is escaped."""
+    classifier = site.classifier
     parts = [
-        html.Header(html.H1("What is this text?"), P(_about(classifier), cls="note")),
-        *([P(view.error, cls="error", role="alert")] if view.error else []),
-        _text_form(view.text),
+        html.H1("What is this text?"),
+        P(_about(classifier), cls="note"),
+        *problem(view.error),
+        _text_form(view),
+        *example_buttons(site.examples.texts, site.examples.note, "/#result"),
         *([_result(classifier, view.text, view.result)] if view.result else []),
         _file_form(),
     ]
-    return document("ulmfit", STYLE, html.Main(*parts), _footer())
+    return framed(site, Frame(CLASSIFY, view.theme, "classify"), "ulmfit", *parts)
 
 
 def _about(classifier: Classifier) -> str:
@@ -63,15 +68,46 @@ def _about(classifier: Classifier) -> str:
     return f"Classes: {', '.join(classes)}{more}. {several.capitalize()}{on}."
 
 
-def _text_form(text: str) -> FT:
+def _text_form(view: View) -> FT:
+    # With a result, the switch of colours gives the result again.
+    again = [html.Input(type="hidden", name="again", value="yes")] if view.result else []
     return html.Form(
         html.Label("Text", fr="text"),
-        # The first line break after the tag is not part of the text, in HTML.
-        html.Textarea(f"\n{text}", id="text", name="text", required=True, dir="auto"),
+        text_area(view.text),
+        *again,
         html.Button("Classify", type="submit"),
         action="/#result",
         method="post",
+        id="classify",
     )
+
+
+def text_area(text: str) -> FT:
+    """The field of a page's text."""
+    # The first line break after the tag is not part of the text, in HTML.
+    return html.Textarea(f"\n{text}", id="text", name="text", required=True, dir="auto")
+
+
+def example_buttons(texts: Sequence[str], note: str, action: str) -> list[FT]:
+    """Texts to try with one click; nothing without any."""
+    if not texts:
+        return []
+    buttons = [
+        html.Button(text, type="submit", name="text", value=text, dir="auto") for text in texts
+    ]
+    title = Span("Or try one of these:", id="examples-title")
+    said = [P(note, cls="note")] if note else []
+    return [
+        html.Form(
+            title,
+            *buttons,
+            *said,
+            action=action,
+            method="post",
+            cls="examples",
+            aria_labelledby="examples-title",
+        )
+    ]
 
 
 def _result(classifier: Classifier, text: str, result: Result) -> FT:
@@ -133,24 +169,15 @@ def _file_form() -> FT:
         ),
         html.Label("Column of the texts", fr="text_col"),
         html.Input(id="text_col", name="text_col", type="text", value="text", required=True),
+        html.Label("Column of the labels, if it has any", fr="label_col"),
+        html.Input(id="label_col", name="label_col", type="text", value=DEFAULT_LABELS),
         html.Button("Score the file", type="submit"),
-        P("csv, tsv, jsonl, parquet or xlsx; the result is a csv of all rows and predictions."),
-        action="/score",
+        P(
+            "csv, tsv, jsonl, parquet or xlsx. You get a csv of all rows with predictions, and a "
+            "report: with accuracy if there are labels.",
+            cls="note",
+        ),
+        action=FILES,
         method="post",
         enctype="multipart/form-data",
-    )
-
-
-def _footer() -> FT:
-    return html.Footer(
-        P(
-            "Programs ask ",
-            html.Code("POST /predict"),
-            " with ",
-            html.Code('{"text": "..."}'),
-            "; see ",
-            html.A("the API's description", href="/openapi.json"),
-            ". Texts stay on the machine that runs this server, and it keeps none.",
-            cls="note",
-        )
     )

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 _UNPACKED = (".parquet", ".xlsx", *PACKED)  # small files that may hold large tables
 
 
-def open_limited(source: Path, text_col: str, limits: Limits, go_on: Callable[[], object]) -> Table:
+def open_limited(
+    source: Path, text_col: str, limits: Limits, go_on: Callable[[], object]
+) -> "LimitedTable":
     """The table in `source`; parquet, xlsx and packed files are unpacked beside it.
 
     Args:
@@ -38,10 +40,10 @@ def open_limited(source: Path, text_col: str, limits: Limits, go_on: Callable[[]
         raise UserError(
             f"{source} has no column {text_col!r}; it has {listed(table.columns) or 'none'}"
         )
-    return _Limited(source, table, notes, text_col, limits, go_on)
+    return LimitedTable(source, table, notes, text_col, limits, go_on)
 
 
-class _Limited:
+class LimitedTable:
     """A table that raises UserError when it exceeds `limits`."""
 
     def __init__(
@@ -56,6 +58,7 @@ class _Limited:
         self.columns = table.columns
         self.notes: Sequence[str] = notes
         self._source, self._table = source, table
+        self.rows = 0  # as soon as all blocks were read once
         self._place = place_of(text_col, table.columns, source)
         self._limits, self._go_on = limits, go_on
         if source.suffix == ".jsonl":
@@ -85,6 +88,7 @@ class _Limited:
                 )
             self._check_cells(rows)
             yield block
+        self.rows = rows
 
     def schema(self) -> "pa.Schema":
         return self._table.schema()

@@ -1,13 +1,15 @@
 """Takes a file of texts and returns the same rows with predictions as csv."""
 
 import asyncio
+import contextlib
 import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from starlette.datastructures import UploadFile
@@ -21,9 +23,11 @@ from ulmfit.data.formats_packed import unpacked_name
 from ulmfit.inference.scoring import Answers, score_file
 from ulmfit.serve.batching import Batcher
 from ulmfit.serve.limits import Limits, busy
-from ulmfit.serve.tables import open_limited
+from ulmfit.serve.tables import LimitedTable, open_limited
 
+T = TypeVar("T")
 _PART = 64  # texts at a time: other requests run in between
+SCORED = "scored.csv"
 NO_FILE = "no file chosen; choose a csv, tsv, jsonl, parquet or xlsx file of texts"
 
 
@@ -31,18 +35,24 @@ class GivenUp(Exception):
     """The client has disconnected; this ends the thread that scores its file."""
 
 
-class _Sharing:
+class Sharing:
     """Like a `Classifier`, for a thread that shares it with other requests."""
 
-    def __init__(self, batcher: Batcher, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        batcher: Batcher,
+        loop: asyncio.AbstractEventLoop,
+        tell: Callable[[Sequence[str], Answers], object] | None = None,
+    ) -> None:
         self.labels = batcher.classifier.labels
         self.labelling = batcher.classifier.labelling
         self.given_up = threading.Event()
-        self._batcher, self._loop = batcher, loop
+        self._batcher, self._loop, self._tell = batcher, loop, tell
 
     def answers(
         self, texts: Sequence[str], tell: Callable[[float], object] | None = None
     ) -> Answers:
+        """As `Classifier.answers`, a part at a time."""
         parts = [self._part(texts[i : i + _PART]) for i in range(0, len(texts) or 1, _PART)]
         by_model = np.concatenate([part.by_model for part in parts], axis=1)
         return Answers(by_model, [note for part in parts for note in part.notes], parts[0].mixture)
@@ -50,7 +60,10 @@ class _Sharing:
     def _part(self, texts: Sequence[str]) -> Answers:
         self.go_on()
         waited = asyncio.run_coroutine_threadsafe(self._batcher.answers(texts), self._loop)
-        return waited.result()
+        found = waited.result()
+        if self._tell is not None:
+            self._tell(texts, found)
+        return found
 
     def go_on(self) -> None:
         """End the thread's work if its client has disconnected."""
@@ -62,9 +75,26 @@ class Uploads:
     """Scores a few files at a time, each in its own thread."""
 
     def __init__(self, batcher: Batcher, limits: Limits) -> None:
-        self._batcher, self._limits = batcher, limits
+        self.batcher, self.limits = batcher, limits
         self._threads = ThreadPoolExecutor(limits.files, "upload")
         self._room = threading.Semaphore(limits.files)  # a dropped file's is free when it ends
+
+    def submit(self, work: Callable[[Path], T]) -> tuple[Path, "Future[T]"]:
+        """Start `work` on a new temporary folder in a thread; the caller removes the folder.
+
+        Raises:
+            HTTPException: 503, too many files are being scored already.
+        """
+        if not self._room.acquire(blocking=False):
+            raise busy(f"{self.limits.files} files are being scored already")
+        folder = Path(tempfile.mkdtemp(prefix="ulmfit-"))
+        started = self._threads.submit(work, folder)
+        started.add_done_callback(lambda _: self._room.release())
+        return folder, started
+
+    def stop(self) -> None:
+        """Wait until all threads have ended."""
+        self._threads.shutdown(cancel_futures=True)
 
     async def scored(self, upload: UploadFile, text_col: str) -> FileResponse:
         """A csv of every row of `upload` with its prediction; it is deleted after sending.
@@ -74,43 +104,60 @@ class Uploads:
                 column.
             HTTPException: 503, too many files are being scored already.
         """
-        name = _shown(upload.filename or "")
-        if not name:
-            raise UserError(NO_FILE)
-        folder = Path(tempfile.mkdtemp(prefix="ulmfit-"))
-        if not self._room.acquire(blocking=False):
-            folder.rmdir()
-            raise busy(f"{self._limits.files} files are being scored already")
-        sharing = _Sharing(self._batcher, asyncio.get_running_loop())
-        scoring = self._threads.submit(self._score, upload, folder, name, text_col, sharing)
-        scoring.add_done_callback(lambda _: self._room.release())
+        name = shown_name(upload)
+        sharing = Sharing(self.batcher, asyncio.get_running_loop())
+
+        def work(folder: Path) -> None:
+            source = stored(upload, folder, name)
+            with own_name(source, name):
+                score(source, name, text_col, sharing, self.limits)
+
+        folder, scoring = self.submit(work)
         try:
             await asyncio.wrap_future(scoring)
         except BaseException:  # the thread may still be writing there
             sharing.given_up.set()
             scoring.add_done_callback(lambda _: shutil.rmtree(folder, ignore_errors=True))
             raise
-        return _SentOnce(
-            folder / "scored.csv", f"{_plain(Path(unpacked_name(Path(name))).stem)}-scored.csv"
-        )
+        return _SentOnce(folder / SCORED, scored_name(name))
 
-    def _score(
-        self, upload: UploadFile, folder: Path, name: str, text_col: str, sharing: _Sharing
-    ) -> None:
-        """Write scored.csv; errors show the user's `name` of the file."""
-        source = folder / f"input{read_ending(Path(name))}"
-        with source.open("wb") as file:
-            shutil.copyfileobj(upload.file, file)
-        try:
-            with quiet():  # the lines would show in the server's log what is in a user's file
-                table = open_limited(source, text_col, self._limits, sharing.go_on)
-            said = "; ".join(table.notes).replace(str(source), name)
-            score_file(sharing, table, text_col, folder / "scored.csv", source, said)
-        except UserError as error:
-            line = str(error)
-            for path in (source, source.with_suffix(".csv")):  # what is unpacked becomes a csv
-                line = line.replace(str(path), name)
-            raise UserError(line) from None
+
+def stored(upload: UploadFile, folder: Path, name: str) -> Path:
+    """The path of a copy of `upload` in `folder`."""
+    source = folder / f"input{read_ending(Path(name))}"
+    with source.open("wb") as file:
+        shutil.copyfileobj(upload.file, file)
+    return source
+
+
+@contextlib.contextmanager
+def own_name(source: Path, name: str) -> Iterator[None]:
+    """Errors show the user's `name` of the file instead of its path."""
+    try:
+        yield
+    except UserError as error:
+        line = str(error)
+        for path in (source, source.with_suffix(".csv")):  # what is unpacked becomes a csv
+            line = line.replace(str(path), name)
+        raise UserError(line) from None
+
+
+def score(
+    source: Path,
+    name: str,
+    text_col: str,
+    sharing: Sharing,
+    limits: Limits,
+    tell: Callable[[LimitedTable], object] | None = None,
+) -> LimitedTable:
+    """Write scored.csv beside `source`; `tell` gets the table before its rows are scored."""
+    with quiet():  # the lines would show in the server's log what is in a user's file
+        table = open_limited(source, text_col, limits, sharing.go_on)
+    if tell is not None:
+        tell(table)
+    said = "; ".join(table.notes).replace(str(source), name)
+    score_file(sharing, table, text_col, source.with_name(SCORED), source, said)
+    return table
 
 
 class _SentOnce(FileResponse):
@@ -127,9 +174,21 @@ class _SentOnce(FileResponse):
             shutil.rmtree(Path(self.path).parent, ignore_errors=True)
 
 
-def _shown(given: str) -> str:
-    """The file's name for errors: short, without folders and control characters."""
-    return re.sub(r"[\x00-\x1f\x7f]", "\ufffd", re.split(r"[/\\]", given)[-1])[-100:]
+def shown_name(upload: UploadFile) -> str:
+    """The file's name for pages: short, without folders and control characters.
+
+    Raises:
+        UserError: no file was chosen.
+    """
+    given = re.split(r"[/\\]", upload.filename or "")[-1]
+    if name := re.sub(r"[\x00-\x1f\x7f]", "\ufffd", given)[-100:]:
+        return name
+    raise UserError(NO_FILE)
+
+
+def scored_name(name: str) -> str:
+    """The name under which the scored file is saved."""
+    return f"{_plain(Path(unpacked_name(Path(name))).stem)}-scored.csv"
 
 
 def _plain(stem: str) -> str:
