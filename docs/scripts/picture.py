@@ -15,11 +15,12 @@ from rich.console import Console
 from rich.text import Text
 
 PICTURE = Path(__file__).parents[1] / "session.svg"
-REVIEW = "The first half hour is slow, but every scene after it is warm, and the old actors are wonderful."
+REVIEW = "A slow start, but the last hour is warm and wonderfully acted."
+BLANK = "I gave it two xxmask out of ten."
 SESSION = (
     ["predict", "--text", REVIEW],
     ["explain", "--colour", "--text", REVIEW],
-    ["generate", "--lm", "imdb-lm-small", "--fill", "I gave it two xxmask out of ten.", "--top", "3"],
+    ["generate", "--lm", "imdb-lm-small", "--fill", BLANK, "--top", "3"],
 )
 WIDTH = 92
 

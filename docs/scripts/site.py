@@ -27,7 +27,9 @@ LINK = re.compile(r'(\]\(|^\[[^\]\n]+\]: +|src=")([^)\s"#]+)', re.MULTILINE)
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the first page, the page of the commands, and the linked files outside of docs/."""
-    files.append(File.generated(config, "index.md", content=(ROOT / "README.md").read_text("utf-8")))
+    files.append(
+        File.generated(config, "index.md", content=(ROOT / "README.md").read_text("utf-8"))
+    )
     files.append(File.generated(config, "commands.md", content=commands()))
     waiting = [file.src_uri for file in files.documentation_pages()] + [
         f"project/{name}" for name in ("CONTRIBUTING.md", "CHANGELOG.md", "data/README.md")
@@ -170,5 +172,7 @@ def check(site: Path) -> Iterator[str]:
                 to = to / "index.html"
             if not to.is_file():
                 yield f"{name} links to {address}, which is missing"
-            elif parts.fragment and to in pages and unquote(parts.fragment) not in pages[to].anchors:
+            elif (
+                parts.fragment and to in pages and unquote(parts.fragment) not in pages[to].anchors
+            ):
                 yield f"{name} links to {address}; there is no such anchor"
