@@ -7,6 +7,7 @@ import shlex
 import tomllib
 from importlib import import_module
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -115,7 +116,7 @@ def accuracy(results, method, labels):
     """Mean accuracy of a method over the seeds of a comparison, in % with a decimal place."""
     wanted = re.compile(rf"{method}-{labels}-\d+")
     found = [v["figures"]["accuracy"] for k, v in results.items() if wanted.fullmatch(k)]
-    return f"{100 * sum(found) / len(found):.1f}"
+    return f"{100 * fmean(found):.1f}"
 
 
 COMPARED = {"film reviews": "imdb", "tweets": "emotion", "Spanish reviews": "spanish"}
