@@ -126,9 +126,11 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 def first_sentence(markdown: str) -> str:
     """The first sentence below the title, without its links."""
-    paragraphs = [part for part in markdown.split("\n\n") if part[:1].isalnum() or part[:1] in "*`"]
+    blocks = re.sub(r"^```.*?^```$", "", markdown, flags=re.MULTILINE | re.DOTALL).split("\n\n")
+    paragraphs = [block.strip() for block in blocks if re.match(r"\s*[\w*`]", block)]
     text = " ".join(paragraphs[0].split()) if paragraphs else ""
-    return re.split(r"(?<=[.?!]) ", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text))[0].strip("*")
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text).replace("**", "")
+    return re.split(r"(?<=[.?!:]) ", plain)[0]
 
 
 class _Addresses(HTMLParser):
