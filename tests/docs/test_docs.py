@@ -84,7 +84,8 @@ def test_lines_are_short(page):
 
 
 def test_readme_is_short():
-    assert len(read(README).split()) <= 900
+    words = [word for word in read(README).split() if re.search(r"\w", word)]
+    assert len(words) <= 900
 
 
 def test_python_blocks_are_python():
