@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-precision test-slow torture rehearsal bench bench-memory lint wheel clean
+.PHONY: demo test test-precision test-slow torture rehearsal bench bench-memory lint docs wheel clean
 .DEFAULT_GOAL := demo
 
 demo: $(INSTALLED)
@@ -48,11 +48,16 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The docs as a site in site/; a link that leads nowhere is an error.
+docs: $(INSTALLED)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 wheel: $(INSTALLED)
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist site *.egg-info
 
 # fastai declares torchvision, which its text part never imports. Beside a CPU-only torch the
 # registry's build of it cannot be imported and breaks others that try (transformers): it goes.
