@@ -927,7 +927,7 @@ def test_another_model_of_the_same_name_is_refused(bare, tmp_path):
             bundled.model_folders("imdb-small-fwd")
 
 
-def test_a_bundled_model_that_is_nowhere(bare, monkeypatch):
+def test_a_bundled_model_that_is_nowhere(bare, monkeypatch, capsys):
     reason = (
         "cannot pull hf://ulmfit/wiki-en-small-bwd: there is no such repository, or it is private "
         "and not yours; check the name, or log in: hf auth login, or HF_TOKEN"
@@ -936,8 +936,10 @@ def test_a_bundled_model_that_is_nowhere(bare, monkeypatch):
         load_pretrained("wiki-en-small", backwards=True)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     line = "imdb-lm-small-fwd is not installed: pip install ulmfit-models-en-imdb-lm"
+    capsys.readouterr()
     with refuses(line):
         LanguageModel.load("imdb-lm-small")
+    assert capsys.readouterr().out == ""  # nothing is being pulled
     asked = len(bare.requests)
     assert bundled.model_folders("elsewhere") == ["elsewhere"]  # a name that the Hub is not asked
     assert len(bare.requests) == asked

@@ -79,7 +79,7 @@ def test_evaluate(ulmfit, clf, labelled):
 
 def test_check(ulmfit, labelled):
     out, err = ulmfit("check", labelled, "--json")
-    assert json.loads(out)["texts"] == 12
+    assert json.loads(out)["rows"] == 12
     assert err == ""
     assert str(labelled) in ulmfit("check", labelled, "--quiet").out
 

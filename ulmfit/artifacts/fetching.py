@@ -42,15 +42,20 @@ def fetch(wanted: Sequence[str], package: str) -> list[Path]:
 
 
 def _fetch(name: str, package: str) -> Path:
-    from ulmfit.artifacts.hub import resolve
+    from ulmfit.artifacts.hub import Repository, cached_at, resolve
 
     repository = f"{HUB}{os.environ.get(OWNER_VARIABLE) or OWNER}/{name}"
+    advice = f"{name} is not installed: pip install {package}"
+    # Without the library, the Hub is no way that was chosen.
+    if (
+        find_spec("huggingface_hub") is None
+        and not cached_at(Repository.parse(repository)).exists()
+    ):
+        raise UserError(advice)
     try:
         path = resolve(repository)
     except UserError as error:
-        # Without the library the Hub is no way that was chosen: the package is the shorter one.
-        reason = f" ({error})" if find_spec("huggingface_hub") else ""
-        raise UserError(f"{name} is not installed: pip install {package}{reason}") from error
+        raise UserError(f"{advice} ({error})") from error
     if file_sha256(path / MANIFEST) != MANIFESTS[name]:
         raise UserError(
             f"{repository} is another model than {name}, by the hash of its manifest; delete "

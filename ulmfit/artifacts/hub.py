@@ -239,16 +239,21 @@ def _fetch_ensemble(
     return wanted
 
 
+def cached_at(repository: Repository) -> Path:
+    """Where a pulled model is kept: in the folder of caches ($ULMFIT_CACHE, or data/cache)."""
+    from ulmfit.text.corpus import cache_folder  # slow to import
+
+    return cache_folder() / "hub" / repository.folder_name
+
+
 def resolve(name: str) -> Path:
     """The directory of the model ``hf://user/name[@revision]``, pulled once and cached.
 
-    It is in the folder of caches ($ULMFIT_CACHE, or data/cache). After the first pull no request
-    is sent, so a branch does not change until the folder is deleted. Raises UserError as `pull`.
+    After the first pull no request is sent, so a branch does not change until the folder is
+    deleted. Raises UserError as `pull`.
     """
-    from ulmfit.text.corpus import cache_folder  # slow to import
-
     repository = Repository.parse(name)
-    folder = cache_folder() / "hub" / repository.folder_name
+    folder = cached_at(repository)
     with os_errors_as(f"cannot read {folder}"):
         known = folder.exists()
     if not known:
