@@ -53,16 +53,27 @@ docs: $(INSTALLED)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+# In dist/: the package, and the bundled models as packages of their own (each file under 100 MB).
 wheel: $(INSTALLED)
-	$(BIN)/python -m build --wheel
+	rm -rf build
+	for project in . packages/*; do $(BIN)/python -m build --wheel --outdir dist $$project || exit; done
 
 clean:
 	rm -rf $(VENV) build dist site *.egg-info
+
+# torch's build for CPUs. For CUDA: make TORCH_INDEX=https://download.pytorch.org/whl/cu130, for
+# example; docs/install.md says more.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+PIP := $(BIN)/pip --disable-pip-version-check
+PIP_INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 # fastai declares torchvision, which its text part never imports. Beside a CPU-only torch the
 # registry's build of it cannot be imported and breaks others that try (transformers): it goes.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo,dev,export,hub]'
-	$(BIN)/python -c "import torchvision" 2>/dev/null || $(BIN)/pip uninstall --quiet --yes torchvision
+	$(PIP_INSTALL) --upgrade pip  # an old one knows no dependency groups
+	$(PIP_INSTALL) --no-deps --retries 1 --index-url $(TORCH_INDEX) torch \
+		|| echo "no torch from $(TORCH_INDEX); the default registry's follows, for CUDA on Linux"
+	$(PIP_INSTALL) --group dev --editable '.[demo,export,hub]'
+	$(BIN)/python -c "import torchvision" 2>/dev/null || $(PIP) uninstall --quiet --yes torchvision
 	touch $@

@@ -16,7 +16,7 @@ from ulmfit.artifacts.writing import update_metrics
 from ulmfit.base.atomic import atomic_write
 from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
-from ulmfit.base.log import logger
+from ulmfit.base.log import logger, show_result
 from ulmfit.base.printable import visible
 from ulmfit.data.spec import DataFlags
 from ulmfit.text.ids import hold_ids
@@ -94,7 +94,7 @@ def main(
     logger.info("\nevaluating on the test part")
     summary = _summary(plan, trained, began)
     atomic_write(folder / "summary.json", json.dumps(summary, indent=2, sort_keys=True) + "\n")
-    logger.info(summary_text(summary))
+    show_result(summary_text(summary))
     logger.info(f"\nthe figures are in {folder / 'summary.json'}")
     return summary
 

@@ -11,7 +11,7 @@ from ulmfit.artifacts.ensemble import is_ensemble, store_ensemble_temperature
 from ulmfit.artifacts.manifest import CLASSIFIERS
 from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
-from ulmfit.base.log import logger
+from ulmfit.base.log import logger, show_result
 from ulmfit.data.labels import Labels
 from ulmfit.data.spec import DataFlags, DataSpec
 from ulmfit.inference.ensemble import Classifier, load_model
@@ -88,10 +88,10 @@ def _fit(path: Path, before: np.ndarray, truth: np.ndarray, labels: Labels) -> f
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     after = labels.rescaled(before, temperature)
-    logger.info(f"{path}: temperature {temperature:.4f}, fitted to {len(truth):,} texts")
+    show_result(f"{path}: temperature {temperature:.4f}, fitted to {len(truth):,} texts")
     for name, probabilities in (("before", before), ("after", after)):
         figures = classification_metrics(probabilities, truth, labels)
-        logger.info(f"  {name:6}  log loss {figures['log_loss']:.4f}  ECE {figures['ece']:.4f}")
+        show_result(f"  {name:6}  log loss {figures['log_loss']:.4f}  ECE {figures['ece']:.4f}")
     return temperature
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from ulmfit.base.cli import command_parser
 from ulmfit.base.errors import UserError
-from ulmfit.base.log import logger
+from ulmfit.base.log import show_result
 from ulmfit.command import VERBS
 
 SHELLS = ("bash", "zsh", "fish")
@@ -27,7 +27,7 @@ def main(
     import shtab
 
     script = shtab.complete(_parser(shtab.FILE), shell)
-    logger.info(script)
+    show_result(script)
     return script
 
 

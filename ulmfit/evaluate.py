@@ -12,7 +12,7 @@ from ulmfit.artifacts.writing import update_metrics
 from ulmfit.base.atomic import atomic_write, check_parent
 from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
-from ulmfit.base.log import logger
+from ulmfit.base.log import show_result
 from ulmfit.data.spec import DataFlags
 from ulmfit.inference.ensemble import Classifier
 
@@ -69,7 +69,7 @@ def main(
     results = evaluation.measure(classifier, texts, truth, overlap, read.left_out)
     names = classifier.folders if classifier.ensemble else folders
     named = dict(zip([*names, "ensemble"], results, strict=False))
-    logger.info(f"{len(texts):,} texts, split {split}")
+    show_result(f"{len(texts):,} texts, split {split}")
     _tell(named, overlap, classifier.labelling.multi)
     for place, metrics, figures in zip(places, kept, results, strict=False):
         measured = {source_name(data): {split: figures}}
@@ -85,15 +85,15 @@ def _tell(named: dict[str, dict[str, Any]], overlap: "Overlap", several: bool) -
     """Log the tables: of all texts, of each class of several labels, without repeated texts."""
     from ulmfit.inference.evaluation import classes_table, figures_table
 
-    logger.info(figures_table(named))
+    show_result(figures_table(named))
     name, last = list(named.items())[-1]
     if several:
-        logger.info(f"{name}, each class\n{classes_table(last['classes'])}")
+        show_result(f"{name}, each class\n{classes_table(last['classes'])}")
     for part, line in overlap.lines().items():
         if part in last:
-            logger.info(line)
+            show_result(line)
             parts = {name: figures[part] for name, figures in named.items()}
-            logger.info(figures_table(parts))
+            show_result(figures_table(parts))
 
 
 def _write(path: Path, facts: dict[str, Any], classifier: Classifier) -> None:

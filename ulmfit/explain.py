@@ -5,7 +5,7 @@ from typing import Annotated
 
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
-from ulmfit.base.log import logger
+from ulmfit.base.log import show_result
 from ulmfit.inference.ensemble import DEFAULT, load_named
 from ulmfit.inference.explanation import Explanation, check_request, explain
 
@@ -23,7 +23,7 @@ def main(
         raise UserError("no text given; --text TEXT is the text to explain")
     check_request(text, method, steps)
     explanation = explain(load_named(clf, "float32"), text, method, steps, label)
-    logger.info(explanation.to_terminal(colour or sys.stdout.isatty()))
+    show_result(explanation.to_terminal(colour or sys.stdout.isatty()))
     return explanation
 
 

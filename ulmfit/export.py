@@ -16,6 +16,7 @@ from ulmfit.base.atomic import atomic_directory, atomic_write, check_parent, os_
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
+from ulmfit.base.progress import Progress
 from ulmfit.inference.onnx_session import LIBRARIES, TOKENIZER, tokenizer_folder
 
 
@@ -77,11 +78,15 @@ def _write(artifact: Artifact, path: Path, int8: bool, folder: Path) -> None:
     """Write a network and its tokenizer's folder beside `path`; the log names `folder`."""
     from ulmfit.inference import onnx_graph
 
+    shown = Progress(4, f"exporting {artifact.path.name}", "step", even=False)
     loaded = onnx_graph.loaded_on_cpu(artifact)
+    shown.advance()
     files = loaded.processor.files()
     facts = onnx_graph.graph_facts(loaded, "int8" if int8 else "float32", files)
     proto = onnx_graph.to_onnx(loaded.model, loaded.temperature, loaded.labels)
+    shown.advance()
     difference = onnx_graph.largest_difference(proto, loaded)
+    shown.advance()
     if not difference <= onnx_graph.TOLERANCE:  # nan is neither
         raise UserError(
             f"probabilities of the exported graph are off by {difference:.2g}, expected at most "
@@ -93,6 +98,7 @@ def _write(artifact: Artifact, path: Path, int8: bool, folder: Path) -> None:
     for name, file in files.items():
         atomic_write(tokenizer_folder(path) / name, file)
     atomic_write(path, content)
+    shown.advance()
     told = folder / path.name
     logger.info(f"wrote {told} ({facts['weights']}, {len(content) / 1e6:.1f} MB)")
     logger.info(f"wrote {tokenizer_folder(told)} ({', '.join(files)})")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
-from ulmfit.base.log import logger
+from ulmfit.base.log import logger, show_result
 from ulmfit.base.printable import visible
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def main(
     sampling = Sampling(temperature, top_k, top_p)
     texts = LanguageModel.load(named[0]).generate(prompt, n, words, sampling, seed)
     for text in texts:
-        logger.info(f"{visible(text)}\n")
+        show_result(f"{visible(text)}\n")
     return texts
 
 
@@ -83,10 +83,10 @@ def _fill(text: str, named: list[str], top: int) -> "Filled":
         )
     words = [visible(word) for word in found.words]
     width = max(map(len, ["word", *words]))
-    logger.info(f"{'word':{width}}  probability")
+    show_result(f"{'word':{width}}  probability")
     for word, probability in zip(words, found.probabilities, strict=True):
-        logger.info(f"{word:{width}}  {probability:11.4f}")
-    logger.info(f"\n{visible(found.text)}")
+        show_result(f"{word:{width}}  {probability:11.4f}")
+    show_result(f"\n{visible(found.text)}")
     return found
 
 

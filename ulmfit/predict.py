@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from ulmfit.base.atomic import check_parent
 from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError, listed
-from ulmfit.base.log import logger
+from ulmfit.base.log import logger, show_result
 from ulmfit.data.dialect import Dialect
 from ulmfit.data.formats import ENDINGS, open_table
 from ulmfit.data.formats_base import Table, place_of
@@ -58,19 +58,21 @@ def _tell_notes(scored: Scored) -> None:
         found.append(f"{scored.empty:,} with nothing to read")
     if found:
         noted = scored.unknown + scored.empty
-        logger.info(f"notes on {noted:,} of {scored.rows:,} rows: {'; '.join(found)}")
+        show_result(f"notes on {noted:,} of {scored.rows:,} rows: {'; '.join(found)}")
 
 
 def _classify_text(classifier: Classifier, text: str) -> dict[str, float]:
+    from ulmfit.inference.predicted import Prediction, predictions_of
+
     answers, labels = classifier.answers([text]), classifier.labelling
-    probabilities = answers.mean
-    found = dict(zip(labels.classes, probabilities[0].tolist(), strict=True))
+    (answer,) = predictions_of(classifier, answers)
+    found = Prediction(answer)
     for label, probability in found.items():
-        logger.info(f"{label:>12} {probability:.3f}")
-    answer = labels.decode(labels.decide(probabilities))[0] or "(none)"
-    logger.info(f"{'labels' if labels.multi else 'label':>12} {answer}")
-    if answers.notes[0]:
-        logger.info(f"{'note':>12} {answers.notes[0]}")
+        show_result(f"{label:>12} {probability:.3f}")
+    decided = labels.decode(labels.decide(answers.mean))[0] or "(none)"
+    show_result(f"{'labels' if labels.multi else 'label':>12} {decided}")
+    if "note" in answer:
+        show_result(f"{'note':>12} {answer['note']}")
     return found
 
 

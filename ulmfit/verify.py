@@ -10,7 +10,7 @@ from ulmfit.artifacts.ensemble import Ensemble, is_ensemble, read_ensemble
 from ulmfit.artifacts.lineage import lineage
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
-from ulmfit.base.log import logger
+from ulmfit.base.log import show_result
 from ulmfit.base.printable import visible
 
 # The figures to show from the metrics of the stage.
@@ -37,7 +37,7 @@ def main(
     if not is_ensemble(path):
         return _verified(read_artifact(path), places)
     ensemble = read_ensemble(path)
-    logger.info("\n".join(visible(line) for line in _ensemble_facts(ensemble)))
+    show_result("\n".join(visible(line) for line in _ensemble_facts(ensemble)))
     # The parents of members lie where the members were trained: beside the ensemble.
     places.append(path.resolve().parent)
     found = [_verified(artifact, places) for artifact in ensemble.artifacts]
@@ -49,9 +49,9 @@ def _verified(model: Artifact, places: list[Path]) -> list[Path]:
     verified: list[Artifact] = []
     # One by one: an altered parent does not hide the models verified before it.
     for artifact in lineage(model, places):
-        logger.info("\n".join(_indented(_facts(artifact, bool(verified)), len(verified))))
+        show_result("\n".join(_indented(_facts(artifact, bool(verified)), len(verified))))
         verified.append(artifact)
-    logger.info("\n".join(_indented([_end(verified[-1])], len(verified))))
+    show_result("\n".join(_indented([_end(verified[-1])], len(verified))))
     return [artifact.path for artifact in verified]
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,12 +25,14 @@ from tiny_ensembles import write_tiny_ensemble
 from tiny_models import TEXTS, refuses, write_classifier, write_lm
 
 from ulmfit import pull, push
-from ulmfit.artifacts import hub
+from ulmfit.artifacts import bundled, fetching, hub
 from ulmfit.artifacts.directory import file_sha256, read_artifact
+from ulmfit.artifacts.pretrained import load_pretrained
 from ulmfit.artifacts.seen import seen_file
 from ulmfit.artifacts.writing import update_metrics
 from ulmfit.base.errors import UserError
 from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.language_model import LanguageModel
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 constants = pytest.importorskip("huggingface_hub.constants")
@@ -868,3 +871,84 @@ def test_as_commands(site, written, tmp_path):
 def test_classifier_by_its_name_on_the_hub(shared, written):
     there = Classifier.load(written["clf"]).probabilities(TEXTS)
     assert np.array_equal(Classifier.load("hf://ada/films").probabilities(TEXTS), there)
+
+
+# --- bundled models, where no package has them ---------------------------------------------------
+
+
+@pytest.fixture
+def bare(site, tmp_path, monkeypatch):
+    """An installation without models: neither a checkout nor a package has them."""
+    monkeypatch.setattr(bundled, "folders", list)
+    monkeypatch.delenv(fetching.OWNER_VARIABLE, raising=False)
+    return site
+
+
+def on_the_hub(site, monkeypatch, owner="ulmfit"):
+    """The default classifier in both directions on the Hub, known by its hash."""
+    for number, direction in enumerate(("fwd", "bwd")):
+        name = f"imdb-small-{direction}"
+        model = write_classifier(Path(name), backwards=direction == "bwd", seed=number)
+        site.add(f"{owner}/{name}", contents(model))
+        pinned = file_sha256(model / "manifest.json")
+        monkeypatch.setitem(fetching.MANIFESTS, name, pinned)
+        shutil.rmtree(model)
+
+
+def test_bundled_models_come_from_the_hub_once(bare, tmp_path, monkeypatch, capsys):
+    on_the_hub(bare, monkeypatch)
+    cache = tmp_path / "cache" / "hub"
+    names = [f"ulmfit/imdb-small-{direction}" for direction in ("fwd", "bwd")]
+    paths = [cache / f"{name.replace('/', '--')}@main" for name in names]
+    assert bundled.model_folders("imdb-small") == [*map(str, paths)]
+    lines = [f"pulling hf://{name} into {path}\n" for name, path in zip(names, paths, strict=True)]
+    assert capsys.readouterr().out == "".join(lines)
+    before = len(bare.requests)
+    assert bundled.model_folders("imdb-small-bwd") == [str(paths[1])]
+    assert Classifier.load("imdb-small").labels == ["neg", "pos"]
+    assert (len(bare.requests), capsys.readouterr().out) == (before, "")
+
+
+def test_a_bundled_model_from_another_owner(bare, monkeypatch):
+    on_the_hub(bare, monkeypatch, owner="ada")
+    monkeypatch.setenv(fetching.OWNER_VARIABLE, "ada")
+    assert Classifier.load("imdb-small-bwd").folders[0].endswith("ada--imdb-small-bwd@main")
+
+
+def test_another_model_of_the_same_name_is_refused(bare, tmp_path):
+    bare.add("ulmfit/imdb-small-fwd", contents(write_classifier(tmp_path / "other")))
+    path = tmp_path / "cache" / "hub" / "ulmfit--imdb-small-fwd@main"
+    line = (
+        "hf://ulmfit/imdb-small-fwd is another model than imdb-small-fwd, by the hash of its "
+        f"manifest; delete {path}, and install the right one: pip install ulmfit-models-en"
+    )
+    for _ in range(2):  # the copy in the cache is refused, too
+        with refuses(line):
+            bundled.model_folders("imdb-small-fwd")
+
+
+def test_a_bundled_model_that_is_nowhere(bare, monkeypatch, capsys):
+    reason = (
+        "cannot pull hf://ulmfit/wiki-en-small-bwd: there is no such repository, or it is private "
+        "and not yours; check the name, or log in: hf auth login, or HF_TOKEN"
+    )
+    with refuses(f"wiki-en-small-bwd is not installed: pip install ulmfit-models-en ({reason})"):
+        load_pretrained("wiki-en-small", backwards=True)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    line = "imdb-lm-small-fwd is not installed: pip install ulmfit-models-en-imdb-lm"
+    capsys.readouterr()
+    with refuses(line):
+        LanguageModel.load("imdb-lm-small")
+    assert capsys.readouterr().out == ""  # nothing is being pulled
+    asked = len(bare.requests)
+    assert bundled.model_folders("elsewhere") == ["elsewhere"]  # a name that the Hub is not asked
+    assert len(bare.requests) == asked
+
+
+def test_the_known_hashes_are_those_of_the_bundled_models():
+    found = {
+        path.parent.name: file_sha256(path)
+        for path in (Path(__file__).parents[2] / "models").glob("*-small-?wd/manifest.json")
+    }
+    assert found == fetching.MANIFESTS
+    assert {name.removesuffix("-fwd") for name in found if "-fwd" in name} == set(bundled.PACKAGES)

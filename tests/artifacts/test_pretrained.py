@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+import sys
 
 import fastai.data.external
 import pytest
@@ -69,6 +70,54 @@ def test_directory_goes_before_a_bundled_one(models, tmp_path, monkeypatch):
     write_lm(tmp_path / "news-small-fwd", seed=5)
     path = load_pretrained("news-small", backwards=False).artifact.path
     assert path.resolve() == tmp_path / "news-small-fwd"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """An installed package with a language model in both directions."""
+    site = tmp_path / "site-packages"
+    write_lm(site / "ulmfit_models_xx" / "old-small-fwd")
+    write_lm(site / "ulmfit_models_xx" / "old-small-bwd", backwards=True, seed=1)
+    about = site / "ulmfit_models_xx-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.4\nName: ulmfit-models-xx\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[ulmfit.models]\nxx = ulmfit_models_xx\n")
+    monkeypatch.syspath_prepend(site)
+    return site / "ulmfit_models_xx"
+
+
+def test_models_of_a_package(models, package):
+    assert bundled.names(bundled.LANGUAGE_MODEL) == ["news-small", "old-small"]
+    forward, backward = (package / f"old-small-{direction}" for direction in ("fwd", "bwd"))
+    assert bundled.model_folders("old-small") == [str(forward), str(backward)]
+    assert load_pretrained("old-small", backwards=True).artifact.path == backward
+    assert "ulmfit_models_xx" not in sys.modules
+
+
+def test_the_checkout_goes_before_a_package(models, package):
+    write_lm(package / "news-small-fwd", seed=5)
+    assert bundled.find("news-small-fwd") == [models / "news-small-fwd"]
+    shutil.rmtree(models)
+    assert bundled.find("news-small") == [package / "news-small-fwd"]
+
+
+def test_a_package_whose_files_are_gone(models, package):
+    shutil.rmtree(package)
+    assert bundled.folders() == [models]
+
+
+def test_no_checkout_is_looked_for_beside_an_installed_package(tmp_path, monkeypatch):
+    for folder in ("models", "ulmfit/artifacts"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.setattr(bundled, "__file__", str(tmp_path / "ulmfit" / "artifacts" / "bundled.py"))
+    assert bundled.folder() is None  # models is a package of somebody else
+    (tmp_path / "pyproject.toml").touch()
+    assert bundled.folder() == tmp_path / "models"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "models/news-small", "/news-small"])
+def test_a_path_is_no_bundled_name(models, name):
+    assert bundled.find(name) == []
 
 
 def test_wrong_direction(tmp_path):

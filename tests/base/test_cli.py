@@ -2,6 +2,7 @@
 
 import errno
 import inspect
+import logging
 import os
 import re
 import subprocess
@@ -12,7 +13,9 @@ from importlib import import_module
 import pytest
 
 from ulmfit.base.cli import run_command, settings_flags
-from ulmfit.base.errors import UserError
+from ulmfit.base.errors import Stopped, UserError
+from ulmfit.base.log import logger, output_for, show_result
+from ulmfit.base.progress import bars_shown
 
 COMMANDS = [
     "ulmfit.__main__",
@@ -125,6 +128,62 @@ def test_wrong_arguments(capsys, monkeypatch, arguments, line):
     assert run(capsys, monkeypatch, command, *arguments) == (1, "", line)
 
 
+def telling(
+    end: str = "",  # how it ends
+) -> dict:
+    """A command."""
+    logger.info("reading")
+    logger.warning("warning: odd")
+    show_result("42 of 50")
+    print("a library's line")
+    if end == "bad":
+        raise UserError("it is bad")
+    if end == "stopped":
+        raise Stopped("saved m.checkpoint")
+    return {"right": 42, "share": float("nan")}
+
+
+def test_quiet_leaves_results_and_warnings(capsys, monkeypatch):
+    assert run(capsys, monkeypatch, telling)[1].startswith("reading\nwarning: odd\n42 of 50\n")
+    status, out, err = run(capsys, monkeypatch, telling, "--quiet")
+    assert (status, out, err) == (0, "warning: odd\n42 of 50\na library's line\n", "")
+    assert logger.level == logging.INFO
+    assert run(capsys, monkeypatch, telling, "--quiet", "--end", "bad")[2] == "error: it is bad\n"
+    assert "saved" not in run(capsys, monkeypatch, telling, "--quiet", "--end", "stopped")[1]
+
+
+def test_quiet_shows_no_bars(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with output_for(quiet=False, as_json=False):
+        assert bars_shown()
+    with output_for(quiet=True, as_json=False):
+        assert not bars_shown()
+
+
+def test_json_has_standard_output_to_itself(capsys, monkeypatch):
+    expected = '{"right": 42, "share": null}\n'
+    lines = "reading\nwarning: odd\na library's line\n"
+    assert run(capsys, monkeypatch, telling, "--json") == (0, expected, lines)
+    lines = lines.removeprefix("reading\n")
+    assert run(capsys, monkeypatch, telling, "--json", "--quiet") == (0, expected, lines)
+    assert run(capsys, monkeypatch, telling)[1].count("42 of 50") == 1  # the next call has both
+    status, out, err = run(capsys, monkeypatch, telling, "--json", "--end", "bad")
+    assert (status, out, err.splitlines()[-1]) == (1, "", "error: it is bad")
+    status, out, err = run(capsys, monkeypatch, telling, "--json", "--end", "stopped")
+    assert (status, out) == (0, '{"stopped": "saved m.checkpoint"}\n')
+
+
+def test_json_is_for_commands_with_a_result(capsys, monkeypatch):
+    def endless() -> None:
+        """A command."""
+
+    assert run(capsys, monkeypatch, endless, "--quiet")[0] == 0
+    assert "unrecognized arguments: --json" in run(capsys, monkeypatch, endless, "--json")[2]
+    annotations = {name: inspect.signature(import_module(name).main) for name in COMMANDS}
+    without = [name for name, found in annotations.items() if found.return_annotation is None]
+    assert without == ["ulmfit.serve.__main__"]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_unknown_flag_of_every_command(capsys, monkeypatch, name):
     called = name.removesuffix(".__main__")
@@ -172,7 +231,7 @@ def test_help_explains_every_flag(capsys, monkeypatch, name):
         note = options[option].strip()
         assert len(note) > 10, (option, note)
         assert not note.startswith(("None", "(default")), (option, note)
-    assert "--debug" in options
+    assert {"--debug", "--quiet"} <= set(options)
 
 
 def test_settings_become_flags_that_are_none_unless_given(capsys, monkeypatch):

@@ -2,17 +2,24 @@
 
 import re
 import sys
+from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from tiny_learners import CPU, lm
 from tiny_models import random_corpus, write_classifier
 
 from ulmfit.artifacts.directory import read_artifact
 from ulmfit.base import progress as module
+from ulmfit.base.cli import end_in_one_line
+from ulmfit.base.log import logger
 from ulmfit.base.progress import Progress, progress
 from ulmfit.inference.language_model import measure_lm
 from ulmfit.inference.loaded import LoadedModel, predict_probabilities
+from ulmfit.text.corpus import tokenize_texts
+from ulmfit.text.processor import TextProcessor
 
 
 def test_lines_off_a_terminal(monkeypatch, told):
@@ -51,6 +58,60 @@ def test_bar_on_a_terminal(monkeypatch, capsys):
     assert list(progress(range(3), 3, "reading")) == [0, 1, 2]
     assert [(bar.desc, bar.total, bar.n, bar.disable) for bar in bars] == [("reading", 3, 3, True)]
     assert capsys.readouterr().out == ""
+
+
+def test_a_line_takes_the_bar_aside(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(module.tqdm, "external_write_mode", aside := Aside())
+    logger.info("between")
+    assert aside.files == [sys.stdout]
+    with pytest.raises(SystemExit):
+        end_in_one_line(lambda: Path("nowhere").read_text())
+    assert aside.files == [sys.stdout] * 2
+    assert capsys.readouterr().out == "between\n"
+
+
+class Aside:
+    """Stands in for tqdm's way to take its bars off the terminal."""
+
+    def __init__(self):
+        self.files = []
+
+    def __call__(self, file):
+        self.files.append(file)
+        return nullcontext()
+
+
+def test_a_bar_goes_when_the_work_breaks_off(monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    shown = progress(range(3), 3, "comparing", "trial", even=False)
+    next(shown)
+    (bar,) = module.tqdm._instances
+    assert (bar.unit, bar.smoothing) == (" trial", 0.0)
+    shown.close()
+    assert not module.tqdm._instances
+
+
+def test_parts_that_differ_have_no_speed(monkeypatch, told):
+    now = iter([0, 90])
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(now))
+    Progress(4, "comparing", "trial", even=False).advance()
+    assert told == ["  comparing:  25%, 4.5 min left"]
+
+
+def test_nothing_is_told_before_anything_is_done(monkeypatch, told):
+    now = iter([0, 90])
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(now))
+    Progress(4, "pulling", "MB").advance(0)  # a file whose size the Hub does not tell
+    assert told == []
+
+
+def test_tokenising_tells_how_far_it_is(monkeypatch, told):
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_LINES", -1.0)
+    monkeypatch.setattr("ulmfit.text.workers.CHUNK", 2)
+    tokenize_texts(["a film", "a sea", "a text", "an end"], TextProcessor("word"), workers=1)
+    assert len(told) == 1
+    assert re.fullmatch(r"  tokenising:  50%, [\d,]+ texts a second, 0.0 min left", told[0])
 
 
 def test_measuring_and_classifying_tell_how_far_they_are(tmp_path, monkeypatch, capsys):

@@ -43,7 +43,7 @@ from ulmfit.artifacts.writing import check_output
 from ulmfit.base.atomic import atomic_directory, os_errors_as
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.base.progress import bars_shown
+from ulmfit.base.progress import Progress, bars_shown
 from ulmfit.base.untrusted import read_bounded
 from ulmfit.base.version import __version__
 
@@ -184,9 +184,14 @@ def pull(repository: Repository, out: Path, overwrite: bool = False) -> Path:
 
         def fetch(names: list[str]) -> None:
             check_sizes(repository, sizes, names)
+            # On a terminal the library shows a bar for each file.
+            size = sum(sizes[name] or 0 for name in names) / 1e6
+            shown = None if bars_shown() else Progress(size, f"pulling {repository}", "MB")
             for name in names:
                 with hub_errors(f"cannot pull {name} of {repository}"):
                     api.hf_hub_download(repository.id, name, revision=info.sha, local_dir=directory)
+                if shown:
+                    shown.advance((sizes[name] or 0) / 1e6)
 
         if MANIFEST not in sizes and ENSEMBLE in sizes:
             wanted = _fetch_ensemble(repository, directory, sizes, fetch)
@@ -234,16 +239,21 @@ def _fetch_ensemble(
     return wanted
 
 
+def cached_at(repository: Repository) -> Path:
+    """Where a pulled model is kept: in the folder of caches ($ULMFIT_CACHE, or data/cache)."""
+    from ulmfit.text.corpus import cache_folder  # slow to import
+
+    return cache_folder() / "hub" / repository.folder_name
+
+
 def resolve(name: str) -> Path:
     """The directory of the model ``hf://user/name[@revision]``, pulled once and cached.
 
-    It is in the folder of caches ($ULMFIT_CACHE, or data/cache). After the first pull no request
-    is sent, so a branch does not change until the folder is deleted. Raises UserError as `pull`.
+    After the first pull no request is sent, so a branch does not change until the folder is
+    deleted. Raises UserError as `pull`.
     """
-    from ulmfit.text.corpus import cache_folder  # slow to import
-
     repository = Repository.parse(name)
-    folder = cache_folder() / "hub" / repository.folder_name
+    folder = cached_at(repository)
     with os_errors_as(f"cannot read {folder}"):
         known = folder.exists()
     if not known:

@@ -29,7 +29,7 @@ def lineage(artifact: Artifact, among: Sequence[Path] = ()) -> Iterator[Artifact
 
 def _parent(artifact: Artifact, among: Sequence[Path]) -> Artifact | None:
     wanted = artifact.manifest.parent
-    for folder in (artifact.path.resolve().parent, *among, bundled.folder()) if wanted else ():
+    for folder in (artifact.path.resolve().parent, *among, *bundled.folders()) if wanted else ():
         for file in (folder / MANIFEST, *sorted(folder.glob(f"*/{MANIFEST}"))):
             if _hash(file) == wanted:
                 return read_artifact(file.parent)

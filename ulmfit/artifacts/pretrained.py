@@ -79,12 +79,16 @@ def find_pretrained(name: str, backwards: bool) -> Artifact | None:
 
 
 def find_directory(name: str, backwards: bool) -> Path | None:
-    """The directory of a language model by path, bundled name, or name on the Hub; or None."""
+    """The directory of a language model by path, bundled name, or name on the Hub; or None.
+
+    Raises UserError if a bundled model is not on this machine and cannot be fetched.
+    """
     if name.startswith(bundled.HUB):
         return Path(bundled.model_folders(name)[0])
-    directed = f"{name}-{suffix(backwards)}"
-    candidates = [Path(name), Path(directed), bundled.folder() / name, bundled.folder() / directed]
-    return next((candidate for candidate in candidates if candidate.is_dir()), None)
+    for candidate in (Path(name), Path(f"{name}-{suffix(backwards)}")):
+        if candidate.is_dir():
+            return candidate
+    return next(iter(bundled.find(name, [suffix(backwards)])), None)
 
 
 def _bundled() -> list[str]:

@@ -18,7 +18,8 @@ from fastcore.docments import docments
 from fastcore.script import anno_parser
 
 from ulmfit.base.errors import Stopped, UserError
-from ulmfit.base.log import logger, show_progress
+from ulmfit.base.log import bars_aside, logger, output_for, show_progress
+from ulmfit.base.results import to_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 _POSITIONAL = "first_argument"  # its name among the parsed arguments
@@ -80,7 +81,7 @@ def run_command(func: Callable[..., Any]) -> None:
 def end_in_one_line(command: Callable[[], None]) -> None:
     """Run a command; on an error, say it in one line and exit the process.
 
-    Exit status: 0 on success and after ``--stop-after``; 1 after one line ``error: ...`` for a
+    Exit status: 0 on success; 1 after one line ``error: ...`` for a
     `UserError` or an OSError (with ``--debug``, the traceback); 130 on Ctrl-C.
     """
     show_progress()
@@ -93,8 +94,6 @@ def end_in_one_line(command: Callable[[], None]) -> None:
             raise
         _drop_unwritten()
         _exit(f"error: {_line(error)}", 1)
-    except Stopped as stopped:
-        logger.info(stopped)
     except KeyboardInterrupt as interrupt:
         _exit(": ".join(["interrupted", *map(str, interrupt.args)]), 130)
 
@@ -124,14 +123,19 @@ def _program(func: Callable[..., Any]) -> str:
 
 
 def _exit(line: str, status: int) -> None:
-    print(line, file=sys.stderr)  # noqa: T201
+    with bars_aside():
+        print(line, file=sys.stderr)  # noqa: T201
     sys.exit(status)
 
 
 def call(
     func: Callable[..., Any], given: Sequence[str], program: str, positional: str = ""
 ) -> None:
-    """Call `func` with the arguments `given` to `program`; `positional` as in `command_parser`."""
+    """Call `func` with the arguments `given` to `program`; `positional` as in `command_parser`.
+
+    With ``--json``, what it returns is printed as JSON; ``{"stopped": ...}`` after
+    ``--stop-after``.
+    """
     parser = command_parser(func, program, positional)
     found, unknown = parser.parse_known_args(given)
     if unknown:
@@ -149,7 +153,20 @@ def call(
     several = [
         p.name for p in inspect.signature(func).parameters.values() if p.kind is p.VAR_POSITIONAL
     ]
-    func(*(arguments.pop(several[0]) if several else ()), **arguments)
+    quiet, as_json = arguments.pop("quiet"), arguments.pop("json", False)
+    with output_for(quiet, as_json):
+        result = _result(func, arguments.pop(several[0]) if several else (), arguments)
+    if as_json:
+        print(to_json(result))  # noqa: T201
+
+
+def _result(func: Callable[..., Any], several: Sequence[str], arguments: dict[str, Any]) -> Any:
+    """What `func` returns; that it was stopped is a result, too."""
+    try:
+        return func(*several, **arguments)
+    except Stopped as stopped:
+        logger.info(stopped)
+        return {"stopped": str(stopped)}
 
 
 def command_parser(func: Callable[..., Any], program: str, positional: str = "") -> ArgumentParser:
@@ -160,6 +177,11 @@ def command_parser(func: Callable[..., Any], program: str, positional: str = "")
     """
     parser = anno_parser(func, prog=program)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    told = "print results, warnings and errors only"
+    parser.add_argument("--quiet", action="store_true", help=told)
+    if inspect.signature(func).return_annotation is not None:  # it returns a result
+        told = "print the result as JSON; all other lines go to standard error"
+        parser.add_argument("--json", action="store_true", help=told)
 
     def error(message: str) -> NoReturn:
         raise UserError(f"{message}; {program} --help lists the arguments")

@@ -1,23 +1,40 @@
-"""Lines of progress, through the logger ``ulmfit``.
+"""Lines of progress and of results, through the logger ``ulmfit``.
 
-Commands print them. In Python, nothing is printed until you call `show_progress` or configure
-logging, for example with ``logging.basicConfig(level=logging.INFO)``.
+Commands print them; with ``--quiet``, those of results, warnings and errors alone. In Python,
+nothing is printed until you call `show_progress` or configure logging, for example with
+``logging.basicConfig(level=logging.INFO)``.
 """
 
 import logging
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 
+RESULT = 25  # the level of results, between INFO and WARNING
+
 logger = logging.getLogger("ulmfit")
+logging.addLevelName(RESULT, "RESULT")
 
 
 class _Printer(logging.Handler):
     """Prints each message on the current standard output."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        # Errors are not caught: a command has to end if its output cannot be written.
-        print(self.format(record), flush=True)  # noqa: T201
+        with bars_aside():
+            # Errors are not caught: a command has to end if its output cannot be written.
+            print(self.format(record), flush=True)  # noqa: T201
+
+
+@contextmanager
+def bars_aside() -> Iterator[None]:
+    """Take progress bars off the terminal during the block, so that no line lands in one."""
+    shown = sys.modules.get("tqdm") if sys.stderr.isatty() else None
+    if shown is None:
+        yield
+        return
+    with shown.tqdm.external_write_mode(file=sys.stdout):
+        yield
 
 
 _printer = _Printer()
@@ -31,6 +48,37 @@ def show_progress() -> None:
     """Print the lines of the package and show progress bars on a terminal, like a command."""
     logger.addHandler(_printer)
     logger.setLevel(logging.INFO)
+
+
+def show_result(text: str) -> None:
+    """Log a result: what the user of a command asked for, in contrast to its progress."""
+    logger.log(RESULT, text)
+
+
+@contextmanager
+def output_for(quiet: bool, as_json: bool) -> Iterator[None]:
+    """Choose the lines of a command during the block.
+
+    Args:
+        quiet: only results, warnings and errors.
+        as_json: no results, since the caller prints them as JSON on standard output; all else goes
+            to standard error.
+    """
+    level = logger.level
+    if quiet:
+        logger.setLevel(RESULT)
+    if as_json:
+        logger.addFilter(_no_result)
+    try:
+        with redirect_stdout(sys.stderr if as_json else sys.stdout):
+            yield
+    finally:
+        logger.setLevel(level)
+        logger.removeFilter(_no_result)
+
+
+def _no_result(record: logging.LogRecord) -> bool:
+    return record.levelno != RESULT
 
 
 @contextmanager

@@ -21,31 +21,47 @@ def bars_shown() -> bool:
 
 
 class Progress:
-    """Shows how much of `total` is done and, with a `unit`, the speed."""
+    """Shows how much of `total` is done and, with a `unit`, the speed.
 
-    def __init__(self, total: int, name: str, unit: str = "") -> None:
-        self.total, self.name, self.unit = total, name, unit
+    Args:
+        even: the parts take much the same time. Otherwise the time left is from the mean of all
+            parts, and no speed is shown.
+    """
+
+    def __init__(self, total: float, name: str, unit: str = "", even: bool = True) -> None:
+        self.total, self.name, self.unit = total, name, unit if even else ""
         self.done = 0.0
         self._began = self._logged = time.monotonic()
         self._bar = None
         if bars_shown():
-            unit = f" {unit or 'batch'}"
             # No bar for a loop of less than a second, such as a text or two to classify.
-            self._bar = tqdm(desc=name, total=total, leave=False, unit=unit, delay=1.0)
+            self._bar = tqdm(
+                desc=name,
+                total=round(total),
+                leave=False,
+                unit=f" {unit or 'batch'}",
+                delay=1.0 if even else 0.0,
+                smoothing=0.3 if even else 0.0,
+            )
 
     def advance(self, count: float = 1) -> None:
         """Add `count`, which may be a fraction: each of two models does half of a text's work."""
         self.done += count
         if self._bar is not None:
             self._bar.update(round(self.done) - self._bar.n)
-            if self._bar.n >= self.total:
+            if self._bar.n >= round(self.total):
                 self._bar.close()
-        elif round(self.done) < self.total:
+        elif round(self.done) < round(self.total):
             self._log()
+
+    def close(self) -> None:
+        """Take the bar away, even if the work was not finished."""
+        if self._bar is not None:
+            self._bar.close()
 
     def _log(self) -> None:
         now = time.monotonic()
-        if now - self._logged > SECONDS_BETWEEN_LINES:
+        if self.done and now - self._logged > SECONDS_BETWEEN_LINES:
             self._logged = now
             seconds = now - self._began
             speed = f"{self.done / seconds:,.0f} {self.unit} a second, " if self.unit else ""
@@ -54,9 +70,14 @@ class Progress:
             logger.info(f"  {self.name}: {share}, {speed}{left:.1f} min left")
 
 
-def progress(items: Iterable[T], total: int, name: str) -> Iterator[T]:
-    """Yield the `total` `items` one by one and show the progress of `name`."""
-    shown = Progress(total, name)
-    for item in items:
-        yield item
-        shown.advance()
+def progress(
+    items: Iterable[T], total: int, name: str, unit: str = "", even: bool = True
+) -> Iterator[T]:
+    """Yield the `total` `items` one by one and show the progress of `name`, as `Progress` does."""
+    shown = Progress(total, name, unit, even)
+    try:
+        for item in items:
+            yield item
+            shown.advance()
+    finally:
+        shown.close()

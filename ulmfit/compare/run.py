@@ -6,7 +6,7 @@ from pathlib import Path
 from ulmfit.base.atomic import check_parent
 from ulmfit.base.errors import UserError
 from ulmfit.base.lock import locked
-from ulmfit.base.log import logger
+from ulmfit.base.log import logger, show_result
 from ulmfit.compare import plan
 from ulmfit.compare.judge import Judge
 from ulmfit.compare.page import write
@@ -39,7 +39,7 @@ def compare(
             trials.make(plan.jobs(names, sizes, seeds))
         finally:  # after Ctrl-C, too, with the results so far
             rows = write(trials) if trials.found else []
-    logger.info((folder / "table.md").read_text(encoding="utf-8"))
+    show_result((folder / "table.md").read_text(encoding="utf-8"))
     logger.info(f"wrote {folder / 'compare.md'}, with table, plots and results.json beside it")
     return rows
 

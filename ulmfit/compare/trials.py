@@ -14,6 +14,7 @@ from ulmfit.base.atomic import atomic_write
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.base.precision import hardware
+from ulmfit.base.progress import progress
 from ulmfit.compare.identity import differences, identity
 from ulmfit.compare.judge import Judge
 from ulmfit.compare.plan import METHODS, Job, Result, Settings
@@ -64,9 +65,8 @@ class Trials:
             KeyboardInterrupt: after Ctrl-C, when the current job has ended.
         """
         wanted = self._wanted(jobs)
-        for number, job in enumerate(jobs, 1):
-            if job not in wanted:
-                continue
+        todo = [(number, job) for number, job in enumerate(jobs, 1) if job in wanted]
+        for number, job in progress(todo, len(todo), "comparing", "trial", even=False):
             logger.info(f"[{number}/{len(jobs)}] {job.told}")
             result = self._failed_need(job) or self._run(job)
             result = {"job": [job.method, job.labels, job.seed], **result}

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ulmfit.base.cli import run_command, settings_flags
-from ulmfit.base.log import logger
+from ulmfit.base.log import show_result
 from ulmfit.data.labels import KINDS
 from ulmfit.data.spec import DataFlags
 
@@ -32,7 +32,7 @@ def main(
     figures = preflight(frame, spec.labels)
     general = read_artifact(Path(*bundled.model_folders(f"{bundled.GENERAL}-fwd")), "lm")
     figures = with_vocabulary(figures, frame["text"], general.processor(), bundled.GENERAL)
-    logger.info(report(spec.source, figures, examples(frame, rows)))
+    show_result(report(spec.source, figures, examples(frame, rows)))
     return figures
 
 

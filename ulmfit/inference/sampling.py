@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ulmfit.base.errors import UserError
+from ulmfit.base.progress import progress
 from ulmfit.text.processor import TextProcessor, reading_order
 from ulmfit.text.rules import BOS, EOS, FLD, PAD, UNK
 
@@ -93,7 +94,7 @@ def generate(
     model.reset()
     step = torch.tensor([start] * n, device=device)
     written: list[Tensor] = []
-    for _ in range(words):
+    for _ in progress(range(words), words, "writing"):
         logits = last_logits(model, step)[:, 0]
         logits[:, never.to(device)] = -torch.inf
         drawn = sampling.draw(logits, generator)

@@ -12,7 +12,7 @@ from ulmfit.data.load import source_name
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.loaded import LoadedModel
 from ulmfit.inference.loaded_linear import LoadedLinear
-from ulmfit.inference.scoring import Answers, prediction_columns
+from ulmfit.inference.predicted import predictions_of
 from ulmfit.serve.batching import Batcher, while_there
 from ulmfit.serve.limits import Limits
 
@@ -78,22 +78,6 @@ def _kind(value: object) -> str:
         names = ", ".join(json.dumps(str(name)[:20]) for name in list(value)[:3])
         return f"an object with {names}" if names else "an empty object"
     return _KINDS.get(type(value), "a number")
-
-
-def predictions_of(classifier: Classifier, answers: Answers) -> list[dict[str, Any]]:
-    """The API's answer for each text, with a `note` where one is due."""
-    probabilities = answers.mean
-    columns = prediction_columns(probabilities, classifier.labelling)
-    made = []
-    for i, note in enumerate(answers.notes):
-        each = zip(classifier.labels, probabilities[i].tolist(), strict=True)
-        prediction = {
-            "label": columns["label"][i],
-            "probability": float(columns["probability"][i]),
-            "probabilities": dict(each),
-        }
-        made.append({**prediction, "note": note} if note else prediction)
-    return made
 
 
 async def health(request: Request) -> JSONResponse:

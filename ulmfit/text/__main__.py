@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
-from ulmfit.base.log import logger
+from ulmfit.base.log import logger, show_result
 from ulmfit.base.printable import visible
 from ulmfit.text.processor import TextProcessor
 from ulmfit.text.rules import UNK
@@ -32,7 +32,7 @@ def main(
     known = set(processor.vocab)
     for tokens in documents:
         shown = (t if not lm or t in known else f"{t}[{UNK}]" for t in tokens)
-        logger.info(visible(" ".join(shown).replace("\n", "\\n")))
+        show_result(visible(" ".join(shown).replace("\n", "\\n")))
     return documents
 
 

@@ -24,6 +24,7 @@ import numpy as np
 from ulmfit.base.atomic import atomic_directory, os_errors_as
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
+from ulmfit.base.progress import Progress
 from ulmfit.text.blocks import Texts, each
 from ulmfit.text.ids import hold_ids, tokens_of
 from ulmfit.text.processor import UNK_ID, TextProcessor, id_dtype, read_vocab, write_vocab
@@ -156,19 +157,28 @@ def tokenize_texts(
     if cache is None:
         ids = BytesIO()
         with closing(tokenize_chunks(texts, processor, workers)) as chunks:
-            tokens, offsets = _number(chunks, lambda part: ids.write(part.data))
+            shown = _with_progress(chunks, len(texts))
+            tokens, offsets = _number(shown, lambda part: ids.write(part.data))
         return TokenizedTexts(tokens, np.frombuffer(ids.getbuffer(), np.uint32), offsets)
     folder = cache / content_key(texts, processor)
     if not folder.exists():
         logger.info(f"tokenising {len(texts):,} texts")
         _remove_leftovers(cache)
         with closing(tokenize_chunks(texts, processor, workers)) as chunks:
-            _keep(chunks, folder)
+            _keep(_with_progress(chunks, len(texts)), folder)
     return TokenizedTexts(
         read_vocab((folder / "tokens.txt").read_bytes()),
         np.load(folder / "ids.npy", mmap_mode="r"),
         np.load(folder / "offsets.npy"),
     )
+
+
+def _with_progress(chunks: Iterable[Chunk], total: int) -> Iterator[Chunk]:
+    """The chunks of `total` texts, while their progress is shown."""
+    shown = Progress(total, "tokenising", "texts")
+    for chunk in chunks:
+        yield chunk
+        shown.advance(len(chunk[2]))
 
 
 def content_key(texts: Texts, processor: TextProcessor) -> str:

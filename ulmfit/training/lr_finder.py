@@ -16,7 +16,7 @@ from fastai.learner import Learner
 
 from ulmfit.base.atomic import os_errors_as
 from ulmfit.base.errors import UserError
-from ulmfit.base.log import logger
+from ulmfit.base.log import logger, show_result
 from ulmfit.model.build import encoder_of
 from ulmfit.training.checkpoint import random_state, restore_random_state
 from ulmfit.training.settings import AUTO, Settings
@@ -111,7 +111,7 @@ def rate_found(learn: Learner, settings: Settings, wanted: bool) -> FoundRate | 
         return None
     logger.info(f"looking for a learning rate over {BATCHES} batches at most")
     found = find_rate(learn)
-    logger.info(f"learning rate suggested: {found.suggestion:.2g}")
+    show_result(f"learning rate suggested: {found.suggestion:.2g}")
     return found
 
 
