@@ -136,12 +136,12 @@ def _powers(count: int) -> tuple[np.ndarray, np.ndarray]:
 class HashedNgrams:
     """The part of scikit-learn's vectorizers that a linear classifier uses, for hashed n-grams.
 
-    idf: the inverse document frequency of each bucket, 0 for one that no training text has; float32
-    or float16, shape (buckets,).
+    idf_: the inverse document frequency of each bucket, 0 for one that no training text has,
+    float32, shape (buckets,).
     """
 
     def __init__(self, idf: np.ndarray) -> None:
-        self.idf = idf.astype(np.float32)
+        self.idf_ = idf.astype(np.float32)
         self.buckets = len(idf)
 
     @classmethod
@@ -161,7 +161,7 @@ class HashedNgrams:
         """As `transform`, of texts that were hashed before."""
         from scipy.sparse import csr_array
 
-        data, starts = self.idf[found.numbers], found.starts
+        data, starts = self.idf_[found.numbers], found.starts
         sums = np.zeros(len(data) + 1)
         np.cumsum(data * data, dtype=np.float64, out=sums[1:])
         lengths = np.sqrt(np.maximum(sums[starts[1:]] - sums[starts[:-1]], 1e-12))
@@ -174,7 +174,7 @@ class HashedNgrams:
         A word that it did not have can share the bucket of one that it had.
         """
         tokens, owners = token_hashes(texts)
-        had = self.idf[word_buckets(tokens, self.buckets)] > 0
+        had = self.idf_[word_buckets(tokens, self.buckets)] > 0
         return (
             np.bincount(owners, minlength=len(texts)),
             np.bincount(owners[had], minlength=len(texts)),

@@ -92,10 +92,10 @@ class LinearWay:
         owner = [n for n, piece in enumerate(pieces) for _ in piece]
         text = "".join(pieces)
         if self.loaded.hashed:
-            spans, words, pairs = self.loaded.hashed.places(text)
+            spans, own, joint = self.loaded.hashed.places(text)
             of = [sorted({*owner[first:last]}) for first, last in spans]
             both = [sorted({*a, *b}) for a, b in pairwise(of)]
-            return [*zip(words, of, strict=True), *zip(pairs, both, strict=True)]
+            return [*zip(own, of, strict=True), *zip(joint, both, strict=True)]
         tokens = [
             (token[0].lower(), sorted({*owner[token.start() : token.end()]}))
             for token in re.finditer(features.token_pattern, text)

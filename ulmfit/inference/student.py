@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ulmfit.artifacts.directory import read_artifact
+from ulmfit.artifacts.manifest import CLASSIFIERS
 from ulmfit.base.errors import UserError
 from ulmfit.data.labels import Labels
 from ulmfit.inference.loaded_linear import LoadedLinear
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ulmfit.inference.ensemble import Classifier
 
 NAME = "student"  # of its folder, beside the teacher's
+_AGAIN = "python -m ulmfit.distill --clf DIR makes one, --student DIR names another"
 
 
 def teacher_key(classifier: "Classifier") -> str:
@@ -109,13 +111,13 @@ class FastClassifier:
         sure = sureness(said, self.labelling) > self.threshold
         for i, text in enumerate(texts):
             sure[i] &= not notes[i] and not is_empty(text)
-        rest = np.flatnonzero(~sure)
+        rest = np.flatnonzero(~sure).tolist()
         if tell:
             tell(float(len(texts) - len(rest)))
         if len(rest):
             asked = self.teacher.answers([texts[i] for i in rest], tell)
             said[rest] = asked.mean
-            for i, note in zip(rest.tolist(), asked.notes, strict=True):
+            for i, note in zip(rest, asked.notes, strict=True):
                 notes[i] = note
         self.asked += len(rest)
         self.answered += len(texts)
@@ -130,22 +132,24 @@ class FastClassifier:
         )
 
 
+def check_student(folder: Path) -> None:
+    """Raise UserError if there is no directory `folder`."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} does not exist, and --fast needs a student; {_AGAIN}")
+
+
 def read_student(teacher: "Classifier", folder: Path) -> LoadedLinear:
     """The student in `folder`; raises UserError if it is none, or another classifier's."""
-    from ulmfit.artifacts.manifest import CLASSIFIERS
-
-    again = "python -m ulmfit.distill --clf DIR --data ... makes one"
-    if not folder.is_dir():
-        raise UserError(f"{folder} holds no student, which --fast needs; {again}")
+    check_student(folder)
     artifact = read_artifact(folder, *CLASSIFIERS)
     if not artifact.manifest.is_student:
-        raise UserError(f"{folder} holds a classifier that is no student; {again}")
+        raise UserError(f"{folder} holds a classifier that is no student; {_AGAIN}")
     config = artifact.manifest.student_config
     if config.teacher != teacher_key(teacher):
         raise UserError(
             f"{folder} is the student of another classifier: its teacher is {config.teacher[:12]}, "
-            f"the given one is {teacher_key(teacher)[:12]}; distill anew: {again}"
+            f"the given one is {teacher_key(teacher)[:12]}; {_AGAIN}"
         )
     if artifact.manifest.labels != list(teacher.labels):
-        raise UserError(f"{folder} has other labels than its teacher; {again}")
+        raise UserError(f"{folder} has other labels than its teacher; {_AGAIN}")
     return LoadedLinear(artifact)

@@ -124,7 +124,9 @@ def threshold_for(
     order = np.argsort(-sure, kind="stable")
     wrong = np.cumsum(~agreeing(said, expected, labels)[order])
     passing = int(np.searchsorted(wrong, np.floor(max(errors, 0)), side="right"))
-    threshold = 0.0 if passing == count else float(sure[order[passing]])
+    # Without an error, what is less sure than all that was seen is the teacher's.
+    least = float(np.nextafter(sure.min(), -1)) if passing == count else float(sure[order[passing]])
+    threshold = max(0.0, least)
     return threshold, float((sure > threshold).mean())
 
 
