@@ -18,7 +18,7 @@ def main(
     texts: int = 0,  # most texts to learn from, drawn by the seed; 0 for all of train and unsup
     agreement: float = 0.99,  # share of the teacher's labels that predict --fast keeps
     seed: int = 42,  # for the texts that are drawn
-    precision: str = "auto",  # the teacher's: float32, bfloat16, or auto: by hardware
+    precision: str = "auto",  # the teacher's: float32, bfloat16, int8, or auto: by hardware
     overwrite: bool = False,  # replace a student in --out
     **flags: Any,
 ) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ulmfit.data.dialect import Dialect
 from ulmfit.data.formats import ENDINGS, open_table
 from ulmfit.data.formats_base import Table, place_of
 from ulmfit.inference.ensemble import DEFAULT, Classifier, load_named
+from ulmfit.inference.loaded_int8 import chosen_precision
 from ulmfit.inference.scoring import Scored, score_file
 from ulmfit.inference.student import FastClassifier, check_student, default_place
 
@@ -25,6 +26,7 @@ def main(
     output: str | None = None,  # file to write: every column of --input and the predictions
     text_col: str = "text",  # column of the texts in --input
     precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
+    int8: bool = False,  # 8-bit weights: faster, a few labels differ; needs the extra export
     fast: bool = False,  # a student answers what it is sure of, see ulmfit.distill
     student: str | None = None,  # with --fast: its directory (default: student, beside --clf)
     overwrite: bool = False,  # replace --output if it exists
@@ -37,6 +39,7 @@ def main(
     if (text is None) == (input is None):
         raise UserError("give either --text TEXT or --input FILE with --output FILE")
     dialect = Dialect.of(flags)
+    precision = chosen_precision(precision, int8)
     if student is not None and not fast:
         raise UserError("found --student without --fast, which it belongs to; add --fast")
     if text is not None:

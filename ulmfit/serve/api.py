@@ -11,6 +11,7 @@ from ulmfit.data.formats_base import plain_text
 from ulmfit.data.load import source_name
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.loaded import LoadedModel
+from ulmfit.inference.loaded_int8 import LoadedInt8
 from ulmfit.inference.loaded_linear import LoadedLinear
 from ulmfit.inference.scoring import Answers, prediction_columns
 from ulmfit.serve.batching import Batcher, while_there
@@ -124,7 +125,7 @@ async def model(request: Request) -> JSONResponse:
     )
 
 
-def _facts(loaded: LoadedModel | LoadedLinear) -> dict[str, Any]:
+def _facts(loaded: LoadedModel | LoadedLinear | LoadedInt8) -> dict[str, Any]:
     manifest = loaded.artifact.manifest
     data = manifest.recipe.get("data")
     return {
