@@ -17,8 +17,8 @@ from ulmfit.data.spec import DataSpec
 from ulmfit.inference.baseline import baseline_names, fit_baseline
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.guard import Unseen, unseen
-from ulmfit.inference.scoring import Answers
 from ulmfit.inference.metrics import class_figures, classification_metrics
+from ulmfit.inference.scoring import Answers
 from ulmfit.text.ids import Text
 
 SPLITS = ("train", "valid", "test")

@@ -71,8 +71,8 @@ def distill(
             "taught_texts": len(texts),
             "valid_texts": len(judged),
         }
-        recipe = _recipe(spec, teacher, most)
-        manifest = _manifest(taught, teacher, recipe, seed, {"distillation": metrics})
+        recipe = {**_recipe(spec, teacher, most), "texts_seed": seed}
+        manifest = _manifest(taught, teacher, recipe, {"distillation": metrics})
         seconds = round(time.monotonic() - began, 1)
         write_linear(
             out,
@@ -136,7 +136,7 @@ def _recipe(spec: DataSpec, teacher: Classifier, most: int) -> dict[str, Any]:
 
 
 def _manifest(
-    taught: Taught, teacher: Classifier, recipe: dict[str, Any], seed: int, metrics: dict[str, Any]
+    taught: Taught, teacher: Classifier, recipe: dict[str, Any], metrics: dict[str, Any]
 ) -> Manifest:
     trained = teacher.models[0].artifact.manifest
     config = StudentConfig(
@@ -159,7 +159,7 @@ def _manifest(
         labels=list(teacher.labels),
         recipe=recipe,
         seed=trained.seed,
-        metrics={**metrics, "drawn_with": seed},
+        metrics=metrics,
         versions=library_versions(),
         data_fingerprint=trained.data_fingerprint,
         parent=None,
