@@ -14,6 +14,7 @@ from ulmfit.base.log import show_progress
 from ulmfit.estimator import ULMFiTClassifier
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.language_model import LanguageModel
+from ulmfit.inference.student import FastClassifier
 from ulmfit.text.processor import TextProcessor
 
 
@@ -21,6 +22,7 @@ def test_what_a_user_imports():
     found = {name: getattr(ulmfit, name) for name in ulmfit.__all__}
     assert found == {
         "Classifier": Classifier,
+        "FastClassifier": FastClassifier,
         "LanguageModel": LanguageModel,
         "TextProcessor": TextProcessor,
         "ULMFiTClassifier": ULMFiTClassifier,

@@ -25,6 +25,7 @@ __getattr__, __all__ = exports(
     __name__,
     {
         "Classifier": "inference.ensemble",
+        "FastClassifier": "inference.student",
         "LanguageModel": "inference.language_model",
         "TextProcessor": "text.processor",
         "ULMFiTClassifier": "estimator",

@@ -36,6 +36,7 @@ VERBS = {
     "evaluate": Verb("evaluate", "measure classifiers on labelled texts"),
     "report": Verb("report.__main__", "write an HTML page about classifiers"),
     "explain": Verb("explain", "show which words moved a prediction"),
+    "distill": Verb("distill", "teach a small, very fast student what classifiers answer"),
     "calibrate": Verb("calibrate", "fit the temperature of classifiers"),
     "serve": Verb("serve.__main__", "serve classifiers on a web page and as a JSON API"),
     "generate": Verb("generate", "write texts with a language model"),

@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
+
 from ulmfit.artifacts import bundled
 from ulmfit.artifacts.directory import read_metrics
 from ulmfit.artifacts.manifest import library_versions
@@ -12,9 +14,11 @@ from ulmfit.artifacts.writing import update_metrics
 from ulmfit.base.atomic import atomic_write, check_parent
 from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError
-from ulmfit.base.log import show_result
+from ulmfit.base.log import logger, show_result
+from ulmfit.data.labels import Labels
 from ulmfit.data.spec import DataFlags
 from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.loaded_int8 import INT8, chosen_precision
 
 if TYPE_CHECKING:  # pandas takes a while to import
     from ulmfit.data.overlap import Overlap
@@ -28,6 +32,7 @@ def main(
     data: str | None = None,  # data set: a name or a path (default: the first classifier's)
     split: str = "test",  # train, valid or test
     precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
+    int8: bool = False,  # 8-bit weights: faster, a few labels differ; needs the extra export
     output: str | None = None,  # a json file for all figures, models, versions and the hardware
     **flags: Any,
 ) -> dict[str, dict[str, Any]]:
@@ -52,6 +57,7 @@ def main(
     from ulmfit.inference import evaluation
 
     evaluation.check_split_name(split)
+    precision = chosen_precision(precision, int8)
     if output:
         check_parent(Path(output))
     keep_memory()
@@ -66,11 +72,16 @@ def main(
     places = [*classifier.folders, *([folders[0]] if classifier.ensemble else [])]
     kept = [read_metrics(Path(place)) for place in places]
     overlap = Overlap.of(frame, split)
-    results = evaluation.measure(classifier, texts, truth, overlap, read.left_out)
+    answers = classifier.answers(texts)
+    results = evaluation.measure(classifier, texts, truth, overlap, read.left_out, answers)
     names = classifier.folders if classifier.ensemble else folders
-    named = dict(zip([*names, "ensemble"], results, strict=False))
+    named: dict[str, Any] = dict(zip([*names, "ensemble"], results, strict=False))
     show_result(f"{len(texts):,} texts, split {split}")
     _tell(named, overlap, classifier.labelling.multi)
+    if classifier.precision == INT8:
+        named["agreement"] = _agreement(classifier.labelling, answers.mean, folders, texts)
+        # metrics.json has what the model itself was measured to be.
+        places = []
     for place, metrics, figures in zip(places, kept, results, strict=False):
         measured = {source_name(data): {split: figures}}
         update_metrics(Path(place), {**metrics, "evaluation": measured})
@@ -94,6 +105,21 @@ def _tell(named: dict[str, dict[str, Any]], overlap: "Overlap", several: bool) -
             show_result(line)
             parts = {name: figures[part] for name, figures in named.items()}
             show_result(figures_table(parts))
+
+
+def _agreement(
+    labels: Labels, ours: np.ndarray, folders: list[str], texts: list[Any]
+) -> dict[str, Any]:
+    """How many texts get the labels of the exact model, told; `ours`, shape (texts, classes)."""
+    exact = Classifier.load(*folders)
+    theirs = exact.answers(texts).mean
+    share = float(labels.right(ours, labels.decide(theirs)).mean())
+    apart = float(np.abs(ours - theirs).max())
+    logger.info(
+        f"int8 gives {share:.2%} of the {exact.precision} model's labels; probabilities are "
+        f"{apart:.3f} apart at most; metrics.json keeps the figures of the exact model"
+    )
+    return {"labels": share, "largest_difference": apart, "of": exact.precision}
 
 
 def _write(path: Path, facts: dict[str, Any], classifier: Classifier) -> None:

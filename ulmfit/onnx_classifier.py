@@ -6,7 +6,7 @@ Needs onnxruntime, numpy, pandas, fastcore and the tokenizer's library (spaCy or
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -27,6 +27,7 @@ from ulmfit.inference.loaded_linear import LoadedLinear
 from ulmfit.inference.onnx_session import (
     FACTS,
     FORMAT_VERSION,
+    batches,
     run,
     start_session,
     tokenizer_folder,
@@ -43,10 +44,6 @@ if TYPE_CHECKING:
 
 
 _FACTS = {"files": dict, "labels": list, "direction": str, "prior": list, "config": dict}
-
-# Tokens of a batch, including padding. onnxruntime keeps the features of every layer: 100 MB for
-# size small. Below 8,192 tokens the matrix products are too small to be fast.
-_TOKENS = 16_384
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ class OnnxModel:
         if self.facts["direction"] == "backward":
             documents = documents.reversed()
         made = np.zeros((len(texts), len(self.facts["labels"])), np.float32)
-        for rows in _batches(documents.lengths):
+        for rows in batches(documents.lengths):
             made[rows] = run(self.session, [documents[row] for row in rows])
         made[[i for i, text in enumerate(texts) if is_empty(text)]] = self.facts["prior"]
         return made, known_tokens(tokenized, self.processor)
@@ -188,16 +185,6 @@ class OnnxClassifier:
         """The probabilities of each model, and notes on texts with few known tokens."""
         found, known = zip(*(model.answers(texts) for model in self.models), strict=True)
         return Answers(np.stack(found), notes_on(texts, known), self.mixture)
-
-
-def _batches(lengths: np.ndarray) -> Iterator[np.ndarray]:
-    """Batches of rows with at most `_TOKENS` tokens each, the longest documents first."""
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        rows = order[start : start + max(1, _TOKENS // int(lengths[order[start]]))]
-        yield rows
-        start += len(rows)
 
 
 def _session(path: Path, threads: int) -> Any:

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
+from ulmfit.artifacts import bundled
 from ulmfit.base.atomic import check_parent
 from ulmfit.base.cli import run_command, settings_flags
 from ulmfit.base.errors import UserError, listed
@@ -12,7 +13,9 @@ from ulmfit.data.dialect import Dialect
 from ulmfit.data.formats import ENDINGS, open_table
 from ulmfit.data.formats_base import Table, place_of
 from ulmfit.inference.ensemble import DEFAULT, Classifier, load_named
+from ulmfit.inference.loaded_int8 import chosen_precision
 from ulmfit.inference.scoring import Scored, score_file
+from ulmfit.inference.student import FastClassifier, check_student, default_place
 
 
 @settings_flags(Dialect, default="")
@@ -23,6 +26,9 @@ def main(
     output: str | None = None,  # file to write: every column of --input and the predictions
     text_col: str = "text",  # column of the texts in --input
     precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
+    int8: bool = False,  # 8-bit weights: faster, a few labels differ; needs the extra export
+    fast: bool = False,  # a student answers what it is sure of, see ulmfit.distill
+    student: str | None = None,  # with --fast: its directory (default: student, beside --clf)
     overwrite: bool = False,  # replace --output if it exists
     **flags: Any,
 ) -> dict[str, float] | Path:
@@ -33,18 +39,34 @@ def main(
     if (text is None) == (input is None):
         raise UserError("give either --text TEXT or --input FILE with --output FILE")
     dialect = Dialect.of(flags)
+    precision = chosen_precision(precision, int8)
+    if student is not None and not fast:
+        raise UserError("found --student without --fast, which it belongs to; add --fast")
     if text is not None:
         dialect.check_only((), "--text", "a text")
-        return _classify_text(load_named(clf, precision), text)
+        return _classify_text(_loaded(clf, precision, fast, student), text)
     path = _output_path(output, overwrite)
     table = _input_table(Path(str(input)), text_col, dialect)
-    classifier = load_named(clf, precision)
+    classifier = _loaded(clf, precision, fast, student)
     began = time.monotonic()
     scored = score_file(classifier, table, text_col, path, Path(str(input)))
     speed = scored.rows / (time.monotonic() - began)
     logger.info(f"wrote {scored.rows:,} rows to {output}, {speed:,.0f} a second")
+    if isinstance(classifier, FastClassifier):
+        logger.info(classifier.said())
     _tell_notes(scored)
     return path
+
+
+def _loaded(
+    clf: bundled.Paths, precision: str, fast: bool, student: str | None
+) -> Classifier | FastClassifier:
+    if not fast:
+        return load_named(clf, precision)
+    # A missing student shows at once, not after the teacher was loaded.
+    place = Path(student) if student else default_place(bundled.model_folders(clf))
+    check_student(place)
+    return FastClassifier.of(load_named(clf, precision), place)
 
 
 def _tell_notes(scored: Scored) -> None:
@@ -61,16 +83,18 @@ def _tell_notes(scored: Scored) -> None:
         show_result(f"notes on {noted:,} of {scored.rows:,} rows: {'; '.join(found)}")
 
 
-def _classify_text(classifier: Classifier, text: str) -> dict[str, float]:
+def _classify_text(classifier: Classifier | FastClassifier, text: str) -> dict[str, float]:
     from ulmfit.inference.predicted import Prediction, predictions_of
 
     answers, labels = classifier.answers([text]), classifier.labelling
-    (answer,) = predictions_of(classifier, answers)
+    (answer,) = predictions_of(labels, answers)
     found = Prediction(answer)
     for label, probability in found.items():
         show_result(f"{label:>12} {probability:.3f}")
     decided = labels.decode(labels.decide(answers.mean))[0] or "(none)"
     show_result(f"{'labels' if labels.multi else 'label':>12} {decided}")
+    if isinstance(classifier, FastClassifier):
+        logger.info(classifier.said())
     if "note" in answer:
         show_result(f"{'note':>12} {answer['note']}")
     return found

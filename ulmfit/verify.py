@@ -110,6 +110,8 @@ def _end(last: Artifact) -> str:
         )
     if began != "none":
         return f"root: {began}, weights without a manifest"
+    if manifest.is_student:
+        return f"root: taught by the manifests {', '.join(manifest.student_config.teachers)}"
     if manifest.kind == "linear":
         return "root: trained on the labelled texts alone"
     if "made_by" in manifest.recipe:

@@ -20,7 +20,7 @@ SLOW = {"fastai", "matplotlib", "pandas", "pyarrow", "scipy", "sklearn", "spacy"
 
 
 def test_all_commands_are_found():
-    assert len(COMMANDS) == 19
+    assert len(COMMANDS) == 20
     assert {"ulmfit", "ulmfit.stage2_lm", "ulmfit.serve"} <= set(COMMANDS)
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from ulmfit.artifacts.config import NB_LR, ClassifierConfig, LinearConfig
+from ulmfit.artifacts.config import NB_LR, ClassifierConfig, LinearConfig, StudentConfig
 from ulmfit.artifacts.manifest import CLASSIFIERS, Manifest
 from ulmfit.model.sizes import EncoderConfig
 
@@ -114,6 +114,8 @@ def _about(manifest: Manifest, stage: int, parameters: int | None) -> str:
     if isinstance(manifest.config, LinearConfig):
         text = "Logistic regression on words and pairs of words, weighted by "
         text += "naive Bayes." if manifest.config.features == NB_LR else "TF-IDF."
+        if manifest.is_student:
+            text += " The n-grams are hashed, and a classifier's probabilities were its lesson."
         return f"{text}\n\n{_table(('config', 'value'), _flat(manifest.config.as_dict()))}"
     order = "first word to last" if manifest.direction == "forward" else "last word to first"
     subject = "It" if parameters is not None else "Its encoder"
@@ -184,6 +186,9 @@ def _lineage(manifest: Manifest) -> str:
         lines.append("- It has also read the texts of split test, without their labels")
     if manifest.parent:
         lines.append(f"- Began from the model whose `manifest.json` has sha256 `{manifest.parent}`")
+    elif isinstance(config := manifest.config, StudentConfig):
+        taught = ", ".join(f"`{_cell(sha)}`" for sha in config.teachers)
+        lines.append(f"- Taught by the models whose `manifest.json` has sha256 {taught}")
     elif manifest.kind == "linear":
         lines.append("- Trained on the labelled texts alone")
     elif (pretrained := manifest.recipe.get("pretrained", "none")) != "none":

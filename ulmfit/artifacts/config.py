@@ -15,7 +15,9 @@ _LOWEST = {"vocab_sz": PAD_ID + 1}
 _HIGHEST = {"n_layers": 64, "max_len": 2**31 - 1}
 _HIGHEST_ELSE = 2**24
 NB_LR, TFIDF_LR = "nb-lr", "tfidf-lr"
-FEATURES = {NB_LR: False, TFIDF_LR: True}  # of linear models; whether they know several labels
+HASHED = "hashed"  # a student's, see `StudentConfig`
+# Of linear models; whether they know several labels.
+FEATURES = {NB_LR: False, TFIDF_LR: True, HASHED: True}
 _ENCODER = [number.name for number in fields(EncoderConfig)]
 
 
@@ -152,9 +154,13 @@ class LinearConfig(_Config):
                 f"{where}: found {problem[0]} in the manifest's config, expected {problem[1]}; "
                 "copy or train the model again"
             )
+        own: dict[str, Any] = {}
+        if features == HASHED:
+            cls, own = StudentConfig, _of_student(found, where)
         return cls(
             features=str(features),
             **_numbers(found, ["ngrams"], where),
+            **own,
             strength=float(strength or 0),
             class_weight=weight,
             prior=_prior(found, classes, multi_label, where),
@@ -164,7 +170,42 @@ class LinearConfig(_Config):
         )
 
 
+@dataclass(frozen=True)
+class StudentConfig(LinearConfig):
+    """The config of a student: hashed n-grams, taught a classifier's probabilities.
+
+    `ngrams` is the number of buckets, a power of two. `teacher` is the key of the teacher as a
+    whole (`inference.student.teacher_key`), `teachers` are the sha256 of its models' manifests. The
+    student answers alone if the two likeliest answers are further apart than `threshold`.
+    """
+
+    teacher: str = ""
+    teachers: list[str] = field(default_factory=list)
+    threshold: float = 1.0
+
+
 Config = LMConfig | ClassifierConfig | LinearConfig
+
+
+def _of_student(found: Mapping[str, Any], where: object) -> dict[str, Any]:
+    teacher, teachers = found.get("teacher"), found.get("teachers")
+    threshold, buckets = found.get("threshold", 1.0), found.get("ngrams")
+    problem: tuple[str, object, str] | None = None
+    if not isinstance(teacher, str) or not teacher:
+        problem = "teacher", teacher, "the key of a classifier"
+    elif not isinstance(teachers, list) or not all(isinstance(x, str) for x in teachers):
+        problem = "teachers", teachers, "hashes of manifests"
+    elif type(threshold) not in (int, float) or not 0 <= threshold <= 1:
+        problem = "threshold", threshold, "a number from 0 to 1"
+    elif type(buckets) is not int or buckets < 4 or buckets & (buckets - 1):
+        problem = "ngrams", buckets, "a power of two from 4 on"
+    if problem:
+        name, value, expected = problem
+        raise UserError(
+            f"{where}: found {name} {str(value)[:60]} in the manifest's config, expected "
+            f"{expected}; copy the student or distill it again"
+        )
+    return {"teacher": teacher, "teachers": teachers, "threshold": float(threshold)}
 
 
 def multi_label_of(found: Mapping[str, Any], where: object) -> bool:

@@ -33,6 +33,7 @@ ENCODER, HEAD = "encoder.safetensors", "head.safetensors"
 LINEAR, NGRAMS = "linear.safetensors", "ngrams.txt"
 ALWAYS = (ENCODER, HEAD, HISTORY, CARD)  # hashed files in every network's directory
 ALWAYS_LINEAR = (LINEAR, NGRAMS, CARD)  # hashed files in every linear classifier's directory
+ALWAYS_STUDENT = (LINEAR, CARD)  # hashed n-grams need no list
 PROCESSOR = ("processor.json", "vocab.txt", "spm.model")
 _MAY = {*ALWAYS, PLOT, SEEN, *PROCESSOR}  # all possible hashed files of a network
 _MAY_LINEAR = {*ALWAYS_LINEAR, SEEN}
@@ -237,6 +238,13 @@ def check_pair(artifacts: list[Artifact]) -> None:
         raise UserError(f"{a.path} and {b.path} make no ensemble: {found}")
 
 
+def always_there(manifest: Manifest) -> tuple[str, ...]:
+    """The hashed files in every directory of a model of this kind."""
+    if manifest.is_student:
+        return ALWAYS_STUDENT
+    return ALWAYS_LINEAR if manifest.kind == "linear" else ALWAYS
+
+
 def file_sha256(path: Path) -> str:
     """The sha256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
@@ -245,7 +253,7 @@ def file_sha256(path: Path) -> str:
 
 def _verify(path: Path, manifest: Manifest) -> None:
     linear = manifest.kind == "linear"
-    for name in ALWAYS_LINEAR if linear else ALWAYS:
+    for name in always_there(manifest):
         if name not in manifest.files:
             raise UserError(f'{path / MANIFEST}: "files" lacks {name}')
     known = _MAY_LINEAR if linear else _MAY

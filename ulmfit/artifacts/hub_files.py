@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from ulmfit.artifacts.directory import ALWAYS, ALWAYS_LINEAR, METRICS, NOT_NEEDED
+from ulmfit.artifacts.directory import METRICS, NOT_NEEDED, always_there
 from ulmfit.artifacts.manifest import Manifest
 from ulmfit.artifacts.weights import largest
 from ulmfit.base.errors import UserError
@@ -22,8 +22,7 @@ def files_of(manifest: Manifest, there: Mapping[str, object], folder: str = "") 
     Raises:
         UserError: a file has an ending that no model's file has.
     """
-    always = ALWAYS_LINEAR if manifest.kind == "linear" else ALWAYS
-    names = list(dict.fromkeys([METRICS, *always, *manifest.files]))
+    names = list(dict.fromkeys([METRICS, *always_there(manifest), *manifest.files]))
     odd = [name for name in names if Path(name).suffix not in _ENDINGS and name not in NOT_NEEDED]
     if odd:
         raise UserError(

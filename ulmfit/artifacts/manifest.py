@@ -10,7 +10,13 @@ from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ulmfit.artifacts.config import ClassifierConfig, Config, LinearConfig, LMConfig
+from ulmfit.artifacts.config import (
+    ClassifierConfig,
+    Config,
+    LinearConfig,
+    LMConfig,
+    StudentConfig,
+)
 from ulmfit.base.errors import UserError
 from ulmfit.base.printable import visible
 from ulmfit.base.untrusted import parse_json
@@ -76,6 +82,17 @@ class Manifest:
     def linear_config(self) -> LinearConfig:
         """`config`, of a linear classifier."""
         assert isinstance(self.config, LinearConfig)
+        return self.config
+
+    @property
+    def is_student(self) -> bool:
+        """Whether it is a linear classifier that was taught another one's probabilities."""
+        return isinstance(self.config, StudentConfig)
+
+    @property
+    def student_config(self) -> StudentConfig:
+        """`config`, of a student."""
+        assert isinstance(self.config, StudentConfig)
         return self.config
 
     @property

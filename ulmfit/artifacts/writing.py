@@ -92,16 +92,18 @@ def write_linear(
 ) -> Path:
     """Write the model directory of a linear classifier, as `write_artifact` does a network's.
 
-    `arrays` are float32; row n of `ngrams` has column n of the weights.
+    `arrays` are float32, or float16 for a student; row n of `ngrams` has column n of the weights. A
+    student has no `ngrams`.
     """
     from safetensors.numpy import save
 
     contents = {
         # safetensors writes an array's memory as it lies, whatever its order.
         LINEAR: save({name: array.copy("C") for name, array in arrays.items()}),
-        NGRAMS: "".join(f"{ngram}\n" for ngram in ngrams).encode(),
         CARD: card.encode(),
     }
+    if not manifest.is_student:
+        contents[NGRAMS] = "".join(f"{ngram}\n" for ngram in ngrams).encode()
     if seen:
         contents[SEEN] = seen
     return _write(out, manifest, contents, metrics, overwrite)

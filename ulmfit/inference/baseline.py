@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from ulmfit.artifacts.config import NB_LR, TFIDF_LR
+from ulmfit.artifacts.config import HASHED, NB_LR, TFIDF_LR
 from ulmfit.data.labels import MULTI, SINGLE, Labels
 from ulmfit.inference.linear import (
     Candidate,
@@ -30,7 +30,8 @@ from ulmfit.inference.linear import (
 
 TFIDF = "TF-IDF + logistic regression"
 NAIVE_BAYES = "NB-weighted logistic regression"
-LINEAR_NAMES = {NB_LR: NAIVE_BAYES, TFIDF_LR: TFIDF}  # by the features
+STUDENT = "student on hashed n-grams"
+LINEAR_NAMES = {NB_LR: NAIVE_BAYES, TFIDF_LR: TFIDF, HASHED: STUDENT}  # by the features
 _TFIDF_STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)
 _BAYES_STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _SMOOTHING = 1.0  # added to every count

@@ -84,6 +84,11 @@ def validation_texts(
 def store_temperature(artifact: Artifact, temperature: float) -> None:
     """Write the model directory anew with `temperature` in its manifest."""
     path, manifest = artifact.path, artifact.manifest
+    if manifest.is_student:
+        raise UserError(
+            f"{path} is a student, whose threshold belongs to its probabilities; calibrate its "
+            "teacher, and distill the student again"
+        )
     changed = replace(manifest, config=replace(manifest.labelled_config, temperature=temperature))
     if manifest.kind == "linear":
         write_linear(

@@ -16,6 +16,7 @@ from ulmfit.artifacts.manifest import CLASSIFIERS
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.data.labels import Labels
+from ulmfit.inference.loaded_int8 import INT8, LoadedInt8, check_installed
 from ulmfit.inference.loaded_linear import LoadedLinear
 from ulmfit.inference.mixture import EQUAL, Mixture
 from ulmfit.inference.scoring import Answers, notes_on, prediction_frame, warn_of
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from ulmfit.inference.loaded import LoadedModel
 
-    Loaded = LoadedModel | LoadedLinear
+    Loaded = LoadedModel | LoadedLinear | LoadedInt8
 
 DEFAULT = bundled.DEFAULT_CLASSIFIER
 
@@ -49,8 +50,9 @@ class Classifier:
 
     @property
     def networks(self) -> "list[LoadedModel]":
-        """The models that are no linear classifiers."""
-        return [model for model in self.models if not isinstance(model, LoadedLinear)]
+        """The models that are no linear classifiers; of 8-bit ones, their exact form."""
+        models = [m.exact() if isinstance(m, LoadedInt8) else m for m in self.models]
+        return [model for model in models if not isinstance(model, LoadedLinear)]
 
     @property
     def is_several(self) -> bool:
@@ -64,8 +66,9 @@ class Classifier:
 
     @property
     def precision(self) -> str:
-        """The number format of products: bfloat16 or float32."""
-        return (self.networks or self.models)[0].precision
+        """The number format of products: bfloat16, float32 or int8."""
+        kinds = [m.precision for m in self.models if not isinstance(m, LoadedLinear)]
+        return (kinds or [self.models[0].precision])[0]
 
     @classmethod
     def load(cls, *folders: str | Path, precision: str = "auto") -> "Classifier":
@@ -77,7 +80,7 @@ class Classifier:
             precision: "float32" gives a text the same prediction alone and in any batch (to
                 1e-4). "bfloat16" is several times as fast on suitable hardware, but a probability
                 depends on the batch, by some hundredths at worst. "auto" uses bfloat16 if the
-                hardware has it.
+                hardware has it. "int8" needs onnxruntime and onnx (the extra `export`).
 
         Raises:
             UserError: a directory holds no classifier, or they cannot be averaged (`check_pair`).
@@ -85,6 +88,8 @@ class Classifier:
         if not folders:
             raise UserError("no model given; name at least one classifier's directory")
         paths = bundled.model_folders(folders)
+        if precision == INT8:
+            check_installed()
         artifacts, ensemble = read_classifiers(paths)
         return cls([load_model(artifact, precision) for artifact in artifacts], ensemble)
 
@@ -159,6 +164,8 @@ def load_model(artifact: Artifact, precision: str) -> "Loaded":
     """A classifier of either kind, where it computes."""
     if artifact.manifest.kind == "linear":
         return LoadedLinear(artifact)
+    if precision == INT8:
+        return LoadedInt8(artifact)
     from ulmfit.inference.loaded import LoadedModel
 
     return LoadedModel(artifact, precision)

@@ -18,6 +18,7 @@ from ulmfit.inference.baseline import baseline_names, fit_baseline
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.guard import Unseen, unseen
 from ulmfit.inference.metrics import class_figures, classification_metrics
+from ulmfit.inference.scoring import Answers
 from ulmfit.text.ids import Text
 
 SPLITS = ("train", "valid", "test")
@@ -48,12 +49,14 @@ def measure(
     truth: np.ndarray,
     overlap: Overlap,
     left_out: int = 0,
+    answers: Answers | None = None,
 ) -> list[dict[str, Any]]:
     """Metrics of each model and, if there are several, of their ensemble.
 
-    `left_out` is the number of texts that were left out because the models have seen them.
+    `left_out` is the number of texts that were left out because the models have seen them;
+    `answers` are those to `texts`, where they are there already.
     """
-    answers = classifier.answers(texts)
+    answers = answers or classifier.answers(texts)
     measured = [*answers.by_model]
     if classifier.is_several:
         measured.append(answers.mean)

@@ -193,15 +193,15 @@ def _ways(
     cut = cuts[0] if cuts else plain_cut(text)
     ways: list[WordsWay] = []
     known = []
-    rest = iter(zip(tokenized, documents, cuts, strict=True))
+    rest = iter(zip(networks, tokenized, documents, cuts, strict=True))
     for loaded in classifier.models:
         if isinstance(loaded, LoadedLinear):
             ways.append(LinearWay(loaded, text, cut))
             known.append(loaded.known([text]))
         else:
-            one, tokens, own = next(rest)
-            ways.append(NetworkWay(loaded, tokens, own, shown.advance))
-            known.append(loaded.known(one))
+            network, one, tokens, own = next(rest)
+            ways.append(NetworkWay(network, tokens, own, shown.advance))
+            known.append(network.known(one))
     return ways, cut, known
 
 

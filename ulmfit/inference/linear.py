@@ -13,10 +13,11 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from scipy.special import expit, softmax
 
-from ulmfit.artifacts.config import NB_LR
+from ulmfit.artifacts.config import HASHED, NB_LR
 from ulmfit.artifacts.directory import Artifact
 from ulmfit.base.errors import UserError
 from ulmfit.data.labels import Labels
+from ulmfit.inference.hashing import HashedNgrams
 
 # Of a model directory: some 3 MB of text, and 4 bytes a class each.
 MOST_NGRAMS = 200_000
@@ -102,7 +103,11 @@ class LinearClassifier:
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """Probabilities of `texts`, shape (texts, classes)."""
-        return linked(outputs(self.features.transform(texts), self.fitted), self.link)
+        return self.of_rows(self.features.transform(texts))
+
+    def of_rows(self, rows: Any) -> np.ndarray:
+        """As `probabilities`, of texts that the vectorizer has read."""
+        return linked(outputs(rows, self.fitted), self.link)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What a model directory keeps of it, by name."""
@@ -199,10 +204,13 @@ def read_linear(artifact: Artifact) -> LinearClassifier:
             f"{artifact.path}: found the arrays {_listed(found)}, expected {_listed(shapes)}; copy "
             "or train the model again"
         )
-    arrays, ngrams = artifact.linear(), artifact.ngrams()
+    arrays = artifact.linear()
+    if config.features == HASHED:
+        made: Any = HashedNgrams(arrays["idf"])
+    else:
+        made = vectorizer(config.features, artifact.ngrams(), arrays.get("idf"))
     weight: ClassWeight = "balanced" if config.class_weight else None
     fitted = Candidate(config.strength, weight, arrays["weights"], arrays["biases"])
-    made = vectorizer(config.features, ngrams, arrays.get("idf"))
     return LinearClassifier(config.features, made, link_of(config.features, labels), fitted)
 
 

@@ -90,9 +90,15 @@ class LinearWay:
         features = self.loaded.classifier.features
         pieces = [gap + word for gap, word in zip(self.cut.gaps, self.cut.words, strict=True)]
         owner = [n for n, piece in enumerate(pieces) for _ in piece]
+        text = "".join(pieces)
+        if self.loaded.hashed:
+            spans, own, joint = self.loaded.hashed.places(text)
+            of = [sorted({*owner[first:last]}) for first, last in spans]
+            both = [sorted({*a, *b}) for a, b in pairwise(of)]
+            return [*zip(own, of, strict=True), *zip(joint, both, strict=True)]
         tokens = [
             (token[0].lower(), sorted({*owner[token.start() : token.end()]}))
-            for token in re.finditer(features.token_pattern, "".join(pieces))
+            for token in re.finditer(features.token_pattern, text)
         ]
         pairs = [(f"{a} {b}", sorted({*x, *y})) for (a, x), (b, y) in pairwise(tokens)]
         return _numbered([*tokens, *pairs], features.vocabulary)

@@ -7,6 +7,7 @@ import numpy as np
 
 from ulmfit.artifacts.directory import Artifact
 from ulmfit.base.errors import UserError
+from ulmfit.inference.hashing import HashedNgrams, token_spans
 from ulmfit.inference.scoring import training_shares
 from ulmfit.text.ids import Text
 from ulmfit.text.known import Known, is_written
@@ -34,6 +35,9 @@ class LoadedLinear:
         self.classifier = read_linear(artifact)
         self.reading = LINEAR_NAMES[config.features]
         features = self.classifier.features
+        self.hashed = features if isinstance(features, HashedNgrams) else None
+        if self.hashed:
+            return
         self.preprocess, self.cut = features.build_preprocessor(), features.build_tokenizer()
 
     def answer(
@@ -64,6 +68,8 @@ class LoadedLinear:
 
     def known(self, texts: Sequence[str]) -> Known:
         """How many words of each text the classifier knows, as `known_tokens` counts them."""
+        if self.hashed:
+            return Known(*self.hashed.known(texts))
         vocabulary = self.classifier.features.vocabulary
         rows = []
         for text in texts:
@@ -75,6 +81,8 @@ class LoadedLinear:
 
     def words(self, text: str) -> list[str]:
         """The words of a text, as the classifier cuts and spells them."""
+        if self.hashed:
+            return [text[first:last].lower() for first, last in token_spans(text)]
         return self.cut(self.preprocess(text))
 
     def lengths(self, texts: Sequence[Text]) -> np.ndarray:

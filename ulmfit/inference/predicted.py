@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ulmfit.inference.ensemble import Classifier
+from ulmfit.data.labels import Labels
 from ulmfit.inference.scoring import Answers, prediction_columns
 
 
@@ -18,16 +18,16 @@ class Prediction(dict[str, float]):
         return self._answer
 
 
-def predictions_of(classifier: Classifier, answers: Answers) -> list[dict[str, Any]]:
+def predictions_of(labels: Labels, answers: Answers) -> list[dict[str, Any]]:
     """The answer for each text: label, its probability, each class's, and a `note` if one is due.
 
     The label of several labels is as `prediction_columns` joins them.
     """
     probabilities = answers.mean
-    columns = prediction_columns(probabilities, classifier.labelling)
+    columns = prediction_columns(probabilities, labels)
     made = []
     for i, note in enumerate(answers.notes):
-        each = zip(classifier.labels, probabilities[i].tolist(), strict=True)
+        each = zip(labels.classes, probabilities[i].tolist(), strict=True)
         prediction = {
             "label": columns["label"][i],
             "probability": float(columns["probability"][i]),

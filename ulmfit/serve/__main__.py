@@ -13,6 +13,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.data.csv_rows import LONGEST_FIELD
 from ulmfit.inference.ensemble import DEFAULT, Classifier, load_named
+from ulmfit.inference.loaded_int8 import chosen_precision
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -32,6 +33,7 @@ def main(
     host: str = "127.0.0.1",  # address to listen on; 0.0.0.0 lets the whole network in
     port: int = 8000,  # 0 takes a free one
     precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
+    int8: bool = False,  # 8-bit weights: faster, a few labels differ; needs the extra export
     max_mb: float = 10.0,  # largest request in megabytes, including an uploaded file
     max_texts: int = 256,  # most texts of one request to the API
     max_chars: int = 100_000,  # most characters of one text
@@ -43,6 +45,7 @@ def main(
     There are no passwords and no encryption. To listen beyond this machine, put a server that has
     them in front.
     """
+    precision = chosen_precision(precision, int8)
     most = {"mb": max_mb, "texts": max_texts, "chars": max_chars, "rows": max_rows}
     for name, value in {**most, "seconds": max_seconds}.items():
         if not 0 < value < float("inf"):

@@ -11,6 +11,7 @@ from ulmfit.data.formats_base import plain_text
 from ulmfit.data.load import source_name
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.loaded import LoadedModel
+from ulmfit.inference.loaded_int8 import LoadedInt8
 from ulmfit.inference.loaded_linear import LoadedLinear
 from ulmfit.inference.predicted import predictions_of
 from ulmfit.serve.batching import Batcher, while_there
@@ -31,7 +32,7 @@ async def predict(request: Request) -> JSONResponse:
     batcher: Batcher = request.app.state.batcher
     batcher.check_room(texts, limits)
     found = await while_there(request, batcher.answers(texts))
-    predictions = predictions_of(batcher.classifier, found)
+    predictions = predictions_of(batcher.classifier.labelling, found)
     return JSONResponse(predictions[0] if alone else {"predictions": predictions})
 
 
@@ -108,7 +109,7 @@ async def model(request: Request) -> JSONResponse:
     )
 
 
-def _facts(loaded: LoadedModel | LoadedLinear) -> dict[str, Any]:
+def _facts(loaded: LoadedModel | LoadedLinear | LoadedInt8) -> dict[str, Any]:
     manifest = loaded.artifact.manifest
     data = manifest.recipe.get("data")
     return {
