@@ -55,7 +55,7 @@ def _default_out(folders: list[str]) -> Path:
     from ulmfit.inference.student import default_place
 
     place = default_place(folders)
-    if place.parent == bundled.folder().resolve():
+    if place.parent in {folder.resolve() for folder in bundled.folders()}:
         raise UserError(
             "found a bundled classifier, whose folder is not yours to write to; --out DIR says "
             "where the student goes"

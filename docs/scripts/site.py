@@ -22,6 +22,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[2]
 # A target in [text](target), in "[name]: target" or in src="target".
+MERMAID = re.compile(r"```mermaid\n.*?```\n", re.DOTALL)
 LINK = re.compile(r'(\]\(|^\[[^\]\n]+\]: +|src=")([^)\s"#]+)', re.MULTILINE)
 
 
@@ -49,8 +50,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Links between files of the project become links between files of the site."""
+    """Links between files of the project become links between files of the site.
+
+    Pictures in Mermaid go, because their script would be loaded from another host. The page has the
+    same as a table.
+    """
     uri = page.file.src_uri
+    markdown = MERMAID.sub("", markdown)
 
     def moved(match: re.Match[str]) -> str:
         to = site_uri(uri, match[2])
