@@ -249,8 +249,7 @@ repeated rows
 FOREIGN = {
     "这部电影很好看": (
         "the texts have no spaces between words, and 100.0 % of the tokens are unknown to "
-        "wiki-en-small: python -m ulmfit and stage 2 take the recipe own-text, which trains on "
-        "these texts alone, in subwords"
+        "wiki-en-small: python -m ulmfit and stage 2 train on these texts alone, in subwords"
     ),
     "Η ταινία ήταν πολύ καλή": (
         "100.0 % of the tokens are unknown to wiki-en-small: python -m ulmfit and stage 2 take the "

@@ -329,7 +329,7 @@ def test_missing_model_named_by_default(fails):
     fails(
         stage3_clf.main,
         "--data good.csv --out new --backwards",
-        "no language model in models/demo/lm-bwd; write one with python -m ulmfit.stage2_lm "
+        "no language model in models/auto/lm-bwd; write one with python -m ulmfit.stage2_lm "
         "--backwards, or name another with --lm DIR",
     )
 
@@ -588,7 +588,7 @@ def test_unknown_recipe_key(fails, monkeypatch, stage):
     kind = next(k for k, name in settings.STAGE_FILES.items() if name == file)
     known = ", ".join(f.name for f in fields(kind))
     line = f"recipe [demo] of {file}: unknown key 'batchsize'; known are {known}"
-    fails(main, arguments, line)
+    fails(main, f"{arguments} --recipe demo", line)
 
 
 def test_recipe_that_stage_3_lacks_is_found_before_stage_2_trains(fails, monkeypatch):

@@ -558,7 +558,7 @@ def test_the_document_tells_of_every_method_and_of_flags_that_are_there():
     told = told.replace("\\\n", "")  # a command on several lines
     assert [name for name in METHODS if f"`{name}`" not in told] == []
     of_stage_1 = re.findall(
-        r"^python -m ulmfit\.stage1_pretrain (?:.*\\\n)*.*$", told, re.MULTILINE
+        r"^(?:python -m ulmfit\.stage1_pretrain|ulmfit pretrain) (?:.*\\\n)*.*$", told, re.MULTILINE
     )
     assert flags_of("".join(of_stage_1)) <= accepted(stage1_pretrain.main) | accepted(
         PretrainSettings

@@ -12,7 +12,7 @@ from tiny_models import write_lm
 from tiny_stages import SETTINGS_2, SETTINGS_3, reviews, stage2, stage3, write_csv
 
 import ulmfit
-from ulmfit import calibrate, evaluate, export, pipeline
+from ulmfit import calibrate, evaluate, export
 from ulmfit.artifacts.directory import file_sha256, read_artifact
 from ulmfit.base.errors import UserError
 from ulmfit.data import __main__ as look
@@ -21,6 +21,7 @@ from ulmfit.data.load import load_data, load_with_test_labels
 from ulmfit.inference import calibration, evaluation
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.explanation import explain
+from ulmfit.pipeline import checks
 from ulmfit.training.classifier_data import labels_in
 from ulmfit.training.settings import ClassifierSettings
 
@@ -135,7 +136,7 @@ def test_no_command_depends_on_test_labels(tmp_path, monkeypatch):
         made.append(commands(str(path), tmp_path / name, lm))
         (figures,) = evaluate.main(clf=str(tmp_path / name / "clf")).values()
         settings = ClassifierSettings(data=str(path))
-        baselines = pipeline.baselines_of(settings, SingleLabels(["bad", "good"]))
+        baselines = checks.baselines_of(settings, SingleLabels(["bad", "good"]))
         figures |= {name: found["accuracy"] for name, found in baselines.items()}
         right.append(figures)
     assert made[0].keys() == made[1].keys()
@@ -154,4 +155,4 @@ def test_labels_of_test_that_are_none_stop_no_training(tmp_path):
     assert labels_in(load_data(path)).classes == ["bad", "good"]
     settings = ClassifierSettings(data=path)
     with pytest.raises(UserError, match="has the label 'odd 10' in split test"):
-        pipeline.check_test_labels(settings, SingleLabels(["bad", "good"]))
+        checks.check_test_labels(settings, SingleLabels(["bad", "good"]))

@@ -253,7 +253,7 @@ def test_commands_print_the_lines_that_handlers_get(made, tmp_path, told, capfd)
     assert printed == "".join(f"{line}\n" for line in told)
     for line in (
         f"on held-out documents; wrote {tmp_path / 'wiki'}\n",
-        "reviews that the model wrote:\n  - ",
+        "texts that the model wrote:\n  - ",
         f"held-out; wrote {tmp_path / 'clf'}\n20 texts, split test\n",
     ):
         assert line in printed

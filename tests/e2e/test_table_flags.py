@@ -7,10 +7,11 @@ import pytest
 from tiny_models import refuses, write_classifier
 from tiny_stages import reviews, stage1, stage2, stage3, write_general
 
-from ulmfit import calibrate, evaluate, pipeline, predict, tokenize
+from ulmfit import calibrate, evaluate, predict, tokenize
 from ulmfit.artifacts.directory import read_artifact
 from ulmfit.compare.plan import Settings
 from ulmfit.data.__main__ import main as look
+from ulmfit.pipeline import checks
 from ulmfit.report.__main__ import main as report
 from ulmfit.text.ids_file import read_ids
 from ulmfit.training.settings import ClassifierSettings, Step
@@ -65,12 +66,12 @@ def test_models_of_before_have_the_same_settings(tmp_path):
     older = {k: v for k, v in manifest.recipe.items() if k not in FLAGS}
     (path / "manifest.json").write_text(replace(manifest, recipe=older).to_json())
     settings = ClassifierSettings(data="a.csv", steps=[Step(1, 0.01)])
-    pipeline._check_same(path, settings, True, "a.csv")
+    checks.check_same(path, settings, True, "a.csv")
     with refuses(
         f"{path} holds a model of other settings; pass --overwrite to train again, or choose "
         "another --out"
     ):
-        pipeline._check_same(path, replace(settings, sep=";"), True, "a.csv")
+        checks.check_same(path, replace(settings, sep=";"), True, "a.csv")
 
 
 # predict

@@ -239,7 +239,7 @@ def test_more_texts_than_a_batch_holds(forward, monkeypatch):
     texts = many_texts(30)
     classifier = OnnxClassifier.load(forward[1])
     expected = classifier.predict(texts)
-    monkeypatch.setattr("ulmfit.onnx_classifier._TOKENS", 50)  # less than the longest text
+    monkeypatch.setattr("ulmfit.inference.onnx_session._TOKENS", 50)  # less than the longest text
     pd.testing.assert_frame_equal(classifier.predict(texts), expected, rtol=0, atol=1e-5)
 
 

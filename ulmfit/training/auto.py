@@ -81,16 +81,23 @@ class Choice:
     lm_tokens: float
     classifier_tokens: float
 
-    def line(self) -> str:
-        """What was chosen, and why."""
+    def lines(self, *stages: int) -> str:
+        """What was chosen for the `stages` of 2 and 3, and why."""
         passes, epochs = self.lm["steps"][-1], self.classifier["steps"][-1]["epochs"]
-        share = f" over {100 * passes['share']:.0f} % of them" if passes["share"] < 1 else ""
-        rounds = f", {self.rounds} rounds of self-training" if self.rounds else ""
-        line = (
-            f"auto: {self.facts.line()}: from {self.lm['pretrained']}, {passes['epochs']} passes "
-            f"of stage 2{share}, {epochs} epochs of stage 3{rounds}"
-        )
-        return line.replace(" 1 passes", " 1 pass").replace(" 1 rounds", " 1 round")
+        share = f" over {passes['share']:.0%} of them" if passes["share"] < 1 else ""
+        found = []
+        if 2 in stages:
+            read = _counted(passes["epochs"], "pass", "passes")
+            found.append(f"from {self.lm['pretrained']}, {read} of stage 2{share}")
+        if 3 in stages:
+            found.append(f"{epochs} epochs of stage 3")
+        if len(stages) == 2 and self.rounds:
+            found.append(f"{_counted(self.rounds, 'round', 'rounds')} of self-training")
+        return f"auto: {self.facts.line()}: {', '.join(found)}"
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def fitted_settings(fixed: S, given: Mapping[str, Any]) -> S:
@@ -101,8 +108,9 @@ def fitted_settings(fixed: S, given: Mapping[str, Any]) -> S:
     if isinstance(fixed, PretrainSettings):
         return fixed
     choice = _choice_for(fixed, given.get("pretrained"))
-    logger.info(choice.line())
-    chosen = choice.lm if isinstance(fixed, LMSettings) else choice.classifier
+    of_stage_2 = isinstance(fixed, LMSettings)
+    logger.info(choice.lines(2 if of_stage_2 else 3))
+    chosen = choice.lm if of_stage_2 else choice.classifier
     return load_settings(type(fixed), AUTO_RECIPE, {**chosen, **_named(given)})
 
 

@@ -110,7 +110,7 @@ class Plan:
                 "--minutes, or add nb to --members"
             )
         if names:
-            logger.info(choice.line())
+            logger.info(choice.lines(2, 3))
         given = {name: value for name, value in self.shared.items() if value is not None}
         return replace(
             self,
