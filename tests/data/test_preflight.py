@@ -252,8 +252,8 @@ FOREIGN = {
         "wiki-en-small: python -m ulmfit and stage 2 train on these texts alone, in subwords"
     ),
     "Η ταινία ήταν πολύ καλή": (
-        "100.0 % of the tokens are unknown to wiki-en-small: python -m ulmfit and stage 2 take the "
-        "recipe own-text, which trains on these texts alone, in subwords"
+        "100.0 % of the tokens are unknown to wiki-en-small: python -m ulmfit and stage 2 train on "
+        "these texts alone, in subwords"
     ),
     "the film was ταινία": (
         "25.0 % of the tokens are unknown to wiki-en-small; python -m ulmfit --recipe own-text "

@@ -84,7 +84,7 @@ class Choice:
     def lines(self, *stages: int) -> str:
         """What was chosen for the `stages` of 2 and 3, and why."""
         passes, epochs = self.lm["steps"][-1], self.classifier["steps"][-1]["epochs"]
-        share = f" over {passes['share']:.0%} of them" if passes["share"] < 1 else ""
+        share = f" over {100 * passes['share']:.0f} % of them" if passes["share"] < 1 else ""
         found = []
         if 2 in stages:
             read = _counted(passes["epochs"], "pass", "passes")
