@@ -1,8 +1,8 @@
 """The recipe `auto` beside the linear baselines: ``python -m ulmfit`` on the tweets of `emotion`.
 
 Some labels are kept, and some of the other tweets stay as texts without a label; both are drawn by
-the seed. Everything is chosen on validation, which keeps as many labels as train. Test is read once,
-by the evaluation at the end. An interrupted run continues.
+the seed. Everything is chosen on validation, which keeps as many labels as train. Test is read
+once, by the evaluation at the end. An interrupted run continues.
 
     python -m benchmarks.auto --labels 100 500 --unlabelled 4000 --seeds 1
 """

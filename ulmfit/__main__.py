@@ -73,13 +73,7 @@ def main(
     folder = Path(out or Path("models", recipe_for(recipe, data)))
     shared = {"data": data, "seed": seed, "multi_label": multi_label or None, **given}
     deadline = deadline_after(stop_after)
-    if overwrite and stop_after:
-        raise UserError(
-            "found --overwrite with --stop-after, expected one of them: every call would begin "
-            "anew; choose another --out, or delete the models in it"
-        )
-    if corpus and pretrained:
-        raise UserError("found --corpus and --pretrained, expected one of them")
+    _check_one_of(bool(overwrite and stop_after), bool(corpus and pretrained))
     plan = Plan.of(
         recipe,
         shared,
@@ -97,6 +91,16 @@ def main(
     show_result(summary_text(summary))
     logger.info(f"\nthe figures are in {folder / 'summary.json'}")
     return summary
+
+
+def _check_one_of(begins_anew: bool, two_starts: bool) -> None:
+    if begins_anew:
+        raise UserError(
+            "found --overwrite with --stop-after, expected one of them: every call would begin "
+            "anew; choose another --out, or delete the models in it"
+        )
+    if two_starts:
+        raise UserError("found --corpus and --pretrained, expected one of them")
 
 
 def _summary(plan: "Plan", trained: "Trained", began: float) -> dict[str, Any]:

@@ -67,12 +67,10 @@ def main(
     given = DataFlags.of(flags).spec(data)
     models = [model.artifact for model in classifier.models]
     data, read = evaluation.read_data(models, given, split, texts_required=False)
-    frame = read.frame
-    texts, truth = evaluation.labelled_texts(frame, data, split, classifier.labelling)
+    texts, truth = evaluation.labelled_texts(read.frame, data, split, classifier.labelling)
     places = [*classifier.folders, *([folders[0]] if classifier.ensemble else [])]
     kept = [read_metrics(Path(place)) for place in places]
-    overlap = Overlap.of(frame, split)
-    answers = classifier.answers(texts)
+    overlap, answers = Overlap.of(read.frame, split), classifier.answers(texts)
     results = evaluation.measure(classifier, texts, truth, overlap, read.left_out, answers)
     names = classifier.folders if classifier.ensemble else folders
     named: dict[str, Any] = dict(zip([*names, "ensemble"], results, strict=False))
@@ -80,14 +78,13 @@ def main(
     _tell(named, overlap, classifier.labelling.multi)
     if classifier.precision == INT8:
         named["agreement"] = _agreement(classifier.labelling, answers.mean, folders, texts)
-        # metrics.json has what the model itself was measured to be.
-        places = []
+        places = []  # metrics.json has what the model itself was measured to be
+    of = source_name(data)
     for place, metrics, figures in zip(places, kept, results, strict=False):
-        measured = {source_name(data): {split: figures}}
-        update_metrics(Path(place), {**metrics, "evaluation": measured})
+        update_metrics(Path(place), {**metrics, "evaluation": {of: {split: figures}}})
     if output:
         seconds = round(time.monotonic() - began, 1)
-        facts = {"data": source_name(data), "split": split, "precision": classifier.precision}
+        facts = {"data": of, "split": split, "precision": classifier.precision}
         _write(Path(output), {**facts, "figures": named, "seconds": seconds}, classifier)
     return named
 

@@ -17,13 +17,13 @@ from safetensors.torch import load_file
 from ulmfit.artifacts.config import ClassifierConfig
 from ulmfit.artifacts.directory import (
     check_pair,
-    file_sha256,
     read_artifact,
     read_metrics,
 )
 from ulmfit.artifacts.manifest import FORMAT_VERSION, Manifest
 from ulmfit.artifacts.writing import check_output, update_metrics, write_artifact
 from ulmfit.base.errors import UserError
+from ulmfit.base.untrusted import file_sha256
 from ulmfit.model.sizes import EncoderConfig
 
 FILES = [

@@ -26,11 +26,12 @@ from tiny_models import TEXTS, refuses, write_classifier, write_lm
 
 from ulmfit import pull, push
 from ulmfit.artifacts import bundled, fetching, hub
-from ulmfit.artifacts.directory import file_sha256, read_artifact
+from ulmfit.artifacts.directory import read_artifact
 from ulmfit.artifacts.pretrained import load_pretrained
 from ulmfit.artifacts.seen import seen_file
 from ulmfit.artifacts.writing import update_metrics
 from ulmfit.base.errors import UserError
+from ulmfit.base.untrusted import file_sha256
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.language_model import LanguageModel
 

@@ -8,9 +8,10 @@ import pytest
 from tiny_models import refuses, write_classifier
 
 from ulmfit import tokenize
-from ulmfit.artifacts.directory import file_sha256, read_artifact
+from ulmfit.artifacts.directory import read_artifact
 from ulmfit.artifacts.seen import parse_seen, seen_file, union, which_seen
 from ulmfit.artifacts.weights import largest
+from ulmfit.base.untrusted import file_sha256
 from ulmfit.data.load import load_data
 from ulmfit.verify import main as verify
 

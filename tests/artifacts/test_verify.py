@@ -7,8 +7,9 @@ import sys
 import pytest
 from tiny_models import refuses, write_classifier, write_lm
 
-from ulmfit.artifacts.directory import file_sha256, read_artifact
+from ulmfit.artifacts.directory import read_artifact
 from ulmfit.base.cli import run_command
+from ulmfit.base.untrusted import file_sha256
 from ulmfit.verify import main
 
 

@@ -7,12 +7,12 @@ import struct
 import pytest
 from tiny_models import refuses, write_classifier, write_lm
 
-from ulmfit.artifacts.directory import file_sha256, read_artifact, read_metrics
+from ulmfit.artifacts.directory import read_artifact, read_metrics
 from ulmfit.artifacts.trained import load_network
 from ulmfit.artifacts.weights import read_headers, read_tensors
 from ulmfit.base.errors import UserError
 from ulmfit.base.printable import visible
-from ulmfit.base.untrusted import parse_json, read_bounded
+from ulmfit.base.untrusted import file_sha256, parse_json, read_bounded
 
 COPY = "copy or train the model again"
 

@@ -11,8 +11,9 @@ from tiny_models import write_classifier, write_lm
 from tiny_stages import reviews, write_csv, write_general, write_reviews
 
 from ulmfit import __main__, evaluate, generate, predict, stage1_pretrain, stage2_lm, stage3_clf
-from ulmfit.artifacts.directory import file_sha256, read_artifact
+from ulmfit.artifacts.directory import read_artifact
 from ulmfit.base.cli import run_command
+from ulmfit.base.untrusted import file_sha256
 from ulmfit.data import __main__ as data
 from ulmfit.text import __main__ as text
 from ulmfit.training import settings

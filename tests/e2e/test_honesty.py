@@ -13,8 +13,9 @@ from tiny_stages import SETTINGS_2, SETTINGS_3, reviews, stage2, stage3, write_c
 
 import ulmfit
 from ulmfit import calibrate, evaluate, export
-from ulmfit.artifacts.directory import file_sha256, read_artifact
+from ulmfit.artifacts.directory import read_artifact
 from ulmfit.base.errors import UserError
+from ulmfit.base.untrusted import file_sha256
 from ulmfit.data import __main__ as look
 from ulmfit.data.labels import SingleLabels
 from ulmfit.data.load import load_data, load_with_test_labels

@@ -10,8 +10,9 @@ from tiny_ensembles import linear, write_tiny_linear
 from tiny_models import TEXTS, refuses
 
 from ulmfit.artifacts.config import NB_LR, TFIDF_LR
-from ulmfit.artifacts.directory import file_sha256, read_artifact
+from ulmfit.artifacts.directory import read_artifact
 from ulmfit.base.errors import UserError
+from ulmfit.base.untrusted import file_sha256
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.linear import fit_vectorizer, read_linear
 

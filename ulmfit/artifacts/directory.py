@@ -245,12 +245,6 @@ def always_there(manifest: Manifest) -> tuple[str, ...]:
     return ALWAYS_LINEAR if manifest.kind == "linear" else ALWAYS
 
 
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _verify(path: Path, manifest: Manifest) -> None:
     linear = manifest.kind == "linear"
     for name in always_there(manifest):

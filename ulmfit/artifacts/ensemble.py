@@ -22,7 +22,6 @@ from ulmfit.artifacts.directory import (
     Artifact,
     check_pair,
     check_present,
-    file_sha256,
     read_artifact,
 )
 from ulmfit.artifacts.manifest import CLASSIFIERS, FORMAT_VERSION, PLAIN_NAME, json_text, plain
@@ -30,7 +29,7 @@ from ulmfit.artifacts.weights import largest
 from ulmfit.artifacts.writing import copy_artifact
 from ulmfit.base.atomic import atomic_directory, atomic_write, check_parent, os_errors_as
 from ulmfit.base.errors import UserError
-from ulmfit.base.untrusted import parse_json, read_bounded
+from ulmfit.base.untrusted import file_sha256, parse_json, read_bounded
 
 MOST_MEMBERS = 16
 _AGAIN = "copy the ensemble or train it again"

@@ -11,8 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ulmfit.artifacts.bundled import HUB
-from ulmfit.artifacts.directory import MANIFEST, file_sha256
+from ulmfit.artifacts.directory import MANIFEST
 from ulmfit.base.errors import UserError
+from ulmfit.base.untrusted import file_sha256
 
 OWNER_VARIABLE = "ULMFIT_HUB"  # the environment variable with another owner, for copies
 OWNER = "ulmfit"

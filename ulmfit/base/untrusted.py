@@ -94,3 +94,9 @@ def _check(value: Any, depth: int) -> None:
             raise ValueError(f"it is nested deeper than {DEEPEST} levels")
         for item in [*value, *value.values()] if isinstance(value, dict) else value:
             _check(item, depth - 1)
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

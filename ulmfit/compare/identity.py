@@ -5,9 +5,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ulmfit.artifacts.directory import MANIFEST, file_sha256
+from ulmfit.artifacts.directory import MANIFEST
 from ulmfit.artifacts.manifest import suffix
 from ulmfit.artifacts.pretrained import NONE, WT103, find_directory
+from ulmfit.base.untrusted import file_sha256
 from ulmfit.compare.plan import RECIPES, Job, Settings
 from ulmfit.data.fingerprints import fingerprint
 from ulmfit.training.settings import recipe_table

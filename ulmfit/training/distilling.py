@@ -52,12 +52,7 @@ def distill(
     spec, frame = _read(teacher, given)
     lessons = _drawn(_filled(frame, "train", "unsup"), most, seed)
     held_out = _filled(frame, "valid")
-    for name, part in (("train and unsup", lessons), ("valid", held_out)):
-        if len(part) < _FEWEST:
-            raise UserError(
-                f"{spec.source} has {len(part):,} texts in {name}, expected {_FEWEST} or more to "
-                "teach a student; give more texts, or mark some rows in a split column"
-            )
+    _check_enough(spec, {"train and unsup": lessons, "valid": held_out})
     texts, judged = lessons["text"].tolist(), held_out["text"].tolist()
     with locked(out):
         logger.info(f"the teacher answers {len(judged):,} texts of valid, {len(texts):,} to learn")
@@ -89,6 +84,15 @@ def distill(
         f"it answers {taught.alone:.0%} of the texts alone, for {wanted:.0%}; wrote {out}"
     )
     return metrics
+
+
+def _check_enough(spec: DataSpec, parts: dict[str, pd.DataFrame]) -> None:
+    for name, part in parts.items():
+        if len(part) < _FEWEST:
+            raise UserError(
+                f"{spec.source} has {len(part):,} texts in {name}, expected {_FEWEST} or more to "
+                "teach a student; give more texts, or mark some rows in a split column"
+            )
 
 
 def _read(teacher: Classifier, given: DataSpec) -> tuple[DataSpec, pd.DataFrame]:
