@@ -34,6 +34,7 @@ _SHORT = 100  # words of a text; longer ones say more, and cost more
 _UPDATES = {True: 400, False: 200}  # of stage 3, by whether the texts are short
 _LEAST_EPOCHS, _MOST_EPOCHS = 4, 60
 _MOST_TAUGHT = 5_000  # labels up to which self-training is tried
+_LEAST_UNLABELLED = 500  # texts, and twice as many as labels
 _TAUGHT_TOKENS = 2_000_000  # of the texts that a student reads
 _OF_STAGE_2 = "the language model"  # stage 3 does not know its name
 _AGAIN = 100  # updates with the real labels, after a student
@@ -196,7 +197,7 @@ def _classifier(facts: Facts, share: float) -> tuple[int, int]:
 def _rounds(facts: Facts, effort: Effort) -> int:
     """Rounds of self-training: where there are few labels and many more texts."""
     few = 0 < facts.labelled <= _MOST_TAUGHT
-    many = facts.unlabelled >= max(500, 2 * facts.labelled)
+    many = facts.unlabelled >= max(_LEAST_UNLABELLED, 2 * facts.labelled)
     most = 2 if facts.length < _SHORT else 1
     return min(effort.rounds, most) if few and many else 0
 
