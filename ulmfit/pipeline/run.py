@@ -36,7 +36,7 @@ def train(plan: Plan, corpus: str, folder: Path) -> tuple[Trained, Plan]:
     classifiers: dict[str, StageResult] = {}
     if corpus:
         general, plan = pretrain(corpus, folder / "pretrained", plan)
-    plan = plan.fitted(folder)
+    plan = plan.fitted(folder, frame)
     check_models(folder, plan, frame)
     for name, backwards in plan.directions.items():
         lm = lms[name] = language_model(folder / f"lm-{name}", backwards, plan)

@@ -115,7 +115,7 @@ def fitted_settings(fixed: S, given: Mapping[str, Any]) -> S:
     of_stage_2 = isinstance(fixed, LMSettings)
     logger.info(choice.lines(2 if of_stage_2 else 3))
     chosen = choice.lm if of_stage_2 else choice.classifier
-    return load_settings(type(fixed), AUTO_RECIPE, {**chosen, **_named(given)})
+    return load_settings(type(fixed), AUTO_RECIPE, {**chosen, **named(given)})
 
 
 def _choice_for(settings: LMSettings | ClassifierSettings, pretrained: str | Path | None) -> Choice:
@@ -208,5 +208,6 @@ def _rounds(facts: Facts, effort: Effort) -> int:
     return min(effort.rounds, most) if few and many else 0
 
 
-def _named(given: Mapping[str, Any]) -> dict[str, Any]:
+def named(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in `given` that have a value."""
     return {name: value for name, value in given.items() if value is not None}

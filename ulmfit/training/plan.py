@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+import pandas as pd
+
 from ulmfit.base.errors import Stopped, UserError
 from ulmfit.base.log import logger
-from ulmfit.training.auto import EFFORTS, Choice, Effort, choose
+from ulmfit.training.auto import EFFORTS, Choice, Effort, choose, named
 from ulmfit.training.auto_model import choose_model
 from ulmfit.training.budget import (
     earlier_effort,
@@ -17,7 +19,7 @@ from ulmfit.training.budget import (
     measured_speeds,
     tell_effort,
 )
-from ulmfit.training.facts import facts_of, read_texts
+from ulmfit.training.facts import facts_of
 from ulmfit.training.members import DIRECTIONS, LINEAR_MEMBERS, MEMBERS
 from ulmfit.training.options import StageResult
 from ulmfit.training.settings import (
@@ -77,7 +79,7 @@ class Plan:
         lm = load_settings(LMSettings, self.recipe, {**self.shared, "pretrained": pretrained})
         return replace(self, pretrained=pretrained, lm=lm)
 
-    def fitted(self, folder: Path) -> Self:
+    def fitted(self, folder: Path, frame: pd.DataFrame) -> Self:
         """The plan whose lengths follow from the data and the budget; itself for other recipes.
 
         What was chosen is said in two lines.
@@ -85,13 +87,13 @@ class Plan:
         if self.recipe != AUTO_RECIPE:
             return self
         spec = data_spec(self.classifier)
-        frame = read_texts(spec)
         facts = facts_of(frame, spec)
         pretrained = self.pretrained or choose_model(frame["text"], self.lm.pretrained)
         choices = [choose(facts, str(pretrained), effort) for effort in EFFORTS]
         effort = earlier_effort(folder, facts, self.minutes) if self.minutes else None
         wanted = len(self.directions)
-        if effort is None and wanted:
+        finished = (folder / "clf").is_dir() and not self.overwrite
+        if effort is None and wanted and (self.minutes or not finished):
             speeds = measured_speeds(self.classifier.precision)
             effort, seconds = effort_for(self.minutes, choices, speeds, wanted)
             tell_effort(effort, seconds, self.minutes)
@@ -111,7 +113,7 @@ class Plan:
             )
         if names:
             logger.info(choice.lines(2, 3))
-        given = {name: value for name, value in self.shared.items() if value is not None}
+        given = named(self.shared)
         return replace(
             self,
             members=members,
@@ -141,23 +143,23 @@ class Plan:
     def lm_given(self) -> dict[str, Any]:
         """The settings of stage 2, as its command takes them."""
         chosen = dict(self.choice.lm) if self.choice else {"pretrained": self.pretrained}
-        return {**chosen, **_named(self.shared)}
+        return {**chosen, **named(self.shared)}
 
     @property
     def classifier_given(self) -> dict[str, Any]:
         """The settings of stage 3, as its command takes them."""
-        return {**(self.choice.classifier if self.choice else {}), **_named(self.shared)}
+        return {**(self.choice.classifier if self.choice else {}), **named(self.shared)}
 
     def taught_by(self, teacher: Path) -> dict[str, Any]:
         """The settings of stage 3 for a student, as its command takes them."""
         assert self.choice
-        return {**self.choice.student, **_named(self.shared), "teacher": str(teacher)}
+        return {**self.choice.student, **named(self.shared), "teacher": str(teacher)}
 
     @property
     def again_given(self) -> dict[str, Any]:
         """The settings of stage 3 for a classifier that goes on from a student."""
         assert self.choice
-        return {**self.choice.again, **_named(self.shared)}
+        return {**self.choice.again, **named(self.shared)}
 
     def options(self, out: Path, backwards: bool) -> dict[str, Any]:
         """The flags of a stage that are not its settings."""
@@ -180,7 +182,3 @@ class Plan:
                 f"time is up: {result.path} is finished; the same command trains the next model"
             )
         return result
-
-
-def _named(given: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if value is not None}
