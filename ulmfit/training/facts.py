@@ -17,7 +17,8 @@ class Facts:
     """Counts of a data set.
 
     labelled: texts of train. unlabelled: texts without a label. classes: different labels of train.
-    length: words (or ids) of a text, the median. words: of train and the unlabelled texts together.
+    length: words (or ids) of a text, the median. words: of all texts but those of test, so that they
+    do not depend on how many labels are used.
     """
 
     labelled: int
@@ -41,7 +42,7 @@ def facts_of(frame: pd.DataFrame, spec: DataSpec, labels: int = 0) -> Facts:
     texts = frame["text"][~frame["text"].map(is_empty)]
     counts = texts.map(len) if hold_ids(texts) else texts.str.split().str.len()
     splits = frame.loc[texts.index, "split"]
-    train, read = splits == "train", splits.isin(("train", "unsup"))
+    train, read = splits == "train", splits != "test"
     cells = frame.loc[train.index[train], "label"].dropna()
     return Facts(
         labelled=int(train.sum()),

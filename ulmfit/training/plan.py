@@ -58,7 +58,7 @@ class Plan:
     ) -> "Plan":
         """The plan with the settings of stages 2 and 3, checked before any stage begins."""
         name = recipe_for(recipe, shared.get("data"))
-        lm = load_settings(LMSettings, name, {**shared, "pretrained": pretrained})
+        lm = load_settings(LMSettings, name, {**_of_texts(shared), "pretrained": pretrained})
         classifier = load_settings(ClassifierSettings, name, shared)
         if more.get("minutes") and name != AUTO_RECIPE:
             raise UserError(
@@ -76,7 +76,8 @@ class Plan:
 
     def starting_from(self, pretrained: str) -> Self:
         """The plan that starts from another language model."""
-        lm = load_settings(LMSettings, self.recipe, {**self.shared, "pretrained": pretrained})
+        given = {**_of_texts(self.shared), "pretrained": pretrained}
+        lm = load_settings(LMSettings, self.recipe, given)
         return replace(self, pretrained=pretrained, lm=lm)
 
     def fitted(self, folder: Path, frame: pd.DataFrame) -> Self:
@@ -118,7 +119,7 @@ class Plan:
             self,
             members=members,
             choice=choice,
-            lm=load_settings(LMSettings, self.recipe, {**choice.lm, **given}),
+            lm=load_settings(LMSettings, self.recipe, {**choice.lm, **_of_texts(given)}),
             classifier=load_settings(
                 ClassifierSettings, self.recipe, {**choice.classifier, **given}
             ),
@@ -143,7 +144,7 @@ class Plan:
     def lm_given(self) -> dict[str, Any]:
         """The settings of stage 2, as its command takes them."""
         chosen = dict(self.choice.lm) if self.choice else {"pretrained": self.pretrained}
-        return {**chosen, **named(self.shared)}
+        return {**chosen, **named(_of_texts(self.shared))}
 
     @property
     def classifier_given(self) -> dict[str, Any]:
@@ -182,3 +183,8 @@ class Plan:
                 f"time is up: {result.path} is finished; the same command trains the next model"
             )
         return result
+
+
+def _of_texts(shared: dict[str, Any]) -> dict[str, Any]:
+    """The common flags that stage 2 has: it reads no labels."""
+    return {name: value for name, value in shared.items() if name != "labels"}
