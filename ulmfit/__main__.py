@@ -5,6 +5,7 @@ With a corpus, stage 1 runs first; otherwise an existing language model is the s
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -110,7 +111,7 @@ def _summary(plan: "Plan", trained: "Trained", began: float) -> dict[str, Any]:
     from ulmfit.data.load import source_name
 
     general, lms, classifiers, _ = trained
-    figures = _evaluation(trained, plan.classifier)
+    figures = _evaluation(trained, replace(plan.classifier, all_labels=plan.all_labels))
     return {
         "recipe": plan.recipe,
         "data": source_name(plan.classifier.data),

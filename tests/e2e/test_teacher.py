@@ -1,12 +1,14 @@
-"""Stage 3 with a teacher, then from the student; tiny models."""
+"""Stage 3 with a teacher, then from the student; and with the labels of valid; tiny models."""
 
 import csv
 
 import numpy as np
 import pytest
+from tiny_models import refuses
 from tiny_stages import stage1, stage2, stage3, write_general, write_reviews
 
 from ulmfit.artifacts.directory import read_artifact
+from ulmfit.artifacts.seen import which_seen
 from ulmfit.base.errors import UserError
 from ulmfit.inference.ensemble import Classifier
 
@@ -25,7 +27,9 @@ def made(tmp_path_factory):
         teacher = stage3(data, lm.path, folder / "teacher")
         student = stage3(data, lm.path, folder / "student", teacher=str(teacher.path), **ONCE)
         last = stage3(data, student.path, folder / "last", **ONCE)
+        every = stage3(data, lm.path, folder / "every", all_labels=True, **ONCE)
         yield {
+            "every": every,
             "folder": folder,
             "data": data,
             "lm": lm,
@@ -46,6 +50,27 @@ def test_student_learns_the_unlabelled_texts(made):
     manifest = read_artifact(made["student"].path).manifest
     assert manifest.recipe["teacher"] == str(made["teacher"].path)
     assert manifest.labels == read_artifact(made["teacher"].path).manifest.labels
+
+
+def test_all_labels_are_learnt_and_none_is_measured_on(made):
+    learnt, valid = (rows_of(made["data"], split) for split in ("train", "valid"))
+    every = made["every"]
+    assert every.metrics["train_texts"] == len(learnt) + len(valid)
+    assert "valid" not in every.metrics
+    assert [set(row) & {"valid_loss", "accuracy"} for row in every.metrics["epochs"]] == [set()] * 2
+    assert {"train_loss", "lr"} <= set(every.metrics["epochs"][0])
+    seen = read_artifact(every.path).seen()
+    trained, validated = which_seen([row["text"] for row in valid], seen)
+    assert trained.all()
+    assert not validated.any()
+
+
+def test_all_labels_leave_no_text_to_stop_early_by(made):
+    with refuses(
+        "found --all-labels with --patience 2, expected one of them: with all labels in the "
+        "training, no text is left to measure an epoch on"
+    ):
+        stage3(made["data"], made["lm"].path, made["folder"] / "x", all_labels=True, patience=2)
 
 
 def test_last_stage_starts_from_the_student(made):

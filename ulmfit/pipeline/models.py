@@ -1,7 +1,8 @@
 """The models of `python -m ulmfit`, one by one: those of an earlier call are kept."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -26,6 +27,13 @@ from ulmfit.training.settings import (
     PretrainSettings,
     load_settings,
 )
+
+
+class Lesson(NamedTuple):
+    """What a network learns from: the directory that it starts from, and settings of stage 3."""
+
+    start: Path
+    given: dict[str, Any]
 
 
 def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult], Plan]:
@@ -60,20 +68,19 @@ def language_model(out: Path, backwards: bool, plan: Plan) -> StageResult:
     return _kept(out, plan) or plan.after(stage2_lm.main(**plan.lm_given, **options))
 
 
-def classifier(out: Path, backwards: bool, lm: Path, plan: Plan) -> StageResult:
+def classifier(out: Path, backwards: bool, lesson: Lesson, plan: Plan) -> StageResult:
     """Stage 3 in one direction."""
     logger.info(f"\nstage 3, {direction(backwards)}: classifier of {plan.classifier.data}")
-    return trained_classifier(out, backwards, lm, plan, plan.classifier_given)
+    return trained_classifier(out, backwards, lesson, plan)
 
 
-def trained_classifier(
-    out: Path, backwards: bool, start: Path, plan: Plan, given: dict[str, Any]
-) -> StageResult:
-    """A classifier from the model in `start`, with the settings `given`; or the one that is there.
+def trained_classifier(out: Path, backwards: bool, lesson: Lesson, plan: Plan) -> StageResult:
+    """A classifier of the lesson, or the one that is there.
 
     Raises:
         UserError: the one that is there has another start, another teacher or other settings.
     """
+    start, given = lesson
     if kept := _kept(out, plan):
         manifest = read_artifact(out).manifest
         again = "pass --overwrite to train again"
@@ -89,12 +96,15 @@ def trained_classifier(
     return plan.after(stage3_clf.main(lm=str(start), **given, **options))
 
 
-def linear_classifier(out: Path, name: str, frame: pd.DataFrame, plan: Plan) -> StageResult | None:
+def linear_classifier(
+    out: Path, name: str, frame: pd.DataFrame, plan: Plan, all_labels: bool = False
+) -> StageResult | None:
     """One of `LINEAR_MEMBERS`; None if it cannot be trained, which a line says."""
+    settings = replace(plan.classifier, all_labels=all_labels)
     logger.info(f"\nstage 3, linear: {READINGS[name]} of {plan.classifier.data}")
     if kept := _kept(out, plan):
         return kept
-    made = train_linear(LINEAR_MEMBERS[name], frame, plan.classifier, out, plan.overwrite)
+    made = train_linear(LINEAR_MEMBERS[name], frame, settings, out, plan.overwrite)
     return made and plan.after(made)
 
 

@@ -26,7 +26,7 @@ class History(Callback):
 
     A row has: step, epoch, train_loss, valid_loss, accuracy (of targets, in the validation; for a
     multi-label classifier f1_micro instead), perplexity (for a language model), seconds,
-    tokens_per_second, lr (the largest).
+    tokens_per_second, lr (the largest). Without texts to validate on, it lacks their columns.
     """
 
     order = 55
@@ -140,25 +140,27 @@ class History(Callback):
 
     def after_validate(self) -> None:
         self._fetch()
-        row = {
-            "step": self.step,
-            "epoch": self.epoch + 1,
-            "train_loss": self._mean("train"),
-            "valid_loss": self._mean("valid"),
-        }
-        if isinstance(self.loss_func, MultiLabelLoss):
-            row["f1_micro"] = 2 * self._correct / max(1, self._named)
-        else:
-            row["accuracy"] = self._correct / max(1.0, self._totals["valid"][1])
-        if isinstance(self.loss_func, LMLoss):
-            row["perplexity"] = math.exp(min(row["valid_loss"], 700.0))
+        row = {"step": self.step, "epoch": self.epoch + 1, "train_loss": self._mean("train")}
+        if self._totals["valid"][1]:
+            row |= self._measured()
         row["lr"] = self._lr_max
         row["seconds"] = round(self._seconds(), 1)
         row["tokens_per_second"] = round(self._tokens / max(1e-9, self._train_seconds))
-        if not math.isfinite(row["valid_loss"]):
-            raise Diverged(f"the validation loss became {row['valid_loss']} at {self.where()}")
         self.rows.append(row)
         logger.info("  " + "  ".join(_shown(name, value) for name, value in row.items()))
+
+    def _measured(self) -> dict[str, float]:
+        """The columns of the validation; raises Diverged if its loss is not finite."""
+        found = {"valid_loss": self._mean("valid")}
+        if isinstance(self.loss_func, MultiLabelLoss):
+            found["f1_micro"] = 2 * self._correct / max(1, self._named)
+        else:
+            found["accuracy"] = self._correct / max(1.0, self._totals["valid"][1])
+        if isinstance(self.loss_func, LMLoss):
+            found["perplexity"] = math.exp(min(found["valid_loss"], 700.0))
+        if not math.isfinite(found["valid_loss"]):
+            raise Diverged(f"the validation loss became {found['valid_loss']} at {self.where()}")
+        return found
 
     def close(self) -> None:
         """Remove the progress bar from the terminal."""
