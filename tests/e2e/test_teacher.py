@@ -7,10 +7,14 @@ import pytest
 from tiny_models import refuses
 from tiny_stages import stage1, stage2, stage3, write_general, write_reviews
 
+from ulmfit import distill, evaluate
 from ulmfit.artifacts.directory import read_artifact
 from ulmfit.artifacts.seen import which_seen
 from ulmfit.base.errors import UserError
+from ulmfit.data.load import load_data
+from ulmfit.data.spec import DataSpec
 from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.guard import of_training
 
 pytestmark = pytest.mark.computes
 ONCE = {"steps": [{"epochs": 2, "lr": 0.01}]}
@@ -63,6 +67,29 @@ def test_all_labels_are_learnt_and_none_is_measured_on(made):
     trained, validated = which_seen([row["text"] for row in valid], seen)
     assert trained.all()
     assert not validated.any()
+
+
+def test_nothing_is_measured_on_labels_of_valid_that_were_learnt(made):
+    artifact = read_artifact(made["every"].path)
+    with refuses(
+        f"the model was trained on all {len(rows_of(made['data'], 'valid'))} valid texts of "
+        f"{made['data']}, so that none is left to measure on; give texts that are new, or choose "
+        "another --split"
+    ):
+        evaluate.main(clf=str(artifact.path), split="valid")
+    assert of_training(load_data(DataSpec(made["data"])), artifact.manifest)
+    (figures,) = evaluate.main(clf=str(artifact.path)).values()
+    assert figures["documents"] == len(rows_of(made["data"], "test"))
+
+
+def test_a_student_of_a_teacher_of_all_labels_is_judged_by_other_texts(made, monkeypatch):
+    monkeypatch.setattr("ulmfit.training.distilling._FEWEST", 2)
+    metrics = distill.main(clf=str(made["every"].path), out=str(made["folder"] / "hashed"))
+    train, valid, spare = (
+        len(rows_of(made["data"], split)) for split in ("train", "valid", "unsup")
+    )
+    assert metrics["valid_texts"] == spare // 10 >= 2
+    assert metrics["taught_texts"] == train + valid + spare - spare // 10
 
 
 def test_all_labels_leave_no_text_to_stop_early_by(made):
