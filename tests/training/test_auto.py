@@ -173,9 +173,9 @@ def test_what_was_cut_is_told(told):
     tell_effort(EFFORTS[0], 290, 0)
     tell_effort(EFFORTS[-1], 20, 0.1)
     assert told == [
-        "about 5 min on this machine, for the 5 of --minutes: cut to at most 0 rounds of "
-        "self-training, the labels of valid unlearnt, 50 % of the passes, the forward direction "
-        "alone",
+        "about 5 min on this machine, for the 5 of --minutes: cut to no round of "
+        "self-training, the labels of valid are not learnt, 50 % of the passes, the forward "
+        "direction alone",
         "about 5 min on this machine; --minutes sets a limit",
         "0.1 minutes are too few for a language model of these texts: the linear classifiers alone "
         "are trained; give more --minutes",
