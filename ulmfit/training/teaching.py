@@ -16,6 +16,7 @@ from ulmfit.base.log import logger
 from ulmfit.data.labels import Labels
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.text.ids import Text, is_empty
+from ulmfit.training.lesson import answers_to
 from ulmfit.training.settings import ClassifierSettings
 
 # A teacher is less certain of texts that it was not trained on. The power sharpens its answers.
@@ -67,7 +68,7 @@ def soft_labels(
             f"{', '.join(labels.classes)}; train it on the same labels"
         )
     logger.info(f"{settings.teacher} labels {len(texts):,} texts without a label")
-    found = teacher.answers(texts).mean
+    found = answers_to(texts, teacher)  # the students of both directions ask the same
     return found if labels.multi else balanced(found, labels.prior(truth))
 
 
