@@ -138,7 +138,5 @@ def test_without_ray(monkeypatch, clf, source, tmp_path):
 def test_addresses(clf, source, tmp_path, address, line):
     out = tmp_path / "out"
     with refuses(line):
-        predict.main(
-            clf=clf, input=str(source), output=str(out), engine="ray", address=address
-        )
+        predict.main(clf=clf, input=str(source), output=str(out), engine="ray", address=address)
     assert not out.exists()
