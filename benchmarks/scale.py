@@ -14,6 +14,7 @@ import json
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,7 @@ def parameters(size: str, vocab: int) -> int:
     """Weights of a language model; the decoder shares the embedding's, and has a bias."""
     config = encoder_config(size, vocab)
     widths = [config.emb_sz, *[config.n_hid] * (config.n_layers - 1), config.emb_sz]
-    layers = sum(
-        4 * out * (inputs + out + 2) for inputs, out in zip(widths, widths[1:], strict=False)
-    )
+    layers = sum(4 * out * (inputs + out + 2) for inputs, out in pairwise(widths))
     return config.emb_sz * vocab + vocab + layers
 
 
@@ -223,10 +222,12 @@ def tables(inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         f"{size}, {vocab:,} words": parameters(size, vocab)
         for size, vocab in (("small", 20_000), ("base", 60_000))
     }
-    text = "\n\n".join(
-        [_rate_table(inputs, found), _bytes_table(inputs, sizes), _training_table(inputs, trained)]
-        + [_prediction_table(inputs, predicted)]
-    )
+    parts = [
+        _rate_table(inputs, found),
+        _bytes_table(inputs, sizes),
+        _training_table(inputs, trained),
+        _prediction_table(inputs, predicted),
+    ]
     figures = {
         "rates": found,
         "parameters": sizes,
@@ -234,7 +235,7 @@ def tables(inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         "prediction": [asdict(each) for each in predicted],
         "inputs": inputs,
     }
-    return text, figures
+    return "\n\n".join(parts), figures
 
 
 def _rate_table(inputs: dict[str, Any], found: dict[str, float]) -> str:
