@@ -3,9 +3,9 @@
     from ulmfit import Classifier, fine_tune_lm, train_classifier
 
 `pretrain`, `fine_tune_lm` and `train_classifier` are the three stages. `Classifier` and
-`LanguageModel` use their models. `ULMFiTClassifier` is all of this as an estimator of scikit-learn.
-`TextProcessor` makes tokens and ids. All raise `UserError` on bad input. Names are imported on
-first use.
+`LanguageModel` use their models, `BatchPredictor` for the batches of Ray, Dask and Spark.
+`ULMFiTClassifier` is all of this as an estimator of scikit-learn. `TextProcessor` makes tokens and
+ids. All raise `UserError` on bad input. Names are imported on first use.
 
 The lines of the commands go to the logger "ulmfit"; `show_progress()` prints them. Importing the
 package sets the environment variable GOMP_SPINCOUNT, unless it is set, because torch's OpenMP reads
@@ -24,6 +24,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 __getattr__, __all__ = exports(
     __name__,
     {
+        "BatchPredictor": "bulk.predictor",
         "Classifier": "inference.ensemble",
         "FastClassifier": "inference.student",
         "LanguageModel": "inference.language_model",

@@ -22,19 +22,25 @@ from ulmfit.inference.student import FastClassifier, check_student, default_plac
 def main(
     clf: Annotated[str, {"nargs": "+"}] = DEFAULT,  # classifiers' directories, or a bundled name
     text: str | None = None,  # a text to classify
-    input: str | None = None,  # a csv, tsv, jsonl, parquet or xlsx file of texts
-    output: str | None = None,  # file to write: every column of --input and the predictions
+    # a csv, tsv, jsonl, parquet or xlsx file of texts; or parquet files: a folder, a pattern, a URL
+    input: str | None = None,
+    # file to write: every column of --input and the predictions; a folder for parquet files
+    output: str | None = None,
     text_col: str = "text",  # column of the texts in --input
     precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
     int8: bool = False,  # 8-bit weights: faster, a few labels differ; needs the extra export
     fast: bool = False,  # a student answers what it is sure of, see ulmfit.distill
     student: str | None = None,  # with --fast: its directory (default: student, beside --clf)
     overwrite: bool = False,  # replace --output if it exists
+    engine: str | None = None,  # local or ray: write a folder, shard by shard (docs/scale.md)
+    workers: int | None = None,  # processes of an engine (default: local 1, ray one a core)
+    address: str | None = None,  # of a Ray cluster (default: Ray is started on this machine)
+    shard_rows: int | None = None,  # rows of a shard at most (default: 32,768)
     **flags: Any,
 ) -> dict[str, float] | Path:
     """Classify a text, or every row of a file.
 
-    Returns the probability of each class, or the path of the file that was written.
+    Returns the probability of each class, or the path that was written.
     """
     if (text is None) == (input is None):
         raise UserError("give either --text TEXT or --input FILE with --output FILE")
@@ -42,6 +48,10 @@ def main(
     precision = chosen_precision(precision, int8)
     if student is not None and not fast:
         raise UserError("found --student without --fast, which it belongs to; add --fast")
+    engines = {"engine": engine, "workers": workers, "address": address, "shard_rows": shard_rows}
+    if _is_bulk(input, engines):
+        bulk = {"input": input, "output": output, "text_column": text_col, "precision": precision}
+        return _in_bulk(clf, {**bulk, "overwrite": overwrite}, engines, dialect, fast)
     if text is not None:
         dialect.check_only((), "--text", "a text")
         return _classify_text(_loaded(clf, precision, fast, student), text)
@@ -56,6 +66,46 @@ def main(
         logger.info(classifier.said())
     _tell_notes(scored)
     return path
+
+
+def _is_bulk(source: str | None, engines: dict[str, Any]) -> bool:
+    """Whether to write shards."""
+    from ulmfit.bulk.storage import is_several
+
+    given = [f"--{name.replace('_', '-')}" for name, value in engines.items() if value is not None]
+    if given and source is None:
+        raise UserError(f"found {listed(given)} with --text; they belong to --input")
+    if source is not None and is_several(source):
+        return True
+    if given and "--engine" not in given:
+        raise UserError(f"found {listed(given)} without --engine local or --engine ray; add one")
+    return bool(given)
+
+
+def _in_bulk(
+    clf: bundled.Paths, bulk: dict[str, Any], engines: dict[str, Any], dialect: Dialect, fast: bool
+) -> Path:
+    from ulmfit.bulk.engines import engine_of
+    from ulmfit.bulk.run import Bulk, predict_bulk
+
+    dialect.check_only((), "--engine", "parquet files")
+    if fast:
+        raise UserError("found --fast with a folder, a pattern, a URL or --engine; leave one out")
+    if bulk["output"] is None:
+        raise UserError("--output is missing, expected the folder to write")
+    engine, threads = engine_of(engines["engine"], engines["workers"], engines["address"])
+    if engines["shard_rows"] is not None:
+        bulk["shard_rows"] = engines["shard_rows"]
+    if clf == DEFAULT:
+        logger.info(f"with the bundled {DEFAULT}; --clf DIR [DIR ...] names other classifiers")
+    total = predict_bulk(Bulk(**bulk), clf, engine, threads)
+    speed = f", {total.written / total.seconds:,.0f} a second" if total.written else ""
+    logger.info(
+        f"wrote {total.written:,} of {total.rows:,} rows to {bulk['output']}, "
+        f"{total.shards:,} shards{speed}"
+    )
+    _tell_notes(Scored(total.rows, total.empty, total.unknown))
+    return Path(bulk["output"])
 
 
 def _loaded(

@@ -157,7 +157,7 @@ def score_file(
     labels, own = classifier.labelling, table.columns
     added = list(file_columns(Answers(np.zeros((1, 0, len(labels.classes))), []), labels, own))
     empty = unknown = 0
-    with open_writer(output, [*own, *added], lambda: _schema(table, added)) as writer:
+    with open_writer(output, [*own, *added], lambda: schema_with(table.schema(), added)) as writer:
         place = place_of(text_col, own, source)
         rows = _rehearse(table, place, source, writer)
         shown = Progress(rows, "classifying", "texts")
@@ -175,11 +175,12 @@ def score_file(
     return Scored(rows, empty, unknown)
 
 
-def _schema(table: Table, added: Sequence[str]) -> "pa.Schema":
+def schema_with(own: "pa.Schema", added: Sequence[str]) -> "pa.Schema":
+    """The types of a table's own columns and of those named as in `file_columns`."""
     import pyarrow as pa
 
     types = [pa.string(), *[pa.float32()] * (len(added) - 2), pa.string()]
-    return pa.schema([*table.schema(), *map(pa.field, added, types)])
+    return pa.schema([*own, *map(pa.field, added, types)])
 
 
 def _rehearse(table: Table, place: int, source: Path, writer: Writer) -> int:

@@ -13,7 +13,7 @@ from ulmfit.artifacts.manifest import CLASSIFIERS
 from ulmfit.base.errors import UserError
 from ulmfit.data.labels import Labels
 from ulmfit.inference.loaded_linear import LoadedLinear
-from ulmfit.inference.mixture import EQUAL
+from ulmfit.inference.mixture import EQUAL, Mixture
 from ulmfit.inference.scoring import Answers, notes_on, prediction_frame, warn_of
 from ulmfit.text.given import each_text
 from ulmfit.text.ids import Text, is_empty
@@ -33,7 +33,11 @@ def teacher_key(classifier: "Classifier") -> str:
     The hash of a single model's manifest; of several, a hash of their manifests' hashes, weights
     and temperature, in any order.
     """
-    hashes, mixture = manifests_of(classifier), classifier.mixture
+    return key_of(manifests_of(classifier), classifier.mixture)
+
+
+def key_of(hashes: Sequence[str], mixture: Mixture) -> str:
+    """The `teacher_key` of models whose manifests have these hashes."""
     if len(hashes) == 1 and mixture == EQUAL:
         return hashes[0]
     shares = mixture.shares(len(hashes)).round(9).tolist()

@@ -1,0 +1,3 @@
+"""Prediction for tables that are larger than one process should read: shards, engines, Ray.
+Imports `inference` and below.
+"""
