@@ -55,8 +55,8 @@ def test_setfit_and_static_vectors(tmp_path):
     assert failures(found) == {}
     for name in ("setfit", "static", "static-tuned"):
         result = found[f"{name}-20-1"]
-        assert result["figures"]["accuracy"] > 0.9  # the tiny texts are easy
-        assert result["bytes"] > 10_000
+        assert result["figures"]["accuracy"] > 0.8  # the tiny texts are easy
+        assert result["bytes"] > 5_000
     facts = found["setfit-20-1"]["facts"]
     assert (facts["learning rate"], facts["pairs"]) in ((1e-5, 320), (5e-3, 320))
     prepared = found["static-vectors"]
