@@ -70,6 +70,8 @@ def _connected() -> Group:
     try:
         store, _, _ = next(dist.rendezvous("env://", rank, count, timeout=wait))
         store.set_timeout(wait)
+        # A process may join several times, once for each stage: each time with keys of its own.
+        store = dist.PrefixStore(f"time-{store.add(f'joins-{rank}', 1)}", store)
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if gpu else "gloo",
             store=dist.PrefixStore("group", store),

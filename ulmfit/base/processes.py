@@ -34,6 +34,7 @@ class Group:
 
     rank: the number of this process. count: of the processes. store: keys and values that all see.
     seconds: to wait for another process. phase: how often all have met (see `exchange`).
+    said: how often the first one has spoken (see `say`).
     """
 
     rank: int = 0
@@ -41,6 +42,7 @@ class Group:
     store: Any = None
     seconds: float = SECONDS
     phase: int = 0
+    said: int = 0
 
     @property
     def first(self) -> bool:
@@ -144,6 +146,17 @@ class Group:
         """What the first process says by `tell`, however long it takes."""
         self._wait([name], math.inf, 0)
         return json.loads(self.store.get(name))
+
+    def say(self, what: Any) -> None:
+        """The next thing that the first process says; the others take it by `heard`."""
+        if self.count > 1:
+            self.tell(f"said/{self.said}", what)
+            self.said += 1
+
+    def heard(self) -> Any:
+        """The next thing that the first process says, however long it takes."""
+        self.said += 1
+        return self.told(f"said/{self.said - 1}")
 
     def _report(self, rank: int, ahead: int = 0) -> str:
         return f"report/{self.phase + ahead}/{rank}"
