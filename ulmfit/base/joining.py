@@ -29,11 +29,12 @@ def joined() -> Iterator[Group]:
         yield current()
         return
     group = _connected()
-    token = CURRENT.set(group)
+    token, before = CURRENT.set(group), _termination(_raise_lost)
     try:
-        with _terminated_as_lost():
-            yield group
+        yield group
+        _termination(before)
     except (UserError, OSError) as error:
+        _termination(signal.SIG_IGN)  # torchrun is about to end this process, which tells why first
         lost = isinstance(error, Lost)
         group.leave("" if lost else str(error))
         if not group.first:
@@ -42,8 +43,10 @@ def joined() -> Iterator[Group]:
             raise group.error_of(error) from None
         raise
     except (KeyboardInterrupt, Stopped):  # all of them have agreed on it
+        _termination(before)
         raise
     except BaseException as error:
+        _termination(before)
         group.leave(f"{type(error).__name__} {error}")
         raise
     finally:
@@ -106,19 +109,15 @@ def _timeout() -> float:
     return seconds
 
 
-@contextmanager
-def _terminated_as_lost() -> Iterator[None]:
-    """`torchrun` ends the others with SIGTERM when one has failed; the first one says which."""
+def _termination(handler: Any) -> Any:
+    """Set what SIGTERM does, and return what it did; None outside of the main thread.
 
-    def lost(signum: int, frame: Any) -> None:
-        raise Lost("it was told to end (SIGTERM)")
+    `torchrun` ends the other processes with SIGTERM when one has failed.
+    """
+    with suppress(ValueError):
+        return signal.signal(signal.SIGTERM, handler)
+    return None
 
-    try:
-        before = signal.signal(signal.SIGTERM, lost)
-    except ValueError:  # not in the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+
+def _raise_lost(signum: int, frame: Any) -> None:
+    raise Lost("it was told to end (SIGTERM)")

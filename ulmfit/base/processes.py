@@ -215,7 +215,7 @@ def _answers() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise Lost(f"the connection failed ({first_line(error)})") from None
+        raise Lost("the connection failed") from error
 
 
 def first_line(error: BaseException) -> str:
