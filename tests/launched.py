@@ -1,4 +1,4 @@
-"""What `tests/e2e/test_processes.py` runs under torchrun, and in its own process to compare."""
+"""What `tests/e2e/test_torchrun.py` runs under torchrun, and in its own process to compare."""
 
 import json
 import os

@@ -8,8 +8,8 @@ from tiny_models import random_corpus
 
 from ulmfit.base.processes import current
 from ulmfit.model.build import build_classifier
-from ulmfit.model.sizes import encoder_config
 from ulmfit.model.single_label_loss import SingleLabelLoss
+from ulmfit.model.sizes import encoder_config
 from ulmfit.text.batches import ClassifierLoader
 from ulmfit.text.dealing import WHOLE, Part
 
