@@ -62,6 +62,7 @@ def main(
     earlier call with the same settings and data are kept.
     """
     from ulmfit.base.precision import keep_memory
+    from ulmfit.pipeline.followers import leading
     from ulmfit.pipeline.run import train
     from ulmfit.training.budget import check_minutes
     from ulmfit.training.members import members_of
@@ -87,7 +88,10 @@ def main(
         members=members_of(members),
         minutes=minutes,
     )
-    trained, plan = train(plan, corpus, folder)
+    with leading({**shared, "recipe": recipe, "corpus": corpus, "members": members}) as first:
+        if not first:
+            return {}
+        trained, plan = train(plan, corpus, folder)
     logger.info("\nevaluating on the test part")
     summary = _summary(plan, trained, began)
     atomic_write(folder / "summary.json", json.dumps(summary, indent=2, sort_keys=True) + "\n")

@@ -105,10 +105,13 @@ class ClassifierTraining:
 
     def train(self, run: "Run", place: "Workplace") -> tuple[dict[str, Any], str]:
         """Train, and measure on the held-out texts."""
+        from ulmfit.base.processes import current
         from ulmfit.inference.loaded import predict_probabilities
         from ulmfit.inference.metrics import classification_metrics
 
         run.fit()
+        if not current().first:
+            return {}, ""
         train, valid, labels = self.labelled, self.held_out, self.labels
         metrics: dict[str, Any] = {"train_texts": len(train.truth), "texts_cut": self.cut}
         if self.settings.teacher:

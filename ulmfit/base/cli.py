@@ -18,6 +18,7 @@ from fastcore.docments import docments
 from fastcore.script import anno_parser
 
 from ulmfit.base.errors import Stopped, UserError
+from ulmfit.base.launch import local_rank, rank
 from ulmfit.base.log import bars_aside, logger, output_for, show_progress
 from ulmfit.base.results import to_json
 
@@ -123,8 +124,9 @@ def _program(func: Callable[..., Any]) -> str:
 
 
 def _exit(line: str, status: int) -> None:
-    with bars_aside():
-        print(line, file=sys.stderr)  # noqa: T201
+    if not local_rank():  # of several processes, the others on this machine say the same
+        with bars_aside():
+            print(line, file=sys.stderr)  # noqa: T201
     sys.exit(status)
 
 
@@ -156,7 +158,7 @@ def call(
     quiet, as_json = arguments.pop("quiet"), arguments.pop("json", False)
     with output_for(quiet, as_json):
         result = _result(func, arguments.pop(several[0]) if several else (), arguments)
-    if as_json:
+    if as_json and not rank():
         print(to_json(result))  # noqa: T201
 
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ulmfit import stage1_pretrain, stage2_lm, stage3_clf
 from ulmfit.artifacts.directory import read_artifact, read_metrics
 from ulmfit.artifacts.ensemble import model_sha256
 from ulmfit.artifacts.manifest import direction
@@ -15,6 +14,7 @@ from ulmfit.base.log import logger, quiet
 from ulmfit.data.corpora import read_corpora
 from ulmfit.data.fingerprints import texts_fingerprint
 from ulmfit.pipeline.checks import check_same, stays
+from ulmfit.pipeline.followers import stage_in_all
 from ulmfit.training.general_lm import with_tokenizer
 from ulmfit.training.linear import train_linear
 from ulmfit.training.members import LINEAR_MEMBERS, READINGS
@@ -54,8 +54,9 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
                 wanted = with_tokenizer(settings, texts, None)
             check_same(one, wanted, same, "--corpus")
         results[name] = _kept(one, plan) or plan.after(
-            stage1_pretrain.main(
-                corpus=corpus, **given, **{**plan.options(one, backwards), "recipe": recipe}
+            stage_in_all(
+                "pretrain",
+                {"corpus": corpus, **given, **plan.options(one, backwards), "recipe": recipe},
             )
         )
     return results, plan.starting_from(str(out))
@@ -65,7 +66,7 @@ def language_model(out: Path, backwards: bool, plan: Plan) -> StageResult:
     """Stage 2 in one direction."""
     logger.info(f"\nstage 2, {direction(backwards)}: language model of {plan.lm.data}")
     options = plan.options(out, backwards)
-    return _kept(out, plan) or plan.after(stage2_lm.main(**plan.lm_given, **options))
+    return _kept(out, plan) or plan.after(stage_in_all("lm", {**plan.lm_given, **options}))
 
 
 def classifier(out: Path, backwards: bool, lesson: Lesson, plan: Plan) -> StageResult:
@@ -93,7 +94,7 @@ def trained_classifier(out: Path, backwards: bool, lesson: Lesson, plan: Plan) -
         check_same(out, settings, same_data=True, data=settings.data)
         return kept
     options = plan.options(out, backwards)
-    return plan.after(stage3_clf.main(lm=str(start), **given, **options))
+    return plan.after(stage_in_all("clf", {"lm": str(start), **given, **options}))
 
 
 def linear_classifier(

@@ -10,10 +10,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ulmfit.base.log import logger
+from ulmfit.base.processes import current
 from ulmfit.base.progress import SECONDS_BETWEEN_LINES, bars_shown
 from ulmfit.model.lm_loss import LMLoss
 from ulmfit.model.multi_label_loss import MultiLabelLoss
 from ulmfit.training.divergence import Diverged, LossWatch
+from ulmfit.training.together import targets_of, tokens_of
 
 # Columns that differ between equal runs: metrics.json has them, the hashed history.csv does not.
 TIMING = ("seconds", "tokens_per_second")
@@ -41,7 +43,7 @@ class History(Callback):
     def _zero(self) -> None:
         self._totals = {"train": [0.0, 0.0], "valid": [0.0, 0.0]}  # summed loss, targets
         self._pending: list[tuple[Tensor, int]] = []  # unread losses, and the number of targets
-        self._correct = self._named = 0
+        self._correct = self._named = 0.0
         self._tokens = 0
         self._spent = 0.0
         self._lr_max = 0.0
@@ -78,7 +80,8 @@ class History(Callback):
             self._bar = tqdm(total=len(self.dl), desc=name, leave=False, unit="batch")
 
     def after_batch(self) -> None:
-        self._pending.append((self.learn.loss.detach(), self.yb[0].numel()))
+        targets = targets_of(self.xb[0], self.yb[0], self.training)
+        self._pending.append((self.learn.loss.detach(), targets))
         if self.training:
             self.batches += 1
             self._lr_max = max(self._lr_max, self._lr())
@@ -140,8 +143,11 @@ class History(Callback):
 
     def after_validate(self) -> None:
         self._fetch()
+        counted = [*self._totals["valid"], self._correct, self._named]
+        loss, targets, self._correct, self._named = current().sums(*counted)
+        self._totals["valid"] = [loss, targets]
         row = {"step": self.step, "epoch": self.epoch + 1, "train_loss": self._mean("train")}
-        if self._totals["valid"][1]:
+        if targets:
             row |= self._measured()
         row["lr"] = self._lr_max
         row["seconds"] = round(self._seconds(), 1)
@@ -185,12 +191,6 @@ class History(Callback):
 def without_timing(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows without their `TIMING`, equal for equal runs."""
     return [{k: v for k, v in row.items() if k not in TIMING} for row in rows]
-
-
-def tokens_of(inputs: Any) -> int:
-    """The number of tokens in a batch, without padding."""
-    lengths = getattr(inputs, "lengths", None)
-    return inputs.numel() if lengths is None else int(lengths.sum())
 
 
 def _shown(name: str, value: float) -> str:

@@ -13,6 +13,7 @@ from ulmfit.artifacts.bundled import model_folders
 from ulmfit.artifacts.ensemble import model_sha256
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
+from ulmfit.base.processes import current
 from ulmfit.data.labels import Labels
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.text.ids import Text, is_empty
@@ -68,7 +69,13 @@ def soft_labels(
             f"{', '.join(labels.classes)}; train it on the same labels"
         )
     logger.info(f"{settings.teacher} labels {len(texts):,} texts without a label")
-    found = answers_to(texts, teacher)  # the students of both directions ask the same
+
+    def answers() -> bytes:  # kept: the students of both directions ask the same
+        return answers_to(texts, teacher).tobytes()
+
+    # Of several processes, the first one asks the teacher.
+    found = np.frombuffer(current().of_first("soft labels", answers), np.float32)
+    found = found.reshape(len(texts), len(labels.classes)).copy()
     return found if labels.multi else balanced(found, labels.prior(truth))
 
 
