@@ -111,7 +111,8 @@ def _next_routes() -> list[Route]:
 
 async def _describe(request: Request) -> Response:
     state = request.app.state
-    return JSONResponse(description(state.batcher.classifier.labels, state.limits))
+    has_lm = state.site.lm is not None
+    return JSONResponse(description(state.batcher.classifier.labels, state.limits, has_lm))
 
 
 async def _refused(request: Request, error: Exception) -> Response:
