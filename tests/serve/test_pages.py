@@ -120,3 +120,10 @@ def test_the_page_of_the_next_word_is_described_where_it_is(client, classifier):
     assert client.post("/next", data=given).status_code == 200
     with TestClient(make_app(classifier, LIMITS)) as without:
         assert "/next" not in without.get("/openapi.json").json()["paths"]
+
+
+def test_a_wrong_method_is_told_the_right_ones(client):
+    for path in ("/", "/next", "/files/abc"):
+        refused = client.put(path)
+        assert refused.status_code == 405
+        assert {*refused.headers["allow"].split(", ")} == {"GET", "HEAD", "POST"}

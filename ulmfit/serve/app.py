@@ -76,10 +76,9 @@ def make_app(
 
     app = Starlette(
         routes=[
-            Route("/", forms.show, methods=["GET"]),
-            Route("/", forms.classify, methods=["POST"]),
+            forms.page_route("/", forms.show, forms.classify),
             *file_routes(),
-            *([] if lm is None else _next_routes()),
+            *([] if lm is None else [forms.page_route(NEXT, forms.show_next, forms.find_next)]),
             Route("/predict", api.predict, methods=["POST"]),
             Route("/health", api.health, methods=["GET"]),
             Route("/model", api.model, methods=["GET"]),
@@ -100,13 +99,6 @@ def make_app(
     )
     app.router.redirect_slashes = False  # one path for each resource
     return app
-
-
-def _next_routes() -> list[Route]:
-    return [
-        Route(NEXT, forms.show_next, methods=["GET"]),
-        Route(NEXT, forms.find_next, methods=["POST"]),
-    ]
 
 
 async def _describe(request: Request) -> Response:

@@ -115,7 +115,8 @@ def _text(about: str, **more: Any) -> dict[str, Any]:
 
 
 def _theme() -> dict[str, Any]:
-    return {"type": "string", "enum": list(THEMES), "description": "The colours of the page"}
+    names = ", ".join(THEMES)
+    return _text(f"The colours of the page: {names}; another name changes nothing")
 
 
 def _page(about: str) -> dict[str, Any]:
