@@ -83,13 +83,17 @@ def end_in_one_line(command: Callable[[], None]) -> None:
     """Run a command; on an error, say it in one line and exit the process.
 
     Exit status: 0 on success; 1 after one line ``error: ...`` for a
-    `UserError` or an OSError (with ``--debug``, the traceback); 130 on Ctrl-C.
+    `UserError` or an OSError (with ``--debug``, the traceback); 130 on Ctrl-C; 141 without a line
+    if nobody reads the output any more, as with ``| head``.
     """
     show_progress()
     logger.propagate = False  # a library's handler on the root logger would print lines twice
     try:
         command()
         sys.stdout.flush()  # reports a full disk like any other error
+    except BrokenPipeError:
+        _drop_unwritten()
+        sys.exit(141)  # what a shell says of a command that SIGPIPE ended
     except (UserError, OSError) as error:
         if "--debug" in sys.argv[1:]:
             raise
