@@ -76,7 +76,6 @@ def main(
     folder = Path(out or Path("models", recipe_for(recipe, data)))
     shared = {"data": data, "seed": seed, "multi_label": multi_label or None, **given}
     shared["labels"] = labels or None
-    deadline = deadline_after(stop_after)
     _check_one_of(bool(overwrite and stop_after), bool(corpus and pretrained))
     plan = Plan.of(
         recipe,
@@ -84,7 +83,7 @@ def main(
         pretrained,
         overwrite=overwrite,
         half=half,
-        deadline=deadline,
+        deadline=deadline_after(stop_after),
         members=members_of(members),
         minutes=minutes,
     )

@@ -120,4 +120,6 @@ def _termination(handler: Any) -> Any:
 
 
 def _raise_lost(signum: int, frame: Any) -> None:
-    raise Lost("it was told to end (SIGTERM)")
+    if not current().lost:  # else the error is on its way already
+        current().lost = True
+        raise Lost("it was told to end (SIGTERM)")

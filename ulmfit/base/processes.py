@@ -34,7 +34,7 @@ class Group:
 
     rank: the number of this process. count: of the processes. store: keys and values that all see.
     seconds: to wait for another process. phase: how often all have met (see `exchange`).
-    said: how often the first one has spoken (see `say`).
+    said: how often the first one has spoken (see `say`). lost: whether another process is lost.
     """
 
     rank: int = 0
@@ -43,6 +43,7 @@ class Group:
     seconds: float = SECONDS
     phase: int = 0
     said: int = 0
+    lost: bool = False
 
     @property
     def first(self) -> bool:
@@ -215,6 +216,7 @@ def _answers() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        current().lost = True
         raise Lost("the connection failed") from error
 
 
