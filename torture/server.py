@@ -7,7 +7,7 @@ from pathlib import Path
 from torture.common import Row
 from torture.serving.target import started  # first: it lets the others import the tests' models
 
-from torture.serving import described, files, forms, load, protocol  # isort: skip
+from torture.serving import described, files, forms, jobs, load, protocol  # isort: skip
 from torture.serving.bodies import bodies
 
 
@@ -25,6 +25,10 @@ def rows(scale: float, seed: int) -> Iterator[Row]:
             yield forms.markup(target)
             yield files.names(target)
             yield files.contents(target, share(20), seed)
+            yield jobs.keys(target, share(200), seed)
+            yield jobs.pages(target)
+            yield jobs.many(target, share(40))
+            yield jobs.next_words(target, share(20))
             yield protocol.protocol(target, share(200), seed)
             yield protocol.origins(target)
             yield load.slow(target, share(50))

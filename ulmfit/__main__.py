@@ -5,6 +5,7 @@ With a corpus, stage 1 runs first; otherwise an existing language model is the s
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,6 +62,7 @@ def main(
     earlier call with the same settings and data are kept.
     """
     from ulmfit.base.precision import keep_memory
+    from ulmfit.pipeline.followers import leading
     from ulmfit.pipeline.run import train
     from ulmfit.training.budget import check_minutes
     from ulmfit.training.members import members_of
@@ -86,7 +88,10 @@ def main(
         members=members_of(members),
         minutes=minutes,
     )
-    trained, plan = train(plan, corpus, folder)
+    with leading({**shared, "recipe": recipe, "corpus": corpus, "members": members}) as first:
+        if not first:
+            return {}
+        trained, plan = train(plan, corpus, folder)
     logger.info("\nevaluating on the test part")
     summary = _summary(plan, trained, began)
     atomic_write(folder / "summary.json", json.dumps(summary, indent=2, sort_keys=True) + "\n")
@@ -110,7 +115,7 @@ def _summary(plan: "Plan", trained: "Trained", began: float) -> dict[str, Any]:
     from ulmfit.data.load import source_name
 
     general, lms, classifiers, _ = trained
-    figures = _evaluation(trained, plan.classifier)
+    figures = _evaluation(trained, replace(plan.classifier, all_labels=plan.all_labels))
     return {
         "recipe": plan.recipe,
         "data": source_name(plan.classifier.data),

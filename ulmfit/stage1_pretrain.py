@@ -90,9 +90,12 @@ class Pretraining:
 
     def train(self, run: "Run", place: "Workplace") -> tuple[dict[str, Any], str]:
         """Train; warn if the model learned only word frequencies."""
+        from ulmfit.base.processes import current
         from ulmfit.training.learner import measured_lm
 
         run.fit()
+        if not current().first:
+            return {}, ""
         measured, entropy = measured_lm(run.final_row()), self.entropy
         if measured["loss"] > _STUCK * entropy:
             logger.info(

@@ -103,16 +103,18 @@ class DomainTuning:
 
     def train(self, run: "Run", place: "Workplace") -> tuple[dict[str, Any], str]:
         """Train, measure before and after, and write samples."""
-        from ulmfit.inference.language_model import measure_lm
+        from ulmfit.base.processes import current
         from ulmfit.inference.sampling import generate
-        from ulmfit.training.learner import measured_lm
+        from ulmfit.training.learner import measured_before, measured_lm
 
         model, settings = run.learn.model, self.settings
-        before = measure_lm(model, run.learn.dls.valid, place.device, place.dtype)
+        before = measured_before(model, run.learn.dls.valid, place.device, place.dtype)
         logger.info(
             f"perplexity before: {before['perplexity']:.1f} on {self.held_out:,} held-out texts"
         )
         run.fit()
+        if not current().first:
+            return {}, ""
         after = measured_lm(run.final_row())
         logger.info(f"perplexity after:  {after['perplexity']:.1f}")
         samples = []

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit.base.cli import run_command
+from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.training.options import Options, StageResult, options_and_settings, stage_flags
 from ulmfit.training.settings import ClassifierSettings, data_spec
@@ -43,12 +44,13 @@ class ClassifierTraining:
         """Read the language model and the labelled texts."""
         from ulmfit.data.label_checks import tell_remarks
         from ulmfit.data.load import load_data
-        from ulmfit.data.splits import keep_labels
+        from ulmfit.data.splits import keep_labels, with_valid_learnt
         from ulmfit.training.classifier_data import prepare
         from ulmfit.training.start import check_lm_texts, read_start
         from ulmfit.training.teaching import teacher_sha256
 
         settings, backwards = self.settings, self.options.backwards
+        _check_measured(settings)
         self.start = read_start(self.lm, self.options.folder("lm"), backwards, settings)
         spec = data_spec(settings)
         frame = load_data(spec, texts_required=False)
@@ -58,6 +60,8 @@ class ClassifierTraining:
         self.frame = keep_labels(frame, settings.labels, settings.seed, spec.labels)
         prepared = prepare(self.frame, self.start, settings, backwards)
         self.labels, self.labelled, self.held_out = prepared
+        if settings.all_labels:
+            self.frame = with_valid_learnt(self.frame)
         self.teacher = teacher_sha256(settings.teacher) if settings.teacher else ""
 
     def build(self, place: "Workplace") -> "tuple[Learner, Built]":
@@ -101,22 +105,36 @@ class ClassifierTraining:
 
     def train(self, run: "Run", place: "Workplace") -> tuple[dict[str, Any], str]:
         """Train, and measure on the held-out texts."""
+        from ulmfit.base.processes import current
         from ulmfit.inference.loaded import predict_probabilities
         from ulmfit.inference.metrics import classification_metrics
 
         run.fit()
+        if not current().first:
+            return {}, ""
         train, valid, labels = self.labelled, self.held_out, self.labels
+        metrics: dict[str, Any] = {"train_texts": len(train.truth), "texts_cut": self.cut}
+        if self.settings.teacher:
+            metrics["teacher"] = self.teacher
+        if self.settings.all_labels:
+            return metrics, ""
         probabilities = predict_probabilities(
             run.learn.model, valid.corpus, place.device, place.dtype, labels=labels
         )
         measured = classification_metrics(probabilities, valid.truth, labels)
-        metrics = {"valid": measured, "train_texts": len(train.truth), "texts_cut": self.cut}
-        if self.settings.teacher:
-            metrics["teacher"] = self.teacher
+        metrics["valid"] = measured
         figures = f"accuracy {(right := measured['accuracy']):.4f}"
         if labels.multi:
             figures = f"micro F1 {measured['f1_micro']:.4f}, all labels right {right:.4f}"
         return metrics, f"{figures} on {len(valid.truth):,} held-out; "
+
+
+def _check_measured(settings: ClassifierSettings) -> None:
+    if settings.all_labels and settings.patience:
+        raise UserError(
+            f"found --all-labels with --patience {settings.patience}, expected one of them: with "
+            "all labels in the training, no text is left to measure an epoch on"
+        )
 
 
 if __name__ == "__main__":

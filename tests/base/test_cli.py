@@ -82,6 +82,21 @@ run_command(command)
 """
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    """As with `| head`."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from ulmfit.base.cli import run_command\n\ndef main():\n"
+        "    for i in range(100_000):\n        print(i)\n\nrun_command(main)\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    told = [sys.executable, str(script)]
+    done = subprocess.run(told, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 @pytest.mark.parametrize("length", ["5", "100000"])
 def test_output_on_a_full_disk(length, tmp_path):

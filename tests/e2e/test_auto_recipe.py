@@ -64,14 +64,34 @@ def test_a_round_starts_from_students_of_the_first_ensemble(made):
         assert last.manifest.parent == student.manifest_sha256
 
 
-def test_the_ensemble_is_the_best_round_on_valid(made):
+def test_the_best_round_on_valid_is_chosen(made):
     models = made["folder"] / "models"
     losses = {
         place.parent.name: read_ensemble(place).metrics["valid"]["log_loss"]
         for place in models.glob("round-*/clf")
     }
     assert len(losses) >= 2
-    assert read_ensemble(models / "clf").metrics["valid"]["log_loss"] == min(losses.values())
+    chosen = read_ensemble(models / "chosen" / "clf")
+    assert chosen.metrics["valid"]["log_loss"] == min(losses.values())
+
+
+def test_the_chosen_classifiers_learn_the_labels_of_valid(made):
+    models = made["folder"] / "models"
+    chosen, last = (read_ensemble(models / place) for place in ("chosen/clf", "clf"))
+    assert [(m.name, m.weight) for m in last.members] == [
+        (m.name, m.weight) for m in chosen.members
+    ]
+    assert last.temperature == chosen.temperature
+    assert [m.manifest_sha256 for m in last.members] != [m.manifest_sha256 for m in chosen.members]
+    for member in last.members:
+        before, after = (
+            read_artifact(folder / member.name).manifest for folder in (chosen.path, last.path)
+        )
+        assert after.metrics["train_texts"] == before.metrics["train_texts"] + 30
+        assert after.parent == before.parent
+        assert after.recipe["all_labels"]
+        assert "valid" not in after.metrics
+    assert made["summary"]["train_texts"] == 60
     assert len(Classifier.load(models / "clf").predict(["A great film."])) == 1
 
 

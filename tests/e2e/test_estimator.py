@@ -10,42 +10,25 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
-from tiny_models import refuses, write_lm
-from tiny_stages import SETTINGS_2, SETTINGS_3, reviews
+from tiny_estimators import quick, tiny, write_general
+from tiny_models import refuses
+from tiny_stages import reviews
 
 from ulmfit import Classifier, ULMFiTClassifier, UserError
 from ulmfit.artifacts.directory import read_artifact
 
 ROWS = reviews(60, splits=("train",))
 TEXTS, LABELS = [row[0] for row in ROWS], [row[1] for row in ROWS]
-QUICK = [{"epochs": 1, "lr": 0.02}]
-# Enough for sure: the scores must not depend on a processor's rounding.
-ENOUGH = {**SETTINGS_3, "steps": [{"epochs": 20, "lr": 0.02}]}
 
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("general")
-    write_lm(folder / "lm-fwd")
-    write_lm(folder / "lm-bwd", backwards=True)
-    return folder / "lm"
+    return write_general(tmp_path_factory.mktemp("general"))
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("ULMFIT_CACHE", str(tmp_path / "cache"))
-
-
-def tiny(pretrained, **more):
-    """An estimator that learns in seconds."""
-    lm = {**SETTINGS_2, "steps": QUICK, "samples": 0}
-    given = {"pretrained": pretrained, "lm_settings": lm, "classifier_settings": ENOUGH}
-    return ULMFiTClassifier(**{"precision": "float32", **given, **more})
-
-
-def quick(pretrained, **more):
-    """An estimator that learns nothing, in a second."""
-    return tiny(pretrained, classifier_settings={**SETTINGS_3, "steps": QUICK}, **more)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from tiny_models import refuses, write_classifier
 from torture.common import Row
 from torture.serving import target as targets  # first: it lets the others import the tests' models
 
-from torture.serving import files, forms, load, protocol  # isort: skip
+from torture.serving import files, forms, jobs, load, protocol  # isort: skip
 from torture.serving.bodies import bodies
 from ulmfit.base.errors import UserError
 from ulmfit.inference.ensemble import Classifier
@@ -34,13 +34,20 @@ def target(tmp_path_factory):
         lambda target: bodies(target, 20, 0, large=False),
         forms.markup,
         files.names,
+        lambda target: jobs.keys(target, 5, 0),
+        jobs.pages,
+        lambda target: jobs.many(target, 18),
+        lambda target: jobs.next_words(target, 8),
         lambda target: protocol.protocol(target, 10, 0),
         protocol.origins,
         lambda target: load.slow(target, 2),
         lambda target: load.crowd(target, 40, 40),
         lambda target: load.leaving(target, 10, 0),
     ],
-    ids=["bodies", "markup", "names", "protocol", "origins", "slow", "crowd", "leaving"],
+    ids=[
+        *("bodies", "markup", "names", "keys", "pages", "many", "next", "protocol", "origins"),
+        *("slow", "crowd", "leaving"),
+    ],
 )
 def test_attacks(target, attack):
     row = attack(target)

@@ -53,6 +53,14 @@ def test_every_bundled_model_has_a_package():
     assert folders == {f"{name}-{way}" for name in bundled.PACKAGES for way in bundled.DIRECTIONS}
 
 
+def test_every_room_is_in_the_wheel():
+    """An installed package without one of its rooms fails at the first import of it."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = {name for name in project["tool"]["setuptools"]["packages"] if name != "ulmfit.stages"}
+    folders = {file.parent for file in (PROJECT / "ulmfit").rglob("*.py")}
+    assert listed == {".".join(folder.relative_to(PROJECT).parts) for folder in folders}
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """A folder into which the wheels were installed: that of the project, then all of them."""
@@ -103,6 +111,14 @@ def test_commands_run(installed, tmp_path):
     predict = (*python, "ulmfit.predict", "--text", "A wonderful film.")
     out = run(*predict, cwd=tmp_path, PYTHONPATH=str(together))
     assert out.split()[-2:] == ["label", "pos"]
+    refused = subprocess.run(
+        (*python, "ulmfit", "--data", "none.csv"),  # needs every room
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(together)},
+        capture_output=True,
+        text=True,
+    )
+    assert refused.stderr.splitlines()[-1].startswith("error: no file or folder"), refused.stderr
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Hashed n-grams: the same token has the same bucket wherever it stands."""
 
+from hashlib import sha256
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,31 @@ def test_a_text_has_the_same_buckets_alone_and_among_others():
         np.testing.assert_array_equal(own, alone.numbers)
     assert np.diff(together.starts).tolist() == [5 + 5, 0, 3 + 2, 1]
     assert set(hashed(["good film"], BUCKETS).numbers) <= set(hashed(texts[:1], BUCKETS).numbers)
+
+
+def test_buckets_are_those_of_students_trained_before():
+    texts = ["It's GOOD, good!", "", "été 中文 <br />x", "a " * 300 + "b"]
+    found = hashed(texts, 1 << 20)
+    assert found.starts.tolist() == [0, 8, 8, 15, 19]
+    assert sha256(found.numbers.astype("<i4").tobytes()).hexdigest() == (
+        "64cae16689a8dfa3fd95c748532cd6f530d99382c867548fd5402c661f9a6c07"
+    )
+
+
+def test_reading_a_text_once_gives_its_rows_and_its_known_words():
+    texts = ["good film"] * 15 + ["bad film", ""]
+    features = HashedNgrams.fit(hashed(texts, BUCKETS), BUCKETS)
+    rows, tokens, known = features.read(texts)
+    assert (rows != features.transform(texts)).nnz == 0
+    assert [tokens.tolist(), known.tolist()] == [a.tolist() for a in features.known(texts)]
+
+
+@pytest.mark.parametrize("count", [1, 4095, 4096])
+def test_many_texts_and_few_have_the_same_buckets(count):
+    # From 4,096 texts on, the numbers to sort have 64 bits.
+    found = hashed(["good film"] * count, 1 << 20)
+    assert found.numbers.tolist() == hashed(["good film"], 1 << 20).numbers.tolist() * count
+    assert found.starts.tolist() == list(range(0, 3 * count + 1, 3))
 
 
 def test_order_matters_to_pairs_alone():

@@ -108,3 +108,22 @@ def test_without_a_language_model_there_is_no_second_page(classifier):
         assert "Next word" not in client.get("/").text
         assert client.get("/next").status_code == 404
         assert client.post("/next", data={"text": "a"}).json()["error"].startswith("nothing here")
+
+
+def test_the_page_of_the_next_word_is_described_where_it_is(client, classifier):
+    described = client.get("/openapi.json").json()["paths"]["/next"]
+    assert set(described) == {"get", "post"}
+    fields = described["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]
+    given = {"text": "The", "theme": "dark", "again": "yes"}
+    assert set(fields["schema"]["properties"]) == set(given)
+    assert fields["schema"]["properties"]["text"]["maxLength"] == LIMITS.explained
+    assert client.post("/next", data=given).status_code == 200
+    with TestClient(make_app(classifier, LIMITS)) as without:
+        assert "/next" not in without.get("/openapi.json").json()["paths"]
+
+
+def test_a_wrong_method_is_told_the_right_ones(client):
+    for path in ("/", "/next", "/files/abc"):
+        refused = client.put(path)
+        assert refused.status_code == 405
+        assert {*refused.headers["allow"].split(", ")} == {"GET", "HEAD", "POST"}

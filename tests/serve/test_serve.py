@@ -180,11 +180,28 @@ def test_health_and_model(client, folders):
     assert folders[0] not in json.dumps(found)  # where models lie is nobody's business
 
 
+A_FILE = {"file": ("a.csv", "text,label\nA great film.,pos\ndull,neg\n")}
+
+
 def test_the_description_describes_what_is_there(client):
     found = client.get("/openapi.json").json()
+    assert {"/predict", "/score", "/files", "/files/{key}"} < set(found["paths"])
     for path, methods in found["paths"].items():
-        for method in methods:
-            assert client.request(method, path, json={"text": "a"}).status_code == 200
+        for method in {*methods} - {"parameters"}:
+            answers, address = methods[method]["responses"], path
+            if "{key}" in path:
+                sent = client.post("/files", files=A_FILE, follow_redirects=False)
+                address = path.replace("/files/{key}", sent.headers["location"])
+                client.get(sent.headers["location"])  # until it is scored
+            given = {"json": {"text": "a"}} if path == "/predict" else {"files": A_FILE}
+            given = {"data": {"delete": "yes"}} if "{key}" in path else given
+            given = {} if method == "get" else given
+            answer = client.request(method, address, **given, follow_redirects=False)
+            good = answers.get(str(answer.status_code), {})
+            assert answer.status_code in (200, 303), (method, path, answer.text)
+            kind = answer.headers.get("content-type", "").partition(";")[0]
+            assert {kind} - {""} == set(good.get("content", {})), (method, path)
+            assert "Location" in good.get("headers", {"Location": ""})
     names = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(found)))
     assert names == set(found["components"]["schemas"])
 

@@ -5,12 +5,20 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_array
 from tiny_models import refuses
 
 from ulmfit.text.given import each_text
 from ulmfit.text.processor import TextProcessor
 
 TEXTS = ["a film", "", "dull"]
+
+
+class AsArray:
+    """Can become an array, and nothing else."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(TEXTS, dtype=object)
 
 
 def given(texts):
@@ -30,6 +38,7 @@ def given(texts):
         pd.Series(TEXTS, dtype="category"),
         pd.Index(TEXTS),
         dict.fromkeys(TEXTS).keys(),
+        AsArray(),
     ],
 )
 def test_what_gives_strings_in_order_is_taken(texts):
@@ -79,6 +88,11 @@ def test_missing_texts_are_empty():
         (
             np.array("a film"),
             "found an array of shape (), expected one dimension; pass a list of strings",
+        ),
+        (
+            csr_array(np.eye(2)),
+            "found a sparse csr_array of numbers, expected a list of texts; pass the texts "
+            "themselves",
         ),
         (None, "found None, expected a list of texts; pass a list of strings"),
         (7, "found an int, expected a list of texts; pass a list of strings"),

@@ -46,8 +46,8 @@ def test_facts_count_what_is_read():
         ),
         DataSpec("x.csv"),
     )
-    assert found == Facts(labelled=2, unlabelled=1, classes=2, length=3, words=9)
-    assert found.line() == "2 labelled texts of 2 classes, 1 without a label, 3 words each"
+    assert found == Facts(labelled=2, unlabelled=1, classes=2, length=2, words=11)
+    assert found.line() == "2 labelled texts of 2 classes, 1 without a label, 2 words each"
 
 
 def test_facts_of_several_labels_and_of_some_labels_alone():
@@ -108,8 +108,14 @@ def test_texts_that_no_model_fits_are_read_in_subwords():
 def test_the_line_says_what_was_chosen():
     assert choose(TWEETS, "wiki-en-small").lines(2, 3) == (
         "auto: 500 labelled texts of 6 classes, 15,500 without a label, 17 words each: from "
-        "wiki-en-small, 4 passes of stage 2, 25 epochs of stage 3, 2 rounds of self-training"
+        "wiki-en-small, 4 passes of stage 2, 25 epochs of stage 3, 2 rounds of self-training, all "
+        "labels at the end"
     )
+
+
+@pytest.mark.parametrize(("labelled", "learnt"), [(5_000, True), (5_001, False), (0, False)])
+def test_the_labels_of_valid_are_learnt_where_there_are_few(labelled, learnt):
+    assert choose(replace(TWEETS, labelled=labelled), "wiki-en-small").all_labels == learnt
 
 
 @pytest.mark.parametrize(
@@ -163,12 +169,13 @@ def test_an_effort_is_kept_for_the_same_budget_and_texts(tmp_path):
 
 
 def test_what_was_cut_is_told(told):
-    tell_effort(EFFORTS[4], 290, 5)
+    tell_effort(EFFORTS[5], 290, 5)
     tell_effort(EFFORTS[0], 290, 0)
     tell_effort(EFFORTS[-1], 20, 0.1)
     assert told == [
-        "about 5 min on this machine, for the 5 of --minutes: cut to at most 0 rounds of "
-        "self-training, 50 % of the passes, the forward direction alone",
+        "about 5 min on this machine, for the 5 of --minutes: cut to no round of "
+        "self-training, the labels of valid are not learnt, 50 % of the passes, the forward "
+        "direction alone",
         "about 5 min on this machine; --minutes sets a limit",
         "0.1 minutes are too few for a language model of these texts: the linear classifiers alone "
         "are trained; give more --minutes",

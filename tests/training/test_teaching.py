@@ -7,7 +7,7 @@ import torch
 from tiny_models import write_classifier
 
 from ulmfit.base.errors import UserError
-from ulmfit.data.labels import MULTI, SINGLE
+from ulmfit.data.labels import MULTI, SINGLE, SingleLabels
 from ulmfit.model.single_label_loss import SingleLabelLoss
 from ulmfit.training.settings import ClassifierSettings
 from ulmfit.training.teaching import balanced, soft_labels, unlabelled_rows
@@ -69,3 +69,12 @@ def test_loss_of_certain_probabilities_is_that_of_classes():
     for smoothing in (0.0, 0.1):
         loss = SingleLabelLoss(label_smoothing=smoothing)
         torch.testing.assert_close(loss(logits, certain), loss(logits, truth))
+
+
+def test_the_prior_of_many_answers_sums_to_one():
+    rng = np.random.default_rng(3)
+    answers = rng.dirichlet([0.1] * 6, 20_000).astype(np.float32)
+    assert abs(answers.mean(0).sum() - 1) > 1e-6  # what a mean of float32 gives
+    prior = SingleLabels(list("abcdef")).prior(answers)
+    assert abs(prior.sum() - 1) < 1e-12
+    assert np.abs(prior - answers.mean(0, dtype=np.float64)).max() < 1e-5

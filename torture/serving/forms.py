@@ -10,7 +10,8 @@ from torture.serving.target import FORM, Answer, Target, judge
 _BOUNDARY = "torture"
 MULTIPART = {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY}"}
 TEXT = 'Content-Disposition: form-data; name="text"'
-_MARKUP = (
+# Texts that become elements of a page, unless they are escaped.
+MARKUP = (
     "<script>alert(1)</script>",
     "</textarea><script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
@@ -43,11 +44,11 @@ def file_part(name: str, data: bytes) -> bytes:
 
 
 def forms(target: Target) -> Row:
-    """Malformed forms and bombs, to both of the page's addresses."""
+    """Malformed forms and bombs, to all addresses that take a form."""
     row = Row("server: malformed forms, multipart bombs")
     before = target.memory("VmHWM")
     for what, body, headers, allowed in _bombs():
-        for path in ("/", "/score"):
+        for path in ("/", "/score", "/files", "/next"):
             answer = target.ask("POST", path, body, headers)
             judge(row, f"{what} to {path}", answer, allowed)
     grown = target.memory("VmHWM") - before
@@ -101,10 +102,10 @@ def _bombs() -> Iterator[tuple[str, bytes, dict[str, str], tuple[int, ...]]]:
 def markup(target: Target) -> Row:
     """Markup in texts, columns, file names and labels adds no element and no attribute."""
     row = Row("server: markup in texts, labels, file names")
-    plain = _Elements.of(target.ask("POST", "/", "text=a+great+film", FORM))
-    plain |= _Elements.of(target.ask("POST", "/", "text=zzqx+qxzz", FORM))  # with a note
-    error = _Elements.of(target.ask("POST", "/score", whole(), MULTIPART))
-    for text in _MARKUP:
+    plain = Elements.of(target.ask("POST", "/", "text=a+great+film", FORM))
+    plain |= Elements.of(target.ask("POST", "/", "text=zzqx+qxzz", FORM))  # with a note
+    error = Elements.of(target.ask("POST", "/score", whole(), MULTIPART))
+    for text in MARKUP:
         found = target.ask("POST", "/", urlencode({"text": text}), FORM)
         same_elements(row, f"the text {text!r}", found, plain)
         name = file_part(f"{text.replace(chr(34), '%22')}.csv", b"body\nx\n")
@@ -122,7 +123,7 @@ def markup(target: Target) -> Row:
     return row
 
 
-class _Elements(HTMLParser):
+class Elements(HTMLParser):
     """The kinds of elements and their attributes on a page."""
 
     def __init__(self) -> None:
@@ -148,7 +149,7 @@ def same_elements(
     if answer is None or answer.status >= 500:
         row.fail("crashed", f"{what}: {answer}")
         return
-    more = _Elements.of(answer) - allowed
+    more = Elements.of(answer) - allowed
     if more and answer.headers["content-type"].startswith("text/html"):
         row.fail("let_in", f"{what}: the page has {more}")
     policy = answer.headers.get("content-security-policy", "")

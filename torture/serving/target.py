@@ -17,7 +17,7 @@ from pathlib import Path
 from torture.common import ROOT, Row
 
 sys.path.insert(0, str(ROOT / "tests"))
-from tiny_models import TEXTS, write_classifier
+from tiny_models import TEXTS, write_classifier, write_lm
 
 HOST = "127.0.0.1"
 # Class names as in a stranger's artifact.
@@ -205,8 +205,10 @@ def _answer(response: http.client.HTTPResponse) -> Answer:
 
 @contextmanager
 def started(folder: Path, seconds: float = SECONDS) -> Iterator[Target]:
-    """A server of two tiny classifiers, whose classes have hostile names."""
+    """A server of two tiny classifiers, whose classes have hostile names, and a language model."""
     clf = [folder / name for name in ("clf-fwd", "clf-bwd")]
+    if not (lm := folder / "lm").exists():
+        write_lm(lm)
     for i, path in enumerate(clf):
         if not path.exists():
             write_classifier(path, backwards=bool(i), seed=i, labels=LABELS)
@@ -214,7 +216,7 @@ def started(folder: Path, seconds: float = SECONDS) -> Iterator[Target]:
     errors.write_bytes(b"")
     files.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "ulmfit.serve", "--port", "0", "--precision", "float32"]
-    command += ["--max-seconds", f"{seconds:g}", "--clf", *map(str, clf)]
+    command += ["--max-seconds", f"{seconds:g}", "--clf", *map(str, clf), "--lm", str(lm)]
     # On many cores glibc would give each thread an arena of its own, and memory would seem to grow.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
     environment["TMPDIR"] = str(files)

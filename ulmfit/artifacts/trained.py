@@ -1,6 +1,10 @@
 """The network in a model directory, checked before memory for it is allocated."""
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import torch
+from torch.overrides import TorchFunctionMode
 
 from ulmfit.artifacts.config import ClassifierConfig
 from ulmfit.artifacts.directory import Artifact
@@ -11,6 +15,23 @@ from ulmfit.model.transfer import encoder_weights, head_weights, load_encoder, l
 
 # Longer chunks than in training: no gradients are kept, and each chunk has a fixed cost.
 _BPTT = 128
+
+
+class _NoNumbers(TorchFunctionMode):
+    """Draws no numbers for the weights of a network that has only shapes.
+
+    On the device "meta", `nn.init.normal_` would import torch's compiler, which takes seconds.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = dict(kwargs or {})
+        return given["tensor"] if func is torch.nn.init.normal_ else func(*args, **given)
 
 
 def load_network(artifact: Artifact) -> SequentialRNN:
@@ -31,7 +52,7 @@ def trained_config(artifact: Artifact) -> EncoderConfig:
     Only the headers of the files are read, so a false config cannot make a model of any size.
     Raises UserError if the weights have other names, shapes or types.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _NoNumbers():
         model = _built(artifact)
     own, found = {**encoder_weights(model), **head_weights(model)}, artifact.headers()
     problem = misfit(own, found)

@@ -18,6 +18,7 @@ from fastcore.docments import docments
 from fastcore.script import anno_parser
 
 from ulmfit.base.errors import Stopped, UserError
+from ulmfit.base.launch import local_rank, rank
 from ulmfit.base.log import bars_aside, logger, output_for, show_progress
 from ulmfit.base.results import to_json
 
@@ -82,13 +83,17 @@ def end_in_one_line(command: Callable[[], None]) -> None:
     """Run a command; on an error, say it in one line and exit the process.
 
     Exit status: 0 on success; 1 after one line ``error: ...`` for a
-    `UserError` or an OSError (with ``--debug``, the traceback); 130 on Ctrl-C.
+    `UserError` or an OSError (with ``--debug``, the traceback); 130 on Ctrl-C; 141 without a line
+    if nobody reads the output any more, as with ``| head``.
     """
     show_progress()
     logger.propagate = False  # a library's handler on the root logger would print lines twice
     try:
         command()
         sys.stdout.flush()  # reports a full disk like any other error
+    except BrokenPipeError:
+        _drop_unwritten()
+        sys.exit(141)  # what a shell says of a command that SIGPIPE ended
     except (UserError, OSError) as error:
         if "--debug" in sys.argv[1:]:
             raise
@@ -123,8 +128,9 @@ def _program(func: Callable[..., Any]) -> str:
 
 
 def _exit(line: str, status: int) -> None:
-    with bars_aside():
-        print(line, file=sys.stderr)  # noqa: T201
+    if not local_rank():  # of several processes, the others on this machine say the same
+        with bars_aside():
+            print(line, file=sys.stderr)  # noqa: T201
     sys.exit(status)
 
 
@@ -156,7 +162,7 @@ def call(
     quiet, as_json = arguments.pop("quiet"), arguments.pop("json", False)
     with output_for(quiet, as_json):
         result = _result(func, arguments.pop(several[0]) if several else (), arguments)
-    if as_json:
+    if as_json and not rank():
         print(to_json(result))  # noqa: T201
 
 

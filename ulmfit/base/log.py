@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 
+from ulmfit.base.launch import rank
+
 RESULT = 25  # the level of results, between INFO and WARNING
 
 logger = logging.getLogger("ulmfit")
@@ -45,7 +47,12 @@ logger.addFilter(lambda record: not _muted.get())
 
 
 def show_progress() -> None:
-    """Print the lines of the package and show progress bars on a terminal, like a command."""
+    """Print the lines of the package and show progress bars on a terminal, like a command.
+
+    Of several processes that were launched together, only the first one does.
+    """
+    if rank():
+        return
     logger.addHandler(_printer)
     logger.setLevel(logging.INFO)
 

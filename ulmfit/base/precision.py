@@ -15,6 +15,7 @@ import torch
 
 from ulmfit.base.cores import cores
 from ulmfit.base.errors import UserError
+from ulmfit.base.launch import local_world_size
 from ulmfit.base.number_formats import PRECISIONS
 
 VARIABLE = "ULMFIT_PRECISION"  # overrides "auto"
@@ -127,9 +128,12 @@ def _glibc(function: str) -> Any:
 
 
 def use_all_cores() -> None:
-    """Start one thread for each usable core, unless OMP_NUM_THREADS is set."""
+    """Start one thread for each usable core, unless OMP_NUM_THREADS is set.
+
+    Several processes of a machine that were launched together divide its cores.
+    """
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(cores())
+        torch.set_num_threads(max(1, cores() // local_world_size()))
 
 
 def hardware() -> str:

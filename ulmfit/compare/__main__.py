@@ -22,6 +22,8 @@ def main(
     max_length: int = 0,  # tokens of a text for the transformer; 0: as many as it can read
     rates: str = _NOTES.rates,  # learning rates of finetune; validation chooses one
     finetune_epochs: int = 0,  # epochs of finetune; 0: 3, for few labels up to 20
+    setfit_rates: str = _NOTES.setfit_rates,  # learning rates of setfit; validation chooses one
+    setfit_pairs: int = 0,  # pairs that setfit learns from; 0: 40 a label, 4,800 at most
     gru_epochs: int = _NOTES.gru_epochs,  # epochs of the GRUs at most
     vectors: str | None = None,  # word vectors in GloVe's text form (default: trained on the texts)
     pretrained: str = _NOTES.pretrained,  # ULMFiT's general model; none: stage 1 on the texts
@@ -38,8 +40,9 @@ def main(
     """Train each method on the same labels, measure all on the same test texts, write a table.
 
     Methods: majority, tfidf-lr, nb-lr, vectors-gru, features-lr, features-gru, finetune, ulmfit,
-    ulmfit-fwd, ulmfit-bwd, ulmfit-scratch, ulmfit-no-lm. Results of earlier calls are kept: an
-    interrupted comparison continues, and a call with more methods, sizes or seeds adds to them.
+    ulmfit-fwd, ulmfit-bwd, ulmfit-scratch, ulmfit-no-lm, setfit, static, static-tuned. Results of
+    earlier calls are kept: an interrupted comparison continues, and a call with more methods, sizes
+    or seeds adds to them.
     Returns the rows of the table.
     """
     given = locals()

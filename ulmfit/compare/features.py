@@ -2,25 +2,18 @@
 
 import pickle
 import time
-from itertools import product
-from typing import Any
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from ulmfit.base.precision import set_seed
-from ulmfit.compare.classical import chosen
 from ulmfit.compare.feature_cache import POOLINGS, FeatureCache, Features
 from ulmfit.compare.gru import GRUClassifier, gru_probabilities, parameter_bytes, train_gru
+from ulmfit.compare.heads import best_head
 from ulmfit.compare.task import Fitted, Task
 from ulmfit.compare.transformer import Encoder
-from ulmfit.inference.baseline import class_weights, score
 
-_STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 _PART = 1_000  # texts in a file of the cache: the most to repeat after an interruption
 _KEPT = 1_500_000_000  # token vectors up to so many bytes stay in memory
 
@@ -29,19 +22,16 @@ def features_lr(task: Task) -> Fitted:
     """Logistic regression on scaled features; pooling, C and class_weight are chosen on valid."""
     train, valid, test, size, clock = _features(task)
     truth, wanted = (task.truth(split) for split in ("train", "valid"))
-    best: tuple[tuple[float, float], str, dict[str, Any], Any] | None = None
-    for pooling, weight, strength in product(POOLINGS, class_weights(truth), _STRENGTHS):
-        regression = LogisticRegression(C=strength, class_weight=weight, max_iter=2000)
-        model = make_pipeline(StandardScaler(), regression).fit(train.pooled(pooling), truth)
-        now = score(model.predict_proba(valid.pooled(pooling)), wanted)
-        if best is None or now > best[0]:
-            best = now, pooling, chosen(strength, weight), model
-    assert best is not None
-    _, pooling, facts, model = best
+    heads = {
+        pooling: best_head(train.pooled(pooling), truth, valid.pooled(pooling), wanted)
+        for pooling in POOLINGS
+    }
+    pooling = max(heads, key=lambda name: heads[name].score)  # in a tie, the first
+    model = heads[pooling].model
     return Fitted(
         lambda texts: model.predict_proba(test.pooled(pooling)),  # from the cache
         size + len(pickle.dumps(model)),
-        {"pooling": pooling, **facts, "texts cut": float(train.cut.mean())},
+        {"pooling": pooling, **heads[pooling].facts, "texts cut": float(train.cut.mean())},
         train_elsewhere=float(train.seconds.sum() + valid.seconds.sum()) - clock,
         predict_elsewhere=float(test.seconds.sum()),
     )

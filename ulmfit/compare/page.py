@@ -31,11 +31,11 @@ test part; no method gets the labels of test. Each trial runs in its own process
 
 Accuracy and F1 are means over the seeds, with the worst and the best seed in brackets. Training
 seconds count everything that a trial takes, including the search on the validation part. Work that
-trials share counts as if each had done it alone: word vectors and language models that were trained
-here, and the features of the transformer for its texts. Ready-made models (a transformer, a named
-language model) count as 0 s. Documents a second measures prediction from text to probabilities,
-with the model loaded. The model's size is everything that prediction needs on disk. Peak memory is
-that of the process.
+trials share counts as if each had done it alone: word vectors, static vectors and language models
+that were made here, and the features of the transformer for its texts. Ready-made models (a
+transformer, a named language model) count as 0 s. Documents a second measures prediction from text
+to probabilities, with the model loaded. The model's size is everything that prediction needs on
+disk. Peak memory is that of the process.
 """
 
 

@@ -35,6 +35,8 @@ class Settings(DataFlags):
     max_length: int = 0
     rates: str = "5e-5,2e-4"
     finetune_epochs: int = 0
+    setfit_rates: str = "1e-4"
+    setfit_pairs: int = 0
     gru_epochs: int = 40
     vectors: str | None = None
     pretrained: str = "wiki-en-small"
@@ -137,11 +139,36 @@ METHODS = {
         uses=("pretrained", *_STAGE3),
         backwards=False,
     ),
+    # At the end, because the place decides the look in the plots.
+    "setfit": Method(
+        "setfit:setfit",
+        "transformer tuned on pairs of texts (SetFit), logistic regression",
+        uses=(*_TRANSFORMER, "setfit_rates", "setfit_pairs"),
+        packages=("transformers", "setfit"),
+    ),
+    "static": Method(
+        "static:static",
+        "static vectors distilled from the transformer, their mean, logistic regression",
+        needs=("static-vectors",),
+        packages=("transformers", "model2vec"),
+    ),
+    "static-tuned": Method(
+        "static:static_tuned",
+        "the same vectors, trained together with a linear layer",
+        needs=("static-vectors",),
+        packages=("transformers", "model2vec", "datasets"),
+    ),
 }
 # Made once, for all numbers of labels and seeds.
 PREPARATIONS = {
     "word-vectors": Method(
         "vectors:word_vectors", "word vectors", uses=("vectors",), packages=("gensim",)
+    ),
+    "static-vectors": Method(
+        "static:static_vectors",
+        "static vectors of the transformer's tokens",
+        uses=("transformer",),
+        packages=("transformers", "model2vec", "skeletoken"),
     ),
     "lm-fwd": Method("stages:lm_forward", "language model, forward", uses=_LM, backwards=False),
     "lm-bwd": Method("stages:lm_backward", "language model, backward", uses=_LM, backwards=True),
@@ -251,8 +278,8 @@ def chosen_sizes(given: str, available: int) -> list[int]:
     return sorted(set(sizes), key=lambda size: size or available + 1)
 
 
-def rates_of(given: str) -> list[float]:
-    """The learning rates of --rates.
+def rates_of(given: str, flag: str = "rates") -> list[float]:
+    """The learning rates of --rates, or of another flag.
 
     Raises:
         UserError: there are none, or one is not a number above 0.
@@ -263,6 +290,6 @@ def rates_of(given: str) -> list[float]:
         rates = []
     if not rates or not all(0 < rate < 1 for rate in rates):
         raise UserError(
-            f"--rates is {given!r}, expected learning rates between 0 and 1, separated by commas"
+            f"--{flag} is {given!r}, expected learning rates between 0 and 1, separated by commas"
         )
     return rates

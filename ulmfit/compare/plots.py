@@ -19,15 +19,14 @@ _IN_A_ROW = 3
 
 
 def _look(method: str) -> dict[str, Any]:
-    """Colour and marker, the same in every plot: six colours, first filled, then hollow."""
-    number = list(METHODS).index(method)
-    colour = SERIES[number % len(SERIES)]
-    hollow = number >= len(SERIES)
+    """Colour and marker, the same in every plot: six colours, filled, then hollow, then grey."""
+    turn, number = divmod(list(METHODS).index(method), len(SERIES))
+    colour = SERIES[number]
     return {
         "color": colour,
-        "marker": MARKERS[number % len(MARKERS)],
-        "markerfacecolor": "white" if hollow else colour,
-        "linestyle": "--" if hollow else "-",
+        "marker": MARKERS[number],
+        "markerfacecolor": (colour, "white", RULE)[turn],
+        "linestyle": ("-", "--", ":")[turn],
     }
 
 

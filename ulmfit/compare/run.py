@@ -52,12 +52,14 @@ def _check(settings: Settings, seeds: int, out: str) -> Path:
         ("seeds", seeds, 1),
         ("gru-epochs", settings.gru_epochs, 1),
         ("finetune-epochs", settings.finetune_epochs, 0),
+        ("setfit-pairs", settings.setfit_pairs, 0),
         ("max-length", settings.max_length, 0),
         ("test-texts", settings.test_texts, 0),
     ):
         if value < least:
             raise UserError(f"--{name} is {value}, expected {least} or more")
     plan.rates_of(settings.rates)
+    plan.rates_of(settings.setfit_rates, "setfit-rates")
     if settings.vectors and not Path(settings.vectors).expanduser().is_file():
         raise UserError(
             f"no file {settings.vectors}; --vectors takes word vectors in GloVe's text form"

@@ -174,8 +174,9 @@ class SingleLabels(Labels):
         return scaled.astype(probabilities.dtype)
 
     def prior(self, truth: np.ndarray) -> np.ndarray:
-        if truth.ndim > 1:
-            return truth.mean(0)
+        if truth.ndim > 1:  # a teacher's: the sums of many float32 would drift from 1
+            shares = truth.mean(0, dtype=np.float64)
+            return shares / shares.sum()
         return np.bincount(truth, minlength=len(self.classes)) / len(truth)
 
     def balanced_weights(self, truth: np.ndarray) -> np.ndarray:

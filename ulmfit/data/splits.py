@@ -62,6 +62,11 @@ def keep_labels(
     return kept
 
 
+def with_valid_learnt(frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` with the rows of valid in train: nothing is held out."""
+    return frame.assign(split=frame["split"].replace("valid", "train"))
+
+
 def _proportional(cells: pd.Series, count: int, seed: int, labels: Labels) -> list[int]:
     """`count` rows, of each stratum its share, and every label among them.
 

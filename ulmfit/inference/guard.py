@@ -13,7 +13,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.data.fingerprints import labelled_fingerprint
 from ulmfit.data.load import same_source
-from ulmfit.data.splits import keep_labels
+from ulmfit.data.splits import keep_labels, with_valid_learnt
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,9 @@ def unseen(frame: pd.DataFrame, data: str, split: str, models: Sequence[Artifact
 
     If train and valid of the data are those of the training, nothing is left out: its other splits
     were held out, and published ones stay comparable. A text that stands in two of its splits is
-    reported as an overlap. In split valid, texts that the models were validated on stay. What is
-    left out is logged.
+    reported as an overlap. In split valid, texts that the models were validated on stay, and those
+    whose labels they learnt at the end (the setting `all_labels`) do not. What is left out is
+    logged.
 
     Raises:
         UserError: nothing is left; or the models do not know what they have seen, and `split` was
@@ -44,7 +45,8 @@ def unseen(frame: pd.DataFrame, data: str, split: str, models: Sequence[Artifact
     rows = frame.index[frame["split"] == split]
     trained, validated = which_seen(frame.loc[rows, "text"].tolist(), union(known))
     out = trained if split == "valid" else trained | validated
-    if not out.any() or of_training(frame, models[0].manifest):
+    learnt = split == "valid" and any(learnt_valid(model.manifest) for model in models)
+    if not out.any() or (of_training(frame, models[0].manifest) and not learnt):
         return Unseen(frame)
     count = int(out.sum())
     if split != "valid" and validated.any():
@@ -69,7 +71,14 @@ def of_training(frame: pd.DataFrame, manifest: Manifest) -> bool:
         )
     except UserError:  # too few rows, or other classes
         return False
+    if learnt_valid(manifest):
+        read = with_valid_learnt(read)
     return labelled_fingerprint(read) == manifest.data_fingerprint
+
+
+def learnt_valid(manifest: Manifest) -> bool:
+    """Whether a classifier was trained on the labels of split valid, too."""
+    return bool(manifest.recipe.get("all_labels"))
 
 
 def _check_unchanged(frame: pd.DataFrame, data: str, split: str, trained: Artifact) -> None:

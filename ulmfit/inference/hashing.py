@@ -18,6 +18,7 @@ _INVERSE = pow(_BASE, -1, 1 << 64)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 _PAIR = np.uint64(0x94D049BB133111EB)
 _SPACE, _SIGN, _WORD, _OWN = range(4)  # kinds of bytes; _OWN begins a character that is a token
+_FEWEST_POWERS = 1 << 18  # 4 MB, for blocks of texts of nearly any size
 _BREAK = "<br />"  # as IMDb's reviews have it
 
 
@@ -50,19 +51,28 @@ def hashed(texts: Sequence[str], buckets: int) -> Hashed:
 
     `buckets` is a power of two, 4 at least: the lower half is for words, the upper one for pairs.
     """
-    tokens, owners = token_hashes(texts)
+    return _distinct(*token_hashes(texts), len(texts), buckets)
+
+
+def _distinct(tokens: np.ndarray, owners: np.ndarray, texts: int, buckets: int) -> Hashed:
     same = owners[1:] == owners[:-1]
-    pairs = pair_buckets(tokens, buckets)[same]
-    every = np.concatenate([word_buckets(tokens, buckets), pairs])
-    of = np.concatenate([owners, owners[1:][same]])
-    # One number a text and bucket: sorting such plain numbers is what numpy is fastest at.
+    # One number a text and bucket: sorting such plain numbers is what numpy is fastest at, and it
+    # is twice as fast at numbers of half the size.
     shift = buckets.bit_length() - 1
-    keys = np.sort((of << shift) | every)
+    kind = np.uint32 if shift + texts.bit_length() <= 32 else np.int64
+    of = owners.astype(kind) << kind(shift)
+    keys = np.empty(len(tokens) + np.count_nonzero(same), kind)
+    np.bitwise_or(of, word_buckets(tokens, buckets).astype(kind), out=keys[: len(tokens)])
+    pairs = pair_buckets(tokens, buckets)[same].astype(kind)
+    np.bitwise_or(of[1:][same], pairs, out=keys[len(tokens) :])
+    keys.sort()
     first = np.ones(len(keys), bool)
     first[1:] = keys[1:] != keys[:-1]
     keys = keys[first]
-    starts = np.searchsorted(keys, np.arange(len(texts) + 1, dtype=np.int64) << shift)
-    return Hashed((keys & (buckets - 1)).astype(np.int32), starts.astype(np.int32))
+    counts = np.bincount((keys >> kind(shift)).astype(np.int64), minlength=texts)
+    starts = np.zeros(texts + 1, np.int32)
+    np.cumsum(counts, out=starts[1:])
+    return Hashed((keys & kind(buckets - 1)).astype(np.int32), starts)
 
 
 def word_buckets(tokens: np.ndarray, buckets: int) -> np.ndarray:
@@ -86,13 +96,13 @@ def token_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     lengths = np.array([len(part) + 1 for part in parts], np.int64)
     content = np.frombuffer(b" ".join(parts) + b" ", np.uint8)
     first, last = _bounds(content)
-    powers, inverses = _powers(1 << len(content).bit_length())
+    powers, inverses = _powers(max(_FEWEST_POWERS, 1 << len(content).bit_length()))
     sums = np.zeros(len(content) + 1, np.uint64)
     # The byte 0 would vanish in the sum; it is no part of a token.
     np.cumsum(content * powers[: len(content)], out=sums[1:])
     hashes = (sums[last] - sums[first]) * inverses[first]
-    ends = np.cumsum(lengths)
-    return hashes, np.searchsorted(ends, first, side="right")
+    counts = np.diff(np.searchsorted(first, np.cumsum(lengths)), prepend=0)
+    return hashes, np.repeat(np.arange(len(texts)), counts)
 
 
 def token_spans(text: str) -> list[tuple[int, int]]:
@@ -155,7 +165,13 @@ class HashedNgrams:
 
     def transform(self, texts: Sequence[str]) -> Any:
         """scipy's sparse rows, float32, shape (texts, buckets): each of length 1, or 0."""
-        return self.rows(hashed(texts, self.buckets))
+        return self.read(texts)[0]
+
+    def read(self, texts: Sequence[str]) -> tuple[Any, np.ndarray, np.ndarray]:
+        """What `transform` and `known` return, while the texts are cut once."""
+        tokens, owners = token_hashes(texts)
+        rows = self.rows(_distinct(tokens, owners, len(texts), self.buckets))
+        return rows, *self._known(tokens, owners, len(texts))
 
     def rows(self, found: Hashed) -> Any:
         """As `transform`, of texts that were hashed before."""
@@ -173,12 +189,13 @@ class HashedNgrams:
 
         A word that it did not have can share the bucket of one that it had.
         """
-        tokens, owners = token_hashes(texts)
+        return self._known(*token_hashes(texts), len(texts))
+
+    def _known(
+        self, tokens: np.ndarray, owners: np.ndarray, texts: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         had = self.idf_[word_buckets(tokens, self.buckets)] > 0
-        return (
-            np.bincount(owners, minlength=len(texts)),
-            np.bincount(owners[had], minlength=len(texts)),
-        )
+        return np.bincount(owners, minlength=texts), np.bincount(owners[had], minlength=texts)
 
     def places(self, text: str) -> tuple[list[tuple[int, int]], list[int], list[int]]:
         """First and last character of each token, its bucket, and those of its pairs."""

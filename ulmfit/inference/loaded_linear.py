@@ -1,6 +1,6 @@
 """A linear classifier of a model directory, ready to answer. No torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ulmfit.text.corpus import TokenizedTexts
 
 _BLOCK = 1000  # texts that are answered at a time, between two signs of life
+# Texts that are hashed at a time: few enough for their bytes and hashes to stay in the CPU's cache.
+_HASHED_BLOCK = 64
 
 
 class LoadedLinear:
@@ -52,13 +54,23 @@ class LoadedLinear:
             UserError: the texts are ids.
         """
         plain = self._plain(texts)
-        parts = []
+        read = self._read_hashed if self.hashed else self._read
+        parts, known = [], []
         for start in range(0, len(plain), _BLOCK):
-            part = self.classifier.probabilities(plain[start : start + _BLOCK]).astype(np.float32)
-            parts.append(self.rescaled(part))
+            for part, found in read(plain[start : start + _BLOCK]):
+                parts.append(self.rescaled(part.astype(np.float32)))
+                known.append(found)
             if tell:
-                tell(len(part))
-        return np.concatenate(parts), self.known(plain)
+                tell(len(plain[start : start + _BLOCK]))
+        return np.concatenate(parts), Known(*map(np.concatenate, zip(*known, strict=True)))
+
+    def _read(self, texts: Sequence[str]) -> Iterator[tuple[np.ndarray, Known]]:
+        yield self.classifier.probabilities(texts), self.known(texts)
+
+    def _read_hashed(self, texts: Sequence[str]) -> Iterator[tuple[np.ndarray, Known]]:
+        for start in range(0, len(texts), _HASHED_BLOCK):
+            rows, *known = self.classifier.features.read(texts[start : start + _HASHED_BLOCK])
+            yield self.classifier.of_rows(rows), Known(*known)
 
     def rescaled(self, probabilities: np.ndarray) -> np.ndarray:
         """With the temperature of the model's calibration."""

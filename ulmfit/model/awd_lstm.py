@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ulmfit.base.precision import cudnn_has_bfloat16
+from ulmfit.text.dealing import Rows
 
 State = tuple[Tensor, Tensor]
 
@@ -42,18 +43,35 @@ CLASSIFIER_DROPOUTS = Dropouts(output=0.4, hidden=0.3, input=0.4, embed=0.05, we
 
 
 class RNNDropout(nn.Module):
-    """Drops features of (batch, time, features), the same features at every time step."""
+    """Drops features of (batch, time, features), the same features at every time step.
+
+    rows: those of the whole batch that this process has, if there are several processes.
+    """
 
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
+        self.rows: Rows | None = None
 
     def forward(self, features: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
             return features
         batch, _, size = features.shape
-        kept = features.new_empty(batch, 1, size).bernoulli_(1 - self.rate)
-        return features * kept.div_(1 - self.rate)
+        total = self.rows.total if self.rows else batch
+        kept = features.new_empty(total, 1, size).bernoulli_(1 - self.rate).div_(1 - self.rate)
+        return features * (self.rows.of(kept, batch) if self.rows else kept)
+
+    def skip(self, like: Tensor, size: int) -> None:
+        """Draw a mask for rows that are all in other processes, in the format of `like`."""
+        if self.training and self.rate > 0 and self.rows:
+            like.new_empty(self.rows.total, 1, size).bernoulli_(1 - self.rate)
+
+
+def share_rows(model: nn.Module, rows: Rows | None) -> None:
+    """Tell all dropouts of `model` which rows of the whole batch this process has."""
+    for module in model.modules():
+        if isinstance(module, RNNDropout):
+            module.rows = rows
 
 
 class WeightDropLSTM(nn.LSTM):
@@ -178,9 +196,27 @@ class AWDLSTM(nn.Module):
             self.hidden.append((hidden.detach(), cell.detach()))
         return features
 
+    def skip(self, rows: Rows) -> None:
+        """Draw the masks of a call to `read` that only other processes make."""
+        weight = self.encoder.weight
+        share_rows(self, rows)
+        self.input_dp.skip(weight, weight.shape[1])
+        inner = weight.detach()[:0].to(_inner_format(weight))
+        for dropout, layer in zip(self.hidden_dps, self.rnns[1:], strict=True):
+            assert isinstance(dropout, RNNDropout)
+            dropout.skip(inner, layer.input_size)
+
     def _states(self, features: Tensor) -> Sequence[State]:
         rows = len(features)
         if not self.hidden:
             sizes = [layer.hidden_size for layer in self.rnns]
             return [(features.new_zeros(1, rows, n), features.new_zeros(1, rows, n)) for n in sizes]
         return [(hidden[:, :rows], cell[:, :rows]) for hidden, cell in self.hidden]
+
+
+def _inner_format(weight: Tensor) -> torch.dtype:
+    """The format of the features between layers."""
+    kind = weight.device.type
+    if kind == "cuda":
+        return _dtype_on_gpu(weight)
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ulmfit.base.processes import current
+
 # Tokens at a time: few enough for the cache, and enough for large products.
 _CHUNK = 384
 # A GPU needs large products: 8,192 tokens and 60,000 words are a gigabyte of bfloat16 logits.
@@ -62,9 +64,10 @@ class LMLoss:
         if torch.is_grad_enabled():
             weight, bias = prediction.weight, prediction.bias
             if 0 < self.sampled < len(weight):
-                drawn = draw_words(flat, len(weight), self.sampled)
+                group = current()  # all processes draw the same words, for all of their targets
+                drawn = draw_words(group.gathered(flat), len(weight), self.sampled)
                 weight, bias = weight[drawn.words], bias[drawn.words] + drawn.shift
-                flat = drawn.targets
+                flat = drawn.targets.chunk(group.count)[group.rank]
             return _ChunkedLoss.apply(hidden, weight, bias, flat)
         loss, self.correct = _loss_and_correct(hidden, prediction.weight, prediction.bias, flat)
         return loss

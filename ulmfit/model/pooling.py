@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ulmfit.base.precision import row_block
-from ulmfit.model.awd_lstm import AWDLSTM
+from ulmfit.model.awd_lstm import AWDLSTM, share_rows
+from ulmfit.model.shared_layers import shared_layer
 from ulmfit.text.batches import DocumentBatch
+from ulmfit.text.dealing import Rows, Shared
 from ulmfit.text.processor import PAD_ID
 
 
@@ -23,11 +25,14 @@ class Pooled(NamedTuple):
     features: (documents, 3 x features): last, maximum and mean over each document.
     activation: mean square of the outputs (AR of Merity et al. 2017), a scalar; 0 in evaluation.
     slowness: mean square of their change from token to token (TAR), a scalar; 0 in evaluation.
+    rows: of the whole batch, if this is the part of one of several processes; the scalars are then
+        its part of the sum over the processes.
     """
 
     features: Tensor
     activation: Tensor
     slowness: Tensor
+    rows: Rows | None = None
 
 
 class _Chunk(NamedTuple):
@@ -60,17 +65,52 @@ class DocumentEncoder(nn.Module):
         self.module.reset()
 
     def forward(self, batch: DocumentBatch) -> Pooled:
-        lengths = batch.lengths
+        lengths, shared = batch.lengths, batch.shared if self.training else None
         learns = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
         pool = _Pool(lengths, self.max_len, batch.ids.device, self.training)
         self.module.reset()
         self.module.draw_masks()
         for chunk in self._embedded(self._chunks(batch), learns):
+            if shared:
+                share_rows(self, self._rows(shared, chunk.start, chunk.documents))
             with torch.set_grad_enabled(learns and chunk.pooled):
                 outputs = self.module.read(chunk.tokens)  # (rows, time, features)
             if chunk.pooled:
                 pool.add(outputs[: chunk.documents], chunk.start)
-        return pool.result()
+        if shared is None:
+            return pool.result()
+        for start in self._starts(lengths, shared):  # longer documents of other processes
+            self.module.skip(self._rows(shared, start, 0))
+        share_rows(self, None)
+        return self._part(pool.result(), batch, shared)
+
+    def _rows(self, shared: Shared, start: int, documents: int) -> Rows:
+        """The rows of the whole batch's chunk from `start` on, of which `documents` are here."""
+        device = self.module.encoder.weight.device
+        total = fast_rows(int((shared.lengths > start).sum()), device)
+        return shared.rows.first(documents, total)
+
+    def _starts(self, lengths: Tensor, shared: Shared) -> range:
+        """Chunks of the whole batch after those of this process's documents."""
+        done = -(-int(lengths[0]) // self.bptt) * self.bptt
+        return range(done, int(shared.lengths[0]), self.bptt)
+
+    def _part(self, pooled: Pooled, batch: DocumentBatch, shared: Shared) -> Pooled:
+        """`pooled` with the scalars as parts of the sums over all processes."""
+        counted = float(len(shared.rows.own) > 0)
+        own, whole = self._pooled(batch.lengths), self._pooled(shared.lengths)
+        return pooled._replace(
+            activation=pooled.activation * (counted * own[0] / whole[0]),
+            slowness=pooled.slowness * (counted * own[1] / max(1, whole[1])),
+            rows=shared.rows,
+        )
+
+    def _pooled(self, lengths: Tensor) -> tuple[int, int]:
+        """Tokens that are pooled, and steps from one to the next within a chunk."""
+        first = (lengths - self.max_len).clamp(min=0)
+        chunks = -(-lengths // self.bptt) - first // self.bptt
+        tokens = int((lengths - first).sum())
+        return tokens, tokens - int(chunks.sum())
 
     def _chunks(self, batch: DocumentBatch) -> Iterator["_Chunk"]:
         first_pooled = (batch.lengths - self.max_len).clamp(min=0).tolist()
@@ -204,4 +244,9 @@ class PoolingClassifier(nn.Module):
         )
 
     def forward(self, pooled: Pooled) -> tuple[Tensor, Tensor, Tensor]:
-        return self.layers(pooled.features), pooled.activation, pooled.slowness
+        features = pooled.features
+        if pooled.rows is None:
+            return self.layers(features), pooled.activation, pooled.slowness
+        for layer in self.layers:
+            features = shared_layer(layer, features, pooled.rows)
+        return features, pooled.activation, pooled.slowness

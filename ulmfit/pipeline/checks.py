@@ -18,7 +18,7 @@ from ulmfit.data.fingerprints import labelled_fingerprint
 from ulmfit.data.label_checks import as_classes, tell_remarks
 from ulmfit.data.labels import Labels
 from ulmfit.data.load import load_data, load_with_test_labels
-from ulmfit.data.splits import keep_labels
+from ulmfit.data.splits import keep_labels, with_valid_learnt
 from ulmfit.inference.evaluation import labelled_texts, measure_baselines
 from ulmfit.training.classifier_data import labels_in
 from ulmfit.training.domain_lm import data_fingerprint, read_frame
@@ -76,14 +76,18 @@ def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
 
 
 def labelled(settings: ClassifierSettings, labels: Labels | None = None) -> pd.DataFrame:
-    """The data of stage 3, with the labels that it keeps; with `labels`, also those of test."""
+    """The data of stage 3, with the labels that it keeps; with `labels`, also those of test.
+
+    With the setting `all_labels`, valid's rows are in train.
+    """
     spec = data_spec(settings)
     with quiet():
         if labels is None:
             frame = load_data(spec, texts_required=False)
         else:
             frame = as_classes(load_with_test_labels(spec, texts_required=False), labels)
-    return keep_labels(frame, settings.labels, settings.seed, spec.labels)
+    kept = keep_labels(frame, settings.labels, settings.seed, spec.labels)
+    return with_valid_learnt(kept) if settings.all_labels else kept
 
 
 def _parent(pretrained: str, backwards: bool) -> Artifact | None:

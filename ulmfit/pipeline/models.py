@@ -1,11 +1,11 @@
 """The models of `python -m ulmfit`, one by one: those of an earlier call are kept."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ulmfit import stage1_pretrain, stage2_lm, stage3_clf
 from ulmfit.artifacts.directory import read_artifact, read_metrics
 from ulmfit.artifacts.ensemble import model_sha256
 from ulmfit.artifacts.manifest import direction
@@ -14,6 +14,7 @@ from ulmfit.base.log import logger, quiet
 from ulmfit.data.corpora import read_corpora
 from ulmfit.data.fingerprints import texts_fingerprint
 from ulmfit.pipeline.checks import check_same, stays
+from ulmfit.pipeline.followers import stage_in_all
 from ulmfit.training.general_lm import with_tokenizer
 from ulmfit.training.linear import train_linear
 from ulmfit.training.members import LINEAR_MEMBERS, READINGS
@@ -26,6 +27,13 @@ from ulmfit.training.settings import (
     PretrainSettings,
     load_settings,
 )
+
+
+class Lesson(NamedTuple):
+    """What a network learns from: the directory that it starts from, and settings of stage 3."""
+
+    start: Path
+    given: dict[str, Any]
 
 
 def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult], Plan]:
@@ -46,8 +54,9 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
                 wanted = with_tokenizer(settings, texts, None)
             check_same(one, wanted, same, "--corpus")
         results[name] = _kept(one, plan) or plan.after(
-            stage1_pretrain.main(
-                corpus=corpus, **given, **{**plan.options(one, backwards), "recipe": recipe}
+            stage_in_all(
+                "pretrain",
+                {"corpus": corpus, **given, **plan.options(one, backwards), "recipe": recipe},
             )
         )
     return results, plan.starting_from(str(out))
@@ -57,23 +66,22 @@ def language_model(out: Path, backwards: bool, plan: Plan) -> StageResult:
     """Stage 2 in one direction."""
     logger.info(f"\nstage 2, {direction(backwards)}: language model of {plan.lm.data}")
     options = plan.options(out, backwards)
-    return _kept(out, plan) or plan.after(stage2_lm.main(**plan.lm_given, **options))
+    return _kept(out, plan) or plan.after(stage_in_all("lm", {**plan.lm_given, **options}))
 
 
-def classifier(out: Path, backwards: bool, lm: Path, plan: Plan) -> StageResult:
+def classifier(out: Path, backwards: bool, lesson: Lesson, plan: Plan) -> StageResult:
     """Stage 3 in one direction."""
     logger.info(f"\nstage 3, {direction(backwards)}: classifier of {plan.classifier.data}")
-    return trained_classifier(out, backwards, lm, plan, plan.classifier_given)
+    return trained_classifier(out, backwards, lesson, plan)
 
 
-def trained_classifier(
-    out: Path, backwards: bool, start: Path, plan: Plan, given: dict[str, Any]
-) -> StageResult:
-    """A classifier from the model in `start`, with the settings `given`; or the one that is there.
+def trained_classifier(out: Path, backwards: bool, lesson: Lesson, plan: Plan) -> StageResult:
+    """A classifier of the lesson, or the one that is there.
 
     Raises:
         UserError: the one that is there has another start, another teacher or other settings.
     """
+    start, given = lesson
     if kept := _kept(out, plan):
         manifest = read_artifact(out).manifest
         again = "pass --overwrite to train again"
@@ -86,15 +94,18 @@ def trained_classifier(
         check_same(out, settings, same_data=True, data=settings.data)
         return kept
     options = plan.options(out, backwards)
-    return plan.after(stage3_clf.main(lm=str(start), **given, **options))
+    return plan.after(stage_in_all("clf", {"lm": str(start), **given, **options}))
 
 
-def linear_classifier(out: Path, name: str, frame: pd.DataFrame, plan: Plan) -> StageResult | None:
+def linear_classifier(
+    out: Path, name: str, frame: pd.DataFrame, plan: Plan, all_labels: bool = False
+) -> StageResult | None:
     """One of `LINEAR_MEMBERS`; None if it cannot be trained, which a line says."""
+    settings = replace(plan.classifier, all_labels=all_labels)
     logger.info(f"\nstage 3, linear: {READINGS[name]} of {plan.classifier.data}")
     if kept := _kept(out, plan):
         return kept
-    made = train_linear(LINEAR_MEMBERS[name], frame, plan.classifier, out, plan.overwrite)
+    made = train_linear(LINEAR_MEMBERS[name], frame, settings, out, plan.overwrite)
     return made and plan.after(made)
 
 

@@ -5,11 +5,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ulmfit.base.errors import UserError
-from ulmfit.base.log import logger
 from ulmfit.pipeline.checks import check_data, check_models
-from ulmfit.pipeline.models import classifier, language_model, linear_classifier, pretrain
+from ulmfit.pipeline.finish import chosen_on_valid, with_all_labels
+from ulmfit.pipeline.models import (
+    Lesson,
+    classifier,
+    language_model,
+    linear_classifier,
+    pretrain,
+)
 from ulmfit.pipeline.self_training import self_trained
-from ulmfit.training.members import possible, put_together
+from ulmfit.training.members import possible
 from ulmfit.training.options import StageResult
 from ulmfit.training.plan import Plan
 
@@ -38,16 +44,17 @@ def train(plan: Plan, corpus: str, folder: Path) -> tuple[Trained, Plan]:
         general, plan = pretrain(corpus, folder / "pretrained", plan)
     plan = plan.fitted(folder, frame)
     check_models(folder, plan, frame)
+    lessons: dict[str, Lesson] = {}
     for name, backwards in plan.directions.items():
         lm = lms[name] = language_model(folder / f"lm-{name}", backwards, plan)
-        classifiers[name] = classifier(folder / f"clf-{name}", backwards, lm.path, plan)
+        lessons[name] = Lesson(lm.path, plan.classifier_given)
+        classifiers[name] = classifier(folder / f"clf-{name}", backwards, lessons[name], plan)
     for name in plan.linear:
         if made := linear_classifier(folder / f"clf-{name}", name, frame, plan):
             classifiers[name] = made
     if not classifiers:
         raise UserError("no classifier could be trained; add fwd or bwd to --members")
-    classifiers = self_trained(folder, lms, classifiers, frame, plan)
-    logger.info("")
-    paths = {name: made.path for name, made in classifiers.items()}
-    ensemble = put_together(folder / "clf", paths, frame, plan.classifier)
+    classifiers, lessons = self_trained(folder, classifiers, lessons, frame, plan)
+    finish = with_all_labels if plan.all_labels else chosen_on_valid
+    classifiers, ensemble = finish(folder, classifiers, lessons, frame, plan)
     return Trained(general, lms, classifiers, ensemble), plan

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ulmfit.artifacts.manifest import direction
 from ulmfit.base.log import logger
-from ulmfit.pipeline.models import trained_classifier
+from ulmfit.pipeline.models import Lesson, trained_classifier
 from ulmfit.training.members import put_together
 from ulmfit.training.options import StageResult
 from ulmfit.training.plan import Plan
@@ -19,25 +19,27 @@ from ulmfit.training.plan import Plan
 
 def self_trained(
     folder: Path,
-    lms: Mapping[str, StageResult],
     classifiers: dict[str, StageResult],
+    lessons: dict[str, Lesson],
     frame: pd.DataFrame,
     plan: Plan,
-) -> dict[str, StageResult]:
-    """The classifiers by name after the rounds of the plan.
+) -> tuple[dict[str, StageResult], dict[str, Lesson]]:
+    """The classifiers after the rounds of the plan, and the networks' last lessons, by name.
 
     A round whose ensemble has a larger log loss on split valid is the last, and is left out.
+    lessons: of the networks in `classifiers`, which start from stage 2's language models.
     """
     if not plan.rounds:
-        return classifiers
+        return classifiers, lessons
+    lms = {name: lesson.start for name, lesson in lessons.items()}
     best = _ensemble(folder / "round-0", classifiers, frame, plan)
     for number in range(1, plan.rounds + 1):
         place = folder / f"round-{number}"
-        made = {
-            name: _taught(place, name, number, lms[name].path, best.path, plan)
+        taught = {
+            name: _taught(place, name, number, lms[name], best.path, plan)
             for name in plan.directions
         }
-        candidates = {**classifiers, **made}
+        candidates = {**classifiers, **{name: made for name, (made, _) in taught.items()}}
         ensemble = _ensemble(place, candidates, frame, plan)
         before, after = (one.metrics["valid"]["log_loss"] for one in (best, ensemble))
         if not after <= before:
@@ -47,7 +49,8 @@ def self_trained(
             )
             break
         best, classifiers = ensemble, candidates
-    return classifiers
+        lessons = {name: lesson for name, (_, lesson) in taught.items()}
+    return classifiers, lessons
 
 
 def _ensemble(
@@ -60,12 +63,12 @@ def _ensemble(
 
 def _taught(
     place: Path, name: str, number: int, lm: Path, teacher: Path, plan: Plan
-) -> StageResult:
+) -> tuple[StageResult, Lesson]:
     backwards = plan.directions[name]
     round_of = f"\nself-training, round {number} of at most {plan.rounds}, {direction(backwards)}"
     logger.info(f"{round_of}: a student learns the answers of {teacher}")
-    given = plan.taught_by(teacher)
-    student = trained_classifier(place / f"student-{name}", backwards, lm, plan, given)
+    lesson = Lesson(lm, plan.taught_by(teacher))
+    student = trained_classifier(place / f"student-{name}", backwards, lesson, plan)
     logger.info(f"{round_of}: it learns the real labels")
-    given = plan.again_given
-    return trained_classifier(place / f"clf-{name}", backwards, student.path, plan, given)
+    last = Lesson(student.path, plan.again_given)
+    return trained_classifier(place / f"clf-{name}", backwards, last, plan), last

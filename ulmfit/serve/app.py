@@ -76,10 +76,9 @@ def make_app(
 
     app = Starlette(
         routes=[
-            Route("/", forms.show, methods=["GET"]),
-            Route("/", forms.classify, methods=["POST"]),
+            forms.page_route("/", forms.show, forms.classify),
             *file_routes(),
-            *([] if lm is None else _next_routes()),
+            *([] if lm is None else [forms.page_route(NEXT, forms.show_next, forms.find_next)]),
             Route("/predict", api.predict, methods=["POST"]),
             Route("/health", api.health, methods=["GET"]),
             Route("/model", api.model, methods=["GET"]),
@@ -102,16 +101,10 @@ def make_app(
     return app
 
 
-def _next_routes() -> list[Route]:
-    return [
-        Route(NEXT, forms.show_next, methods=["GET"]),
-        Route(NEXT, forms.find_next, methods=["POST"]),
-    ]
-
-
 async def _describe(request: Request) -> Response:
     state = request.app.state
-    return JSONResponse(description(state.batcher.classifier.labels, state.limits))
+    has_lm = state.site.lm is not None
+    return JSONResponse(description(state.batcher.classifier.labels, state.limits, has_lm))
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from ulmfit.base.errors import UserError
 from ulmfit.serve.batching import while_there
 from ulmfit.serve.file_page import file_page
-from ulmfit.serve.forms import fields_of
+from ulmfit.serve.forms import fields_of, page_route
 from ulmfit.serve.gathered import DEFAULT_LABELS
 from ulmfit.serve.limits import KEPT_MINUTES
 from ulmfit.serve.page import View, page
@@ -38,8 +38,7 @@ def file_routes() -> list[Route]:
     return [
         Route("/score", score, methods=["POST"]),
         Route(FILES, send, methods=["POST"]),
-        Route(address, watch, methods=["GET"]),
-        Route(address, change, methods=["POST"]),
+        page_route(address, watch, change),
         Route(f"{address}/report", report, methods=["GET"]),
         Route(f"{address}/{SCORED}", scored, methods=["GET"]),
     ]

@@ -1,5 +1,6 @@
 """The forms of the pages: a text to classify, a text to go on with, a file to score."""
 
+from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qsl
 
 from python_multipart.multipart import parse_options_header
@@ -7,6 +8,7 @@ from starlette.datastructures import State
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 
 from ulmfit.base.errors import UserError
 from ulmfit.inference.explanation import Explanation, explain
@@ -18,10 +20,23 @@ from ulmfit.serve.page import Result, View, page
 from ulmfit.serve.site import CLASSIFY, FILES, NEXT
 from ulmfit.serve.theme import is_theme, remember, theme_of
 
+Endpoint = Callable[[Request], Awaitable[Response]]
 _STEPS = 8  # of integrated gradients; the command has 32, but the page must be fast
 _PATHS = (CLASSIFY, "/score", NEXT, FILES)
 _FIELDS = 4  # of a form; the pages' have three at most
 _MOST_ENCODED = 12  # bytes of a form for one character, such as %F0%9F%8E%AC
+
+
+def page_route(path: str, show: Endpoint, send: Endpoint) -> Route:
+    """The route of a page and of its form.
+
+    Two routes of one path would each name their own method alone in Allow.
+    """
+
+    async def answer(request: Request) -> Response:
+        return await (send if request.method == "POST" else show)(request)
+
+    return Route(path, answer, methods=["GET", "POST"])
 
 
 def is_form(request: Request) -> bool:

@@ -5,14 +5,16 @@ from importlib.metadata import version
 from typing import Any
 
 from ulmfit.serve.limits import Limits
+from ulmfit.serve.openapi_forms import form_paths
 
 
-def description(labels: Sequence[str], limits: Limits) -> dict[str, Any]:
-    """The content of /openapi.json."""
+def description(labels: Sequence[str], limits: Limits, lm: bool = False) -> dict[str, Any]:
+    """The content of /openapi.json; `lm` is whether there is a page of the next word."""
     paths = {
         "/predict": {"post": _predict()},
         "/health": {"get": _get("Whether the server is up", _ref("Health"))},
         "/model": {"get": _get("What answers", _ref("Model"))},
+        **form_paths(limits, lm),
     }
     return {
         "openapi": "3.1.0",

@@ -5,19 +5,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 _COOKIE = "ulmfit-theme"
-_THEMES = {"auto": "Auto", "light": "Light", "dark": "Dark"}  # auto: as the reader's system
+THEMES = {"auto": "Auto", "light": "Light", "dark": "Dark"}  # auto: as the reader's system
 _SECONDS = 365 * 24 * 3600
 
 
 def theme_of(request: Request) -> str:
     """The reader's choice, `auto` without one."""
     given = request.cookies.get(_COOKIE, "auto")
-    return given if given in _THEMES else "auto"
+    return given if given in THEMES else "auto"
 
 
 def is_theme(name: str) -> bool:
     """Whether the switch can send `name`."""
-    return name in _THEMES
+    return name in THEMES
 
 
 def remember(response: Response, theme: str) -> None:
@@ -41,7 +41,7 @@ def switch(theme: str, form: str, action: str) -> FT:
             formnovalidate=True,
             aria_pressed="true" if name == theme else "false",
         )
-        for name, shown in _THEMES.items()
+        for name, shown in THEMES.items()
     ]
     label = Span("Colours", id="colours")
     return Div(label, *buttons, cls="switch", role="group", aria_labelledby="colours")

@@ -6,16 +6,17 @@ equal runs get equal batches. A GPU gets the next batch during the current one.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ulmfit.base.errors import UserError
+from ulmfit.base.errors import UserError, listed
 from ulmfit.base.precision import row_block
 from ulmfit.text.corpus import Corpus
+from ulmfit.text.dealing import WHOLE, Part, Rows, Shared
 from ulmfit.text.processor import PAD_ID
 
 # Training batches are cut from stretches of this many batches, sorted by length, as in fastai's
@@ -37,7 +38,7 @@ class LMLoader:
 
     With `shuffle`, `epoch` selects the order of the documents. A pass reads the part `share` of
     the stream. `start` is the first batch of the next pass; the pass sets it back to 0. Batches
-    are on `device`.
+    are on `device`. With a `part`, they have only this process's rows of each batch.
     """
 
     corpus: Corpus
@@ -49,9 +50,15 @@ class LMLoader:
     share: float = 1.0
     start: int = 0
     device: torch.device = _CPU
+    part: Part = WHOLE
 
     def __post_init__(self) -> None:
         self.bs, self.dataset = self.batch_size, self.corpus  # fastai's names
+
+    @property
+    def lanes(self) -> slice:
+        """The rows of each batch that it yields."""
+        return self.part.lanes(self.batch_size)
 
     @property
     def row_length(self) -> int:
@@ -59,6 +66,8 @@ class LMLoader:
         return int((len(self.corpus.ids) - 1) * self.share) // self.batch_size
 
     def __len__(self) -> int:
+        if self.lanes.start == self.lanes.stop:  # fewer rows than processes
+            return 0
         return -(-self.row_length // self.seq_len)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -69,12 +78,15 @@ class LMLoader:
         inputs = self._rows(ids[:-1])
         targets = self._rows(ids[1:])
         first, self.start = self.start, 0
+        if not len(self):
+            return
         for position in range(first * self.seq_len, self.row_length, self.seq_len):
             columns = slice(position, position + self.seq_len)
             yield _int64(inputs[:, columns]), _int64(targets[:, columns])
 
     def _rows(self, ids: np.ndarray) -> np.ndarray:
-        return ids[: self.batch_size * self.row_length].reshape(self.batch_size, -1)
+        rows = ids[: self.batch_size * self.row_length].reshape(self.batch_size, -1)
+        return rows[self.lanes]
 
     def _stream(self) -> np.ndarray:
         if not self.shuffle:
@@ -90,14 +102,22 @@ def lm_loader(
     purpose: str,
     shuffle: bool = False,
     seed: int = 0,
+    part: Part = WHOLE,
 ) -> LMLoader:
     """Batches to train on, with `shuffle`, or to measure on; errors name the `purpose`.
 
-    Raises UserError if there are too few tokens for one batch.
+    Raises UserError if there are too few tokens for one batch, or if the processes cannot have
+    equal parts of it.
     """
+    if shuffle and batch_size % part.count:
+        fit = [str(n) for n in range(2, batch_size + 1) if batch_size % n == 0]
+        raise UserError(
+            f"found {part.count} processes, expected a number that divides the batch size of "
+            f"{batch_size}: {listed(fit) or 1}; start so many, or change --batch-size"
+        )
     # A small validation part does not fill a large batch; a narrower one measures the same.
     rows = batch_size if shuffle else min(batch_size, len(corpus.ids) // 100 or 1)
-    loader = LMLoader(corpus, rows, seq_len, shuffle, seed)
+    loader = LMLoader(corpus, rows, seq_len, shuffle, seed, part=part)
     if loader.row_length < 1:
         raise UserError(
             f"found {len(corpus.ids):,} tokens to {purpose}, expected more than the batch size "
@@ -116,18 +136,20 @@ class DocumentBatch:
 
     ids: int64, shape (documents, longest), padded at the end.
     lengths: int64, shape (documents,), in falling order.
+    shared: the whole batch, if this is the part of one of several processes.
     """
 
     ids: Tensor
     lengths: Tensor
+    shared: Shared | None = None
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "DocumentBatch":
         """The batch on a device; the lengths stay on the CPU, for Python."""
-        return DocumentBatch(self.ids.to(device, non_blocking=non_blocking), self.lengths)
+        return replace(self, ids=self.ids.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "DocumentBatch":
         """The batch in pinned memory, from which a GPU copies without the CPU."""
-        return DocumentBatch(self.ids.pin_memory(), self.lengths)
+        return replace(self, ids=self.ids.pin_memory())
 
 
 def collate(documents: Sequence[np.ndarray]) -> DocumentBatch:
@@ -150,7 +172,10 @@ class ClassifierLoader:
     longest batch comes first, so that memory runs out at once or never (as in `SortedDL`).
     Without: all documents, longest first; a batch has at most `tokens` tokens, padding included.
 
-    `epoch`, `share` (of the documents), `start` and `device` as in `LMLoader`.
+    `epoch`, `share` (of the documents), `start` and `device` as in `LMLoader`. With a `part`, a
+    batch to train on has some of the documents, and knows the others (`Shared`); of the rest,
+    documents are dealt, or whole batches if they have weights. `weights`: of each document in the
+    loss, shape (documents,); None for equal ones.
     """
 
     corpus: Corpus
@@ -163,6 +188,8 @@ class ClassifierLoader:
     share: float = 1.0
     start: int = 0
     device: torch.device = _CPU
+    part: Part = WHOLE
+    weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self.bs, self.dataset = self.batch_size, self.corpus
@@ -171,17 +198,19 @@ class ClassifierLoader:
 
     def __len__(self) -> int:
         if self._fixed is not None:
-            return len(self._fixed)
+            return len(self._dealt(self._fixed))
         return len(_cut(np.arange(self._documents), self.batch_size))
 
     def __iter__(self) -> Iterator[tuple[DocumentBatch, Tensor]]:
         return on_device(self._batches(), self.device)
 
     def _batches(self) -> Iterator[tuple[DocumentBatch, Tensor]]:
-        batches = self._fixed if self._fixed is not None else self._shuffled()
+        batches = self._shuffled() if self._fixed is None else self._dealt(self._fixed)
         first, self.start = self.start, 0
-        for documents in batches[first:]:
-            batch = collate([self.corpus[document] for document in documents])
+        for whole in batches[first:]:
+            shared = self._shared(whole) if self.shuffle and self.part.count > 1 else None
+            documents = whole if shared is None else whole[shared.places]
+            batch = replace(collate([self.corpus[d] for d in documents]), shared=shared)
             labels = self.labels[documents]
             soft = np.issubdtype(labels.dtype, np.floating)
             yield batch, torch.from_numpy(labels.astype(np.float32 if soft else np.int64))
@@ -195,6 +224,22 @@ class ClassifierLoader:
         """Documents in the order of the (unshuffled) batches, int64, shape (documents,)."""
         assert self._fixed is not None, "the order of shuffled batches changes every epoch"
         return np.concatenate(self._fixed)
+
+    def _shared(self, documents: np.ndarray) -> Shared:
+        own = self.part.dealt(len(documents))
+        weights = np.ones(len(self.corpus)) if self.weights is None else self.weights
+        weight = float(weights[documents[own]].sum() / weights[documents].sum())
+        rows = Rows(torch.from_numpy(own), len(documents))
+        return Shared(torch.from_numpy(self._lengths[documents]), rows, weight)
+
+    def _dealt(self, batches: list[np.ndarray]) -> list[np.ndarray]:
+        """This process's part of batches without a gradient."""
+        if self.part.count == 1:
+            return batches
+        if self.weights is not None:  # the mean over a batch has the weights of its documents
+            return [batches[i] for i in self.part.every(len(batches))]
+        parts = [batch[self.part.every(len(batch))] for batch in batches]
+        return [part for part in parts if len(part)]
 
     def _by_tokens(self) -> list[np.ndarray]:
         order = np.argsort(-self._lengths, kind="stable")

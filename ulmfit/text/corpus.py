@@ -24,6 +24,7 @@ import numpy as np
 from ulmfit.base.atomic import atomic_directory, os_errors_as
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
+from ulmfit.base.processes import current
 from ulmfit.base.progress import Progress
 from ulmfit.text.blocks import Texts, each
 from ulmfit.text.ids import hold_ids, tokens_of
@@ -161,11 +162,12 @@ def tokenize_texts(
             tokens, offsets = _number(shown, lambda part: ids.write(part.data))
         return TokenizedTexts(tokens, np.frombuffer(ids.getbuffer(), np.uint32), offsets)
     folder = cache / content_key(texts, processor)
-    if not folder.exists():
-        logger.info(f"tokenising {len(texts):,} texts")
-        _remove_leftovers(cache)
-        with closing(tokenize_chunks(texts, processor, workers)) as chunks:
-            _keep(_with_progress(chunks, len(texts)), folder)
+    with current().after_first(f"tokens/{folder.name}"):  # the others read it
+        if not folder.exists():
+            logger.info(f"tokenising {len(texts):,} texts")
+            _remove_leftovers(cache)
+            with closing(tokenize_chunks(texts, processor, workers)) as chunks:
+                _keep(_with_progress(chunks, len(texts)), folder)
     return TokenizedTexts(
         read_vocab((folder / "tokens.txt").read_bytes()),
         np.load(folder / "ids.npy", mmap_mode="r"),

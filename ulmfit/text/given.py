@@ -16,6 +16,8 @@ def each_text(texts: Iterable[str | None], call: str) -> Iterator[str]:
     Raises:
         UserError: `texts` is no sequence of texts, or one of its items is no text.
     """
+    if hasattr(texts, "__array__") and not isinstance(texts, Iterable):
+        texts = texts.__array__()  # scikit-learn takes whatever can become an array
     _check_whole(texts, call)
     return (_text(item, place) for place, item in enumerate(texts))
 
@@ -42,6 +44,11 @@ def _check_whole(texts: Any, call: str) -> None:
         raise UserError(
             f"found {_kind(texts)} with the columns {listed(names) or 'none'}, expected one "
             f"column of texts; pass one column, e.g. frame[{column!r}]"
+        )
+    if type(texts).__module__.startswith("scipy.sparse"):
+        raise UserError(
+            f"found a sparse {type(texts).__name__} of numbers, expected a list of texts; pass "
+            "the texts themselves"
         )
     if isinstance(texts, Mapping):
         raise UserError(

@@ -1,7 +1,11 @@
 """spaCy's rule-based tokenizer of a language, as in fastai, in time linear in the text."""
 
 import re
+import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import LazyLoader, find_spec, module_from_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ulmfit.base.errors import UserError
@@ -11,6 +15,7 @@ if TYPE_CHECKING:  # spaCy takes a second to import
     from spacy.tokenizer import Tokenizer as SpacyTokenizer
 
 _LANGUAGE = re.compile("[a-z]{2,3}")
+_WITH_RULES = "spacy.Tokenizer.v1"  # the name of the tokenizer with rules in spaCy's configs
 
 Search = Callable[[str], re.Match[str] | None]
 
@@ -32,9 +37,10 @@ def spacy_tokenizer(lang: str) -> "SpacyTokenizer":
     Raises UserError if spaCy has no tokenizer with rules for this language, or cannot be imported.
     """
     try:
-        import spacy
+        spacy = _imported()
         from spacy.symbols import ORTH
         from spacy.tokenizer import Tokenizer as SpacyTokenizer
+        from spacy.vocab import Vocab
     except ImportError as error:
         raise UserError(
             f"the word tokenizer needs spaCy, which cannot be imported ({error}); install it "
@@ -43,29 +49,57 @@ def spacy_tokenizer(lang: str) -> "SpacyTokenizer":
     try:
         if not _LANGUAGE.fullmatch(lang):  # spaCy would import a module of that name
             raise ImportError("no code of a language")
-        given = spacy.blank(lang).tokenizer
+        language = spacy.util.get_lang_class(lang)
+        if language.default_config["nlp"]["tokenizer"]["@tokenizers"] != _WITH_RULES:
+            spacy.blank(lang)  # names what is missing for it
+            raise UserError(
+                f"spaCy's tokenizer for language {lang!r} has no special tokens; "
+                "use the subword tokenizer"
+            )
     except ImportError as error:
         raise UserError(
             f"spaCy has no tokenizer for language {lang!r}; give a code such as 'en', "
             f"'es' or 'de' ({error})"
         ) from None
-    if not isinstance(given, SpacyTokenizer):
-        raise UserError(
-            f"spaCy's tokenizer for language {lang!r} has no special tokens; "
-            "use the subword tokenizer"
-        )
-    tokenizer = SpacyTokenizer(
-        given.vocab,
-        {**given.rules, **{token: [{ORTH: token}] for token in SPECIAL_TOKENS}},
-        _prefix_search(given.prefix_search),
-        _suffix_search(given.suffix_search),
-        given.infix_finditer,
-        given.token_match,
-        _url_match(given.url_match),
+    # As `spacy.blank(lang).tokenizer`, which takes three times as long: it checks the config of a
+    # whole pipeline, and computes shape, prefix and the like of every new word.
+    own = language.Defaults
+    compiled = spacy.util
+    return SpacyTokenizer(
+        Vocab(),
+        {**own.tokenizer_exceptions, **{token: [{ORTH: token}] for token in SPECIAL_TOKENS}},
+        _prefix_search(own.prefixes and compiled.compile_prefix_regex(own.prefixes).search),
+        _suffix_search(own.suffixes and compiled.compile_suffix_regex(own.suffixes).search),
+        own.infixes and compiled.compile_infix_regex(own.infixes).finditer,
+        own.token_match,
+        _url_match(own.url_match),
     )
-    # The shape, prefix and the like of every new word are not used here.
-    tokenizer.vocab.lex_attr_getters = {}
-    return tokenizer
+
+
+def _imported() -> ModuleType:
+    """spaCy; its command line, half of the time of its import, is imported on first use."""
+    if (there := sys.modules.get("spacy")) is not None:
+        return there
+    name = "spacy.cli.info"
+    stub: Any = ModuleType(name)  # `import spacy` takes one function out of it
+    stub.info = _info
+    sys.modules[name] = stub
+    try:
+        spacy = import_module("spacy")
+    finally:
+        if sys.modules.get(name) is stub:
+            del sys.modules[name]
+    if "spacy.cli" not in sys.modules and (spec := find_spec("spacy.cli")) and spec.loader:
+        spec.loader = LazyLoader(spec.loader)
+        commands = module_from_spec(spec)
+        sys.modules["spacy.cli"] = commands
+        spec.loader.exec_module(commands)
+        spacy.cli = commands  # type: ignore[attr-defined]
+    return spacy
+
+
+def _info(*args: Any, **kwargs: Any) -> Any:
+    return import_module("spacy.cli.info").info(*args, **kwargs)
 
 
 def _pattern(method: Any) -> re.Pattern[str] | None:

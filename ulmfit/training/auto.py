@@ -36,7 +36,7 @@ _BATCHES = 40  # of an epoch in stage 2, at least: smaller batches of few texts
 _SHORT = 100  # words of a text; longer ones say more, and cost more
 _UPDATES = {True: 400, False: 200}  # of stage 3, by whether the texts are short
 _LEAST_EPOCHS, _MOST_EPOCHS = 4, 60
-_MOST_TAUGHT = 5_000  # labels up to which self-training is tried
+_MOST_TAUGHT = 5_000  # labels up to which self-training is tried, and valid's are learnt
 _LEAST_UNLABELLED = 500  # texts, and twice as many as labels
 _TAUGHT_TOKENS = 2_000_000  # of the texts that a student reads
 _OF_STAGE_2 = "the language model"  # stage 3 does not know its name
@@ -47,10 +47,12 @@ _AGAIN = 100  # updates with the real labels, after a student
 class Effort:
     """How much of the training is done: all by default.
 
-    rounds: of self-training, at most. share: of the passes and updates. directions: 2, 1 or 0.
+    rounds: of self-training, at most. all_labels: whether the chosen classifiers learn the labels
+    of valid at the end. share: of the passes and updates. directions: 2, 1 or 0.
     """
 
     rounds: int = 2
+    all_labels: bool = True
     share: float = 1.0
     directions: int = 2
 
@@ -60,11 +62,12 @@ EFFORTS = (
     Effort(),
     Effort(rounds=1),
     Effort(rounds=0),
-    Effort(rounds=0, share=0.5),
-    Effort(rounds=0, share=0.5, directions=1),
-    Effort(rounds=0, share=0.25, directions=1),
-    Effort(rounds=0, share=0.1, directions=1),
-    Effort(rounds=0, directions=0),
+    Effort(rounds=0, all_labels=False),
+    Effort(rounds=0, all_labels=False, share=0.5),
+    Effort(rounds=0, all_labels=False, share=0.5, directions=1),
+    Effort(rounds=0, all_labels=False, share=0.25, directions=1),
+    Effort(rounds=0, all_labels=False, share=0.1, directions=1),
+    Effort(rounds=0, all_labels=False, directions=0),
 )
 
 
@@ -73,7 +76,8 @@ class Choice:
     """What `choose` found: settings that replace those of the tables ``[auto]``.
 
     rounds: of self-training. student, again: the settings of stage 3 for a student, and for the
-    classifier that goes on from it. lm_tokens, classifier_tokens: what a direction trains on.
+    classifier that goes on from it. all_labels: whether those of valid are learnt at the end.
+    lm_tokens, classifier_tokens: what a direction trains on.
     """
 
     facts: Facts
@@ -82,6 +86,7 @@ class Choice:
     rounds: int
     student: dict[str, Any]
     again: dict[str, Any]
+    all_labels: bool
     lm_tokens: float
     classifier_tokens: float
 
@@ -97,6 +102,8 @@ class Choice:
             found.append(f"{epochs} epochs of stage 3")
         if len(stages) == 2 and self.rounds:
             found.append(f"{_counted(self.rounds, 'round', 'rounds')} of self-training")
+        if len(stages) == 2 and self.all_labels:
+            found.append("all labels at the end")
         return f"auto: {self.facts.line()}: {', '.join(found)}"
 
 
@@ -138,6 +145,7 @@ def choose(facts: Facts, pretrained: str, effort: Effort = EFFORTS[0]) -> Choice
     rounds = _rounds(facts, effort)
     taught = max(1_000, round(_TAUGHT_TOKENS / max(1.0, each)))
     again = max(1, round(min(_MOST_EPOCHS, _AGAIN / math.ceil(max(1, facts.labelled) / batch))))
+    all_labels = effort.all_labels and 0 < facts.labelled <= _MOST_TAUGHT
     return Choice(
         facts=facts,
         lm=lm,
@@ -152,11 +160,13 @@ def choose(facts: Facts, pretrained: str, effort: Effort = EFFORTS[0]) -> Choice
             "batch_size": batch,
             "steps": [{"epochs": again, "lr": 3e-3, "weight_decay": 0.1}],
         },
+        all_labels=all_labels,
         lm_tokens=tokens * sum(step["epochs"] * step["share"] for step in lm["steps"]),
         classifier_tokens=each
         * (
             epochs * facts.labelled
             + rounds * (min(taught, facts.unlabelled) * 2 + again * facts.labelled)
+            + all_labels * (again if rounds else epochs) * facts.labelled
         ),
     )
 

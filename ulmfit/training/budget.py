@@ -128,7 +128,10 @@ def tell_effort(effort: Effort, seconds: float, minutes: float) -> None:
         return
     full, cuts = EFFORTS[0], []
     if effort.rounds < full.rounds:
-        cuts.append(f"at most {effort.rounds} rounds of self-training")
+        rounds = f"at most {effort.rounds} round" if effort.rounds else "no round"
+        cuts.append(f"{rounds} of self-training")
+    if not effort.all_labels:
+        cuts.append("the labels of valid are not learnt")
     if effort.share < 1:
         cuts.append(f"{100 * effort.share:.0f} % of the passes")
     if effort.directions < full.directions:

@@ -23,9 +23,11 @@ from torch import Tensor
 
 from ulmfit.base.atomic import atomic_write, beside, os_errors_as
 from ulmfit.base.errors import Stopped, UserError
+from ulmfit.base.processes import current
 from ulmfit.model.build import encoder_of
 from ulmfit.training.divergence import Diverged, all_finite
 from ulmfit.training.learner import number_format
+from ulmfit.training.together import differences
 
 if TYPE_CHECKING:
     from ulmfit.training.run import Run
@@ -81,24 +83,12 @@ def _read(path: Path, now: dict[str, Any]) -> Checkpoint:
         raise UserError(
             f"the checkpoint {path} cannot be read ({error}); delete it to start afresh"
         ) from None
-    if different := _different(before, now):
+    if different := differences(before, now):
         raise UserError(
             f"the checkpoint {path} is of another run (other {', '.join(different)}); give the "
             "same command to go on with it, or --overwrite to start afresh"
         )
     return tensors, facts
-
-
-def _different(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """The names of the differences; for settings, the name of each."""
-    names = []
-    for name in sorted(before.keys() | now.keys()):
-        old, new = before.get(name), now.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            names += [f"{name[:-1]} {inner}" for inner in _different(old, new)]
-        elif old != new:
-            names.append(name)
-    return names
 
 
 def discard_checkpoint(path: Path) -> None:
@@ -193,40 +183,45 @@ class CheckpointKeeper(Callback):
             self.dls.train.start = facts["batch"]
             self.learn.pct_train, self.learn.train_iter = facts["pct_train"], facts["train_iter"]
             self.history.resume(facts["running"], facts["batch"])
-            _restore_hidden(self.learn.model, tensors)
+            _restore_hidden(self.learn, tensors)
 
     def after_batch(self) -> None:
         if not self.training:
             return
-        stop = self.interrupted() or self._late()
-        if stop or time.monotonic() - self.saved_at >= 60 * self.run_of.minutes:
+        due = time.monotonic() - self.saved_at >= 60 * self.run_of.minutes
+        interrupted, late, due = _agreed(self.interrupted(), self._late(), due)
+        if interrupted or late or due:
             self._write(self.number, self.epoch, self.history.batches)
-        if stop:
-            self._stop()
+        if interrupted or late:
+            self._stop(interrupted)
 
     def after_epoch(self) -> None:
         if self.resumed is None:
             last = self.epoch + 1 == self.n_epoch
             self._write(self.number + last, 0 if last else self.epoch + 1, 0)
             finished = self.number + last == len(self.run_of.steps)
-            if self.interrupted() or (self._late() and not finished):  # during the validation
-                self._stop()
+            interrupted, late = _agreed(self.interrupted(), self._late() and not finished)
+            if interrupted or late:  # during the validation
+                self._stop(interrupted)
 
     def _late(self) -> bool:
         return time.monotonic() >= self.run_of.deadline
 
-    def _stop(self) -> None:
+    def _stop(self, interrupted: bool) -> None:
         saved = f"saved {self.run_of.checkpoint}; the same command goes on from there"
-        raise KeyboardInterrupt(saved) if self.interrupted() else Stopped(f"time is up: {saved}")
+        raise KeyboardInterrupt(saved) if interrupted else Stopped(f"time is up: {saved}")
 
     def _write(self, step: int, epoch: int, batch: int) -> None:
         learn = self.learn
         opt_tensors, opt_facts = optimizer_state(learn.opt)
         tensors = {f"model.{k}": v for k, v in learn.model.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.run_of.best.items()}
-        tensors |= opt_tensors | random_state() | _hidden(learn.model)
+        tensors |= opt_tensors | random_state() | _hidden(learn, within=batch > 0)
         if not all_finite(tensors):  # it would replace a good checkpoint
             raise Diverged(f"weights became infinite or NaN at {self.history.where()}")
+        self.saved_at = time.monotonic()
+        if not current().first:
+            return
         facts = {
             "run": dict(self.run_of.identity),
             "step": step,
@@ -246,16 +241,36 @@ class CheckpointKeeper(Callback):
         self.saved_at = time.monotonic()
 
 
-def _hidden(model: Any) -> dict[str, Tensor]:
-    pairs = enumerate(encoder_of(model).hidden)
-    return {f"hidden.{i}.{j}": t for i, pair in pairs for j, t in enumerate(pair)}
+def _agreed(*wishes: bool) -> list[bool]:
+    """Whether any process has each wish, so that all of them do the same."""
+    return [count > 0 for count in current().sums(*wishes)]
 
 
-def _restore_hidden(model: Any, tensors: Mapping[str, Tensor]) -> None:
+def _hidden(learn: Any, within: bool) -> dict[str, Tensor]:
+    """The hidden state by name; `within` an epoch of a language model, the rows of all processes.
+
+    Between two epochs, it is that of the validation, which nobody needs.
+    """
+    pairs = enumerate(encoder_of(learn.model).hidden)
+    own = {f"hidden.{i}.{j}": t for i, pair in pairs for j, t in enumerate(pair)}
+    if not within or _rows_of(learn) is None:  # a classifier forgets it after each batch
+        return own
+    return {name: current().gathered(state, 1) for name, state in own.items()}
+
+
+def _restore_hidden(learn: Any, tensors: Mapping[str, Tensor]) -> None:
     """The hidden state as float32: autocast converts it, and a float32 LSTM takes no other."""
-    recurrent = encoder_of(model)
-    device = recurrent.encoder.weight.device
+    recurrent = encoder_of(learn.model)
+    device, rows = recurrent.encoder.weight.device, _rows_of(learn) or slice(None)
+
+    def state(name: str) -> Tensor:
+        return tensors[name][:, rows].float().to(device).contiguous()
+
     recurrent.hidden = [
-        (tensors[f"hidden.{i}.0"].float().to(device), tensors[f"hidden.{i}.1"].float().to(device))
-        for i in range(len(recurrent.rnns))
+        (state(f"hidden.{i}.0"), state(f"hidden.{i}.1")) for i in range(len(recurrent.rnns))
     ]
+
+
+def _rows_of(learn: Any) -> slice | None:
+    """The rows of the stream that this process reads; None for a classifier."""
+    return getattr(learn.dls.train, "lanes", None)

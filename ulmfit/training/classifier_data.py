@@ -8,6 +8,7 @@ import pandas as pd
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
 from ulmfit.data.labels import SINGLE, Labels
+from ulmfit.data.splits import with_valid_learnt
 from ulmfit.text.corpus import Corpus, cache_folder, tokenize_texts
 from ulmfit.text.fit import WAY_OUT, unknown_or_warning
 from ulmfit.text.known import known_tokens
@@ -44,8 +45,13 @@ def labels_in(frame: pd.DataFrame, kind: Labels = SINGLE) -> Labels:
 def prepare(
     frame: pd.DataFrame, start: Start, settings: ClassifierSettings, backwards: bool
 ) -> tuple[Labels, Labelled, Labelled]:
-    """The labels, and the labelled documents to train and validate on."""
+    """The labels, and the labelled documents to train and validate on.
+
+    With the setting `all_labels` there are none to validate on.
+    """
     labels, processor = labels_in(frame, data_spec(settings).labels), start.processor
+    if settings.all_labels:
+        frame = with_valid_learnt(frame)
     tokenized = tokenize_texts(frame["text"], processor, cache_folder())
     splits, cells = frame["split"].to_numpy(), frame["label"]
     start.choose_vocabulary(tokenized, np.flatnonzero(splits == "train"), settings)

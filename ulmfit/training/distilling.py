@@ -18,14 +18,16 @@ from ulmfit.base.lock import locked
 from ulmfit.base.log import logger
 from ulmfit.data.load import load_data
 from ulmfit.data.spec import DataFlags, DataSpec
+from ulmfit.data.splits import with_valid_learnt
 from ulmfit.inference.ensemble import Classifier
-from ulmfit.inference.guard import unseen
+from ulmfit.inference.guard import learnt_valid, unseen
 from ulmfit.inference.student import manifests_of, teacher_key
 from ulmfit.text.ids import hold_ids, is_empty
 from ulmfit.training.lesson import answers_to
 from ulmfit.training.student import BUCKETS, Taught, teach
 
 _FEWEST = 20  # texts to learn from, and to choose the threshold on
+_MOST_HELD_OUT = 2_000  # texts to choose the threshold on, where the teacher has learnt valid
 
 
 def distill(
@@ -106,9 +108,26 @@ def _read(teacher: Classifier, given: DataSpec) -> tuple[DataSpec, pd.DataFrame]
     if hold_ids(frame["text"]):
         raise UserError(f"{spec.source} holds ids, and a student reads texts; give the texts")
     models = [model.artifact for model in teacher.models]
-    if (frame["split"] == "valid").any():
+    if any(map(learnt_valid, (model.manifest for model in models))):
+        frame = _held_out_anew(frame, spec.seed)
+    elif (frame["split"] == "valid").any():
         frame = unseen(frame, spec.source, "valid", models).frame
     return spec, frame
+
+
+def _held_out_anew(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """`frame` with valid in train, and some of the texts without a label as valid.
+
+    The teacher has learnt the labels of valid, so its answers there are surer than elsewhere.
+    """
+    spare = frame.index[frame["split"] == "unsup"]
+    drawn = np.random.default_rng(seed).permutation(spare)[: min(len(spare) // 10, _MOST_HELD_OUT)]
+    logger.info(
+        f"the teacher has learnt the labels of valid; {len(drawn):,} texts without a label take "
+        "its place"
+    )
+    learnt = with_valid_learnt(frame)
+    return learnt.assign(split=learnt["split"].mask(learnt.index.isin(drawn), "valid"))
 
 
 def _filled(frame: pd.DataFrame, *splits: str) -> pd.DataFrame:

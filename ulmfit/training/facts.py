@@ -17,8 +17,8 @@ class Facts:
     """Counts of a data set.
 
     labelled: texts of train. unlabelled: texts without a label. classes: different labels of train.
-    length: words (or ids) of a text, the median. words: of all texts but those of test, so that they
-    do not depend on how many labels are used.
+    length: words (or ids) of a text, the median. words: of all texts but those of test. They do not
+    depend on how many labels are used.
     """
 
     labelled: int

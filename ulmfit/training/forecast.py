@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from fastai.callback.core import Callback
 
 from ulmfit.base.log import logger
-from ulmfit.training.history import tokens_of
 from ulmfit.training.settings import Step
+from ulmfit.training.together import tokens_of
 
 _BATCHES, _SECONDS = 20, 30.0  # the speed is measured until one of them is reached
 _WORTH_TELLING = 60.0  # seconds

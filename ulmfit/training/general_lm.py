@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ulmfit.base.errors import UserError
+from ulmfit.base.processes import current
 from ulmfit.text.corpus import Corpus, TokenizedTexts, cache_folder, tokenize_texts
 from ulmfit.text.ids import hold_ids, pieces_of
 from ulmfit.text.processor import TextProcessor, make_vocab
@@ -23,10 +24,17 @@ def with_tokenizer(settings: T, texts: pd.Series, named: str | None) -> T:
 
 def learn_pieces(processor: TextProcessor, texts: pd.Series, rows: np.ndarray) -> None:
     """Train the pieces of a subword `processor` on the texts `rows`; of ids, take theirs."""
+
+    def trained() -> bytes:
+        processor.train_pieces((texts.iloc[row] for row in rows), coverage_of(texts))
+        return getattr(processor.tokenizer, "model", b"")
+
     if pieces := pieces_of(texts):
         processor.with_pieces(pieces)
     elif not hold_ids(texts):  # ids of words are refused where they are read
-        processor.train_pieces((texts.iloc[row] for row in rows), coverage_of(texts))
+        model = current().of_first("pieces", trained)
+        if not current().first:
+            processor.with_pieces(model)
 
 
 def prepare(texts: pd.Series, settings: PretrainSettings) -> tuple[TextProcessor, Corpus, Corpus]:

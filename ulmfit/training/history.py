@@ -10,10 +10,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ulmfit.base.log import logger
+from ulmfit.base.processes import current
 from ulmfit.base.progress import SECONDS_BETWEEN_LINES, bars_shown
 from ulmfit.model.lm_loss import LMLoss
 from ulmfit.model.multi_label_loss import MultiLabelLoss
 from ulmfit.training.divergence import Diverged, LossWatch
+from ulmfit.training.together import targets_of, tokens_of
 
 # Columns that differ between equal runs: metrics.json has them, the hashed history.csv does not.
 TIMING = ("seconds", "tokens_per_second")
@@ -26,7 +28,7 @@ class History(Callback):
 
     A row has: step, epoch, train_loss, valid_loss, accuracy (of targets, in the validation; for a
     multi-label classifier f1_micro instead), perplexity (for a language model), seconds,
-    tokens_per_second, lr (the largest).
+    tokens_per_second, lr (the largest). Without texts to validate on, it lacks their columns.
     """
 
     order = 55
@@ -41,7 +43,7 @@ class History(Callback):
     def _zero(self) -> None:
         self._totals = {"train": [0.0, 0.0], "valid": [0.0, 0.0]}  # summed loss, targets
         self._pending: list[tuple[Tensor, int]] = []  # unread losses, and the number of targets
-        self._correct = self._named = 0
+        self._correct = self._named = 0.0
         self._tokens = 0
         self._spent = 0.0
         self._lr_max = 0.0
@@ -78,7 +80,8 @@ class History(Callback):
             self._bar = tqdm(total=len(self.dl), desc=name, leave=False, unit="batch")
 
     def after_batch(self) -> None:
-        self._pending.append((self.learn.loss.detach(), self.yb[0].numel()))
+        targets = targets_of(self.xb[0], self.yb[0], self.training)
+        self._pending.append((self.learn.loss.detach(), targets))
         if self.training:
             self.batches += 1
             self._lr_max = max(self._lr_max, self._lr())
@@ -140,25 +143,30 @@ class History(Callback):
 
     def after_validate(self) -> None:
         self._fetch()
-        row = {
-            "step": self.step,
-            "epoch": self.epoch + 1,
-            "train_loss": self._mean("train"),
-            "valid_loss": self._mean("valid"),
-        }
-        if isinstance(self.loss_func, MultiLabelLoss):
-            row["f1_micro"] = 2 * self._correct / max(1, self._named)
-        else:
-            row["accuracy"] = self._correct / max(1.0, self._totals["valid"][1])
-        if isinstance(self.loss_func, LMLoss):
-            row["perplexity"] = math.exp(min(row["valid_loss"], 700.0))
+        counted = [*self._totals["valid"], self._correct, self._named]
+        loss, targets, self._correct, self._named = current().sums(*counted)
+        self._totals["valid"] = [loss, targets]
+        row = {"step": self.step, "epoch": self.epoch + 1, "train_loss": self._mean("train")}
+        if targets:
+            row |= self._measured()
         row["lr"] = self._lr_max
         row["seconds"] = round(self._seconds(), 1)
         row["tokens_per_second"] = round(self._tokens / max(1e-9, self._train_seconds))
-        if not math.isfinite(row["valid_loss"]):
-            raise Diverged(f"the validation loss became {row['valid_loss']} at {self.where()}")
         self.rows.append(row)
         logger.info("  " + "  ".join(_shown(name, value) for name, value in row.items()))
+
+    def _measured(self) -> dict[str, float]:
+        """The columns of the validation; raises Diverged if its loss is not finite."""
+        found = {"valid_loss": self._mean("valid")}
+        if isinstance(self.loss_func, MultiLabelLoss):
+            found["f1_micro"] = 2 * self._correct / max(1, self._named)
+        else:
+            found["accuracy"] = self._correct / max(1.0, self._totals["valid"][1])
+        if isinstance(self.loss_func, LMLoss):
+            found["perplexity"] = math.exp(min(found["valid_loss"], 700.0))
+        if not math.isfinite(found["valid_loss"]):
+            raise Diverged(f"the validation loss became {found['valid_loss']} at {self.where()}")
+        return found
 
     def close(self) -> None:
         """Remove the progress bar from the terminal."""
@@ -183,12 +191,6 @@ class History(Callback):
 def without_timing(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows without their `TIMING`, equal for equal runs."""
     return [{k: v for k, v in row.items() if k not in TIMING} for row in rows]
-
-
-def tokens_of(inputs: Any) -> int:
-    """The number of tokens in a batch, without padding."""
-    lengths = getattr(inputs, "lengths", None)
-    return inputs.numel() if lengths is None else int(lengths.sum())
 
 
 def _shown(name: str, value: float) -> str:

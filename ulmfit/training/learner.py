@@ -1,5 +1,6 @@
 """fastai's `Learner`s of language models and classifiers: loaders, losses, device, memory."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,13 +16,18 @@ from fastai.learner import Learner, Recorder
 from fastai.optimizer import Adam
 
 from ulmfit.base.precision import autocast, return_holes
+from ulmfit.base.processes import current
 from ulmfit.data.labels import SINGLE, Labels
+from ulmfit.inference.language_model import measure_lm
+from ulmfit.model.awd_lstm import share_rows
 from ulmfit.model.build import classifier_groups, lm_groups
 from ulmfit.model.lm_loss import LMLoss
 from ulmfit.text.batches import ClassifierLoader, LMLoader, lm_loader
 from ulmfit.text.corpus import Corpus
+from ulmfit.text.dealing import Rows
 from ulmfit.training.classifier_data import Labelled
 from ulmfit.training.settings import ClassifierSettings, LMSettings, PretrainSettings
+from ulmfit.training.together import Together, part_of
 
 # fastai's momentum for text (`TextLearner`); ULMFiT trains with Adam, beta1 0.7 (section 4.1).
 MOMENTUM = (0.8, 0.7, 0.8)
@@ -52,6 +58,8 @@ def text_learner(
     *callbacks: Callback,
 ) -> Learner:
     """A fastai `Learner` with two loaders, ready to be fitted; `groups` splits the layers."""
+    group = current()
+    together = [Together(group)] if group.count > 1 else []
     learner = Learner(
         data_loaders(loaders[0], loaders[1], device),
         model.to(device),
@@ -59,7 +67,7 @@ def text_learner(
         opt_func=Adam,
         splitter=groups,
         moms=MOMENTUM,
-        cbs=[Autocast(device, dtype), HoleReturner(), *callbacks],
+        cbs=[Autocast(device, dtype), HoleReturner(), *together, *callbacks],
     )
     return without_waiting(learner, device)
 
@@ -81,9 +89,10 @@ def data_loaders(
 def without_waiting(learner: Learner, device: torch.device) -> Learner:
     """`learner`; on a GPU without fastai's `Recorder`, which waits for the loss of every batch.
 
-    `History` records the same without waiting.
+    With several processes it would wait for the losses of all of them, and for ever where one has
+    fewer batches to validate on. `History` records the same without waiting.
     """
-    if device.type == "cuda":
+    if device.type == "cuda" or current().count > 1:
         learner.remove_cb(Recorder)
     return learner
 
@@ -141,10 +150,10 @@ def lm_loaders(
     """
     if backwards:
         train, valid = train.reversed(), valid.reversed()
-    sizes = settings.batch_size, settings.seq_len
+    sizes, part = (settings.batch_size, settings.seq_len), part_of(current())
     return (
-        lm_loader(train, *sizes, "train on", shuffle=True, seed=settings.seed),
-        lm_loader(valid, *sizes, "validate on"),
+        lm_loader(train, *sizes, "train on", shuffle=True, seed=settings.seed, part=part),
+        lm_loader(valid, *sizes, "validate on", part=part),
     )
 
 
@@ -156,7 +165,11 @@ def lm_learner(
     dtype: torch.dtype,
 ) -> Learner:
     """A fastai `Learner` (`language_model_learner`), ready to be fitted."""
-    callbacks = rnn_cbs(settings.alpha, settings.beta)
+    count, train = current().count, loaders[0]
+    callbacks = rnn_cbs(settings.alpha / count, settings.beta / count)
+    if count > 1:
+        own = torch.arange(train.batch_size)[train.lanes]
+        share_rows(model, Rows(own, train.batch_size))
     if settings.clip:
         callbacks.append(GradientClip(settings.clip))
     loss = LMLoss(settings.sampled_softmax)
@@ -167,6 +180,20 @@ def measured_lm(row: Mapping[str, Any]) -> dict[str, float]:
     """A row of the history in the form of `measure_lm`, which would measure the same."""
     names = {"loss": "valid_loss", "perplexity": "perplexity", "accuracy": "accuracy"}
     return {name: row[column] for name, column in names.items()}
+
+
+def measured_before(
+    model: Any, loader: LMLoader, device: torch.device, dtype: torch.dtype
+) -> dict[str, float]:
+    """`measure_lm` over the rows of all processes."""
+    group = current()
+    if group.count == 1:
+        return measure_lm(model, loader, device, dtype)
+    rows = loader.lanes.stop - loader.lanes.start
+    found = measure_lm(model, loader, device, dtype) if rows else {"loss": 0.0, "accuracy": 0.0}
+    *both, targets = group.sums(found["loss"] * rows, found["accuracy"] * rows, rows)
+    loss, accuracy = (total / targets for total in both)
+    return {"loss": loss, "perplexity": math.exp(min(loss, 700.0)), "accuracy": accuracy}
 
 
 def unigram_entropy(ids: np.ndarray) -> float:
@@ -199,16 +226,18 @@ def classifier_learner(
     labels: Labels = SINGLE,
 ) -> Learner:
     """A fastai `Learner` (`text_classifier_learner`), ready to be fitted."""
+    part = part_of(current())
+    seed, weights = settings.seed, None
     loaders = (
-        ClassifierLoader(
-            train.corpus, train.truth, settings.batch_size, shuffle=True, seed=settings.seed
-        ),
-        ClassifierLoader(valid.corpus, valid.truth),
+        ClassifierLoader(train.corpus, train.truth, settings.batch_size, True, seed, part=part),
+        ClassifierLoader(valid.corpus, valid.truth, part=part),
     )
-    weights = None
     if settings.class_weights == "balanced" and not settings.teacher:  # its answers are balanced
         balanced = labels.balanced_weights(train.truth)
         weights = torch.tensor(balanced, dtype=torch.float32).to(place.device)
+        if not labels.multi:  # a mean over documents by the weights of their classes
+            for loader, truth in zip(loaders, (train.truth, valid.truth), strict=True):
+                loader.weights = balanced[truth]
     loss = labels.loss(settings.label_smoothing, weights)
     regularizer = ClassifierRegularizer(settings.alpha, settings.beta)
     return text_learner(

@@ -14,11 +14,12 @@ from ulmfit.base.progress import Progress
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.student import teacher_key
 from ulmfit.text.corpus import cache_folder
+from ulmfit.text.ids import Text, digest
 
 _BLOCK = 1000  # texts, some seconds to minutes of work
 
 
-def answers_to(texts: Sequence[str], teacher: Classifier) -> np.ndarray:
+def answers_to(texts: Sequence[Text], teacher: Classifier) -> np.ndarray:
     """The probabilities of `teacher`, float32, shape (texts, classes)."""
     folder = cache_folder() / "lessons"
     files = [folder / f"{key}.npy" for key in _keys(texts, teacher)]
@@ -35,11 +36,11 @@ def answers_to(texts: Sequence[str], teacher: Classifier) -> np.ndarray:
         return np.concatenate([np.load(file, allow_pickle=False) for file in files])
 
 
-def _keys(texts: Sequence[str], teacher: Classifier) -> Iterator[str]:
+def _keys(texts: Sequence[Text], teacher: Classifier) -> Iterator[str]:
     """The name of each block's file: equal for equal texts, teacher and number format."""
     who = f"{teacher_key(teacher)} {teacher.precision}"
     for start in range(0, len(texts), _BLOCK):
-        digest = hashlib.sha256(who.encode())
+        block = hashlib.sha256(who.encode())
         for text in texts[start : start + _BLOCK]:
-            digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
-        yield digest.hexdigest()
+            block.update(digest(text))
+        yield block.hexdigest()

@@ -21,6 +21,7 @@ from ulmfit.base.log import logger
 from ulmfit.data.fingerprints import labelled_fingerprint
 from ulmfit.data.labels import Labels
 from ulmfit.data.spec import DataFlags
+from ulmfit.data.splits import with_valid_learnt
 from ulmfit.inference.baseline import LINEAR_NAMES, regressions_of
 from ulmfit.inference.linear import (
     MOST_NGRAMS,
@@ -40,7 +41,7 @@ from ulmfit.training.settings import ClassifierSettings, data_spec
 _FOLDS = 5
 _ALL_FOLDS = 5_000  # texts up to which every fold is judged; of more, one fold is enough
 # What a linear classifier has in common with the networks that are trained on the same data.
-_RECIPE = ("data", "multi_label", "labels", "seed", *DataFlags.__dataclass_fields__)
+_RECIPE = ("data", "multi_label", "labels", "all_labels", "seed", *DataFlags.__dataclass_fields__)
 
 
 class _Judged(NamedTuple):
@@ -86,14 +87,16 @@ def train_linear(
 ) -> StageResult | None:
     """A linear classifier's model directory, from the labels of split train.
 
-    Split valid stays unread, so that it can say how good the classifier is beside others. None if
-    nothing can be learnt from the texts, which a line says.
+    Split valid stays unread without the setting `all_labels`, so that it can say how good the
+    classifier is beside others. None if nothing can be learnt from the texts, which a line says.
 
     Raises:
         UserError: `out` cannot be written, or another run writes it.
     """
     began = time.monotonic()
     labels = labels_in(frame, data_spec(settings).labels)
+    if settings.all_labels:
+        frame = with_valid_learnt(frame)
     train = frame[frame["split"] == "train"]
     name = LINEAR_NAMES[features]
     with locked(out):

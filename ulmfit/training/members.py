@@ -11,7 +11,7 @@ import pandas as pd
 from ulmfit.artifacts.card import ensemble_card
 from ulmfit.artifacts.config import NB_LR, TFIDF_LR
 from ulmfit.artifacts.directory import Artifact, read_artifact, read_metrics
-from ulmfit.artifacts.ensemble import is_ensemble, read_ensemble, write_ensemble
+from ulmfit.artifacts.ensemble import Ensemble, is_ensemble, read_ensemble, write_ensemble
 from ulmfit.base.errors import UserError, listed
 from ulmfit.base.log import logger
 from ulmfit.data.labels import Labels
@@ -106,6 +106,39 @@ def put_together(
         temperature=chosen.temperature,
         metrics=metrics,
         card=_card(chosen, kept),
+        overwrite=True,
+    )
+    return StageResult(out, metrics)
+
+
+def put_together_as(out: Path, members: Mapping[str, Path], chosen: Ensemble) -> StageResult:
+    """The ensemble of classifiers by name with the weights and temperature of `chosen`.
+
+    For classifiers that have learnt the labels of valid, by which `chosen` was weighted. An
+    ensemble of the same classifiers is kept.
+
+    Raises:
+        UserError: as `put_together`.
+    """
+    artifacts = {name: read_artifact(path) for name, path in members.items()}
+    considered = {name: artifact.manifest_sha256 for name, artifact in artifacts.items()}
+    if _is_of(out, considered):
+        logger.info(f"{out} is of these classifiers already and kept")
+        return StageResult(out, read_metrics(out))
+    weights = {member.name: member.weight for member in chosen.members}
+    before = chosen.metrics["valid"]
+    metrics = {"considered": considered, "valid_before_its_labels_were_learnt": before}
+    rows: list[tuple[Any, ...]] = [
+        (name, READINGS[name], round(weight, 4)) for name, weight in weights.items()
+    ]
+    manifest = next(iter(artifacts.values())).manifest
+    write_ensemble(
+        out,
+        artifacts,
+        list(weights.values()),
+        temperature=chosen.temperature,
+        metrics=metrics,
+        card=ensemble_card(manifest, rows, chosen.temperature, None),
         overwrite=True,
     )
     return StageResult(out, metrics)

@@ -60,6 +60,11 @@ class Plan:
         name = recipe_for(recipe, shared.get("data"))
         lm = load_settings(LMSettings, name, {**_of_texts(shared), "pretrained": pretrained})
         classifier = load_settings(ClassifierSettings, name, shared)
+        if classifier.all_labels:
+            raise UserError(
+                f"the recipe {name} has all_labels, and python -m ulmfit chooses the ensemble by "
+                "the labels of valid; leave it out, or run python -m ulmfit.stage3_clf"
+            )
         if more.get("minutes") and name != AUTO_RECIPE:
             raise UserError(
                 f"found --minutes with the recipe {name}, expected it with {AUTO_RECIPE}, which "
@@ -139,6 +144,11 @@ class Plan:
     def rounds(self) -> int:
         """Rounds of self-training at most."""
         return self.choice.rounds if self.choice and self.directions else 0
+
+    @property
+    def all_labels(self) -> bool:
+        """Whether the chosen classifiers learn the labels of valid at the end."""
+        return bool(self.choice and self.choice.all_labels)
 
     @property
     def lm_given(self) -> dict[str, Any]:

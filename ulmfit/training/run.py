@@ -34,6 +34,7 @@ from ulmfit.training.options import CHECKPOINT_MINUTES
 from ulmfit.training.run_log import FigureLogger, RunLog, batches_before
 from ulmfit.training.schedules import courses
 from ulmfit.training.settings import Step
+from ulmfit.training.together import start_equally
 
 
 @dataclass
@@ -82,6 +83,7 @@ class Run:
             Stopped: after the deadline, when the checkpoint is written.
         """
         resumed = read_checkpoint(self.checkpoint, self.identity, self.afresh)
+        start_equally(self.learn.model, resumed[1] if resumed else {})
         if self.learn.opt is None:
             self.learn.create_opt()
         self._check_steps()

@@ -155,6 +155,7 @@ class ClassifierSettings(_Shared, _Data):
     min_freq: PositiveInt = 3
     bptt: PositiveInt = 72  # tokens through which gradients flow
     labels: NonNegativeInt = 0  # labelled texts to train on, drawn by the seed; 0 for all
+    all_labels: bool = False  # learn the labels of valid, too, and measure nothing on them
     teacher: str = ""  # a classifier, whose answers to the unlabelled texts are learnt instead
     teacher_texts: NonNegativeInt = 20_000  # how many of them at most; 0 for all
     max_len: PositiveInt = 1440  # a text's last tokens that are pooled

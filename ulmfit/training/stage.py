@@ -1,8 +1,9 @@
 """The skeleton of the three stages, `run_stage`: set up, build, train, save."""
 
+import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,10 +12,11 @@ from fastai.learner import Learner
 
 from ulmfit.artifacts.card import model_card
 from ulmfit.artifacts.config import ClassifierConfig, LMConfig
-from ulmfit.artifacts.directory import Artifact
+from ulmfit.artifacts.directory import Artifact, read_metrics
 from ulmfit.artifacts.manifest import FORMAT_VERSION, Manifest, direction, library_versions
 from ulmfit.artifacts.writing import check_output, write_artifact
 from ulmfit.base.atomic import check_parent, remove_leftovers
+from ulmfit.base.joining import joined
 from ulmfit.base.lock import locked
 from ulmfit.base.log import logger
 from ulmfit.base.precision import (
@@ -24,6 +26,7 @@ from ulmfit.base.precision import (
     set_seed,
     use_all_cores,
 )
+from ulmfit.base.processes import Lost
 from ulmfit.data.datasets import ABOUT
 from ulmfit.model.build import LAYOUT
 from ulmfit.model.transfer import encoder_weights, head_weights
@@ -38,6 +41,7 @@ from ulmfit.training.run import Run, parameters_of
 from ulmfit.training.run_log import run_log
 from ulmfit.training.schedules import steps_of
 from ulmfit.training.settings import Settings, changed
+from ulmfit.training.together import check_same
 
 
 @dataclass(kw_only=True)
@@ -87,25 +91,30 @@ class Stage(Protocol):
 def run_stage(stage: Stage, options: Options, target: Path) -> StageResult:
     """Run `stage` from its data to its model directory `target`.
 
-    With ``--find-lr``, it only draws the learning rates.
+    With ``--find-lr``, it only draws the learning rates. Of several processes, the first
+    one writes.
     """
-    with writing(target, options.overwrite):
+    with joined() as group, writing(target, options.overwrite) if group.first else nullcontext():
         facts: dict[str, Any] = {"recipe": options.recipe, "backwards": options.backwards}
         run_log(options.log, target, stage.settings, **facts)  # errors before texts are read
         stage.read()
         settings: Settings = stage.settings
-        log = run_log(options.log, target, settings, **facts)
+        log = run_log(options.log, target, settings, **facts) if group.first else None
         place = set_up(settings)
         learner, built = stage.build(place)
+        parent = built.parent.manifest_sha256 if built.parent else None
+        data = built.tokens or built.data_fingerprint
+        same = identity(settings, options.backwards, data, parent)
+        check_same({**same, "precision": str(place.dtype), "vocabulary": _words(built.processor)})
         found = rate_found(learner, settings, options.find_lr)
         if found and options.find_lr:
-            return StageResult(show_rate(found, target), {"lr": found.suggestion})
-        parent = built.parent.manifest_sha256 if built.parent else None
+            picture = show_rate(found, target) if group.first else target
+            return StageResult(picture, {"lr": found.suggestion})
         run = Run(
             learner,
             steps_of(settings, found.suggestion if found else None),
             checkpoint_path(target),
-            identity(settings, options.backwards, built.tokens or built.data_fingerprint, parent),
+            same,
             History(),
             minutes=options.checkpoint_minutes,
             afresh=options.overwrite,
@@ -115,11 +124,15 @@ def run_stage(stage: Stage, options: Options, target: Path) -> StageResult:
             deadline=options.deadline,
         )
         metrics, figures = stage.train(run, place)
+        if not group.first:
+            group.told(f"saved/{group.phase}")
+            return StageResult(target, read_metrics(target))
         rows, seconds = run.history.rows, round(place.seconds() + run.spent_before, 1)
         finished = Finished(**vars(built), settings=settings, history=rows, metrics=metrics)
         result = save(finished, target, seconds, options)
         run.log_finals(result.metrics)
         run.discard()
+        group.tell(f"saved/{group.phase}", str(target))
         logger.info(f"{figures}wrote {target}")
         return result
 
@@ -139,13 +152,20 @@ def writing(target: Path, overwrite: bool) -> Iterator[None]:
         remove_leftovers(checkpoint)
         remove_leftovers(Path(os.path.realpath(target)))
         check_output(target, overwrite)
+        line = f"the same command goes on from {checkpoint}"
         try:
             yield
         except KeyboardInterrupt as interrupt:
             if str(interrupt) or not checkpoint.exists():
                 raise
-            line = f"the same command goes on from {checkpoint}"
             raise KeyboardInterrupt(line) from None
+        except Lost as lost:
+            raise (Lost(f"{lost}; {line}") if checkpoint.exists() else lost) from None
+
+
+def _words(processor: TextProcessor) -> str:
+    """A hash of the vocabulary, for a comparison of processes."""
+    return hashlib.sha256("\n".join(processor.vocab).encode()).hexdigest()
 
 
 def set_up(settings: Settings) -> Workplace:
