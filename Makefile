@@ -22,7 +22,7 @@ test: $(INSTALLED)
 test-precision: $(INSTALLED)
 	$(BIN)/python -m pytest -m "computes and not slow" --precision other $(PARALLEL)
 
-# What takes minutes each: all of IMDb token by token (with ULMFIT_DATA), the wheel on its own.
+# What takes minutes each: all of IMDb token by token (with ULMFIT_DATA), the wheel on its own, Ray.
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 

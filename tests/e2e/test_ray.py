@@ -1,4 +1,7 @@
-"""`predict --engine ray`, and BatchPredictor in Ray Data: started for real, a worker killed."""
+"""`predict --engine ray`, and BatchPredictor in Ray Data: started for real, a worker killed.
+
+What starts Ray is slow: beside other tests on two cores, it may miss Ray's own limit of 15 seconds.
+"""
 
 import os
 import signal
@@ -82,6 +85,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(clf, source, tmp_path):
 
 
 @needs_ray
+@pytest.mark.slow
 def test_map_batches(clf, source, tmp_path):
     """The example of docs/scale.md, on small files."""
     script = tmp_path / "example.py"
