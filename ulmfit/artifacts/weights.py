@@ -78,7 +78,6 @@ def read_tensors(file: Path) -> "dict[str, Tensor]":
 
     Raises UserError as `read_headers`, and if a number is not finite.
     """
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
