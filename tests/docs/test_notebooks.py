@@ -5,17 +5,21 @@ import importlib.util
 import inspect
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from test_docs import commands, parse
 
 import ulmfit
+from ulmfit.training.settings import ClassifierSettings, LMSettings
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 SPEC = importlib.util.spec_from_file_location("build", FOLDER / "build.py")
 build = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(build)
+# From Python, the stages take settings that have no flag (the steps), too.
+SETTINGS = [field.name for one in (LMSettings, ClassifierSettings) for field in fields(one)]
 each = pytest.mark.parametrize("name", build.NAMES)
 
 
@@ -87,9 +91,9 @@ def wrong_keywords(tree):
     wrong = sorted(names - {*ulmfit.__all__})
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
-            known = inspect.signature(getattr(ulmfit, node.func.id)).parameters
+            known = {*inspect.signature(getattr(ulmfit, node.func.id)).parameters, *SETTINGS}
             given = {keyword.arg for keyword in node.keywords} - {None}
-            wrong += [f"{node.func.id}({name}=)" for name in sorted(given - {*known})]
+            wrong += [f"{node.func.id}({name}=)" for name in sorted(given - known)]
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             given = {keyword.arg for keyword in node.keywords}
             for method in methods(node.func.attr, names):
