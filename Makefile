@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-precision test-slow torture rehearsal bench bench-memory lint docs wheel clean
+.PHONY: demo test test-precision test-slow torture rehearsal bench bench-memory lint docs notebooks wheel clean
 .DEFAULT_GOAL := demo
 
 demo: $(INSTALLED)
@@ -52,6 +52,11 @@ lint: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# notebooks/*.py run, and written as .ipynb with their outputs; the Spanish one needs ULMFIT_DATA.
+notebooks: $(INSTALLED)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[notebooks]'
+	$(BIN)/python notebooks/build.py
 
 # In dist/: the package, and the bundled models as packages of their own (each file under 100 MB).
 wheel: $(INSTALLED)
