@@ -59,7 +59,7 @@ def _distinct(tokens: np.ndarray, owners: np.ndarray, texts: int, buckets: int) 
     # One number a text and bucket: sorting such plain numbers is what numpy is fastest at, and it
     # is twice as fast at numbers of half the size.
     shift = buckets.bit_length() - 1
-    kind = np.uint32 if shift + texts.bit_length() <= 32 else np.int64
+    kind: Any = np.uint32 if shift + texts.bit_length() <= 32 else np.int64
     of = owners.astype(kind) << kind(shift)
     keys = np.empty(len(tokens) + np.count_nonzero(same), kind)
     np.bitwise_or(of, word_buckets(tokens, buckets).astype(kind), out=keys[: len(tokens)])
