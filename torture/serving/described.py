@@ -20,12 +20,11 @@ checks.positive_data_acceptance.enabled = false
 
 
 def described(target: Target, examples: int, seed: int) -> Row:
-    """All of schemathesis' checks, with so many examples of each address."""
+    """All of schemathesis' checks (its default), with so many examples of each address."""
     row = Row("server: schemathesis against /openapi.json")
     url = f"http://{HOST}:{target.port}/openapi.json"
     options = {
         "phases": "examples,coverage,fuzzing",
-        "checks": "all",
         "max-examples": str(examples),
         "seed": str(seed),
         "generation-database": "none",
