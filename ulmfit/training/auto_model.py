@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from ulmfit.artifacts import bundled
 from ulmfit.artifacts.pretrained import NONE, find_pretrained
+from ulmfit.base.errors import listed
 from ulmfit.base.log import logger, quiet
 from ulmfit.inference.language_model import LanguageModel
 from ulmfit.text.blocks import Texts, spread
@@ -38,7 +39,9 @@ def choose_model(texts: Texts, general: str) -> str:
     some = [" ".join(text.split()[:_WORDS]) for text in spread(texts, _TEXTS) if not is_empty(text)]
     if sum(len(text.split()) for text in some) < _LEAST_WORDS:
         return general
-    losses = {name: _loss(some, name) for name in _candidates(general)}
+    if len(names := _candidates(general)) > 1:
+        logger.info(f"auto: reading {len(some)} of the texts with {listed(names)}")
+    losses = {name: _loss(some, name) for name in names}
     best = min(losses, key=lambda name: losses[name])
     if best != general:
         logger.info(
