@@ -11,6 +11,7 @@ import ulmfit
 from ulmfit import stage1_pretrain, stage2_lm, stage3_clf
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import show_progress
+from ulmfit.bulk.predictor import BatchPredictor
 from ulmfit.estimator import ULMFiTClassifier
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.language_model import LanguageModel
@@ -21,6 +22,7 @@ from ulmfit.text.processor import TextProcessor
 def test_what_a_user_imports():
     found = {name: getattr(ulmfit, name) for name in ulmfit.__all__}
     assert found == {
+        "BatchPredictor": BatchPredictor,
         "Classifier": Classifier,
         "FastClassifier": FastClassifier,
         "LanguageModel": LanguageModel,

@@ -49,8 +49,9 @@ def main(
     if student is not None and not fast:
         raise UserError("found --student without --fast, which it belongs to; add --fast")
     engines = {"engine": engine, "workers": workers, "address": address, "shard_rows": shard_rows}
-    if _is_bulk(input, engines):
-        bulk = {"input": input, "output": output, "text_column": text_col, "precision": precision}
+    source = None if input is None else str(input)
+    if _is_bulk(source, engines):
+        bulk = {"input": source, "output": output, "text_column": text_col, "precision": precision}
         return _in_bulk(clf, {**bulk, "overwrite": overwrite}, engines, dialect, fast)
     if text is not None:
         dialect.check_only((), "--text", "a text")

@@ -271,10 +271,10 @@ def test_targets_that_are_no_classes(y):
         ),
         (
             {"classifier_settings": {"out": "x", "seed": 3}},
-            "found out, seed in classifier_settings, expected some of alpha, batch_size, beta, "
-            "bptt, class_weights, drop_mult, epochs, hidden, label_smoothing, labels, lr, max_len, "
-            "max_vocab, min_freq, patience, rates, schedule, size, steps, teacher, teacher_texts, "
-            "unfreeze",
+            "found out, seed in classifier_settings, expected some of all_labels, alpha, "
+            "batch_size, beta, bptt, class_weights, drop_mult, epochs, hidden, label_smoothing, "
+            "labels, lr, max_len, max_vocab, min_freq, patience, rates, schedule, size, steps, "
+            "teacher, teacher_texts, unfreeze",
         ),
         ({"seed": -1}, "settings given: seed is -1, expected 0 or more"),
     ],
