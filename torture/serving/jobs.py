@@ -21,7 +21,8 @@ from torture.serving.target import FORM, Target, eventually, judge
 
 _ADDRESS = re.compile(r"/files/[\w-]{22}")
 _CSV = b"text,label\nA great film.,a\ndull,b\n"
-_PROGRESS = ("progress", "aria-label", "max", "value")  # of a file that is being scored
+# On the page while the file is classified.
+_PROGRESS = {("progress", "aria-label", "max", "value"), ("div", "aria-label", "class", "role")}
 _KEPT = 16  # results, as `Limits.kept` says
 _KEYS = (
     "",
@@ -84,7 +85,7 @@ def pages(target: Target) -> Row:
     """Markup in the file's name, columns, texts and labels adds nothing to its page or report."""
     row = Row("server: markup on the pages of files")
     plain = _send(target, row, "a plain file", _CSV)
-    plain_page = {_PROGRESS} | Elements.of(target.ask("GET", plain))
+    plain_page = _PROGRESS | Elements.of(target.ask("GET", plain))
     plain_report = Elements.of(target.ask("GET", f"{plain}/report"))
     _delete(target, row, plain)
     for text in MARKUP:
@@ -102,7 +103,7 @@ def pages(target: Target) -> Row:
         address = _send(target, row, f"the column {column!r}", _CSV, "a.csv", named)
         page = target.ask("GET", address)
         if column == "other":
-            plain_page = {_PROGRESS} | Elements.of(page)
+            plain_page = _PROGRESS | Elements.of(page)
         same_elements(row, f"the page of the column {column!r}", page, plain_page)
     target.settle(row)
     return row
