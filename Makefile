@@ -1,4 +1,5 @@
-# make demo   installs what is needed and runs all stages on a sample of IMDb
+# make demo   installs what is needed and runs all stages on a sample of IMDb, from general text
+# make demo-films   the same from the bundled language model of film reviews
 # make test   installs what is needed and runs the tests (under 8 minutes on two cores)
 
 PYTHON ?= python3
@@ -9,11 +10,14 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-precision test-slow torture rehearsal bench bench-memory lint docs notebooks wheel clean
+.PHONY: demo demo-films test test-precision test-slow torture rehearsal bench bench-memory lint docs notebooks wheel clean
 .DEFAULT_GOAL := demo
 
 demo: $(INSTALLED)
-	$(BIN)/python -m ulmfit --recipe films --out models/demo
+	$(BIN)/python -m ulmfit --recipe general --out models/demo
+
+demo-films: $(INSTALLED)
+	$(BIN)/python -m ulmfit --recipe films --out models/films
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow" --precision $(PRECISION) $(PARALLEL)
