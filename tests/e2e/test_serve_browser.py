@@ -115,7 +115,7 @@ def test_a_file_goes_up_and_comes_down_scored(browser, address, downloads, tmp_p
     browser.get(address)
     one(browser, "#file").send_keys(str(source))
     one(browser, "form[action='/files'] button").click()
-    assert one(browser, "#main h2").text == f"{len(TEXTS)} texts are classified"
+    assert one(browser, ".result h2").text == f"{len(TEXTS)} texts are classified"
     one(browser, "a[href$='scored.csv']").click()
     target = downloads / "reviews-scored.csv"
     deadline = time.monotonic() + 60

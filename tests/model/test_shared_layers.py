@@ -1,5 +1,7 @@
 """The head and the encoder of a classifier whose batch is divided among processes."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -14,13 +16,16 @@ from ulmfit.text.batches import ClassifierLoader
 from ulmfit.text.dealing import WHOLE, Part
 
 VOCAB = 60
+DRAWING = threading.Lock()  # threads share one random generator
 
 
 def step(part, lengths, weights):
     """Loss, gradients and running statistics of a batch, or one process's part of them."""
-    torch.manual_seed(1)
-    model = build_classifier(encoder_config("tiny", VOCAB), 2, 0.0, bptt=8, max_len=12, hidden=6)
-    model[1].layers[5].p = 0.0  # threads share one random generator
+    sizes = {"bptt": 8, "max_len": 12, "hidden": 6}
+    with DRAWING:
+        torch.manual_seed(1)
+        model = build_classifier(encoder_config("tiny", VOCAB), 2, 0.0, **sizes)
+    model[1].layers[5].p = 0.0
     with torch.no_grad():
         model[0].module.encoder.weight.mul_(20)
     corpus, truth = random_corpus(lengths, VOCAB), np.arange(len(lengths)) % 2
