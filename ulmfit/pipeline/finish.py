@@ -1,4 +1,4 @@
-"""The last step of `python -m ulmfit`: the ensemble of what was trained."""
+"""The last step of `python -m ulmfit` with the recipe `auto`: the labels of valid are learnt."""
 
 from pathlib import Path
 
@@ -6,25 +6,10 @@ import pandas as pd
 
 from ulmfit.artifacts.ensemble import read_ensemble
 from ulmfit.base.log import logger
-from ulmfit.pipeline.models import Lesson, linear_classifier, trained_classifier
-from ulmfit.training.members import DIRECTIONS, READINGS, put_together, put_together_as
+from ulmfit.pipeline.models import Lesson, ensemble_of, linear_classifier, trained_classifier
+from ulmfit.training.members import DIRECTIONS, READINGS, put_together_as
 from ulmfit.training.options import StageResult
 from ulmfit.training.plan import Plan
-
-Finish = tuple[dict[str, StageResult], StageResult]  # the classifiers by name, and the ensemble
-
-
-def chosen_on_valid(
-    folder: Path,
-    classifiers: dict[str, StageResult],
-    lessons: dict[str, Lesson],
-    frame: pd.DataFrame,
-    plan: Plan,
-) -> Finish:
-    """The classifiers as they are, and their ensemble; split valid chooses members and weights."""
-    logger.info("")
-    paths = {name: made.path for name, made in classifiers.items()}
-    return classifiers, put_together(folder / "clf", paths, frame, plan.classifier)
 
 
 def with_all_labels(
@@ -33,15 +18,14 @@ def with_all_labels(
     lessons: dict[str, Lesson],
     frame: pd.DataFrame,
     plan: Plan,
-) -> Finish:
+) -> tuple[dict[str, StageResult], StageResult]:
     """The chosen classifiers, trained anew on the labels of train and valid, and their ensemble.
 
     Split valid chooses members, weights and temperature first. They stay, because no text is left
     to choose by. A classifier that was not chosen stays as it is.
     """
     place = folder / "all-labels"
-    _, chosen = chosen_on_valid(folder / "chosen", classifiers, lessons, frame, plan)
-    ensemble = read_ensemble(chosen.path)
+    ensemble = read_ensemble(ensemble_of(folder / "chosen", classifiers, frame, plan).path)
     learnt = dict(classifiers)
     for member in ensemble.members:
         name, out = member.name, place / f"clf-{member.name}"

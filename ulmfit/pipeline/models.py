@@ -1,5 +1,6 @@
 """The models of `python -m ulmfit`, one by one: those of an earlier call are kept."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from ulmfit.pipeline.checks import check_same, stays
 from ulmfit.pipeline.followers import stage_in_all
 from ulmfit.training.general_lm import with_tokenizer
 from ulmfit.training.linear import train_linear
-from ulmfit.training.members import LINEAR_MEMBERS, READINGS
+from ulmfit.training.members import LINEAR_MEMBERS, READINGS, put_together
 from ulmfit.training.options import StageResult
 from ulmfit.training.plan import Plan
 from ulmfit.training.settings import (
@@ -107,6 +108,15 @@ def linear_classifier(
         return kept
     made = train_linear(LINEAR_MEMBERS[name], frame, settings, out, plan.overwrite)
     return made and plan.after(made)
+
+
+def ensemble_of(
+    place: Path, classifiers: Mapping[str, StageResult], frame: pd.DataFrame, plan: Plan
+) -> StageResult:
+    """The ensemble ``clf`` in `place`: split valid chooses members, weights and temperature."""
+    logger.info("")
+    paths = {name: made.path for name, made in classifiers.items()}
+    return put_together(place / "clf", paths, frame, plan.classifier)
 
 
 def _kept(out: Path, plan: Plan) -> StageResult | None:

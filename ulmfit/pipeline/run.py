@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from ulmfit.base.errors import UserError
 from ulmfit.pipeline.checks import check_data, check_models
-from ulmfit.pipeline.finish import chosen_on_valid, with_all_labels
+from ulmfit.pipeline.finish import with_all_labels
 from ulmfit.pipeline.models import (
     Lesson,
     classifier,
+    ensemble_of,
     language_model,
     linear_classifier,
     pretrain,
@@ -55,6 +56,8 @@ def train(plan: Plan, corpus: str, folder: Path) -> tuple[Trained, Plan]:
     if not classifiers:
         raise UserError("no classifier could be trained; add fwd or bwd to --members")
     classifiers, lessons = self_trained(folder, classifiers, lessons, frame, plan)
-    finish = with_all_labels if plan.all_labels else chosen_on_valid
-    classifiers, ensemble = finish(folder, classifiers, lessons, frame, plan)
+    if plan.all_labels:
+        classifiers, ensemble = with_all_labels(folder, classifiers, lessons, frame, plan)
+    else:
+        ensemble = ensemble_of(folder, classifiers, frame, plan)
     return Trained(general, lms, classifiers, ensemble), plan

@@ -4,15 +4,13 @@ Du et al. 2020 (arXiv:2011.08626). In each round, a student of each direction st
 language model, learns the ensemble's answers to the texts without a label, then the real labels.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from ulmfit.artifacts.manifest import direction
 from ulmfit.base.log import logger
-from ulmfit.pipeline.models import Lesson, trained_classifier
-from ulmfit.training.members import put_together
+from ulmfit.pipeline.models import Lesson, ensemble_of, trained_classifier
 from ulmfit.training.options import StageResult
 from ulmfit.training.plan import Plan
 
@@ -32,7 +30,7 @@ def self_trained(
     if not plan.rounds:
         return classifiers, lessons
     lms = {name: lesson.start for name, lesson in lessons.items()}
-    best = _ensemble(folder / "round-0", classifiers, frame, plan)
+    best = ensemble_of(folder / "round-0", classifiers, frame, plan)
     for number in range(1, plan.rounds + 1):
         place = folder / f"round-{number}"
         taught = {
@@ -40,7 +38,7 @@ def self_trained(
             for name in plan.directions
         }
         candidates = {**classifiers, **{name: made for name, (made, _) in taught.items()}}
-        ensemble = _ensemble(place, candidates, frame, plan)
+        ensemble = ensemble_of(place, candidates, frame, plan)
         before, after = (one.metrics["valid"]["log_loss"] for one in (best, ensemble))
         if not after <= before:
             logger.info(
@@ -51,14 +49,6 @@ def self_trained(
         best, classifiers = ensemble, candidates
         lessons = {name: lesson for name, (_, lesson) in taught.items()}
     return classifiers, lessons
-
-
-def _ensemble(
-    place: Path, classifiers: Mapping[str, StageResult], frame: pd.DataFrame, plan: Plan
-) -> StageResult:
-    paths = {name: made.path for name, made in classifiers.items()}
-    logger.info("")
-    return put_together(place / "clf", paths, frame, plan.classifier)
 
 
 def _taught(
