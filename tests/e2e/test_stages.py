@@ -461,14 +461,12 @@ def test_what_a_later_stage_would_refuse_is_refused_at_once(made, recipe, tmp_pa
     data = write_csv(tmp_path / "none.csv", ["text", "label", "split"], rows)
     with refuses(
         f"{data}: found no test rows, expected labelled ones for the evaluation; add them, or run "
-        "python -m ulmfit.stage2_lm and ulmfit.stage3_clf by themselves"
+        "ulmfit lm and ulmfit clf by themselves"
     ):
         __main__.main(recipe="tiny", data=data)
     rows = [[t, "" if s == "test" else y, s] for t, y, s in reviews()]
     data = write_csv(tmp_path / "unlabelled.csv", ["text", "label", "split"], rows)
-    by_themselves = (
-        "correct them, or run python -m ulmfit.stage2_lm and ulmfit.stage3_clf by themselves"
-    )
+    by_themselves = "correct them, or run ulmfit lm and ulmfit clf by themselves"
     with refuses(
         f"20 of 20 texts in split test of {data} have no label; evaluation needs one for each; "
         + by_themselves

@@ -251,7 +251,7 @@ def test_flags_of_several_labels_for_a_classifier_of_one(folders, data):
 
 
 def test_no_model():
-    with refuses("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes"):
+    with refuses("no model given; --clf DIR [DIR ...] names classifiers, as ulmfit train writes"):
         main()
 
 

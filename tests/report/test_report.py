@@ -553,7 +553,10 @@ def test_two_directories_of_one_name(place, tmp_path):
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        ({"clf": ""}, "no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes"),
+        (
+            {"clf": ""},
+            "no model given; --clf DIR [DIR ...] names classifiers, as ulmfit train writes",
+        ),
         ({"split": "unsup"}, "--split is 'unsup', expected one of train, valid, test"),
         ({"out": "report.pdf"}, "--out is report.pdf, expected a file that ends in .html"),
         ({"texts": -1}, "--texts is -1, expected 0 or more"),

@@ -169,17 +169,26 @@ def test_an_effort_is_kept_for_the_same_budget_and_texts(tmp_path):
 
 
 def test_what_was_cut_is_told(told):
-    tell_effort(EFFORTS[5], 290, 5)
-    tell_effort(EFFORTS[0], 290, 0)
-    tell_effort(EFFORTS[-1], 20, 0.1)
+    tell_effort(EFFORTS[1], 290, 5, choices(), 2)
+    tell_effort(EFFORTS[5], 290, 5, choices(), 2)
+    tell_effort(EFFORTS[0], 290, 0, choices(), 2)
+    tell_effort(EFFORTS[0], 290, 9, choices(), 2)
+    tell_effort(EFFORTS[-1], 20, 0.1, choices(), 2)
     assert told == [
-        "about 5 min on this machine, for the 5 of --minutes: cut to no round of "
-        "self-training, the labels of valid are not learnt, 50 % of the passes, the forward "
-        "direction alone",
-        "about 5 min on this machine; --minutes sets a limit",
+        "about 5 min on this machine; shortened for --minutes 5: 1 of 2 rounds of self-training",
+        "about 5 min on this machine; shortened for --minutes 5: no self-training, the "
+        "labels of valid are not learnt, 50 % of the passes, the forward direction alone",
+        "about 5 min on this machine; --minutes shortens it",
+        "about 5 min on this machine",
         "0.1 minutes are too few for a language model of these texts: the linear classifiers alone "
         "are trained; give more --minutes",
     ]
+
+
+def test_what_the_full_training_lacks_is_not_told_as_cut(told):
+    many = replace(TWEETS, labelled=16_000, unlabelled=0)
+    tell_effort(EFFORTS[5], 290, 5, [choose(many, "x", effort) for effort in EFFORTS], 1)
+    assert told == ["about 5 min on this machine; shortened for --minutes 5: 50 % of the passes"]
 
 
 @pytest.mark.parametrize("minutes", [-1, float("nan"), float("inf")])

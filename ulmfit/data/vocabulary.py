@@ -20,7 +20,7 @@ def with_vocabulary(
     due = []
     if not fit.fits:
         due.append(
-            f"{fit.reason(model)}: python -m ulmfit and stage 2 train on these texts alone, in "
+            f"{fit.reason(model)}: ulmfit train and ulmfit lm train on these texts alone, in "
             "subwords"
         )
     elif fit.unknown >= MUCH:

@@ -205,7 +205,7 @@ def calibration_parts(report: Report) -> list[FT]:
     note = P(
         f"Temperatures (arXiv:1706.04599) were fitted to {after.texts:,} texts of split valid, "
         "which are not on this page; above 1, a model was overconfident. ",
-        Code("python -m ulmfit.calibrate"),
+        Code("ulmfit calibrate"),
         " stores them in the models.",
         " They multiply the temperatures that models have already." if tempered else "",
     )

@@ -160,7 +160,7 @@ def _about(path: Path) -> dict[str, Any] | None:
     if version != _FORMAT:
         raise UserError(
             f"{path} is a file of ids of format {version}, this program reads format "
-            f"{_FORMAT}; make it again with python -m ulmfit.tokenize"
+            f"{_FORMAT}; make it again with ulmfit tokenize"
         )
     return about
 

@@ -62,8 +62,8 @@ class Plan:
         classifier = load_settings(ClassifierSettings, name, shared)
         if classifier.all_labels:
             raise UserError(
-                f"the recipe {name} has all_labels, and python -m ulmfit chooses the ensemble by "
-                "the labels of valid; leave it out, or run python -m ulmfit.stage3_clf"
+                f"the recipe {name} has all_labels, and ulmfit train chooses the ensemble by "
+                "the labels of valid; leave it out, or run ulmfit clf"
             )
         if more.get("minutes") and name != AUTO_RECIPE:
             raise UserError(
@@ -102,7 +102,7 @@ class Plan:
         if effort is None and wanted and (self.minutes or not finished):
             speeds = measured_speeds(self.classifier.precision)
             effort, seconds = effort_for(self.minutes, choices, speeds, wanted)
-            tell_effort(effort, seconds, self.minutes)
+            tell_effort(effort, seconds, self.minutes, choices, wanted)
         effort = effort or Effort()
         if self.minutes:
             keep_effort(folder, facts, self.minutes, effort)
