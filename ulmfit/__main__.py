@@ -73,6 +73,11 @@ def main(
     keep_memory()
     began = time.monotonic()
     check_minutes(minutes)
+    if data is None and recipe is None:
+        logger.info(
+            "no data given: the recipe demo trains on film reviews (imdb-sample); "
+            "ulmfit train FILE trains on your own"
+        )
     folder = Path(out or Path("models", recipe_for(recipe, data)))
     shared = {"data": data, "seed": seed, "multi_label": multi_label or None, **given}
     shared["labels"] = labels or None

@@ -225,6 +225,22 @@ def test_misspelt_flag_of_a_command(capsys, monkeypatch, name, wrong, meant):
     assert run(capsys, monkeypatch, main, wrong) == (1, "", line)
 
 
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("ulmfit.predict", "--text, --input, --clf"),
+        ("ulmfit.evaluate", "--clf, --data"),
+        ("ulmfit.generate", "--lm"),
+    ],
+)
+def test_a_value_without_its_flag(capsys, monkeypatch, name, flags):
+    line = (
+        f"error: unrecognized arguments: a value; a value follows its flag, such as {flags}; "
+        f"python -m {name} --help lists the arguments\n"
+    )
+    assert run(capsys, monkeypatch, import_module(name).main, "a value") == (1, "", line)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_explains_every_flag(capsys, monkeypatch, name):
     monkeypatch.setenv("COLUMNS", "200")

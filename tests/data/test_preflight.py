@@ -157,7 +157,11 @@ def test_one_line_names_all_splits_that_share_texts():
 @pytest.mark.parametrize(
     ("counts", "line"),
     [
-        ({}, "no labelled train rows: enough for a language model, not for a classifier"),
+        (
+            {},
+            "no labelled train rows: enough for a language model, not for a classifier; "
+            "--label-col names the column of the labels",
+        ),
         ({"pos": 200}, "train has one class only ('pos'); a classifier needs two"),
         (
             {"pos": 221, "neg": 20},

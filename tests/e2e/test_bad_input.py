@@ -120,7 +120,8 @@ def test_missing_column(fails, here, command):
         main,
         arguments.format("other.csv"),
         "other.csv: found the columns review, stars; expected one named 'text': name the one "
-        "that holds the text with --text-col",
+        "that holds the text with --text-col, and the one of the labels, if there is one, with "
+        "--label-col",
     )
 
 

@@ -166,8 +166,8 @@ def test_the_forecast_counts_what_is_left(tmp_path, monkeypatch, told):
     # five batches, all of which are read by then: the last four had 124 tokens in 40 seconds.
     rest = "and their validation, at the 3 tokens/s of the last 4 batches"
     assert [line for line in told if "to go" in line] == [
-        f"  about 4.9 min to go: 800 tokens in 4 epochs {rest}",
-        f"  about 2.8 min to go: 480 tokens in 2 epochs {rest}",
+        f"  about 4.9 min to go in this stage: 800 tokens in 4 epochs {rest}",
+        f"  about 2.8 min to go in this stage: 480 tokens in 2 epochs {rest}",
     ]
 
 

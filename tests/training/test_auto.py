@@ -89,7 +89,7 @@ def test_lengths_follow_from_the_facts(facts, passes, epochs, rounds):
 def test_a_part_of_very_many_texts_is_read_and_told_of():
     found = choose(replace(REVIEWS, words=160_000_000), "wiki-en-small")
     assert found.lm["steps"][-1]["share"] == pytest.approx(0.1)
-    assert "1 pass of stage 2 over 10 % of them" in found.lines(2, 3)
+    assert "1 pass over 10 % of the texts; classifier" in found.lines(2, 3)
 
 
 def test_few_texts_have_small_batches():
@@ -107,9 +107,9 @@ def test_texts_that_no_model_fits_are_read_in_subwords():
 
 def test_the_line_says_what_was_chosen():
     assert choose(TWEETS, "wiki-en-small").lines(2, 3) == (
-        "auto: 500 labelled texts of 6 classes, 15,500 without a label, 17 words each: from "
-        "wiki-en-small, 4 passes of stage 2, 25 epochs of stage 3, 2 rounds of self-training, all "
-        "labels at the end"
+        "auto: 500 labelled texts of 6 classes, 15,500 without a label, 17 words each: "
+        "language model (stage 2) from wiki-en-small, 4 passes; classifier (stage 3), 25 epochs; "
+        "2 rounds of self-training; all labels at the end"
     )
 
 

@@ -147,8 +147,9 @@ def call(
     if unknown:
         known = ["--help", *re.findall(r"--[\w-]+", parser.format_usage())]
         flags = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+        hint = did_you_mean(flags, known) if flags else _flags_for_values(known)
         raise UserError(
-            f"unrecognized arguments: {' '.join(unknown)}; {did_you_mean(flags, known)}"
+            f"unrecognized arguments: {' '.join(unknown)}; {hint}"
             f"{program} --help lists the arguments"
         )
     arguments = vars(found)
@@ -211,6 +212,12 @@ def _join_positional(parser: ArgumentParser, arguments: dict[str, Any], name: st
         parser.error(f"found {name} {first} and --{name} {flag}, expected one of them")
     if first is not None or flag is not None:
         arguments[name] = flag if first is None else first
+
+
+def _flags_for_values(known: Iterable[str]) -> str:
+    """Which flags a value without one may belong to, for an error; or ''."""
+    usual = [flag for flag in ("--text", "--input", "--clf", "--lm", "--data") if flag in known]
+    return f"a value follows its flag, such as {', '.join(usual)}; " if usual else ""
 
 
 def did_you_mean(wrong: Iterable[str], known: Iterable[str]) -> str:

@@ -161,7 +161,10 @@ def _overlap_warning(overlap: dict[str, dict[str, int]]) -> list[str]:
 def _label_warnings(train: dict[str, int], labels: Labels, labelled: int) -> list[str]:
     counts = Counter({label: count for label, count in train.items() if label})
     if not counts:
-        return ["no labelled train rows: enough for a language model, not for a classifier"]
+        return [
+            "no labelled train rows: enough for a language model, not for a classifier; "
+            "--label-col names the column of the labels"
+        ]
     found = []
     if reason := not_classes(counts):
         found.append(f"found {reason}; stage 3 refuses them")
