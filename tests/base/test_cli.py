@@ -13,9 +13,9 @@ from importlib import import_module
 import pytest
 
 from ulmfit.base.cli import run_command, settings_flags
+from ulmfit.base.clock import bars_shown
 from ulmfit.base.errors import Stopped, UserError
 from ulmfit.base.log import logger, output_for, show_result
-from ulmfit.base.progress import bars_shown
 
 COMMANDS = [
     "ulmfit.__main__",

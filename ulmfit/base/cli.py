@@ -10,6 +10,7 @@ import re
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, NoReturn, TypeVar, get_type_hints
@@ -17,6 +18,7 @@ from typing import Annotated, Any, NoReturn, TypeVar, get_type_hints
 from fastcore.docments import docments
 from fastcore.script import anno_parser
 
+from ulmfit.base.clock import clock_when_silent
 from ulmfit.base.errors import Stopped, UserError
 from ulmfit.base.launch import local_rank, rank
 from ulmfit.base.log import bars_aside, logger, output_for, show_progress
@@ -161,7 +163,8 @@ def call(
         p.name for p in inspect.signature(func).parameters.values() if p.kind is p.VAR_POSITIONAL
     ]
     quiet, as_json = arguments.pop("quiet"), arguments.pop("json", False)
-    with output_for(quiet, as_json):
+    ends = inspect.signature(func).return_annotation is not None  # a server is silent for hours
+    with output_for(quiet, as_json), clock_when_silent() if ends else nullcontext():
         result = _result(func, arguments.pop(several[0]) if several else (), arguments)
     if as_json and not rank():
         print(to_json(result))  # noqa: T201
