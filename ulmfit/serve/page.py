@@ -120,8 +120,8 @@ def _result(classifier: Classifier, text: str, result: Result) -> FT:
         P(columns["label"][0] or "none of the labels", cls="label"),
         *note,
         *_bars(classifier.labels, mean, order),
-        *_by_model(classifier, result.by_model, order),
         *_words(result.words),
+        *_by_model(classifier, result.by_model, order),
         cls="result",
         id="result",
     )
@@ -144,7 +144,7 @@ def _by_model(classifier: Classifier, by_model: np.ndarray, order: np.ndarray) -
         name = loaded.artifact.path.resolve().name
         parts.append(H3(f"{loaded.reading[0].upper()}{loaded.reading[1:]} ({name})"))
         parts += _bars(classifier.labels, probabilities, order)
-    return parts
+    return [html.Details(html.Summary("Each model"), *parts)]
 
 
 def _words(words: Explanation | str) -> list[FT]:
