@@ -435,8 +435,8 @@ def test_without_spacy_texts_are_refused_and_nothing_else(tmp_path, monkeypatch)
     assert processor.vocab
     line = (
         "the word tokenizer needs spaCy, which cannot be imported (import of spacy halted; None in "
-        "sys.modules); install it (pip install spacy), or give ids, which python -m "
-        "ulmfit.tokenize makes elsewhere"
+        "sys.modules); install it (pip install spacy), or give ids, which "
+        "ulmfit tokenize makes elsewhere"
     )
     with refuses(line):
         generate.main(lm=str(lm), prompt="The", n=1, words=3)

@@ -413,7 +413,9 @@ def test_all_stages_from_one_command(made, recipe, tmp_path, monkeypatch, capsys
     rows = ("forward", "backward", "linear, naive Bayes", "linear, TF-IDF", "ensemble")
     for row in (*rows, *baseline_names()):
         assert re.search(rf"^  {re.escape(row)} +[01]\.\d{{4}} +[01]\.\d{{4}}$", said, re.M), row
+    assert "\nbaselines, outside the ensemble\n" in said
     assert "the figures are in models/tiny/summary.json" in said
+    assert said.endswith('\nulmfit predict --clf models/tiny/clf --text "..."\n')
     # One directory is all that predict needs, and it has the figures of the evaluation.
     ensemble = Classifier.load(folder / "clf")
     assert summary["models"]["ensemble"] == "models/tiny/clf"

@@ -120,6 +120,15 @@ def write_general_other():
     return "other.csv"
 
 
+def test_training_without_data_says_what_it_trains_on(told):
+    with refuses("found --corpus and --pretrained, expected one of them"):
+        __main__.main(corpus="a.txt", pretrained="none")
+    assert told == [
+        "no data given: the recipe demo trains on film reviews (imdb-sample); ulmfit train FILE "
+        "trains on your own"
+    ]
+
+
 def test_what_does_not_go_together(everything):
     with refuses("found --corpus and --pretrained, expected one of them"):
         __main__.main(**everything, pretrained="none")

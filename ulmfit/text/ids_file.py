@@ -167,8 +167,7 @@ def _about(path: Path) -> dict[str, Any] | None:
 
 def _malformed(path: Path, reason: str) -> UserError:
     return UserError(
-        f"{path}: found a malformed file of ids ({reason}); make it again with python -m "
-        "ulmfit.tokenize"
+        f"{path}: found a malformed file of ids ({reason}); make it again with ulmfit tokenize"
     )
 
 
