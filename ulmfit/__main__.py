@@ -23,8 +23,8 @@ from ulmfit.data.spec import DataFlags
 from ulmfit.text.ids import hold_ids
 
 if TYPE_CHECKING:
+    from ulmfit.pipeline.plan import Plan
     from ulmfit.pipeline.run import Trained
-    from ulmfit.training.plan import Plan
     from ulmfit.training.settings import ClassifierSettings
 
 _ROWS = {
@@ -51,6 +51,8 @@ def main(
     seed: int | None = None,  # seeds data order, initialisation and dropout
     half: bool = False,  # store the weights in half precision
     overwrite: bool = False,  # train existing models again
+    # directions trained at once, each in a process; 1 needs less memory (default: 2 with two cores)
+    jobs: int = 0,
     minutes: float = 0.0,  # with the recipe auto: what the training may take; 0 for no limit
     stop_after: float = 0.0,  # seconds after which it saves a checkpoint and ends; 0 for no end
     **given: Any,
@@ -62,12 +64,13 @@ def main(
     earlier call with the same settings and data are kept.
     """
     from ulmfit.base.precision import keep_memory
+    from ulmfit.pipeline.crews import crew_for
     from ulmfit.pipeline.followers import leading
+    from ulmfit.pipeline.plan import Plan
     from ulmfit.pipeline.run import train
     from ulmfit.training.budget import check_minutes
-    from ulmfit.training.members import members_of
+    from ulmfit.training.members import DIRECTIONS, members_of
     from ulmfit.training.options import deadline_after
-    from ulmfit.training.plan import Plan
     from ulmfit.training.settings import recipe_for
 
     keep_memory()
@@ -77,6 +80,7 @@ def main(
     shared = {"data": data, "seed": seed, "multi_label": multi_label or None, **given}
     shared["labels"] = labels or None
     _check_one_of(bool(overwrite and stop_after), bool(corpus and pretrained))
+    wanted = members_of(members)
     plan = Plan.of(
         recipe,
         shared,
@@ -84,7 +88,8 @@ def main(
         overwrite=overwrite,
         half=half,
         deadline=deadline_after(stop_after),
-        members=members_of(members),
+        members=wanted,
+        crew=crew_for(jobs, sum(name in DIRECTIONS for name in wanted)),
         minutes=minutes,
     )
     with leading({**shared, "recipe": recipe, "corpus": corpus, "members": members}) as first:

@@ -20,7 +20,7 @@ from ulmfit.training.budget import (
     tell_effort,
 )
 from ulmfit.training.facts import Facts, facts_of
-from ulmfit.training.plan import Plan
+from ulmfit.pipeline.plan import Plan
 from ulmfit.training.settings import ClassifierSettings, LMSettings, load_settings, recipe_for
 
 TWEETS = Facts(labelled=500, unlabelled=15_500, classes=6, length=17, words=300_000)

@@ -21,8 +21,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ulmfit.base.atomic import atomic_directory, os_errors_as
+from ulmfit.base.atomic import atomic_directory, beside, os_errors_as
 from ulmfit.base.errors import UserError
+from ulmfit.base.lock import in_turn
 from ulmfit.base.log import logger
 from ulmfit.base.processes import current
 from ulmfit.base.progress import Progress
@@ -164,15 +165,25 @@ def tokenize_texts(
     folder = cache / content_key(texts, processor)
     with current().after_first(f"tokens/{folder.name}"):  # the others read it
         if not folder.exists():
-            logger.info(f"tokenising {len(texts):,} texts")
-            _remove_leftovers(cache)
-            with closing(tokenize_chunks(texts, processor, workers)) as chunks:
-                _keep(_with_progress(chunks, len(texts)), folder)
+            with in_turn(beside(folder, "lock")):  # the other direction reads it
+                _tokenize_into(folder, texts, processor, workers)
     return TokenizedTexts(
         read_vocab((folder / "tokens.txt").read_bytes()),
         np.load(folder / "ids.npy", mmap_mode="r"),
         np.load(folder / "offsets.npy"),
     )
+
+
+def _tokenize_into(
+    folder: Path, texts: Texts, processor: TextProcessor, workers: int | None
+) -> None:
+    """Write the tokens of `texts`, unless another process has done so."""
+    if folder.exists():
+        return
+    logger.info(f"tokenising {len(texts):,} texts")
+    _remove_leftovers(folder.parent)
+    with closing(tokenize_chunks(texts, processor, workers)) as chunks:
+        _keep(_with_progress(chunks, len(texts)), folder)
 
 
 def _with_progress(chunks: Iterable[Chunk], total: int) -> Iterator[Chunk]:
