@@ -208,10 +208,11 @@ def _rank(error: BaseException) -> int:
 
 def _read(pipe: IO[str], name: str, last: list[str]) -> None:
     """Log the lines of standard error, but for the last one, which may be the error."""
-    for line in pipe:
-        if last:
-            logger.warning(f"{name}: {last.pop()}")
-        last.append(line.rstrip())
+    with suppress(ValueError):  # closed, because nobody reads our own lines any more
+        for line in pipe:
+            if last:
+                logger.warning(f"{name}: {last.pop()}")
+            last.append(line.rstrip())
 
 
 def _error(status: int, name: str, line: str) -> BaseException:
