@@ -21,17 +21,17 @@ from typing import Any
 from benchmarks.common import FIGURES, WORK, versions
 from ulmfit.base.atomic import atomic_write
 from ulmfit.base.precision import hardware
-from ulmfit.data.load import load_data
+from ulmfit.data.load import load_with_test_labels
 
 RESULTS = FIGURES / "directions.json"
 WAYS = {"one after the other": 1, "side by side": 2}
 
 
 def write_reviews(file: Path, count: int) -> None:
-    """The first `count` rows of the sample's split train, and a tenth of that of the others."""
-    frame = load_data("imdb-sample")
+    """`count` rows of the sample's split train, and a tenth of that of the others."""
+    frame = load_with_test_labels("imdb-sample")
     counts = {"train": count, "valid": count // 10, "test": count // 10}
-    parts = [frame[frame["split"] == name].head(n) for name, n in counts.items()]
+    parts = [frame[frame["split"] == name].sample(n, random_state=0) for name, n in counts.items()]
     file.parent.mkdir(parents=True, exist_ok=True)
     written = frame.loc[[row for part in parts for row in part.index], ["text", "label", "split"]]
     written.to_parquet(file, index=False)
