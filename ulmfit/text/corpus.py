@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -34,6 +34,8 @@ from ulmfit.text.workers import Chunk, tokenize_chunks
 # Documents to count or numericalise at a time. numpy's index and sort need 8 to 24 bytes a token,
 # too much for all of IMDb at once.
 _BLOCK = 2000
+# Tokenises texts in blocks, in their order, as `tokenize_chunks` does.
+Engine = Callable[[Texts, TextProcessor], Generator[Chunk]]
 _UNFINISHED = 24 * 3600  # seconds after which an unfinished file counts as abandoned
 
 
@@ -144,7 +146,11 @@ def cache_folder() -> Path:
 
 
 def tokenize_texts(
-    texts: Texts, processor: TextProcessor, cache: Path | None = None, workers: int | None = None
+    texts: Texts,
+    processor: TextProcessor,
+    cache: Path | None = None,
+    workers: int | None = None,
+    engine: Engine | None = None,
 ) -> TokenizedTexts:
     """Tokenise `texts`, or read the result of an earlier call from `cache`.
 
@@ -152,12 +158,17 @@ def tokenize_texts(
         texts: a sequence or a column of strings, or of `TextIds` from the same tokenizer.
         cache: folder of caches, to which ids are streamed; None keeps them in memory.
         workers: number of processes; None starts one for each core.
+        engine: what tokenises in place of these processes.
     """
+
+    def chunks_of() -> Generator[Chunk]:
+        return engine(texts, processor) if engine else tokenize_chunks(texts, processor, workers)
+
     if hold_ids(texts):
         return TokenizedTexts(*tokens_of(texts, processor))
     if cache is None:
         ids = BytesIO()
-        with closing(tokenize_chunks(texts, processor, workers)) as chunks:
+        with closing(chunks_of()) as chunks:
             shown = _with_progress(chunks, len(texts))
             tokens, offsets = _number(shown, lambda part: ids.write(part.data))
         return TokenizedTexts(tokens, np.frombuffer(ids.getbuffer(), np.uint32), offsets)
@@ -166,7 +177,7 @@ def tokenize_texts(
         if not folder.exists():
             logger.info(f"tokenising {len(texts):,} texts")
             _remove_leftovers(cache)
-            with closing(tokenize_chunks(texts, processor, workers)) as chunks:
+            with closing(chunks_of()) as chunks:
                 _keep(_with_progress(chunks, len(texts)), folder)
     return TokenizedTexts(
         read_vocab((folder / "tokens.txt").read_bytes()),
