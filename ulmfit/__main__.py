@@ -15,7 +15,7 @@ from ulmfit.artifacts.ensemble import Ensemble, read_ensemble
 from ulmfit.artifacts.manifest import direction, library_versions
 from ulmfit.artifacts.writing import update_metrics
 from ulmfit.base.atomic import atomic_write
-from ulmfit.base.cli import run_command, settings_flags
+from ulmfit.base.cli import in_processes, run_command, settings_flags
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger, show_result
 from ulmfit.base.printable import visible
@@ -36,6 +36,7 @@ _ROWS = {
 }
 
 
+@in_processes
 @settings_flags(DataFlags, default="")
 def main(
     # table of stages/stage2_lm.toml and stage3_clf.toml (default: demo for IMDb, else auto)

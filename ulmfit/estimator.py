@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from ulmfit.artifacts.bundled import DIRECTIONS
 from ulmfit.base.atomic import atomic_directory, check_parent, os_errors_as
 from ulmfit.base.errors import BadValue, UserError
+from ulmfit.base.launch import check_alone
 from ulmfit.base.untrusted import parse_json, read_bounded
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.scoring import warn_of
@@ -104,9 +105,11 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
             unlabelled: more texts, for the language model alone.
 
         Raises:
-            UserError: bad texts, classes or parameters; it is a ValueError, too.
+            UserError: bad texts, classes or parameters, or several launched processes; it is a
+                ValueError, too.
         """
         with _as_value_errors():
+            check_alone(f"{type(self).__name__}.fit")
             texts, more = texts_of(X), texts_of(() if unlabelled is None else unlabelled)
             classes, numbers = classes_of(y, len(texts))
             names = names_of(classes)
