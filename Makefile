@@ -26,7 +26,7 @@ test: $(INSTALLED)
 test-precision: $(INSTALLED)
 	$(BIN)/python -m pytest -m "computes and not slow" --precision other $(PARALLEL)
 
-# What takes minutes each: all of IMDb token by token (with ULMFIT_DATA), the wheel on its own, Ray.
+# What takes minutes each: all of IMDb token by token (with ULMFIT_DATA), the wheel, Ray, restarts.
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 

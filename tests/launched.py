@@ -54,9 +54,9 @@ def learners(folder):
             (folder / "found.json").write_text(json.dumps(found))
 
 
-def killed(data, pretrained, out, batch):
-    """Stage 2, of which rank 1 dies at a batch of its second step."""
-    if os.environ["RANK"] == "1":
+def killed(rank, data, pretrained, out, batch):
+    """Stage 2, of which a rank dies at a batch of its second step, unless torchrun restarted it."""
+    if os.environ["RANK"] == rank and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
         fit, die = Run.fit, At(lambda: os.kill(os.getpid(), signal.SIGKILL), batch=int(batch))
 
         def fit_and_die(run):

@@ -17,7 +17,7 @@ from ulmfit.artifacts.ensemble import Ensemble, read_ensemble
 from ulmfit.artifacts.manifest import direction, library_versions
 from ulmfit.artifacts.writing import update_metrics
 from ulmfit.base.atomic import atomic_write
-from ulmfit.base.cli import run_command, settings_flags
+from ulmfit.base.cli import in_processes, run_command, settings_flags
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger, show_result
 from ulmfit.base.printable import visible
@@ -25,8 +25,8 @@ from ulmfit.data.spec import DataFlags
 from ulmfit.text.ids import hold_ids
 
 if TYPE_CHECKING:
+    from ulmfit.pipeline.plan import Plan
     from ulmfit.pipeline.run import Trained
-    from ulmfit.training.plan import Plan
     from ulmfit.training.settings import ClassifierSettings
 
 _SHOWN = 110  # characters of a text that the language model wrote; summary.json has all
@@ -39,6 +39,7 @@ _ROWS = {
 }
 
 
+@in_processes
 @settings_flags(DataFlags, default="")
 def main(
     # table of stages/stage2_lm.toml and stage3_clf.toml (default: demo for IMDb, else auto)
@@ -54,6 +55,8 @@ def main(
     seed: int | None = None,  # seeds data order, initialisation and dropout
     half: bool = False,  # store the weights in half precision
     overwrite: bool = False,  # train existing models again
+    # directions trained at once, each in a process; 1 needs less memory (default: 2 with two cores)
+    jobs: int = 0,
     minutes: float = 0.0,  # with the recipe auto: what the training may take; 0 for no limit
     stop_after: float = 0.0,  # seconds after which it saves a checkpoint and ends; 0 for no end
     **given: Any,
@@ -65,12 +68,13 @@ def main(
     earlier call with the same settings and data are kept.
     """
     from ulmfit.base.precision import keep_memory
+    from ulmfit.pipeline.crews import crew_for
     from ulmfit.pipeline.followers import leading
+    from ulmfit.pipeline.plan import Plan
     from ulmfit.pipeline.run import train
     from ulmfit.training.budget import check_minutes
-    from ulmfit.training.members import members_of
+    from ulmfit.training.members import DIRECTIONS, members_of
     from ulmfit.training.options import deadline_after
-    from ulmfit.training.plan import Plan
     from ulmfit.training.settings import recipe_for
 
     keep_memory()
@@ -85,6 +89,7 @@ def main(
     shared = {"data": data, "seed": seed, "multi_label": multi_label or None, **given}
     shared["labels"] = labels or None
     _check_one_of(bool(overwrite and stop_after), bool(corpus and pretrained))
+    wanted = members_of(members)
     plan = Plan.of(
         recipe,
         shared,
@@ -92,7 +97,8 @@ def main(
         overwrite=overwrite,
         half=half,
         deadline=deadline_after(stop_after),
-        members=members_of(members),
+        members=wanted,
+        crew=crew_for(jobs, sum(name in DIRECTIONS for name in wanted)),
         minutes=minutes,
     )
     with leading({**shared, "recipe": recipe, "corpus": corpus, "members": members}) as first:

@@ -12,13 +12,14 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ulmfit import stage2_lm, stage3_clf
 from ulmfit.artifacts.bundled import DIRECTIONS
 from ulmfit.base.atomic import atomic_directory, check_parent, os_errors_as
 from ulmfit.base.errors import BadValue, UserError
+from ulmfit.base.launch import check_alone
 from ulmfit.base.untrusted import parse_json, read_bounded
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.scoring import warn_of
+from ulmfit.pipeline.crews import crew_for
 from ulmfit.text.given import each_text
 from ulmfit.training.arrays import (
     checked,
@@ -38,6 +39,7 @@ from ulmfit.training.settings import (
 
 _FILE, _FORMAT, _LARGEST = "estimator.json", 1, 1 << 24
 _TEXTS = "texts.parquet"  # the table for the stages
+_OF_MACHINE = {"folder", "n_jobs"}  # parameters that are not saved
 
 Files = dict[str, dict[str, bytes]]  # model directory -> file -> content
 
@@ -62,6 +64,8 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
         lm_settings: settings of stage 2 that replace the recipe's, e.g. ``{"epochs": 3}``.
         classifier_settings: settings of stage 3 that replace the recipe's.
         folder: a new or empty folder, where texts and all models stay. None for a temporary one.
+        n_jobs: directions that are trained at the same time, each in a process of its own. None
+            for both, on a CPU with a thread for each; 1 needs less memory.
 
     Attributes:
         classes_: the classes, sorted, with the type they have in `y`.
@@ -80,6 +84,7 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
         lm_settings: Mapping[str, Any] | None = None,
         classifier_settings: Mapping[str, Any] | None = None,
         folder: str | Path | None = None,
+        n_jobs: int | None = None,
     ) -> None:
         self.recipe = recipe
         self.pretrained = pretrained
@@ -89,6 +94,7 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
         self.lm_settings = lm_settings
         self.classifier_settings = classifier_settings
         self.folder = folder
+        self.n_jobs = n_jobs
 
     def fit(
         self, X: Iterable[str | None], y: Any, unlabelled: Iterable[str | None] | None = None
@@ -99,9 +105,11 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
             unlabelled: more texts, for the language model alone.
 
         Raises:
-            UserError: bad texts, classes or parameters; it is a ValueError, too.
+            UserError: bad texts, classes or parameters, or several launched processes; it is a
+                ValueError, too.
         """
         with _as_value_errors():
+            check_alone(f"{type(self).__name__}.fit")
             texts, more = texts_of(X), texts_of(() if unlabelled is None else unlabelled)
             classes, numbers = classes_of(y, len(texts))
             names = names_of(classes)
@@ -133,7 +141,7 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
         return answers.mean[:, order]
 
     def save(self, folder: str | Path, overwrite: bool = False) -> Path:
-        """Write classifiers, parameters (without `folder`) and classes to a new folder.
+        """Write classifiers, parameters (without `folder`, `n_jobs`) and classes to a new folder.
 
         The sub-folders ``clf-fwd`` and ``clf-bwd`` are model directories for the commands.
         """
@@ -143,7 +151,7 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
             "models": list(self._model_files),
             "recipe": self.recipe_,
             "classes": self.classes_.tolist(),
-            "parameters": {k: v for k, v in self.get_params().items() if k != "folder"},
+            "parameters": {k: v for k, v in self.get_params().items() if k not in _OF_MACHINE},
         }
         content = json.dumps(about, indent=1, default=_plain)
         target = Path(folder)
@@ -203,13 +211,15 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
         classifier_given: dict[str, Any],
     ) -> list[Path]:
         """Stages 2 and 3 in each direction; returns the directories of the classifiers."""
-        models = []
-        for name in self.directions:
+        crew = crew_for(self.n_jobs or 0, len(self.directions))
+
+        def trained(name: str) -> Path:
             more = {**common, "backwards": name == "bwd"}
-            lm = stage2_lm.main(**lm_given, **more, out=str(folder / f"lm-{name}"))
-            start, out = str(lm.path), str(folder / f"clf-{name}")
-            models.append(stage3_clf.main(start, **classifier_given, **more, out=out).path)
-        return models
+            start, out = str(folder / f"lm-{name}"), str(folder / f"clf-{name}")
+            crew.train("lm", {**lm_given, **more, "out": start})
+            return crew.train("clf", {"lm": start, **classifier_given, **more, "out": out}).path
+
+        return list(crew.each(self.directions, trained).values())
 
     def _hold(self, paths: list[Path], files: Files | None = None) -> None:
         """Load the models of directories, and keep their files for `save` and for pickling."""
@@ -262,7 +272,7 @@ def _check_saved(about: Any, parameters: list[str], file: Path) -> None:
     if (
         not good
         or not all(isinstance(name, str) and name in names for name in about["models"])
-        or {*about["parameters"]} != {*parameters} - {"folder"}
+        or {*about["parameters"]} != {*parameters} - _OF_MACHINE
         or not isinstance(about["parameters"]["directions"], list)
     ):
         raise UserError(f"{file} is damaged; save the estimator again")

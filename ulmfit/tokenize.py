@@ -15,7 +15,7 @@ from ulmfit.data.duplicates import normalised_digest
 from ulmfit.data.labels import KINDS
 from ulmfit.data.spec import DataFlags
 from ulmfit.text.blocks import Texts, each
-from ulmfit.text.corpus import cache_folder, tokenize_texts
+from ulmfit.text.corpus import Engine, cache_folder, tokenize_texts
 from ulmfit.text.ids import digest, hold_ids, is_empty
 from ulmfit.text.ids_file import Contents, ids_files, part_path, parts_of, read_ids
 from ulmfit.text.processor import TextProcessor
@@ -40,6 +40,9 @@ def main(
     tokenizer_of: str | None = None,  # take the tokenizer of this model or file of ids instead
     part_mb: float = 60.0,  # larger contents (10^6 bytes) are written as numbered parts
     overwrite: bool = False,  # replace existing files
+    engine: str | None = None,  # local or ray (docs/scale.md); default: all cores of this machine
+    workers: int | None = None,  # processes of an engine (default: one a core)
+    address: str | None = None,  # of a Ray cluster (default: Ray is started on this machine)
     **flags: Any,
 ) -> list[Path]:
     """Tokenise a data set into a file of ids, which the stages and evaluate read without texts.
@@ -50,13 +53,18 @@ def main(
         raise UserError("both --data NAME|PATH and --out FILE are needed; --help explains them")
     path = Path(out)
     old = _check_output(path, part_mb, overwrite)
+    tokenizing = None
+    if (engine, workers, address) != (None, None, None):
+        from ulmfit.bulk.engines import tokenizing_of
+
+        tokenizing = tokenizing_of(engine, workers, address)
     from ulmfit.data.columns import read_columns
 
     columns = read_columns(DataFlags.of(flags).spec(data, KINDS[multi_label]))
     if hold_ids(columns.texts):
         raise UserError(f"{data} holds ids already; give the texts that they were made of")
     processor = _processor(columns.texts, tokenizer, lang, max_vocab, tokenizer_of)
-    contents = tokenized_contents(path, columns, processor)
+    contents = tokenized_contents(path, columns, processor, tokenizing)
     files = contents.files(int(part_mb * 1e6))
     paths = [part_path(path, number, len(files)) for number in range(1, len(files) + 1)]
     for part, content in zip(paths, files, strict=True):
@@ -71,9 +79,11 @@ def main(
     return paths
 
 
-def tokenized_contents(path: Path, columns: "Columns", processor: TextProcessor) -> Contents:
+def tokenized_contents(
+    path: Path, columns: "Columns", processor: TextProcessor, engine: Engine | None = None
+) -> Contents:
     """The content of the file of ids `path`, from a source's texts, labels and splits."""
-    tokenized = tokenize_texts(columns.texts, processor, cache_folder())
+    tokenized = tokenize_texts(columns.texts, processor, cache_folder(), engine=engine)
     return Contents(
         path,
         tokenized.tokens,

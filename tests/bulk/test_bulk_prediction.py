@@ -220,6 +220,25 @@ def test_bad_input(clf, source, tmp_path):
     )
 
 
+def test_tables_that_are_no_parquet_files(clf, tmp_path):
+    folder, out = tmp_path / "tables", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a.csv", "b.JSONL.gz", "notes.txt"):
+        (folder / name).write_text("text\na\n")
+    line = (
+        "found no .parquet file there, but a.csv, b.JSONL.gz; write them as parquet, or predict "
+        "one after the other, each with a file as --input and as --output"
+    )
+    _fails(f"{folder}: {line}", clf, folder, out)
+    _fails(f"{folder}/[ab]*: {line}", clf, f"{folder}/[ab]*", out)
+    line = (
+        "found no .parquet file, which --engine and URLs need; write it as parquet, or give a path "
+        "of this machine without --engine, and a file as --output"
+    )
+    _fails(f"{folder}/a.csv: {line}", clf, folder / "a.csv", out, engine="local")
+    _fails(f"file://{folder}/a.csv: {line}", clf, f"file://{folder}/a.csv", out)
+
+
 @pytest.mark.parametrize(
     ("more", "line"),
     [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import scale
+from benchmarks import processes, scale
 from ulmfit.model.build import build_lm
 from ulmfit.model.sizes import encoder_config
 
@@ -48,3 +48,38 @@ def test_speed_goes_through_what_was_measured():
     assert 256 * 80 / speed.seconds(256) == pytest.approx(846_000)
     assert 512 * 80 / speed.seconds(512) == pytest.approx(1_053_000)
     assert speed.fixed > 0
+
+
+def measurement(ranks, step_seconds, losses, **more):
+    return {
+        "step_seconds": step_seconds,
+        "step_tokens": 1000,
+        "per_second": 1000 / step_seconds,
+        "per_cpu_second": 500.0,
+        "step_bytes": 4e7 if ranks > 1 else 0,
+        "peak_megabytes": [900.0 + rank for rank in range(ranks)],
+        "threads": [1] * ranks,
+        "losses": losses,
+        **more,
+    }
+
+
+def test_several_processes_stand_beside_the_cost_model():
+    network = {"sum_bytes": 4e7, "sum_seconds": 0.1, "short_sum_seconds": 0.002}
+    measured = {
+        (2, "float32", 1): [measurement(1, 0.5, [5.0, 4.0])],
+        (2, "float32", 4): [
+            measurement(4, seconds, [5.0, 4.25], **network) for seconds in (0.7, 0.6, 1.5)
+        ],
+    }
+    alone, four = rows = processes.rows_of(measured)
+    assert "predicted_per_second" not in alone
+    assert four["per_second"] == 1000 / 0.7
+    assert four["predicted_all_reduce_seconds"] == pytest.approx(0.1, rel=0.2)
+    # The slowest of four ranks with 5 % jitter, then the sum.
+    assert 1000 / 0.68 < four["predicted_per_second"] < 1000 / 0.6
+    assert four["largest_loss_difference"] == 0.25
+    lines = processes.table(rows).splitlines()
+    assert lines[2] == "| 2 | float32 | 1 | 2,000 |  | 500 |  | 900 |  |"
+    assert lines[3].startswith("| 2 | float32 | 4 | 1,429 | 1,")
+    assert lines[3].endswith(" | 500 | 40.0 | 900 to 903 | 2e-01 |")

@@ -129,12 +129,12 @@ def test_a_budget_that_is_too_small_leaves_the_linear_classifiers(again, told, t
 
 def test_a_plan_for_a_budget_is_kept(again, monkeypatch, tmp_path, told):
     given = {**again, "out": str(tmp_path / "kept"), "minutes": 1.0, "members": "fwd"}
-    monkeypatch.setattr("ulmfit.training.plan.measured_speeds", lambda precision: Speeds(inf, inf))
+    monkeypatch.setattr("ulmfit.pipeline.plan.measured_speeds", lambda *given: Speeds(inf, inf))
     pipeline.main(**given)
 
-    def slow(precision):
+    def slow(*given):
         raise UserError("measured again")
 
-    monkeypatch.setattr("ulmfit.training.plan.measured_speeds", slow)
+    monkeypatch.setattr("ulmfit.pipeline.plan.measured_speeds", slow)
     pipeline.main(**given)
     assert sum("is finished already and kept" in line for line in told) >= 2

@@ -56,6 +56,22 @@ def test_alone_it_says_what_it_is(ulmfit):
     assert max(map(len, out.splitlines())) < 100
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_several_processes_share_the_work_of_a_training_alone(verb, ulmfit, monkeypatch):
+    launched = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for name, value in launched.items():
+        monkeypatch.setenv(name, value)
+    status, out, err = ulmfit(verb, "--no-such-flag")
+    assert (status, out) == (1, "")
+    if verb in ("train", "pretrain", "lm", "clf"):
+        assert err.startswith("error: unrecognized arguments: --no-such-flag; ")
+    else:
+        assert err == (
+            f"error: found 2 processes, expected one: each would do all the work of ulmfit {verb}; "
+            "start it without torchrun, or without WORLD_SIZE in its environment\n"
+        )
+
+
 def test_version(ulmfit):
     assert ulmfit("--version") == (0, f"ulmfit {__version__}\n", "")
 

@@ -38,6 +38,17 @@ def fitted(pretrained, tmp_path_factory):
         return tiny(pretrained, directions=("fwd", "bwd")).fit(TEXTS, LABELS)
 
 
+def test_it_does_not_learn_in_several_processes(monkeypatch):
+    launched = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for name, value in launched.items():
+        monkeypatch.setenv(name, value)
+    with refuses(
+        "found 2 processes, expected one: each would do all the work of ULMFiTClassifier.fit; "
+        "start it without torchrun, or without WORLD_SIZE in its environment"
+    ):
+        ULMFiTClassifier().fit(TEXTS, LABELS)
+
+
 def test_it_learns(fitted):
     texts = [row[0] for row in reviews(20, seed=5)]
     found = fitted.predict_proba(texts)

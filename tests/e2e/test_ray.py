@@ -1,4 +1,4 @@
-"""`predict --engine ray`, and BatchPredictor in Ray Data: started for real, a worker killed.
+"""`predict` and `tokenize` with --engine ray, BatchPredictor in Ray Data: a worker is killed.
 
 What starts Ray is slow: beside other tests on two cores, it may miss Ray's own limit of 15 seconds.
 """
@@ -11,14 +11,18 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from tiny_models import refuses, write_classifier
-from tiny_tables import assert_same, predicted, shards_of, write_parts
+from tiny_tables import assert_same, predicted, rows, shards_of, write_parts
 
-from ulmfit import predict
+from ulmfit import predict, tokenize
 from ulmfit.bulk import on_ray
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="finds the worker in /proc"
+)
 PROJECT = Path(__file__).parents[2]
 LONGEST = 500  # seconds that a busy machine may take
 
@@ -33,10 +37,11 @@ def source(tmp_path_factory):
     return write_parts(tmp_path_factory.mktemp("data") / "in", [40, 40, 40])
 
 
-def _start(*command):
+def _start(*command, **environment):
     return subprocess.Popen(
         [sys.executable, *map(str, command)],
         cwd=PROJECT,
+        env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -44,7 +49,7 @@ def _start(*command):
 
 
 def _workers(ancestor):
-    """Processes below `ancestor` that Ray's actors of ours are, and that work on a shard."""
+    """Processes below `ancestor` that Ray's actors of ours are, and that are at work."""
     parents, found = {}, []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -65,13 +70,20 @@ def _is_below(pid, ancestor, parents):
 
 @needs_ray
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker in /proc")
+@needs_proc
 def test_a_killed_worker_loses_and_doubles_nothing(clf, source, tmp_path):
     out = tmp_path / "out"
     flags = ["--precision", "float32", "--engine", "ray", "--workers", 2, "--shard-rows", 10]
     run = _start(
         *["-m", "ulmfit.predict", "--clf", clf, "--input", source, "--output", out, *flags]
     )
+    assert "a worker has died; another one takes rows " in _said(run)
+    assert_same(shards_of(out), predicted(clf, source, tmp_path / "expected"), 1e-4)
+    assert len(list(out.iterdir())) == 13  # 12 shards and the manifest
+
+
+def _said(run):
+    """What a command prints, one of whose workers is killed."""
     ends = time.monotonic() + LONGEST
     while run.poll() is None and not (found := _workers(run.pid)) and time.monotonic() < ends:
         time.sleep(0.05)
@@ -79,9 +91,22 @@ def test_a_killed_worker_loses_and_doubles_nothing(clf, source, tmp_path):
         os.kill(found[0], signal.SIGKILL)
     said = run.communicate(timeout=LONGEST)[0]
     assert run.returncode == 0, said
-    assert "a worker has died; another one takes rows " in said
-    assert_same(shards_of(out), predicted(clf, source, tmp_path / "expected"), 1e-4)
-    assert len(list(out.iterdir())) == 13  # 12 shards and the manifest
+    return said
+
+
+@needs_ray
+@pytest.mark.slow
+@needs_proc
+def test_tokens_with_a_killed_worker(tmp_path, monkeypatch):
+    data, ours, alone = (tmp_path / name for name in ("t.parquet", "ray.parquet", "one.parquet"))
+    pq.write_table(rows(20_000), data)
+    flags = ["--engine", "ray", "--workers", 2]
+    command = ["-m", "ulmfit.tokenize", "--data", data, "--out", ours, *flags]
+    run = _start(*command, ULMFIT_CACHE=str(tmp_path / "cache-ray"))
+    assert "a worker has died; another one takes texts " in _said(run)
+    monkeypatch.setenv("ULMFIT_CACHE", str(tmp_path / "cache"))
+    tokenize.main(data=str(data), out=str(alone))
+    assert ours.read_bytes() == alone.read_bytes()
 
 
 @needs_ray
@@ -101,8 +126,6 @@ def test_map_batches(clf, source, tmp_path):
         env={**os.environ, "PYTHONPATH": str(PROJECT), "ULMFIT_PRECISION": "float32"},
     )
     assert done.returncode == 0, done.stderr
-    import pyarrow.parquet as pq
-
     found = pq.read_table(tmp_path / "scored").sort_by("id")
     expected = predicted(clf, source, tmp_path / "expected")
     assert_same(found.select(expected.column_names), expected, 1e-4)

@@ -17,13 +17,32 @@ from ulmfit.artifacts.directory import read_artifact
 SCRIPT = Path(launched.__file__)
 
 
-def torchrun(*arguments, cache):
+# A command that is no training, of which rank 0 comes last.
+REFUSED = """
+import os, sys, time
+from pathlib import Path
+from ulmfit import predict
+from ulmfit.base.cli import run_command
+
+other = Path(sys.argv[1])
+if os.environ["RANK"] == "1":
+    other.touch()
+else:
+    while not other.exists():
+        time.sleep(0.1)
+    time.sleep(2)
+run_command(predict.main)
+"""
+
+
+def torchrun(*arguments, cache, restarts=0, script=SCRIPT):
     """The end of a script that two processes run."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", "--max-restarts", str(restarts)]
     paths = os.pathsep.join([str(SCRIPT.parent), str(SCRIPT.parents[1])])
     more = {"PYTHONPATH": paths, "ULMFIT_CACHE": str(cache), "ULMFIT_TIMEOUT": "120"}
     return subprocess.run(
-        [*command, "--nproc-per-node", "2", str(SCRIPT), *map(str, arguments)],
+        [*command, str(script), *map(str, arguments)],
         env={**os.environ, **more, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -73,13 +92,41 @@ def test_history_is_that_of_one_process(both, kind):
             assert ours[name] == pytest.approx(theirs[name], abs=1e-5), name
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-def test_a_rank_that_dies_and_one_process_that_goes_on(tmp_path, monkeypatch, told):
+def test_a_command_that_is_no_training_says_so_once(tmp_path):
+    script = tmp_path / "refused.py"
+    script.write_text(REFUSED)
+    ended = torchrun(tmp_path / "rank-1", cache=tmp_path / "cache", script=script)
+    assert ended.returncode == 1
+    assert [line for line in ended.stderr.splitlines() if line.startswith("error:")] == [
+        "error: found 2 processes, expected one: each would do all the work of python -m "
+        "ulmfit.predict; start it without torchrun, or without WORLD_SIZE in its environment"
+    ], ended.stderr
+    assert ended.stdout == ""
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """The data and the model that a training starts from."""
     monkeypatch.setenv("ULMFIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("ULMFIT_PRECISION", "float32")
-    data, wiki = write_reviews(tmp_path / "reviews.csv"), write_lm(tmp_path / "wiki")
-    out, alone = tmp_path / "lm", tmp_path / "alone"
-    ended = torchrun("killed", data, wiki, out, 13, cache=tmp_path / "cache")
+    return write_reviews(tmp_path / "reviews.csv"), write_lm(tmp_path / "wiki")
+
+
+def check_losses(out, start):
+    """The model `out` has the loss of a training in one process."""
+    alone = out.with_name("alone")
+    stage2(*start, alone)
+    found = [read_artifact(path).manifest.metrics["after"]["loss"] for path in (out, alone)]
+    assert found[0] == pytest.approx(found[1], abs=1e-5)
+
+
+no_sigkill = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+
+
+@no_sigkill
+def test_a_rank_that_dies_and_one_process_that_goes_on(tmp_path, start, told):
+    out = tmp_path / "lm"
+    ended = torchrun("killed", 1, *start, out, 13, cache=tmp_path / "cache")
     lines = [line for line in ended.stderr.splitlines() if line.startswith("error:")]
     checkpoint = tmp_path / "lm.checkpoint"
     assert lines == [
@@ -91,8 +138,19 @@ def test_a_rank_that_dies_and_one_process_that_goes_on(tmp_path, monkeypatch, to
     ], ended.stderr
     assert checkpoint.exists()
     assert not out.exists()
-    stage2(data, wiki, out)
+    stage2(*start, out)
     assert any("going on at step 2, epoch 1" in line for line in told)
-    stage2(data, wiki, alone)
-    found = [read_artifact(path).manifest.metrics["after"]["loss"] for path in (out, alone)]
-    assert found[0] == pytest.approx(found[1], abs=1e-5)
+    check_losses(out, start)
+
+
+@no_sigkill
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_torchrun_restarts_a_training_whose_rank_dies(tmp_path, start, rank):
+    out, cache = tmp_path / "lm", tmp_path / "cache"
+    ended = torchrun("killed", rank, *start, out, 13, cache=cache, restarts=1)
+    assert ended.returncode == 0, ended.stderr
+    assert "exitcode: -9" in ended.stderr
+    going_on = f"going on at step 2, epoch 1: found {tmp_path / 'lm.checkpoint'}"
+    assert going_on in ended.stdout
+    check_losses(out, start)

@@ -68,7 +68,7 @@ def test_workers_change_nothing(monkeypatch, kind):
 def test_workers_of_different_speed_change_nothing(monkeypatch, processor):
     """Whoever is done first: chunks come in the order of the texts."""
     monkeypatch.setattr(workers, "CHUNK", 7)
-    tokenize = workers._tokenize_chunk
+    tokenize = workers.tokenize_chunk
     first = ALL_TEXTS[0]
 
     def late(texts, tokenizer):
@@ -77,7 +77,7 @@ def test_workers_of_different_speed_change_nothing(monkeypatch, processor):
         return tokenize(texts, tokenizer)
 
     expected = tokenize_texts(ALL_TEXTS, processor, workers=1)
-    monkeypatch.setattr(workers, "_tokenize_chunk", late)
+    monkeypatch.setattr(workers, "tokenize_chunk", late)
     made = tokenize_texts(ALL_TEXTS, processor, workers=3)
     assert made.tokens == expected.tokens
     assert made.ids.tolist() == expected.ids.tolist()
@@ -252,7 +252,7 @@ def test_key_changes_with_the_library(monkeypatch, kind):
     assert content_key(TEXTS, processor) != before
 
 
-@pytest.mark.parametrize("where", ["workers._tokenize_chunk", "corpus.write_vocab"])
+@pytest.mark.parametrize("where", ["workers.tokenize_chunk", "corpus.write_vocab"])
 def test_interrupted_tokenisation_leaves_nothing(monkeypatch, processor, tmp_path, where):
     def interrupt(*arguments):
         raise KeyboardInterrupt

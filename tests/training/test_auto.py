@@ -8,6 +8,7 @@ from tiny_models import refuses
 
 from ulmfit.data.labels import MULTI
 from ulmfit.data.spec import DataSpec
+from ulmfit.pipeline.plan import Plan
 from ulmfit.training.auto import EFFORTS, Effort, choose
 from ulmfit.training.budget import (
     PLAN,
@@ -20,7 +21,6 @@ from ulmfit.training.budget import (
     tell_effort,
 )
 from ulmfit.training.facts import Facts, facts_of
-from ulmfit.training.plan import Plan
 from ulmfit.training.settings import ClassifierSettings, LMSettings, load_settings, recipe_for
 
 TWEETS = Facts(labelled=500, unlabelled=15_500, classes=6, length=17, words=300_000)
@@ -156,6 +156,17 @@ def test_the_largest_effort_that_fits_is_taken():
     assert less == EFFORTS[1]
     assert shorter < seconds
     assert effort_for(0.001, choices(), SPEEDS, 2)[0] == EFFORTS[-1]
+
+
+def test_directions_side_by_side_take_the_time_of_one_and_none_is_left_out():
+    beside = SPEEDS._replace(at_once=2)
+    assert beside.seconds(choices()[0], 2) == SPEEDS.seconds(choices()[0], 1)
+    _, seconds = effort_for(0, choices(), beside, 2)
+    for minutes in (seconds / 60, seconds / 120, seconds / 240):
+        effort, taken = effort_for(minutes, choices(), beside, 2)
+        assert effort.directions == 2
+        assert taken <= 60 * minutes
+    assert effort_for(0.001, choices(), beside, 2)[0].directions == 0
 
 
 def test_an_effort_is_kept_for_the_same_budget_and_texts(tmp_path):

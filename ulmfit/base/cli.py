@@ -8,6 +8,7 @@ import inspect
 import os
 import re
 import sys
+import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
@@ -20,12 +21,13 @@ from fastcore.script import anno_parser
 
 from ulmfit.base.clock import clock_when_silent
 from ulmfit.base.errors import Stopped, UserError
-from ulmfit.base.launch import local_rank, rank
+from ulmfit.base.launch import check_alone, local_rank, rank
 from ulmfit.base.log import bars_aside, logger, output_for, show_progress
 from ulmfit.base.results import to_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 _POSITIONAL = "first_argument"  # its name among the parsed arguments
+_GRACE = 5.0  # seconds for the first process to say its line; torchrun ends the waiting
 
 
 def settings_flags(settings: type, default: str = "the recipe's") -> Callable[[F], F]:
@@ -74,6 +76,12 @@ def field_notes(settings: type) -> dict[str, str]:
     for base in reversed([base for base in settings.__mro__ if is_dataclass(base)]):
         notes |= {name: note for name, note in docments(base).items() if note}
     return notes
+
+
+def in_processes(func: F) -> F:
+    """Mark a command whose work several launched processes share; `call` refuses others to them."""
+    func.in_processes = True  # type: ignore[attr-defined]
+    return func
 
 
 def run_command(func: Callable[..., Any]) -> None:
@@ -133,6 +141,8 @@ def _exit(line: str, status: int) -> None:
     if not local_rank():  # of several processes, the others on this machine say the same
         with bars_aside():
             print(line, file=sys.stderr)  # noqa: T201
+    elif status == 1:
+        time.sleep(_GRACE)  # when this one ends, torchrun ends the first one, even before its line
     sys.exit(status)
 
 
@@ -144,6 +154,8 @@ def call(
     With ``--json``, what it returns is printed as JSON; ``{"stopped": ...}`` after
     ``--stop-after``.
     """
+    if not hasattr(func, "in_processes"):
+        check_alone(program)
     parser = command_parser(func, program, positional)
     found, unknown = parser.parse_known_args(given)
     if unknown:

@@ -2,6 +2,8 @@
 
 import os
 
+from ulmfit.base.errors import UserError
+
 _NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -28,6 +30,15 @@ def local_rank() -> int:
 def local_world_size() -> int:
     """How many processes of this machine were launched together."""
     return _number("LOCAL_WORLD_SIZE", world_size()) if launched() else 1
+
+
+def check_alone(what: str) -> None:
+    """Raise a UserError if `what`, which shares no work, would run in several processes at once."""
+    if launched():
+        raise UserError(
+            f"found {world_size()} processes, expected one: each would do all the work of {what}; "
+            "start it without torchrun, or without WORLD_SIZE in its environment"
+        )
 
 
 def _number(name: str, default: int) -> int:

@@ -17,6 +17,7 @@ from ulmfit.base.log import logger
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 # Seconds. A second try is needed if the owner removes the lock file at the same time.
 _TIMEOUT, _PAUSE = 0.1, 0.01
+_POLL = 0.2  # of a wait for another process that may take minutes
 
 
 @contextmanager
@@ -53,6 +54,33 @@ def locked(out: Path) -> Iterator[None]:
                 path.unlink()  # refused by Windows, where `release` does it
             lock.release()
             remove_empty(missing)
+
+
+@contextmanager
+def in_turn(path: Path, waits: bool = True) -> Iterator[bool]:
+    """Hold the lock file `path` for the block; wait for a process that has it.
+
+    It saves work that another process is doing, and nothing else depends on it: on a file system
+    without locks, or where it cannot be written, the block runs at once.
+
+    Args:
+        waits: without it, the block runs at once, too, and gets False if another process has it.
+    """
+    lock = FileLock(path, -1 if waits else 0, poll_interval=_POLL)
+    ours = True
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout:  # an OSError as well
+            ours = False
+    try:
+        yield ours
+    finally:
+        if lock.is_locked:
+            with suppress(OSError):
+                path.unlink()
+            lock.release()
 
 
 def _write_owner(descriptor: int) -> None:

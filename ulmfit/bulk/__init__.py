@@ -1,3 +1,3 @@
-"""Prediction for tables that are larger than one process should read: shards, engines, Ray.
+"""Work for more than one process or machine: prediction in shards, tokenising, engines, Ray.
 Imports `inference` and below.
 """

@@ -1,18 +1,17 @@
 """The engine of a cluster: Ray's actors, each with one thread and models of its own.
 
-The actors get descriptions of shards, not texts: they read and write files themselves. So no block
-of texts goes through Ray's object store, whose size is limited (ray#45928), and a shard that is
-written twice is the same file.
+For a prediction, the actors get descriptions of shards, not texts: they read and write files
+themselves. So no block of texts goes through Ray's object store, whose size is limited (ray#45928),
+and a shard that is written twice is the same file. To tokenise, they get some texts at a time.
 """
 
 import logging
 import os
 import socket
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from ulmfit.base.cores import cores
 from ulmfit.base.errors import UserError
@@ -22,9 +21,34 @@ from ulmfit.bulk.shards import Done, Task
 
 _STARTS = 3  # a busy machine is too slow for Ray's own limit of 15 seconds (ray#62883, ray#65983)
 _TRIES = 3  # of a shard whose workers die
-_STORE = 100 << 20  # bytes of the object store; Ray demands 75 MB, and we put nothing into it
+_STORE = 100 << 20  # bytes of the object store; Ray demands 75 MB, and we put little into it
 _PATIENCE = 60.0  # seconds until a line says that no worker has begun
 _ANSWER = 10.0  # seconds for an address to answer
+
+
+class Part(Protocol):
+    """A part of the work that a worker does at once; it can be pickled.
+
+    about: names it in a line. advice: what to do where it ends its workers.
+    """
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def about(self) -> str: ...
+    @property
+    def advice(self) -> str: ...
+
+
+P = TypeVar("P", bound=Part)
+C = TypeVar("C", bound=Part, contravariant=True)
+R = TypeVar("R", covariant=True)
+
+
+class Job(Protocol[C, R]):
+    """What a worker does with any part; it can be pickled."""
+
+    def run(self, part: C, /) -> R: ...
 
 
 def check_ray() -> None:
@@ -57,11 +81,11 @@ def check_address(address: str | None) -> None:
 class _Worker:
     """What runs in an actor; Ray has set the number of threads to that of its CPUs, 1."""
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
+    def __init__(self, job: Job[Any, Any]) -> None:
+        self._job = job
 
-    def run(self, shard: Shard) -> Done:
-        return self._task.run(shard)
+    def run(self, part: Part) -> Any:
+        return self._job.run(part)
 
 
 def on_ray(
@@ -71,58 +95,71 @@ def on_ray(
     shards: Sequence[Shard],
     tell: Callable[[int], object],
 ) -> Iterator[Done]:
-    """Shards in the order in which they are finished.
-
-    If a worker dies, its shard goes to another one, which writes it from the beginning.
-
-    Args:
-        workers: None is the number of free cores, at most that of the shards.
-        address: of a running cluster, as `ray.init` takes it; None starts Ray on this machine.
-
-    Raises:
-        UserError: Ray does not start or has no such number of cores, a shard ended three workers,
-            or as `Task.run`.
-    """
-    with _session(address, min(workers or cores(), len(shards))) as ray:
-        pool = _Pool(ray, task, _count(ray, workers, len(shards)))
-        for done in pool.run(shards):
+    """Shards in the order in which they are finished; raises as `in_actors` and `Task.run`."""
+    with closing(in_actors(workers, address, task, shards, len(shards))) as finished:
+        for done in finished:
             tell(done.rows)
             yield done
 
 
-class _Pool:
-    """Actors, and which shard each has."""
+def in_actors(
+    workers: int | None, address: str | None, job: Job[P, R], parts: Iterable[P], count: int
+) -> Generator[R]:
+    """What `job` makes of `parts`, in the order in which they are finished.
 
-    def __init__(self, ray: Any, task: Task, workers: int) -> None:
-        self._ray, self._task = ray, task
-        # A dead actor is replaced here and not by Ray, which would repeat its shard for ever.
+    If a worker dies, its part goes to another one, which does it from the beginning. A part is
+    taken when a worker is free for it.
+
+    Args:
+        workers: None is the number of free cores, at most `count`.
+        address: of a running cluster, as `ray.init` takes it; None starts Ray on this machine.
+        count: of the parts.
+
+    Raises:
+        UserError: Ray does not start or has no such number of cores, a part ended three workers,
+            or as `job.run`.
+    """
+    with _session(address, min(workers or cores(), count)) as ray:
+        yield from _Pool(ray, job, _count(ray, workers, count)).run(parts)
+
+
+class _Pool(Generic[P, R]):
+    """Actors, and which part each has."""
+
+    def __init__(self, ray: Any, job: Job[P, R], workers: int) -> None:
+        self._ray, self._job = ray, job
+        # A dead actor is replaced here and not by Ray, which would repeat its part for ever.
         self._kind = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Worker)
-        self._idle = [self._kind.remote(task) for _ in range(workers)]
-        self._running: dict[Any, tuple[Any, Shard]] = {}
+        self._idle = [self._kind.remote(job) for _ in range(workers)]
+        self._running: dict[Any, tuple[Any, P]] = {}
+        self._again: list[P] = []
         self._tries: dict[int, int] = {}
 
-    def run(self, shards: Sequence[Shard]) -> Iterator[Done]:
-        waiting, begun = deque(shards), False
-        while waiting or self._running:
-            while waiting and self._idle:
-                actor, shard = self._idle.pop(), waiting.popleft()
-                self._running[actor.run.remote(shard)] = actor, shard
+    def run(self, parts: Iterable[P]) -> Iterator[R]:
+        coming, begun = iter(parts), False
+        while True:
+            while self._idle:
+                part = self._again.pop() if self._again else next(coming, None)
+                if part is None:
+                    break
+                actor = self._idle.pop()
+                self._running[actor.run.remote(part)] = actor, part
+            if not self._running:
+                return
             ready, _ = self._ray.wait(list(self._running), timeout=None if begun else _PATIENCE)
             if not ready and not begun:
-                logger.info("no shard is finished after a minute; a busy cluster starts no workers")
+                logger.info("nothing is finished after a minute; a busy cluster starts no workers")
                 begun = True
             for reference in ready:
                 begun = True
-                done = self._result(reference, waiting)
-                if done is not None:
-                    yield done
+                yield from self._result(reference)
 
-    def _result(self, reference: Any, waiting: deque[Shard]) -> Done | None:
-        """The finished shard; None if its worker is dead, and the shard waits again."""
+    def _result(self, reference: Any) -> list[R]:
+        """What is finished; nothing if its worker is dead, and the part waits again."""
         errors = self._ray.exceptions
-        actor, shard = self._running.pop(reference)
+        actor, part = self._running.pop(reference)
         try:
-            done: Done = self._ray.get(reference)
+            done: R = self._ray.get(reference)
         except errors.RayTaskError as error:
             if isinstance(error.cause, (UserError, OSError)):
                 raise UserError(str(error.cause)) from None
@@ -130,23 +167,21 @@ class _Pool:
         except (errors.RayActorError, errors.WorkerCrashedError, errors.OutOfMemoryError) as error:
             with suppress(Exception):  # it is dead, or out of reach: then it must not go on
                 self._ray.kill(actor)
-            self._count_try(shard, error)
-            waiting.appendleft(shard)
-            self._idle.append(self._kind.remote(self._task))
-            return None
+            self._count_try(part, error)
+            self._again.append(part)
+            self._idle.append(self._kind.remote(self._job))
+            return []
         self._idle.append(actor)
-        return done
+        return [done]
 
-    def _count_try(self, shard: Shard, error: Exception) -> None:
-        tried = self._tries[shard.number] = self._tries.get(shard.number, 0) + 1
-        rows = f"rows {shard.start + 1:,} to {shard.start + shard.rows:,} of {shard.source.name}"
+    def _count_try(self, part: P, error: Exception) -> None:
+        tried = self._tries[part.number] = self._tries.get(part.number, 0) + 1
         if tried >= _TRIES:
             raise UserError(
-                f"{tried} workers have died on {rows}, perhaps for want of memory "
-                f"({str(error).splitlines()[0]}); the other finished shards are kept: try fewer "
-                "--workers or a smaller --shard-rows"
+                f"{tried} workers have died on {part.about}, perhaps for want of memory "
+                f"({str(error).splitlines()[0]}); {part.advice}"
             ) from None
-        logger.info(f"a worker has died; another one takes {rows}")
+        logger.info(f"a worker has died; another one takes {part.about}")
 
 
 def _count(ray: Any, workers: int | None, shards: int) -> int:

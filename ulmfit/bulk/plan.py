@@ -52,6 +52,17 @@ class Shard:
         """Names in the order of the rows."""
         return f"part-{self.number:06d}.parquet"
 
+    @property
+    def about(self) -> str:
+        """The rows, for a line."""
+        return f"rows {self.start + 1:,} to {self.start + self.rows:,} of {self.source.name}"
+
+    @property
+    def advice(self) -> str:
+        """For a line about workers that die."""
+        kept = "the other finished shards are kept"
+        return f"{kept}: try fewer --workers or a smaller --shard-rows"
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ulmfit.base.atomic import atomic_write
-from ulmfit.base.errors import UserError
+from ulmfit.base.errors import UserError, listed
+from ulmfit.data.formats import READ_ENDINGS
 
 if TYPE_CHECKING:
     import pyarrow.fs as pafs
@@ -22,6 +23,7 @@ _WILD = "*?["
 _OWN = ("file", "s3", "gs", "gcs", "hdfs", "abfs", "abfss")
 _QUERY = re.compile(r"\?[\w.-]+=[^/]*")  # options of a URL; any other ? is a wildcard
 _CREDENTIALS = re.compile(r"://[^/@]*@")
+_OTHERS = tuple(ending for ending in READ_ENDINGS if ending != ".parquet")  # read one by one
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,11 @@ def parquet_files(text: str) -> Found:
         kind = place.fs.get_file_info(place.path).type
     if kind == pafs.FileType.File:
         head, _, name = place.path.rpartition("/")
+        if name.lower().endswith(_OTHERS):
+            raise UserError(
+                f"{place.text}: found no .parquet file, which --engine and URLs need; write it as "
+                "parquet, or give a path of this machine without --engine, and a file as --output"
+            )
         shown = place.text.rpartition("/")[0] if "/" in place.text else "."
         return Found(Place(place.fs, head or "/", shown, place.origin), [name], [], name)
     base, pattern = (place.path, "") if kind == pafs.FileType.Directory else _split(place.path)
@@ -147,12 +154,22 @@ def parquet_files(text: str) -> Found:
     names = [name for name in _listed(folder) if is_taken(name, pattern)]
     kept = [name for name in names if name.endswith(".parquet")]
     if not kept:
-        raise UserError(
-            f"{place.text}: found no .parquet file there, and {len(names):,} others; give a folder "
-            "with some, a file or a pattern such as 'data/*.parquet'"
-        )
+        raise _none_there(place, names)
     left_out = [name for name in names if not name.endswith(".parquet")]
     return Found(folder, kept, left_out, pattern)
+
+
+def _none_there(place: Place, names: Sequence[str]) -> UserError:
+    found = f"{place.text}: found no .parquet file there"
+    if tables := [name for name in names if name.lower().endswith(_OTHERS)]:
+        return UserError(
+            f"{found}, but {listed(tables)}; write them as parquet, or predict one after the "
+            "other, each with a file as --input and as --output"
+        )
+    return UserError(
+        f"{found}, and {len(names):,} others; give a folder with some, a file or a pattern such as "
+        "'data/*.parquet'"
+    )
 
 
 def _listed(folder: Place) -> list[str]:

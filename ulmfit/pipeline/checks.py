@@ -20,10 +20,10 @@ from ulmfit.data.labels import Labels
 from ulmfit.data.load import load_data, load_with_test_labels
 from ulmfit.data.splits import keep_labels, with_valid_learnt
 from ulmfit.inference.evaluation import labelled_texts, measure_baselines
+from ulmfit.pipeline.plan import Plan
 from ulmfit.training.classifier_data import labels_in
 from ulmfit.training.domain_lm import data_fingerprint, read_frame
 from ulmfit.training.linear import linear_recipe
-from ulmfit.training.plan import Plan
 from ulmfit.training.settings import ClassifierSettings, Settings, changed, data_spec
 
 

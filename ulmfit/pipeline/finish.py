@@ -7,9 +7,9 @@ import pandas as pd
 from ulmfit.artifacts.ensemble import read_ensemble
 from ulmfit.base.log import logger
 from ulmfit.pipeline.models import Lesson, ensemble_of, linear_classifier, trained_classifier
+from ulmfit.pipeline.plan import Plan
 from ulmfit.training.members import DIRECTIONS, READINGS, put_together_as
 from ulmfit.training.options import StageResult
-from ulmfit.training.plan import Plan
 
 
 def with_all_labels(
@@ -27,14 +27,20 @@ def with_all_labels(
     place = folder / "all-labels"
     ensemble = read_ensemble(ensemble_of(folder / "chosen", classifiers, frame, plan).path)
     learnt = dict(classifiers)
-    for member in ensemble.members:
-        name, out = member.name, place / f"clf-{member.name}"
+
+    def network(name: str) -> StageResult:
         logger.info(f"\nthe labels of valid, too: {READINGS[name]}")
-        if name in DIRECTIONS:
-            start, given = lessons[name]
-            lesson = Lesson(start, {**given, "all_labels": True})
-            learnt[name] = trained_classifier(out, DIRECTIONS[name], lesson, plan)
-        elif made := linear_classifier(out, name, frame, plan, all_labels=True):
-            learnt[name] = made
+        start, given = lessons[name]
+        lesson = Lesson(start, {**given, "all_labels": True})
+        return trained_classifier(place / f"clf-{name}", DIRECTIONS[name], lesson, plan)
+
+    names = [member.name for member in ensemble.members]
+    learnt |= plan.crew.each([name for name in names if name in DIRECTIONS], network)
+    for name in names:
+        if name not in DIRECTIONS:
+            logger.info(f"\nthe labels of valid, too: {READINGS[name]}")
+            out = place / f"clf-{name}"
+            if made := linear_classifier(out, name, frame, plan, all_labels=True):
+                learnt[name] = made
     paths = {member.name: learnt[member.name].path for member in ensemble.members}
     return learnt, put_together_as(folder / "clf", paths, ensemble)

@@ -14,13 +14,13 @@ from ulmfit.base.processes import current
 from ulmfit.training.options import StageResult
 from ulmfit.training.together import check_same
 
-_STAGES = {"pretrain": stage1_pretrain.main, "lm": stage2_lm.main, "clf": stage3_clf.main}
+STAGES = {"pretrain": stage1_pretrain.main, "lm": stage2_lm.main, "clf": stage3_clf.main}
 
 
 def stage_in_all(name: str, given: dict[str, Any]) -> StageResult:
     """Train a stage in all processes, by its verb and the arguments of its command."""
     current().say([name, given])
-    return _STAGES[name](**given)
+    return STAGES[name](**given)
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def leading(flags: dict[str, Any]) -> Iterator[bool]:
         if not group.first:
             while (said := group.heard()) is not None:
                 name, given = said
-                _STAGES[name](**given)
+                STAGES[name](**given)
             yield False
             return
         try:

@@ -15,12 +15,11 @@ from ulmfit.base.log import logger, quiet
 from ulmfit.data.corpora import read_corpora
 from ulmfit.data.fingerprints import texts_fingerprint
 from ulmfit.pipeline.checks import check_same, stays
-from ulmfit.pipeline.followers import stage_in_all
+from ulmfit.pipeline.plan import Plan
 from ulmfit.training.general_lm import with_tokenizer
 from ulmfit.training.linear import train_linear
 from ulmfit.training.members import LINEAR_MEMBERS, READINGS, put_together
 from ulmfit.training.options import StageResult
-from ulmfit.training.plan import Plan
 from ulmfit.training.settings import (
     AUTO_RECIPE,
     DEFAULT_RECIPE,
@@ -39,13 +38,13 @@ class Lesson(NamedTuple):
 
 def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult], Plan]:
     """Stage 1 in both directions; returns the results, and the plan that starts from them."""
-    results = {}
     given = {"seed": plan.shared["seed"]}
     recipe = DEFAULT_RECIPE if plan.recipe == AUTO_RECIPE else plan.recipe  # auto has no stage 1
     settings = load_settings(PretrainSettings, recipe, given)
     paths = [Path(path) for path in ([corpus] if isinstance(corpus, (str, Path)) else corpus)]
-    for name, backwards in plan.directions.items():
-        one = out.with_name(f"{out.name}-{name}")
+
+    def trained(name: str) -> StageResult:
+        one, backwards = out.with_name(f"{out.name}-{name}"), plan.directions[name]
         logger.info(f"\nstage 1, {direction(backwards)}: language model of general text")
         if stays(one, plan):
             manifest = read_artifact(one, "lm").manifest
@@ -54,20 +53,19 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
             with quiet():
                 wanted = with_tokenizer(settings, texts, None)
             check_same(one, wanted, same, "--corpus")
-        results[name] = _kept(one, plan) or plan.after(
-            stage_in_all(
-                "pretrain",
-                {"corpus": corpus, **given, **plan.options(one, backwards), "recipe": recipe},
-            )
+        options = {**plan.options(one, backwards), "recipe": recipe}
+        return _kept(one, plan) or plan.after(
+            plan.crew.train("pretrain", {"corpus": corpus, **given, **options})
         )
-    return results, plan.starting_from(str(out))
+
+    return plan.crew.each(plan.directions, trained), plan.starting_from(str(out))
 
 
 def language_model(out: Path, backwards: bool, plan: Plan) -> StageResult:
     """Stage 2 in one direction."""
     logger.info(f"\nstage 2, {direction(backwards)}: language model of {plan.lm.data}")
     options = plan.options(out, backwards)
-    return _kept(out, plan) or plan.after(stage_in_all("lm", {**plan.lm_given, **options}))
+    return _kept(out, plan) or plan.after(plan.crew.train("lm", {**plan.lm_given, **options}))
 
 
 def classifier(out: Path, backwards: bool, lesson: Lesson, plan: Plan) -> StageResult:
@@ -95,7 +93,7 @@ def trained_classifier(out: Path, backwards: bool, lesson: Lesson, plan: Plan) -
         check_same(out, settings, same_data=True, data=settings.data)
         return kept
     options = plan.options(out, backwards)
-    return plan.after(stage_in_all("clf", {"lm": str(start), **given, **options}))
+    return plan.after(plan.crew.train("clf", {"lm": str(start), **given, **options}))
 
 
 def linear_classifier(

@@ -15,10 +15,10 @@ from ulmfit.pipeline.models import (
     linear_classifier,
     pretrain,
 )
+from ulmfit.pipeline.plan import Plan
 from ulmfit.pipeline.self_training import self_trained
 from ulmfit.training.members import possible
 from ulmfit.training.options import StageResult
-from ulmfit.training.plan import Plan
 
 
 class Trained(NamedTuple):
@@ -39,17 +39,21 @@ def train(plan: Plan, corpus: str, folder: Path) -> tuple[Trained, Plan]:
     frame = check_data(plan.classifier)
     plan = replace(plan, members=possible(plan.members, frame, plan.classifier))
     general: dict[str, StageResult] = {}
-    lms: dict[str, StageResult] = {}
-    classifiers: dict[str, StageResult] = {}
     if corpus:
         general, plan = pretrain(corpus, folder / "pretrained", plan)
     plan = plan.fitted(folder, frame)
     check_models(folder, plan, frame)
-    lessons: dict[str, Lesson] = {}
-    for name, backwards in plan.directions.items():
-        lm = lms[name] = language_model(folder / f"lm-{name}", backwards, plan)
-        lessons[name] = Lesson(lm.path, plan.classifier_given)
-        classifiers[name] = classifier(folder / f"clf-{name}", backwards, lessons[name], plan)
+
+    def both_stages(name: str) -> tuple[StageResult, StageResult]:
+        backwards = plan.directions[name]
+        lm = language_model(folder / f"lm-{name}", backwards, plan)
+        lesson = Lesson(lm.path, plan.classifier_given)
+        return lm, classifier(folder / f"clf-{name}", backwards, lesson, plan)
+
+    networks = plan.crew.each(plan.directions, both_stages)
+    lms = {name: lm for name, (lm, _) in networks.items()}
+    classifiers = {name: made for name, (_, made) in networks.items()}
+    lessons = {name: Lesson(lm.path, plan.classifier_given) for name, lm in lms.items()}
     for name in plan.linear:
         if made := linear_classifier(folder / f"clf-{name}", name, frame, plan):
             classifiers[name] = made

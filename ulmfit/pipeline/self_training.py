@@ -11,8 +11,8 @@ import pandas as pd
 from ulmfit.artifacts.manifest import direction
 from ulmfit.base.log import logger
 from ulmfit.pipeline.models import Lesson, ensemble_of, trained_classifier
+from ulmfit.pipeline.plan import Plan
 from ulmfit.training.options import StageResult
-from ulmfit.training.plan import Plan
 
 
 def self_trained(
@@ -33,10 +33,7 @@ def self_trained(
     best = ensemble_of(folder / "round-0", classifiers, frame, plan)
     for number in range(1, plan.rounds + 1):
         place = folder / f"round-{number}"
-        taught = {
-            name: _taught(place, name, number, lms[name], best.path, plan)
-            for name in plan.directions
-        }
+        taught = _taught_by(best.path, place, number, lms, plan)
         candidates = {**classifiers, **{name: made for name, (made, _) in taught.items()}}
         ensemble = ensemble_of(place, candidates, frame, plan)
         before, after = (one.metrics["valid"]["log_loss"] for one in (best, ensemble))
@@ -51,14 +48,21 @@ def self_trained(
     return classifiers, lessons
 
 
-def _taught(
-    place: Path, name: str, number: int, lm: Path, teacher: Path, plan: Plan
-) -> tuple[StageResult, Lesson]:
-    backwards = plan.directions[name]
-    round_of = f"\nself-training, round {number} of at most {plan.rounds}, {direction(backwards)}"
-    logger.info(f"{round_of}: a student learns the answers of {teacher}")
-    lesson = Lesson(lm, plan.taught_by(teacher))
-    student = trained_classifier(place / f"student-{name}", backwards, lesson, plan)
-    logger.info(f"{round_of}: it learns the real labels")
-    last = Lesson(student.path, plan.again_given)
-    return trained_classifier(place / f"clf-{name}", backwards, last, plan), last
+def _taught_by(
+    teacher: Path, place: Path, number: int, lms: dict[str, Path], plan: Plan
+) -> dict[str, tuple[StageResult, Lesson]]:
+    """The students of a round after the real labels, and their last lessons."""
+
+    def taught(name: str) -> tuple[StageResult, Lesson]:
+        backwards = plan.directions[name]
+        round_of = (
+            f"\nself-training, round {number} of at most {plan.rounds}, {direction(backwards)}"
+        )
+        logger.info(f"{round_of}: a student learns the answers of {teacher}")
+        lesson = Lesson(lms[name], plan.taught_by(teacher))
+        student = trained_classifier(place / f"student-{name}", backwards, lesson, plan)
+        logger.info(f"{round_of}: it learns the real labels")
+        last = Lesson(student.path, plan.again_given)
+        return trained_classifier(place / f"clf-{name}", backwards, last, plan), last
+
+    return plan.crew.each(plan.directions, taught)

@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -21,8 +21,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ulmfit.base.atomic import atomic_directory, os_errors_as
+from ulmfit.base.atomic import atomic_directory, beside, os_errors_as
 from ulmfit.base.errors import UserError
+from ulmfit.base.lock import in_turn
 from ulmfit.base.log import logger
 from ulmfit.base.processes import current
 from ulmfit.base.progress import Progress
@@ -34,6 +35,8 @@ from ulmfit.text.workers import Chunk, tokenize_chunks
 # Documents to count or numericalise at a time. numpy's index and sort need 8 to 24 bytes a token,
 # too much for all of IMDb at once.
 _BLOCK = 2000
+# Tokenises texts in blocks, in their order, as `tokenize_chunks` does.
+Engine = Callable[[Texts, TextProcessor], Generator[Chunk]]
 _UNFINISHED = 24 * 3600  # seconds after which an unfinished file counts as abandoned
 
 
@@ -144,7 +147,11 @@ def cache_folder() -> Path:
 
 
 def tokenize_texts(
-    texts: Texts, processor: TextProcessor, cache: Path | None = None, workers: int | None = None
+    texts: Texts,
+    processor: TextProcessor,
+    cache: Path | None = None,
+    workers: int | None = None,
+    engine: Engine | None = None,
 ) -> TokenizedTexts:
     """Tokenise `texts`, or read the result of an earlier call from `cache`.
 
@@ -152,27 +159,40 @@ def tokenize_texts(
         texts: a sequence or a column of strings, or of `TextIds` from the same tokenizer.
         cache: folder of caches, to which ids are streamed; None keeps them in memory.
         workers: number of processes; None starts one for each core.
+        engine: what tokenises in place of these processes.
     """
+
+    def chunks_of() -> Generator[Chunk]:
+        return engine(texts, processor) if engine else tokenize_chunks(texts, processor, workers)
+
     if hold_ids(texts):
         return TokenizedTexts(*tokens_of(texts, processor))
     if cache is None:
         ids = BytesIO()
-        with closing(tokenize_chunks(texts, processor, workers)) as chunks:
+        with closing(chunks_of()) as chunks:
             shown = _with_progress(chunks, len(texts))
             tokens, offsets = _number(shown, lambda part: ids.write(part.data))
         return TokenizedTexts(tokens, np.frombuffer(ids.getbuffer(), np.uint32), offsets)
     folder = cache / content_key(texts, processor)
     with current().after_first(f"tokens/{folder.name}"):  # the others read it
         if not folder.exists():
-            logger.info(f"tokenising {len(texts):,} texts")
-            _remove_leftovers(cache)
-            with closing(tokenize_chunks(texts, processor, workers)) as chunks:
-                _keep(_with_progress(chunks, len(texts)), folder)
+            with in_turn(beside(folder, "lock")):  # the other direction reads it
+                _tokenize_into(folder, len(texts), chunks_of)
     return TokenizedTexts(
         read_vocab((folder / "tokens.txt").read_bytes()),
         np.load(folder / "ids.npy", mmap_mode="r"),
         np.load(folder / "offsets.npy"),
     )
+
+
+def _tokenize_into(folder: Path, total: int, chunks_of: Callable[[], Generator[Chunk]]) -> None:
+    """Write the tokens of `total` texts, unless another process has done so."""
+    if folder.exists():
+        return
+    logger.info(f"tokenising {total:,} texts")
+    _remove_leftovers(folder.parent)
+    with closing(chunks_of()) as chunks:
+        _keep(_with_progress(chunks, total), folder)
 
 
 def _with_progress(chunks: Iterable[Chunk], total: int) -> Iterator[Chunk]:

@@ -34,7 +34,7 @@ def tokenize_chunks(
     tokenizer = processor.tokenizer
     assert tokenizer is not None, "train the pieces of a subword tokenizer first"
     if workers <= 1 or len(texts) <= CHUNK:
-        yield from (_tokenize_chunk(chunk, tokenizer) for chunk in chunks)
+        yield from (tokenize_chunk(chunk, tokenizer) for chunk in chunks)
         return
     # Forked workers inherit the tokenizer. (torch does not survive a fork; they do not use it.)
     context = get_context("fork" if "fork" in get_all_start_methods() else "spawn")
@@ -80,10 +80,11 @@ def _end_with_parent() -> None:
 
 def _work(texts: Sequence[str]) -> Chunk:
     wanted = takewhile(lambda text: not _worker_stopped.is_set(), texts)
-    return _tokenize_chunk(wanted, _worker_tokenizer)
+    return tokenize_chunk(wanted, _worker_tokenizer)
 
 
-def _tokenize_chunk(texts: Iterable[str], tokenizer: Tokenizer) -> Chunk:
+def tokenize_chunk(texts: Iterable[str], tokenizer: Tokenizer) -> Chunk:
+    """The tokens of some texts."""
     numbers: dict[str, int] = {}
     ids: list[int] = []
     lengths: list[int] = []

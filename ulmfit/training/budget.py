@@ -1,9 +1,11 @@
 """How long the recipe `auto` takes on this machine, and what fits into a number of minutes."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,22 +30,39 @@ _SLACK = 1.15  # validation, the optimiser, checkpoints
 
 
 class Speeds(NamedTuple):
-    """Tokens a second in stages 2 and 3."""
+    """Tokens a second of a direction in stages 2 and 3, with `at_once` at the same time."""
 
     lm: float
     classifier: float
+    at_once: int = 1
 
     def seconds(self, choice: Choice, directions: int) -> float:
         """An estimate for both stages."""
         each = choice.lm_tokens / self.lm + choice.classifier_tokens / self.classifier
-        return _FIXED + directions * _SLACK * each
+        return _FIXED + math.ceil(directions / self.at_once) * _SLACK * each
 
 
-def measured_speeds(precision: str) -> Speeds:
-    """The speeds of a model of size small on this machine; takes a few seconds."""
+def measured_speeds(precision: str, at_once: int = 1) -> Speeds:
+    """The speeds of a model of size small on this machine, with `at_once` at the same time.
+
+    Takes a few seconds.
+    """
     device = default_device()
     dtype = resolve_precision(precision, device)
     use_all_cores()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // at_once))
+    try:
+        with ThreadPoolExecutor(at_once) as pool:
+            several = list(pool.map(lambda _: _speeds(device, dtype), range(at_once)))
+    finally:
+        torch.set_num_threads(threads)
+    lm, classifier = (min(speeds) for speeds in zip(*several, strict=True))
+    return Speeds(lm, classifier, at_once)
+
+
+def _speeds(device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
+    """Tokens a second of a language model and of a classifier on the threads of this process."""
     config, loss = encoder_config("small", _VOCABULARY), LMLoss()
     ids = torch.arange(_ROWS * _TOKENS, device=device).view(_ROWS, _TOKENS) % (_VOCABULARY - 20)
     ids = ids + 20  # above the special tokens
@@ -68,7 +87,7 @@ def measured_speeds(precision: str) -> Speeds:
             times.append(time.monotonic() - began)
         return _ROWS * _TOKENS / sorted(times[1:])[_STEPS // 2]
 
-    return Speeds(speed(lm_step, lm), speed(classifier_step, classifier))
+    return speed(lm_step, lm), speed(classifier_step, classifier)
 
 
 def effort_for(
@@ -79,10 +98,12 @@ def effort_for(
     choices: what `choose` finds for each of `EFFORTS`. directions: that are wanted.
     """
     for effort, choice in zip(EFFORTS, choices, strict=True):
-        used = min(directions, effort.directions)
+        # To leave one out saves no time where all are trained at once.
+        least = speeds.at_once if effort.directions else 0
+        used = min(directions, max(least, effort.directions))
         seconds = speeds.seconds(choice, used)
         if not minutes or seconds <= 60 * minutes or not used:
-            return effort, seconds
+            return replace(effort, directions=max(least, effort.directions)), seconds
     raise AssertionError  # the last effort has no directions
 
 

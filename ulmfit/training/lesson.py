@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ulmfit.base.atomic import atomic_file, os_errors_as
+from ulmfit.base.lock import in_turn
 from ulmfit.base.log import logger
 from ulmfit.base.progress import Progress
 from ulmfit.inference.ensemble import Classifier
@@ -28,10 +29,14 @@ def answers_to(texts: Sequence[Text], teacher: Classifier) -> np.ndarray:
         logger.info(f"{len(files) - len(missing):,} of {len(files):,} blocks of answers are there")
     left = sum(len(texts[n * _BLOCK : (n + 1) * _BLOCK]) for n in missing)
     shown = Progress(left, "asking the teacher", "texts")
-    for n in missing:
-        found = teacher.answers(texts[n * _BLOCK : (n + 1) * _BLOCK], shown.advance).mean
-        with atomic_file(files[n]) as file:
-            np.save(file, found.astype(np.float32), allow_pickle=False)
+    # The other direction's student asks the same: each leaves the other's blocks to it, then waits.
+    for n, waits in [(n, False) for n in missing] + [(n, True) for n in missing]:
+        with in_turn(files[n].with_suffix(".lock"), waits) as ours:
+            if ours and not files[n].exists():
+                block = texts[n * _BLOCK : (n + 1) * _BLOCK]
+                found = teacher.answers(block, shown.advance).mean
+                with atomic_file(files[n]) as file:
+                    np.save(file, found.astype(np.float32), allow_pickle=False)
     with os_errors_as(f"cannot read {folder}"):
         return np.concatenate([np.load(file, allow_pickle=False) for file in files])
 

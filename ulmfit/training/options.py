@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from ulmfit.artifacts.manifest import suffix
-from ulmfit.base.cli import field_notes, settings_flags
+from ulmfit.base.cli import field_notes, in_processes, settings_flags
 from ulmfit.base.errors import UserError, listed
 from ulmfit.data.spec import DataFlags
 from ulmfit.training.settings import (
@@ -108,7 +108,7 @@ def stage_flags(settings: type, **notes: str) -> Callable[[F], F]:
         ]
         func.__signature__ = signature.replace(parameters=[*own, *flags, given])  # type: ignore[attr-defined]
         func.__annotations__.update({flag.name: flag.annotation for flag in flags})
-        return settings_flags(settings)(func)
+        return in_processes(settings_flags(settings)(func))
 
     return decorate
 

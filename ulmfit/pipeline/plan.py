@@ -10,6 +10,7 @@ import pandas as pd
 
 from ulmfit.base.errors import Stopped, UserError
 from ulmfit.base.log import logger
+from ulmfit.pipeline.crews import Crew, OneByOne
 from ulmfit.training.auto import EFFORTS, Choice, Effort, choose, named
 from ulmfit.training.auto_model import choose_model
 from ulmfit.training.budget import (
@@ -48,6 +49,7 @@ class Plan:
     overwrite: bool = False
     half: bool = False
     deadline: float = math.inf
+    crew: Crew = field(default_factory=OneByOne, repr=False)  # that trains the networks
     members: tuple[str, ...] = MEMBERS  # what is trained
     minutes: float = 0.0  # the budget; 0 for as long as it takes
     choice: Choice | None = field(default=None, repr=False)
@@ -100,7 +102,8 @@ class Plan:
         wanted = len(self.directions)
         finished = (folder / "clf").is_dir() and not self.overwrite
         if effort is None and wanted and (self.minutes or not finished):
-            speeds = measured_speeds(self.classifier.precision)
+            at_once = self.crew.at_once
+            speeds = measured_speeds(self.classifier.precision, at_once)
             effort, seconds = effort_for(self.minutes, choices, speeds, wanted)
             tell_effort(effort, seconds, self.minutes, choices, wanted)
         effort = effort or Effort()
