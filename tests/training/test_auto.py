@@ -179,12 +179,17 @@ def test_an_effort_is_kept_for_the_same_budget_and_texts(tmp_path):
     assert earlier_effort(tmp_path, TWEETS, 5) is None
 
 
+def tell(effort, seconds, minutes, facts=TWEETS, directions=2):
+    both = choose(facts, "x"), choose(facts, "x", effort)
+    tell_effort(effort, seconds, minutes, both, directions)
+
+
 def test_what_was_cut_is_told(told):
-    tell_effort(EFFORTS[1], 290, 5, choices(), 2)
-    tell_effort(EFFORTS[5], 290, 5, choices(), 2)
-    tell_effort(EFFORTS[0], 290, 0, choices(), 2)
-    tell_effort(EFFORTS[0], 290, 9, choices(), 2)
-    tell_effort(EFFORTS[-1], 20, 0.1, choices(), 2)
+    tell(EFFORTS[1], 290, 5)
+    tell(EFFORTS[5], 290, 5)
+    tell(EFFORTS[0], 290, 0)
+    tell(EFFORTS[0], 290, 9)
+    tell(EFFORTS[-1], 20, 0.1)
     assert told == [
         "about 5 min on this machine; shortened for --minutes 5: 1 of 2 rounds of self-training",
         "about 5 min on this machine; shortened for --minutes 5: no self-training, the "
@@ -198,8 +203,16 @@ def test_what_was_cut_is_told(told):
 
 def test_what_the_full_training_lacks_is_not_told_as_cut(told):
     many = replace(TWEETS, labelled=16_000, unlabelled=0)
-    tell_effort(EFFORTS[5], 290, 5, [choose(many, "x", effort) for effort in EFFORTS], 1)
+    tell(EFFORTS[5], 290, 5, many, directions=1)
     assert told == ["about 5 min on this machine; shortened for --minutes 5: 50 % of the passes"]
+
+
+def test_both_directions_are_no_cut_where_they_train_at_once(told):
+    tell(replace(EFFORTS[6], directions=2), 290, 5)
+    assert told == [
+        "about 5 min on this machine; shortened for --minutes 5: no self-training, the labels of "
+        "valid are not learnt, 25 % of the passes"
+    ]
 
 
 @pytest.mark.parametrize("minutes", [-1, float("nan"), float("inf")])

@@ -105,7 +105,8 @@ class Plan:
             at_once = self.crew.at_once
             speeds = measured_speeds(self.classifier.precision, at_once)
             effort, seconds = effort_for(self.minutes, choices, speeds, wanted)
-            tell_effort(effort, seconds, self.minutes, choices, wanted)
+            both = choices[0], choose(facts, str(pretrained), effort)
+            tell_effort(effort, seconds, self.minutes, both, wanted)
         effort = effort or Effort()
         if self.minutes:
             keep_effort(folder, facts, self.minutes, effort)

@@ -136,11 +136,12 @@ def keep_effort(folder: Path, facts: Facts, minutes: float, effort: Effort) -> N
 
 
 def tell_effort(
-    effort: Effort, seconds: float, minutes: float, choices: Sequence[Choice], directions: int
+    effort: Effort, seconds: float, minutes: float, choices: tuple[Choice, Choice], directions: int
 ) -> None:
     """Say in a line how long it will take, and what was left out for the budget.
 
-    choices, directions: as in `effort_for`. What no choice has is not called left out.
+    choices: with all effort, and with `effort`; what neither has is not called left out.
+    directions: that are wanted.
     """
     about = f"about {max(1, round(seconds / 60))} min on this machine"
     if not minutes:
@@ -152,7 +153,7 @@ def tell_effort(
             "classifiers alone are trained; give more --minutes"
         )
         return
-    full, taken, cuts = choices[0], choices[EFFORTS.index(effort)], []
+    (full, taken), cuts = choices, []
     if taken.rounds < full.rounds:
         rounds = f"{taken.rounds} of {full.rounds} rounds of" if taken.rounds else "no"
         cuts.append(f"{rounds} self-training")
