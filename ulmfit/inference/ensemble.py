@@ -60,6 +60,13 @@ class Classifier:
         return len(self.models) > 1 or self.ensemble is not None
 
     @property
+    def names(self) -> list[str]:
+        """The models' names: their directories' names, as paths where two have the same."""
+        paths = [model.artifact.path for model in self.models]
+        names = [path.resolve().name for path in paths]
+        return names if len(set(names)) == len(names) else [str(path) for path in paths]
+
+    @property
     def folders(self) -> list[str]:
         """The models' directories."""
         return [str(model.artifact.path) for model in self.models]
