@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from ulmfit.artifacts import bundled
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.imports import importing
 from ulmfit.base.log import logger
 from ulmfit.data.csv_rows import LONGEST_FIELD
 from ulmfit.inference.ensemble import DEFAULT, Classifier
@@ -73,8 +74,8 @@ def main(
 def _load(
     clf: bundled.Paths, precision: str, fast: bool, student: str | None
 ) -> Classifier | FastClassifier:
-    from ulmfit.base.precision import use_all_cores
-
+    with importing():
+        from ulmfit.base.precision import use_all_cores
     use_all_cores()
     return load_answering(clf, precision, fast, student)
 
