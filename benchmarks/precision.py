@@ -25,7 +25,7 @@ from benchmarks.common import FIGURES, versions
 from benchmarks.texts import LM, classifier, reviews
 from ulmfit.artifacts.directory import read_artifact
 from ulmfit.base.atomic import atomic_write
-from ulmfit.base.precision import autocast, hardware, has_bfloat16, keep_memory
+from ulmfit.base.precision import hardware, has_bfloat16, keep_memory
 from ulmfit.inference.language_model import LanguageModel
 from ulmfit.inference.loaded import LoadedModel
 
@@ -44,15 +44,9 @@ CPU = torch.device("cpu")
 def task(work: str, number_format: str) -> Callable[[], object]:
     """The work, loaded and ready."""
     kind, count = work.split()
-    dtype = getattr(torch, number_format)
     if kind == "generate":
-        model = LanguageModel(read_artifact(LM, "lm"), "float32")
-
-        def write() -> object:
-            with autocast(CPU, dtype):
-                return model.generate(PROMPT, int(count), WORDS)
-
-        return write
+        model = LanguageModel(read_artifact(LM, "lm"), number_format)
+        return lambda: model.generate(PROMPT, int(count), WORDS)
     loaded = LoadedModel(read_artifact(classifier(), "classifier"), number_format)
     texts = [SHORT] if kind == "short" else reviews(64)[: int(count)]
     tokens = loaded.tokenize(texts)
