@@ -14,7 +14,7 @@ from benchmarks.texts import LM, processor
 from ulmfit.artifacts.directory import read_artifact
 from ulmfit.artifacts.trained import load_network
 from ulmfit.base.precision import keep_memory, use_all_cores
-from ulmfit.inference.sampling import generate
+from ulmfit.inference.language_model import LanguageModel
 from ulmfit.interop import fastai_state
 from ulmfit.model.sizes import SIZES
 
@@ -56,11 +56,10 @@ def ours() -> dict[str, Any]:
     """The command's default: three texts at once."""
     keep_memory()
     use_all_cores()
-    artifact = read_artifact(LM, "lm")
-    model, own = load_network(artifact), artifact.processor()
-    generate(model, own, PROMPT, TEXTS, 3)
+    model = LanguageModel(read_artifact(LM, "lm"))
+    model.generate(PROMPT, TEXTS, 3)
     began = time.perf_counter()
-    generate(model, own, PROMPT, TEXTS, WORDS)
+    model.generate(PROMPT, TEXTS, WORDS)
     return {"value": TEXTS * WORDS / (time.perf_counter() - began)}
 
 

@@ -1,8 +1,10 @@
 """The server in a process of its own."""
 
+import json
 import re
 import subprocess
 import sys
+import urllib.request
 from contextlib import contextmanager
 
 from tiny_models import write_classifier
@@ -32,3 +34,20 @@ def serving(folders, *flags):
     finally:
         process.kill()
         process.communicate()
+
+
+def ask(address, text):
+    """The answer to a text, or to several."""
+    return answer_of(
+        urllib.request.Request(
+            f"{address}/predict",
+            json.dumps({"text": text} if isinstance(text, str) else {"texts": text}).encode(),
+            {"Content-Type": "application/json"},
+        )
+    )
+
+
+def answer_of(request):
+    """The JSON that is behind an address or a request."""
+    with urllib.request.urlopen(request, timeout=120) as response:
+        return json.load(response)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.imports import importing
 from ulmfit.base.log import logger, show_result
 from ulmfit.base.printable import visible
 
@@ -47,8 +48,9 @@ def main(
             f"--lm names {len(named)} models, expected one to generate texts; only --fill reads "
             "in both directions"
         )
-    from ulmfit.inference.language_model import LanguageModel
-    from ulmfit.inference.sampling import Sampling, check_amounts
+    with importing():
+        from ulmfit.inference.language_model import LanguageModel
+        from ulmfit.inference.sampling import Sampling, check_amounts
 
     check_amounts(n, words)
     sampling = Sampling(temperature, top_k, top_p)

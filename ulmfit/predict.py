@@ -12,10 +12,10 @@ from ulmfit.base.log import logger, show_result
 from ulmfit.data.dialect import Dialect
 from ulmfit.data.formats import ENDINGS, open_table
 from ulmfit.data.formats_base import Table, place_of
-from ulmfit.inference.ensemble import DEFAULT, Classifier, load_named
+from ulmfit.inference.ensemble import DEFAULT, Classifier
 from ulmfit.inference.loaded_int8 import chosen_precision
 from ulmfit.inference.scoring import Scored, score_file
-from ulmfit.inference.student import FastClassifier, check_student, default_place
+from ulmfit.inference.student import FastClassifier, check_fast, load_answering
 
 
 @settings_flags(Dialect, default="")
@@ -46,8 +46,7 @@ def main(
         raise UserError("give either --text TEXT or --input FILE with --output FILE")
     dialect = Dialect.of(flags)
     precision = chosen_precision(precision, int8)
-    if student is not None and not fast:
-        raise UserError("found --student without --fast, which it belongs to; add --fast")
+    check_fast(fast, student)
     engines = {"engine": engine, "workers": workers, "address": address, "shard_rows": shard_rows}
     source = None if input is None else str(input)
     if _is_bulk(source, engines):
@@ -55,10 +54,10 @@ def main(
         return _in_bulk(clf, {**bulk, "overwrite": overwrite}, engines, dialect, fast)
     if text is not None:
         dialect.check_only((), "--text", "a text")
-        return _classify_text(_loaded(clf, precision, fast, student), text)
+        return _classify_text(load_answering(clf, precision, fast, student), text)
     path = _output_path(output, overwrite)
     table = _input_table(Path(str(input)), text_col, dialect)
-    classifier = _loaded(clf, precision, fast, student)
+    classifier = load_answering(clf, precision, fast, student)
     began = time.monotonic()
     scored = score_file(classifier, table, text_col, path, Path(str(input)))
     speed = scored.rows / (time.monotonic() - began)
@@ -107,17 +106,6 @@ def _in_bulk(
     )
     _tell_notes(Scored(total.rows, total.empty, total.unknown))
     return Path(bulk["output"])
-
-
-def _loaded(
-    clf: bundled.Paths, precision: str, fast: bool, student: str | None
-) -> Classifier | FastClassifier:
-    if not fast:
-        return load_named(clf, precision)
-    # A missing student shows at once, not after the teacher was loaded.
-    place = Path(student) if student else default_place(bundled.model_folders(clf))
-    check_student(place)
-    return FastClassifier.of(load_named(clf, precision), place)
 
 
 def _tell_notes(scored: Scored) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.imports import importing
 from ulmfit.base.log import logger
 from ulmfit.training.options import StageResult, options_and_settings, stage_flags
 from ulmfit.training.settings import PretrainSettings
@@ -31,7 +32,8 @@ def main(
     options, settings = options_and_settings(PretrainSettings, given)
     if not corpus or options.out is None:
         raise UserError("both --corpus PATH and --out DIR are needed; --help explains them")
-    from ulmfit.training.stage import run_stage
+    with importing():
+        from ulmfit.training.stage import run_stage
 
     paths = [Path(path) for path in ([corpus] if isinstance(corpus, (str, Path)) else corpus)]
     stage = Pretraining(paths, text_col, settings, options.backwards, given.get("tokenizer"))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.imports import importing
 from ulmfit.base.log import logger
 from ulmfit.base.printable import visible
 from ulmfit.training.options import StageResult, options_and_settings, stage_flags
@@ -28,7 +29,8 @@ def main(**given: Any) -> StageResult:
             f"found --tokenizer {named} with the model {settings.pretrained}, which has one of its "
             "own; leave it out, or give --pretrained none"
         )
-    from ulmfit.training.stage import run_stage
+    with importing():
+        from ulmfit.training.stage import run_stage
 
     stage = DomainTuning(settings, options.backwards, named)
     return run_stage(stage, options, Path(options.out or options.folder("lm")))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.imports import importing
 from ulmfit.base.log import logger
 from ulmfit.training.options import Options, StageResult, options_and_settings, stage_flags
 from ulmfit.training.settings import ClassifierSettings, data_spec
@@ -26,7 +27,8 @@ def main(
 ) -> StageResult:
     """Train a classifier on the encoder of stage 2."""
     options, settings = options_and_settings(ClassifierSettings, given)
-    from ulmfit.training.stage import run_stage
+    with importing():
+        from ulmfit.training.stage import run_stage
 
     stage = ClassifierTraining(lm, settings, options)
     return run_stage(stage, options, Path(options.out or options.folder("clf")))

@@ -101,6 +101,20 @@ def test_near_duplicates_are_those_of_comparing_all_pairs():
     assert near_duplicate_groups(pd.Series(texts, index=range(7, 127))).tolist() == expected
 
 
+def test_near_duplicates_are_kept(tmp_path, monkeypatch):
+    texts = ["a film about the sea again", "A film about the sea again!", "good", "Good", ""]
+    expected = near_duplicate_groups(texts).tolist()
+    assert near_duplicate_groups(texts, tmp_path).tolist() == expected == [0, 0, 2, 2, 4]
+
+    def search(texts):
+        raise LookupError
+
+    monkeypatch.setattr("ulmfit.data.duplicates._shingles", search)
+    assert near_duplicate_groups(pd.Series(texts), tmp_path).tolist() == expected
+    with pytest.raises(LookupError):
+        near_duplicate_groups(texts[1:], tmp_path)
+
+
 # Figures
 
 

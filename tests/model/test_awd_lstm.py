@@ -4,6 +4,7 @@ import pytest
 import torch
 from fastai.text.models.awdlstm import awd_lstm_clas_config, awd_lstm_lm_config
 
+from ulmfit.base.precision import autocast, has_bfloat16
 from ulmfit.model.awd_lstm import (
     AWDLSTM,
     CLASSIFIER_DROPOUTS,
@@ -14,6 +15,7 @@ from ulmfit.model.awd_lstm import (
     flat_lstm,
 )
 
+CPU = torch.device("cpu")
 WORDS, FEATURES = 400, 20
 NONE = Dropouts(output=0, hidden=0, input=0, embed=0, weight=0)
 
@@ -123,6 +125,20 @@ def test_state_goes_on_and_rows_may_end():
     torch.testing.assert_close(model(batch[:, :5]), whole[:, :5])
     torch.testing.assert_close(model(batch[:2, 5:]), whole[:2, 5:])
     assert not any(tensor.requires_grad for state in model.hidden for tensor in state)
+
+
+@pytest.mark.parametrize("precision", ["float32", *(["bfloat16"] if has_bfloat16(CPU) else [])])
+def test_one_token_at_a_time_is_the_whole_text(precision):
+    """Without gradients, a single token takes another path than oneDNN's LSTM."""
+    model, batch = encoder().eval(), ids(3, 12)
+    close = {"rtol": 0, "atol": 1e-6 if precision == "float32" else 0.01}
+    with torch.no_grad(), autocast(CPU, getattr(torch, precision)):
+        whole = model(batch)
+        model.reset()
+        tokens = [model(batch[:, :5]), *(model(batch[:, [i]]) for i in range(5, 9))]
+        tokens.append(model(batch[:, 9:]))
+    assert whole.abs().max() > 0.05
+    torch.testing.assert_close(torch.cat(tokens, 1).float(), whole.float(), **close)
 
 
 def test_a_flat_buffer_of_weights_changes_neither_results_nor_gradients():

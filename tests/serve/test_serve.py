@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 from starlette.testclient import TestClient
 from tiny_models import TEXTS, refuses, write_classifier
-from tiny_server import classifiers, serving
+from tiny_server import answer_of, ask, classifiers, serving
 
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.mixture import Mixture
@@ -499,21 +499,6 @@ def test_too_many_waiting_texts_are_refused(folders):
 def server(folders):
     with serving(folders) as started:
         yield started
-
-
-def ask(address, text):
-    return answer_of(
-        urllib.request.Request(
-            f"{address}/predict",
-            json.dumps({"text": text} if isinstance(text, str) else {"texts": text}).encode(),
-            {"Content-Type": "application/json"},
-        )
-    )
-
-
-def answer_of(request):
-    with urllib.request.urlopen(request, timeout=120) as response:
-        return json.load(response)
 
 
 def test_many_clients_at_once_and_an_orderly_end(server, classifier):

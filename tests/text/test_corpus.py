@@ -7,8 +7,10 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
@@ -181,20 +183,24 @@ def test_header_is_written_over_whatever_the_count(tmp_path):
     assert len(lengths) == 1
 
 
-def test_two_processes_at_once(monkeypatch, processor, tmp_path):
+def test_of_two_at_once_one_tokenises(monkeypatch, processor, tmp_path):
     folder = tmp_path / content_key(TEXTS, processor)
     expected = processor.tokenize(TEXTS)
-    tokenize_chunks = corpus.tokenize_chunks
+    tokenize_chunks, calls, both = corpus.tokenize_chunks, [], threading.Barrier(2, timeout=20)
 
-    def overtaken(*arguments):
-        with monkeypatch.context() as patched:
-            patched.setattr(corpus, "tokenize_chunks", tokenize_chunks)
-            tokenize_texts(TEXTS, TextProcessor(), tmp_path)
+    def slow(*arguments):
+        calls.append(arguments)
+        time.sleep(0.5)
         return tokenize_chunks(*arguments)
 
-    monkeypatch.setattr(corpus, "tokenize_chunks", overtaken)
-    made = tokenize_texts(TEXTS, processor, tmp_path)
-    assert tokens_of(made) == expected
+    def made(_):
+        both.wait()
+        return tokenize_texts(TEXTS, processor, tmp_path)
+
+    monkeypatch.setattr(corpus, "tokenize_chunks", slow)
+    with ThreadPoolExecutor(2) as pool:
+        assert [tokens_of(one) for one in pool.map(made, range(2))] == [expected, expected]
+    assert len(calls) == 1
     assert list(tmp_path.iterdir()) == [folder]
 
 
@@ -293,7 +299,7 @@ def test_killed_while_it_writes(processor, tmp_path):
     finally:
         killed.kill()
     killed.communicate(timeout=60)  # its workers write there, too: the end of the last one
-    [left] = tmp_path.iterdir()
+    [left] = tmp_path.glob(".*")  # and the file of its lock
     made = tokenize_texts(["a text"] * 10_000, processor, tmp_path, 1)
     assert made.tokens == ["xxbos", "a", "text"]
     assert made.ids.tolist() == [0, 1, 2] * 10_000

@@ -37,7 +37,8 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
 
     "auto" is the value of the environment variable ULMFIT_PRECISION. Without it, "auto" is
     bfloat16 on hardware that multiplies it fast: CUDA with native bfloat16, CPUs with AMX or
-    AVX512-BF16, within the limit of ONEDNN_MAX_CPU_ISA.
+    AVX512-BF16, within the limit of ONEDNN_MAX_CPU_ISA. There it is the faster one for all that is
+    done: one text, batches, and writing texts (`python -m benchmarks.precision`).
 
     Raises UserError if the format is unknown, or no LSTM runs in bfloat16 on this machine.
     """

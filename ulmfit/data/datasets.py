@@ -13,6 +13,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.data.duplicates import near_duplicate_groups
 from ulmfit.data.folders import read_folder
 from ulmfit.data.formats import read_file
+from ulmfit.text.corpus import cache_folder
 from ulmfit.text.ids_file import ids_files, read_ids
 
 # imdb-sample: rows of each split, half of each class. The seed is fixed: models trained with
@@ -93,10 +94,12 @@ def _file_of_package(name: str) -> Path:
 @functools.cache  # each stage and direction reads it
 def _sample_of(file: Path) -> pd.DataFrame:
     reviews = read_file(file)
-    return _sample(reviews[reviews["source"] == "imdb"], SAMPLE_ROWS)
+    return _sample(reviews[reviews["source"] == "imdb"], SAMPLE_ROWS, cache_folder())
 
 
-def _sample(reviews: pd.DataFrame, sizes: Mapping[str, int]) -> pd.DataFrame:
+def _sample(
+    reviews: pd.DataFrame, sizes: Mapping[str, int], cache: Path | None = None
+) -> pd.DataFrame:
     """Splits of `sizes` from `reviews` (text, label 0 or 1), balanced, without near-duplicates."""
     rng = np.random.default_rng(SAMPLE_SEED)
     labels = reviews["label"].to_numpy()
@@ -104,7 +107,7 @@ def _sample(reviews: pd.DataFrame, sizes: Mapping[str, int]) -> pd.DataFrame:
     candidates = np.concatenate(
         [rng.permutation(np.flatnonzero(labels == label))[: each + SAMPLE_SPARE] for label in "01"]
     )
-    groups = near_duplicate_groups(reviews["text"].iloc[candidates])
+    groups = near_duplicate_groups(reviews["text"].iloc[candidates], cache)
     candidates = candidates[groups == np.arange(len(groups))]
     splits = np.repeat(list(sizes), [size // 2 for size in sizes.values()])
     rows = np.concatenate([candidates[labels[candidates] == label][:each] for label in "01"])

@@ -5,16 +5,20 @@ Shingles are runs of five words. Candidates come from MinHash signatures cut int
 similarity decides.
 """
 
+import hashlib
 import re
 import zlib
 from array import array
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ulmfit.text.blocks import Texts, each
+from ulmfit.base.atomic import atomic_write
+from ulmfit.text.blocks import Texts, at, each
 from ulmfit.text.ids import Text, TextIds, hash_of
 
 SHINGLE = 5  # words
@@ -23,6 +27,9 @@ BANDS, BAND_ROWS = 20, 3  # find a pair with similarity 0.7 with probability 0.9
 LIKELY = 0.5  # lowest estimate for a comparison: 3.4 standard errors under SIMILAR
 NEIGHBOURS = 8  # a text is compared with so many next ones in its bucket; groups are transitive
 BLOCK = 5_000  # texts whose shingles are in memory at once: 8 bytes a word, several times
+
+# What cached groups depend on besides the texts; the first is the version of the method.
+_KEPT = (1, SHINGLE, SIMILAR, BANDS, BAND_ROWS, LIKELY, NEIGHBOURS, BLOCK)
 
 _BREAK = re.compile(r"<\s*br\s*/?\s*>", re.IGNORECASE)
 # Thai, Japanese and Chinese put no space between words: there, a character counts as a word.
@@ -37,8 +44,12 @@ def normalise(text: str) -> str:
 
 def exact_groups(texts: Texts) -> NDArray[np.int64]:
     """The row of the first equal text (after `normalise`) for each text, shape (n,)."""
+    return _first_rows([normalised_digest(text) for text in each(texts)])
+
+
+def _first_rows(digests: Sequence[bytes]) -> NDArray[np.int64]:
     first: dict[bytes, int] = {}
-    rows = [first.setdefault(normalised_digest(text), row) for row, text in enumerate(each(texts))]
+    rows = [first.setdefault(digest, row) for row, digest in enumerate(digests)]
     return np.array(rows, dtype=np.int64)
 
 
@@ -49,25 +60,39 @@ def normalised_digest(text: Text) -> bytes:
     return hash_of(normalise(text))
 
 
-def near_duplicate_groups(texts: Texts) -> NDArray[np.int64]:
+def near_duplicate_groups(texts: Texts, cache: Path | None = None) -> NDArray[np.int64]:
     """The group of each text, shape (n,): the lowest row among its near-duplicates.
 
     Near-duplicates are equal texts (`exact_groups`) and pairs whose sets of word 5-grams have a
     Jaccard similarity of `SIMILAR` or more; groups are transitive. Texts under five words need
-    the same words. The result depends only on the texts and their order.
+    the same words. The result depends only on the texts and their order; with a folder of caches,
+    it is kept there and found again.
     """
-    groups = exact_groups(texts)
+    digests = [normalised_digest(text) for text in each(texts)]
+    if cache is None:
+        return _near_groups(texts, digests)
+    found = hashlib.sha256(str(_KEPT).encode())
+    found.update(b"".join(digests))
+    file = cache / "near-duplicates" / f"{found.hexdigest()[:32]}.npy"
+    if not file.exists():
+        content = BytesIO()
+        np.save(content, _near_groups(texts, digests))
+        atomic_write(file, content.getvalue())
+    return np.load(file)
+
+
+def _near_groups(texts: Texts, digests: Sequence[bytes]) -> NDArray[np.int64]:
+    groups = _first_rows(digests)
     kept = np.unique(groups)
     if len(kept) < 2:
         return groups
-    texts = getattr(texts, "iloc", texts)  # a column by place
 
     @lru_cache(1000)
     def shingle_set(row: int) -> set[int]:
-        return set(_shingles([texts[kept[row]]])[0].tolist())
+        return set(_shingles(at(texts, kept[row : row + 1]))[0].tolist())
 
     blocks = (kept[low : low + BLOCK] for low in range(0, len(kept), BLOCK))
-    signatures = [_signatures(*_shingles([texts[row] for row in block])) for block in blocks]
+    signatures = [_signatures(*_shingles(at(texts, block))) for block in blocks]
     leaders = _merge(len(kept), _candidates(np.concatenate(signatures)), shingle_set)
     return kept[leaders[np.searchsorted(kept, groups)]]
 

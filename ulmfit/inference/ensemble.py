@@ -14,6 +14,7 @@ from ulmfit.artifacts.directory import Artifact, check_pair, read_artifact
 from ulmfit.artifacts.ensemble import Ensemble, is_ensemble, read_ensemble
 from ulmfit.artifacts.manifest import CLASSIFIERS
 from ulmfit.base.errors import UserError
+from ulmfit.base.imports import importing
 from ulmfit.base.log import logger
 from ulmfit.data.labels import Labels
 from ulmfit.inference.loaded_int8 import INT8, LoadedInt8, check_installed
@@ -58,6 +59,13 @@ class Classifier:
     def is_several(self) -> bool:
         """Whether it is more than one model by itself."""
         return len(self.models) > 1 or self.ensemble is not None
+
+    @property
+    def names(self) -> list[str]:
+        """The models' names: their directories' names, as paths where two have the same."""
+        paths = [model.artifact.path for model in self.models]
+        names = [path.resolve().name for path in paths]
+        return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
     @property
     def folders(self) -> list[str]:
@@ -183,8 +191,8 @@ def load_named(clf: bundled.Paths, precision: str) -> Classifier:
     """The classifiers of a command; a line reports the default. Raises like `Classifier.load`."""
     if clf == DEFAULT:
         logger.info(f"with the bundled {DEFAULT}; --clf DIR [DIR ...] names other classifiers")
-    classifier = Classifier.load(*bundled.model_folders(clf), precision=precision)
-    from ulmfit.base.precision import keep_memory
-
+    with importing():
+        classifier = Classifier.load(*bundled.model_folders(clf), precision=precision)
+        from ulmfit.base.precision import keep_memory
     keep_memory()
     return classifier

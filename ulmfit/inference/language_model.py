@@ -45,7 +45,7 @@ class LanguageModel:
 
         Args:
             name: a bundled name without -fwd and -bwd means the forward model.
-            precision: number format of `measure`, `perplexity` and `embed`.
+            precision: number format of `generate`, `measure`, `perplexity` and `embed`.
 
         Raises:
             UserError: the directory holds no language model, or a damaged one.
@@ -64,15 +64,16 @@ class LanguageModel:
 
         Args:
             sampling: `ulmfit.inference.sampling.Sampling`.
-            seed: the same seed gives the same texts.
+            seed: the same seed gives the same texts, in the same number format.
         """
         if not isinstance(prompt, str):
             raise UserError(
                 f"found {type(prompt).__name__}, expected one text; generate(prompt) takes a string"
             )
-        return generate(
-            self.model, self.processor, prompt, n, words, sampling, seed, self.backwards
-        )
+        with autocast(self.device, self.dtype):
+            return generate(
+                self.model, self.processor, prompt, n, words, sampling, seed, self.backwards
+            )
 
     def perplexity(self, texts: Iterable[str | None]) -> float:
         """Perplexity over all tokens of `texts`.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from ulmfit.base.precision import cudnn_has_bfloat16
 from ulmfit.text.dealing import Rows
@@ -91,7 +92,8 @@ class WeightDropLSTM(nn.LSTM):
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:  # type: ignore[override]
         dropped = self._dropped if self.training else None
         if dropped is None and not inputs.is_cuda:
-            return super().forward(inputs, state)
+            writes = inputs.shape[1] == 1 and not self.training and not torch.is_grad_enabled()
+            return self._step(inputs, state) if writes else super().forward(inputs, state)
         named: dict[str, Tensor] = dict(self.named_parameters())
         if dropped is not None:
             named["weight_hh_l0"] = dropped
@@ -100,6 +102,20 @@ class WeightDropLSTM(nn.LSTM):
             return flat_lstm(inputs, state, weights, _dtype_on_gpu(inputs))
         outputs, hidden, cell = torch.lstm(inputs, state, weights, True, 1, 0.0, True, False, True)
         return outputs, (hidden, cell)
+
+    def _step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """One token, as in writing texts: two plain products, cell and sums in float32.
+
+        oneDNN's LSTM sorts the weights anew in every call, which takes several times as long.
+        """
+        named = dict(self.named_parameters())
+        before, cell = state[0][0], state[1][0].float()
+        gates = linear(inputs[:, 0], named["weight_ih_l0"], named["bias_ih_l0"]).float()
+        gates += linear(before, named["weight_hh_l0"], named["bias_hh_l0"])
+        kept, forgotten, new, shown = gates.chunk(4, 1)
+        cell = forgotten.sigmoid_() * cell + kept.sigmoid_() * new.tanh_()
+        hidden = (shown.sigmoid_() * cell.tanh()).to(before.dtype)
+        return hidden[:, None], (hidden[None], cell[None])
 
 
 def flat_lstm(

@@ -19,6 +19,7 @@ from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.evaluation import figures_table, labelled_texts
 from ulmfit.inference.guard import of_training, unseen
 from ulmfit.inference.scoring import Answers
+from ulmfit.inference.student import FastClassifier
 from ulmfit.report.data import Calibrated, Measured, Report, hardest, overall_figures
 from ulmfit.report.features import text_map
 from ulmfit.text.ids import is_empty
@@ -69,7 +70,7 @@ def collect(
         peers=peers,
         calibrated=calibrated,
         text_map=text_map(classifier, texts),
-        lineages=dict(zip(_names(classifier), lines, strict=True)),
+        lineages=dict(zip(classifier.names, lines, strict=True)),
         precision=classifier.precision,
         shown=shown,
         explanations={row: explain(texts[row]) for row in worst} if explain else {},
@@ -77,7 +78,7 @@ def collect(
 
 
 def of_answers(
-    classifier: Classifier,
+    classifier: Classifier | FastClassifier,
     data: str,
     texts: list[str],
     truth: np.ndarray,
@@ -116,16 +117,9 @@ def of_answers(
     )
 
 
-def _names(classifier: Classifier) -> list[str]:
-    """The directories' names, as paths where two have the same."""
-    paths = [model.artifact.path for model in classifier.models]
-    names = [path.resolve().name for path in paths]
-    return names if len(set(names)) == len(names) else [str(path) for path in paths]
-
-
-def _measured(classifier: Classifier, answers: Answers) -> list[Measured]:
+def _measured(classifier: Classifier | FastClassifier, answers: Answers) -> list[Measured]:
     """Each model and, of several or of an ensemble's directory, all of them together."""
-    measured = [*map(Measured, _names(classifier), answers.by_model)]
+    measured = [*map(Measured, classifier.names, answers.by_model)]
     if classifier.is_several:
         measured.append(Measured("ensemble", answers.mean))
     return measured
@@ -182,7 +176,7 @@ def _calibrated(
         np.where(empty, raw.probabilities, labels.rescaled(raw.probabilities, temperature))
         for raw, temperature in zip(measured, fitted, strict=False)
     ]
-    temperatures = dict(zip(_names(classifier), fitted, strict=True))
+    temperatures = dict(zip(classifier.names, fitted, strict=True))
     # Without notes: every row was scaled, or left as it is, above.
     weights = replace(classifier.mixture, temperature=1.0)
     answers = Answers(np.stack(scaled), [], weights)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 from ulmfit.artifacts import bundled
 from ulmfit.base.cli import run_command
 from ulmfit.base.errors import UserError
+from ulmfit.base.imports import importing
 from ulmfit.base.log import logger
 from ulmfit.data.csv_rows import LONGEST_FIELD
-from ulmfit.inference.ensemble import DEFAULT, Classifier, load_named
+from ulmfit.inference.ensemble import DEFAULT, Classifier
 from ulmfit.inference.loaded_int8 import chosen_precision
+from ulmfit.inference.student import FastClassifier, check_fast, load_answering
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -34,6 +36,8 @@ def main(
     port: int = 8000,  # 0 takes a free one
     precision: str = "auto",  # float32: equal in any batch; bfloat16: faster; auto: by hardware
     int8: bool = False,  # 8-bit weights: faster, a few labels differ; needs the extra export
+    fast: bool = False,  # a student answers what it is sure of, see ulmfit.distill
+    student: str | None = None,  # with --fast: its directory (default: student, beside --clf)
     max_mb: float = 10.0,  # largest request in megabytes, including an uploaded file
     max_texts: int = 256,  # most texts of one request to the API
     max_chars: int = 100_000,  # most characters of one text
@@ -46,6 +50,7 @@ def main(
     them in front.
     """
     precision = chosen_precision(precision, int8)
+    check_fast(fast, student)
     most = {"mb": max_mb, "texts": max_texts, "chars": max_chars, "rows": max_rows}
     for name, value in {**most, "seconds": max_seconds}.items():
         if not 0 < value < float("inf"):
@@ -60,17 +65,19 @@ def main(
 
         limits = Limits(int(max_mb * 1e6), max_texts, max_chars, max_rows, seconds=max_seconds)
         thread = worker()
-        classifier = thread.submit(_load, clf, precision).result()
+        classifier = thread.submit(_load, clf, precision, fast, student).result()
         model = thread.submit(_load_lm, lm, precision).result() if lm else None
         app = make_app(classifier, limits, _names(host), thread, model)
         _serve(app, limits, host, listener)
 
 
-def _load(clf: bundled.Paths, precision: str) -> Classifier:
-    from ulmfit.base.precision import use_all_cores
-
+def _load(
+    clf: bundled.Paths, precision: str, fast: bool, student: str | None
+) -> Classifier | FastClassifier:
+    with importing():
+        from ulmfit.base.precision import use_all_cores
     use_all_cores()
-    return load_named(clf, precision)
+    return load_answering(clf, precision, fast, student)
 
 
 def _load_lm(lm: str, precision: str) -> "LanguageModel":

@@ -14,6 +14,7 @@ from ulmfit.inference.loaded import LoadedModel
 from ulmfit.inference.loaded_int8 import LoadedInt8
 from ulmfit.inference.loaded_linear import LoadedLinear
 from ulmfit.inference.predicted import predictions_of
+from ulmfit.inference.student import FastClassifier, exact_of
 from ulmfit.serve.batching import Batcher, while_there
 from ulmfit.serve.limits import Limits
 
@@ -88,7 +89,8 @@ async def health(request: Request) -> JSONResponse:
 
 async def model(request: Request) -> JSONResponse:
     """GET: the classes, the models of the ensemble, and the limits of a request."""
-    classifier: Classifier = request.app.state.batcher.classifier
+    answering: Classifier | FastClassifier = request.app.state.batcher.classifier
+    classifier = exact_of(answering)
     limits: Limits = request.app.state.limits
     models = [_facts(loaded) for loaded in classifier.models]
     if ensemble := classifier.ensemble:
@@ -99,6 +101,7 @@ async def model(request: Request) -> JSONResponse:
             "labels": classifier.labels,
             "multi_label": classifier.labelling.multi,
             "models": models,
+            **_student(answering),
             "limits": {
                 "body_bytes": limits.body_bytes,
                 "texts": limits.texts,
@@ -107,6 +110,22 @@ async def model(request: Request) -> JSONResponse:
             },
         }
     )
+
+
+def _student(classifier: Classifier | FastClassifier) -> dict[str, Any]:
+    """The student that answers first, and how often it did; nothing without one."""
+    if not isinstance(classifier, FastClassifier):
+        return {}
+    artifact = classifier.student.artifact
+    return {
+        "student": {
+            "name": artifact.path.resolve().name,
+            "threshold": classifier.threshold,
+            "manifest_sha256": artifact.manifest_sha256,
+            "answered": classifier.answered - classifier.asked,
+            "passed_on": classifier.asked,
+        }
+    }
 
 
 def _facts(loaded: LoadedModel | LoadedLinear | LoadedInt8) -> dict[str, Any]:

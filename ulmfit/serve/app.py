@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ulmfit.base.errors import UserError
 from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.student import FastClassifier, exact_of
 from ulmfit.serve import api, forms
 from ulmfit.serve.batching import Batcher
 from ulmfit.serve.examples import examples_for
@@ -45,7 +46,7 @@ _HEADERS = {
 
 
 def make_app(
-    classifier: Classifier,
+    classifier: Classifier | FastClassifier,
     limits: Limits | None = None,
     hosts: Sequence[str] = ("*",),
     thread: ThreadPoolExecutor | None = None,
@@ -60,7 +61,7 @@ def make_app(
             pages cannot reach it by a name of their own that points at this machine.
     """
     limits = limits or Limits()
-    site = Site(classifier, lm, examples_for(classifier))
+    site = Site(classifier, lm, examples_for(exact_of(classifier)))
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.scoring import Answers
+from ulmfit.inference.student import FastClassifier, exact_of
 from ulmfit.serve.limits import Limits, busy
 
 T = TypeVar("T")
@@ -43,7 +44,8 @@ class Batcher:
     """Classifies waiting texts in batches; later texts form the next batch.
 
     So a single text does not wait, and batches grow under load. All uses of the models run in one
-    thread, because a model holds the state of one batch at a time.
+    thread, because a model holds the state of one batch at a time. A student answers in a thread of
+    its own: the texts that it is sure of do not wait for a batch.
 
     Args:
         thread: computes with the models, and should have loaded them (see `worker`).
@@ -52,12 +54,14 @@ class Batcher:
 
     def __init__(
         self,
-        classifier: Classifier,
+        classifier: Classifier | FastClassifier,
         thread: ThreadPoolExecutor | None = None,
         most_texts: int = 64,
         most_characters: int = 200_000,
     ) -> None:
         self.classifier = classifier
+        self._teacher = exact_of(classifier)
+        self._student = ThreadPoolExecutor(1, "student")
         self._most = (most_texts, most_characters)
         self._waiting: deque[_Job] = deque()
         self._characters = 0  # of the waiting texts
@@ -89,7 +93,8 @@ class Batcher:
             await asyncio.gather(self._work, return_exceptions=True)
         for job in self._waiting:
             job.found.cancel()
-        await asyncio.to_thread(self._thread.shutdown)
+        for thread in (self._student, self._thread):
+            await asyncio.to_thread(thread.shutdown)
 
     async def answers(self, texts: Sequence[str]) -> Answers:
         """Probabilities and notes, in the order given.
@@ -99,16 +104,26 @@ class Batcher:
         """
         if self._stopped:
             raise asyncio.CancelledError
+        if not isinstance(self.classifier, FastClassifier):
+            return await self._together(texts)
+        loop = asyncio.get_running_loop()
+        first = await loop.run_in_executor(self._student, self.classifier.first, texts)
+        asked = await self._together([texts[i] for i in first.rest])
+        return self.classifier.complete(first, asked)
+
+    async def _together(self, texts: Sequence[str]) -> Answers:
+        """The models' answers, computed with those to other requests."""
+        if self._stopped:  # it may have been meanwhile
+            raise asyncio.CancelledError
         if not texts:
-            shape = len(self.classifier.models), 0, len(self.classifier.labels)
-            return Answers(np.zeros(shape, np.float32), [], self.classifier.mixture)
+            return self._teacher.answers([])
         loop = asyncio.get_running_loop()
         jobs = [_Job(text, loop.create_future()) for text in texts]
         self._waiting.extend(jobs)
         self._characters += sum(map(len, texts))
         self._arrived.set()
         found, notes = zip(*await asyncio.gather(*[job.found for job in jobs]), strict=True)
-        return Answers(np.stack(found, axis=1), list(notes), self.classifier.mixture)
+        return Answers(np.stack(found, axis=1), list(notes), self._teacher.mixture)
 
     async def alone(self, compute: Callable[[], T]) -> T:
         """The result of `compute`, which runs between two batches."""
@@ -150,7 +165,7 @@ class Batcher:
         return jobs
 
     def _of(self, texts: list[str]) -> Answers:
-        return self.classifier.answers(texts, lambda count: None)
+        return self._teacher.answers(texts, lambda count: None)
 
 
 async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:

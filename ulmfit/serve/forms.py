@@ -11,8 +11,10 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from ulmfit.base.errors import UserError
+from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.explanation import Explanation, explain
 from ulmfit.inference.next_words import NextWord, next_words
+from ulmfit.inference.student import FastClassifier
 from ulmfit.serve.batching import while_there
 from ulmfit.serve.limits import Limits, busy
 from ulmfit.serve.next_page import NextView, next_page
@@ -144,13 +146,17 @@ def _text(fields: dict[str, str]) -> str:
 
 
 async def _result(state: State, text: str) -> Result:
-    answers = await state.batcher.answers([text])
-    return Result(
-        answers.by_model[:, 0], answers.mean[0], await _words(state, text), answers.notes[0]
-    )
+    answers, classifier = await state.batcher.answers([text]), state.batcher.classifier
+    said, reader = "", classifier
+    if isinstance(classifier, FastClassifier):
+        reader = classifier.reader(text)
+        who = "full model" if reader is classifier.teacher else "student"
+        said = f"The {who} answered."
+    words = await _words(state, reader, text)
+    return Result(answers.by_model[:, 0], answers.mean[0], words, answers.notes[0], said)
 
 
-async def _words(state: State, text: str) -> Explanation | str:
+async def _words(state: State, reader: Classifier, text: str) -> Explanation | str:
     batcher, limits = state.batcher, state.limits
     if len(text) > limits.explained:
         return f"Words are highlighted in texts of up to {limits.explained:,} characters."
@@ -158,7 +164,7 @@ async def _words(state: State, text: str) -> Explanation | str:
         return "No words are highlighted while many people ask; try again in a moment."
     state.explanations += 1
     try:
-        return await batcher.alone(lambda: explain(batcher.classifier, text, steps=_STEPS))
+        return await batcher.alone(lambda: explain(reader, text, steps=_STEPS))
     except UserError as error:  # an ensemble whose models cut the text into different words
         return f"No words are highlighted: {error}."
     finally:

@@ -9,6 +9,7 @@ from ulmfit.base.errors import UserError, listed
 from ulmfit.data.formats_base import Table, cells, place_of, plain_text
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.scoring import Answers
+from ulmfit.inference.student import FastClassifier
 from ulmfit.report.collect import of_answers
 from ulmfit.report.page import page
 from ulmfit.report.summary import Summary, summary_page
@@ -39,7 +40,11 @@ class Gathered:
             self._parts.append(answers)
 
     def report(
-        self, classifier: Classifier, name: str, labels: list[str] | str, theme: str
+        self,
+        classifier: Classifier | FastClassifier,
+        name: str,
+        labels: list[str] | str,
+        theme: str,
     ) -> str | None:
         """The page of the file `name`; None for a file without rows, or one that is too large.
 
@@ -69,7 +74,7 @@ class Gathered:
         return summary_page(summary, theme)
 
 
-def _unknown(classifier: Classifier) -> str:
+def _unknown(classifier: Classifier | FastClassifier) -> str:
     """A remark if a model cannot say what it was trained on."""
     if all(model.artifact.seen() is not None for model in classifier.models):
         return ""
@@ -80,7 +85,7 @@ def _unknown(classifier: Classifier) -> str:
 
 
 def _measurable(
-    classifier: Classifier, texts: Sequence[str], labels: Sequence[str]
+    classifier: Classifier | FastClassifier, texts: Sequence[str], labels: Sequence[str]
 ) -> tuple[list[int], int] | str:
     """The labelled rows that no model was trained on, and how many it was; or why there are none.
 

@@ -83,6 +83,8 @@ def _schemas(labels: Sequence[str], limits: Limits) -> dict[str, Any]:
         required=["label", "probability", "probabilities"],
     )
     many, names = {"type": "array", "items": _ref("Prediction")}, {"type": "string"}
+    count = {"type": "integer", "minimum": 0}
+    student = {"name": names, "threshold": share, "manifest_sha256": names}
     return {
         "Text": _object({"text": text}),
         "Texts": _object({"texts": {"type": "array", "items": text, "maxItems": limits.texts}}),
@@ -94,8 +96,10 @@ def _schemas(labels: Sequence[str], limits: Limits) -> dict[str, Any]:
                 "labels": {"type": "array", "items": names},
                 "multi_label": {"type": "boolean"},
                 "models": {"type": "array", "items": {"type": "object"}},
+                "student": _object({**student, "answered": count, "passed_on": count}),
                 "limits": {"type": "object", "additionalProperties": {"type": "integer"}},
-            }
+            },
+            required=["labels", "multi_label", "models", "limits"],
         ),
         "Error": _object({"error": names}),
     }

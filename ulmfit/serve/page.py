@@ -12,6 +12,7 @@ from ulmfit.data.load import source_name
 from ulmfit.inference.ensemble import Classifier
 from ulmfit.inference.explanation import Explanation
 from ulmfit.inference.scoring import prediction_columns
+from ulmfit.inference.student import FastClassifier, exact_of
 from ulmfit.serve.gathered import DEFAULT_LABELS
 from ulmfit.serve.site import CLASSIFY, FILES, Frame, Site, framed, problem
 
@@ -25,12 +26,14 @@ class Result:
     by_model: shape (models, classes). mean: of all of them together, shape (classes,).
     words: the explanation, or a sentence that says why there is none.
     note: on a text that the models cannot read; '' where none is due.
+    said: who answered, where a student may; else ''.
     """
 
     by_model: np.ndarray
     mean: np.ndarray
     words: Explanation | str
     note: str = ""
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,17 @@ def page(site: Site, view: View) -> str:
     return framed(site, Frame(CLASSIFY, view.theme, "classify"), "ulmfit", *parts)
 
 
-def _about(classifier: Classifier) -> str:
-    manifests = [loaded.artifact.manifest for loaded in classifier.models]
+def _about(classifier: Classifier | FastClassifier) -> str:
+    manifests = [loaded.artifact.manifest for loaded in exact_of(classifier).models]
     trained = sorted({source_name(str(m.recipe["data"])) for m in manifests if "data" in m.recipe})
     several = f"{len(manifests)} models, averaged" if len(manifests) > 1 else "one model"
     classes = classifier.labels[:10]
     more = f" and {len(classifier.labels) - 10:,} more" if len(classifier.labels) > 10 else ""
     on = f", trained on {', '.join(trained)}" if trained else ""
-    return f"Classes: {', '.join(classes)}{more}. {several.capitalize()}{on}."
+    fast = ""
+    if isinstance(classifier, FastClassifier):
+        fast = " A student of theirs answers the texts that it is sure of."
+    return f"Classes: {', '.join(classes)}{more}. {several.capitalize()}{on}.{fast}"
 
 
 def _text_form(view: View) -> FT:
@@ -110,15 +116,15 @@ def example_buttons(texts: Sequence[str], note: str, action: str) -> list[FT]:
     ]
 
 
-def _result(classifier: Classifier, text: str, result: Result) -> FT:
+def _result(classifier: Classifier | FastClassifier, text: str, result: Result) -> FT:
     mean = result.mean
     order = np.argsort(-mean, kind="stable")[:_MOST_BARS]
     columns = prediction_columns(mean[None], classifier.labelling)
-    note = [P(result.note.capitalize(), cls="note")] if result.note else []
+    notes = [P(line, cls="note") for line in (result.note.capitalize(), result.said) if line]
     return html.Section(
         H2("Prediction"),
         P(columns["label"][0] or "none of the labels", cls="label"),
-        *note,
+        *notes,
         *_bars(classifier.labels, mean, order),
         *_words(result.words),
         *_by_model(classifier, result.by_model, order),
@@ -136,7 +142,9 @@ def _bar(label: str, share: str) -> FT:
     return Div(Span(label), filled, Span(f"{share} %"), cls="bar")
 
 
-def _by_model(classifier: Classifier, by_model: np.ndarray, order: np.ndarray) -> list[FT]:
+def _by_model(
+    classifier: Classifier | FastClassifier, by_model: np.ndarray, order: np.ndarray
+) -> list[FT]:
     if len(by_model) == 1:
         return []
     parts = []

@@ -8,6 +8,7 @@ from fastcore import xml as html
 from fastcore.xml import FT, P
 
 from ulmfit.inference.ensemble import Classifier
+from ulmfit.inference.student import FastClassifier
 from ulmfit.report.parts import document
 from ulmfit.serve.examples import Examples
 from ulmfit.serve.limits import KEPT_MINUTES
@@ -24,7 +25,7 @@ CLASSIFY, NEXT, FILES = "/", "/next", "/files"
 class Site:
     """What a server answers with; `lm` is None without a language model."""
 
-    classifier: Classifier
+    classifier: Classifier | FastClassifier
     lm: "LanguageModel | None" = None
     examples: Examples = field(default_factory=Examples)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Union
 
 if TYPE_CHECKING:  # pandas takes a while to import
+    import numpy as np
     import pandas as pd
 
 # A list or a column. pandas stores a column of strings outside of Python's objects.
@@ -22,6 +23,12 @@ def each(texts: Texts, size: int = 1000) -> Iterator[str]:
     """`texts` one by one; only `size` texts of a column are Python strings at a time."""
     for block in in_blocks(texts, size):
         yield from block
+
+
+def at(texts: Texts, rows: "np.ndarray") -> list[str]:
+    """The texts at some places, as Python strings."""
+    by_place = getattr(texts, "iloc", None)  # of a Series
+    return [texts[row] for row in rows] if by_place is None else by_place[rows].tolist()
 
 
 def spread(texts: Texts, count: int) -> Texts:
