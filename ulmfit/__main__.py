@@ -4,6 +4,8 @@ With a corpus, stage 1 runs first; otherwise an existing language model is the s
 """
 
 import json
+import shlex
+import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from ulmfit.pipeline.run import Trained
     from ulmfit.training.settings import ClassifierSettings
 
+_SHOWN = 110  # characters of a text that the language model wrote; summary.json has all
 _ROWS = {
     "fwd": "forward",
     "bwd": "backward",
@@ -77,6 +80,11 @@ def main(
     keep_memory()
     began = time.monotonic()
     check_minutes(minutes)
+    if data is None and recipe is None:
+        logger.info(
+            "no data given: the recipe demo trains on film reviews (imdb-sample); "
+            "ulmfit train FILE trains on your own"
+        )
     folder = Path(out or Path("models", recipe_for(recipe, data)))
     shared = {"data": data, "seed": seed, "multi_label": multi_label or None, **given}
     shared["labels"] = labels or None
@@ -101,7 +109,10 @@ def main(
     summary = _summary(plan, trained, began)
     atomic_write(folder / "summary.json", json.dumps(summary, indent=2, sort_keys=True) + "\n")
     show_result(summary_text(summary))
-    logger.info(f"\nthe figures are in {folder / 'summary.json'}")
+    logger.info(
+        f"\nthe figures are in {folder / 'summary.json'}; the ensemble classifies texts:\n"
+        f'ulmfit predict --clf {shlex.quote(str(trained.ensemble.path))} --text "..."'
+    )
     return summary
 
 
@@ -204,17 +215,28 @@ def summary_text(summary: dict[str, Any]) -> str:
         f"{summary['test_texts']:,} test texts, {summary['train_texts']:,} labelled".ljust(28)
         + f"{' all right' if 'f1_micro' in summary else '  accuracy'}  macro F1",
     ]
-    rows = [(_ROWS[n], summary["accuracy"][n], summary["f1"][n]) for n in summary["accuracy"]]
-    rows += [(name, f["accuracy"], f["f1"]) for name, f in summary["baselines"].items()]
-    lines += [f"  {name:36}  {accuracy:.4f}    {f1:.4f}" for name, accuracy, f1 in rows]
+    figures = {_ROWS[n]: (summary["accuracy"][n], summary["f1"][n]) for n in summary["accuracy"]}
+    lines += _figures_lines(figures)
+    if summary["baselines"]:
+        lines.append("baselines, outside the ensemble")
+        lines += _figures_lines(
+            {name: (found["accuracy"], found["f1"]) for name, found in summary["baselines"].items()}
+        )
     lines.append("seconds")
     lines += [f"  {name:26}  {seconds:6.0f}" for name, seconds in summary["seconds"].items()]
     lines.append("models")
     lines += [f"  {path}" for path in summary["models"].values()]
     if summary["samples"]:
         lines.append("texts that the language model wrote")
-    lines += [f"  - {visible(' '.join(sample.split()))}" for sample in summary["samples"]]
-    return "\n".join(lines)
+    short = [
+        textwrap.shorten(visible(sample), _SHOWN, placeholder=" ...")
+        for sample in summary["samples"]
+    ]
+    return "\n".join([*lines, *(f"  - {sample}" for sample in short)])
+
+
+def _figures_lines(figures: dict[str, tuple[float, float]]) -> list[str]:
+    return [f"  {name:36}  {accuracy:.4f}    {f1:.4f}" for name, (accuracy, f1) in figures.items()]
 
 
 if __name__ == "__main__":

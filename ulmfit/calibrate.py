@@ -17,7 +17,7 @@ from ulmfit.data.spec import DataFlags, DataSpec
 from ulmfit.inference.ensemble import Classifier, load_model
 from ulmfit.inference.metrics import classification_metrics
 
-_AGAIN = "metrics.json has the figures from before; python -m ulmfit.evaluate measures anew"
+_AGAIN = "metrics.json has the figures from before; ulmfit evaluate measures anew"
 
 
 @settings_flags(DataFlags, default="")
@@ -35,7 +35,9 @@ def main(
     Returns the temperatures by directory.
     """
     if not clf:
-        raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
+        raise UserError(
+            "no model given; --clf DIR [DIR ...] names classifiers, as ulmfit train writes"
+        )
     from ulmfit.inference.calibration import store_temperature
 
     given = DataFlags.of(flags).spec(data)

@@ -31,7 +31,9 @@ def main(
     that a run that was stopped goes on. Returns the student's metrics.
     """
     if not clf:
-        raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
+        raise UserError(
+            "no model given; --clf DIR [DIR ...] names classifiers, as ulmfit train writes"
+        )
     if not 0.5 <= agreement < 1:
         raise UserError(f"--agreement is {agreement:g}, expected from 0.5 to below 1")
     if texts < 0:

@@ -50,7 +50,9 @@ def main(
     number. The test split of the training's own data stays whole.
     """
     if not clf:
-        raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
+        raise UserError(
+            "no model given; --clf DIR [DIR ...] names classifiers, as ulmfit train writes"
+        )
     from ulmfit.base.precision import keep_memory
     from ulmfit.data.load import source_name
     from ulmfit.data.overlap import Overlap

@@ -113,7 +113,7 @@ def _check_installed() -> None:
 
 def _one_folder(clf: str | None) -> Path:
     if not clf:
-        raise UserError("no model given; --clf DIR names a classifier, as stage 3 writes")
+        raise UserError("no model given; --clf DIR names a classifier, as ulmfit train writes")
     folders = bundled.model_folders(clf)
     if len(folders) > 1:
         names = ", ".join(Path(folder).name for folder in folders)

@@ -36,7 +36,7 @@ def main(
     Returns the texts; with --fill, the words, their probabilities and the filled text.
     """
     if not lm:
-        raise UserError("no model given; --lm DIR names a language model, as stage 2 writes it")
+        raise UserError("no model given; --lm DIR names a language model, as ulmfit lm writes it")
     named = [lm] if isinstance(lm, (str, Path)) else list(lm)
     given = locals()
     if fill is not None:

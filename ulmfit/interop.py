@@ -197,7 +197,7 @@ def _check_classifier(learner: Any) -> None:
     if _is_multi_label(learner):
         raise UserError(
             f"found a multi-label Learner ({type(learner.loss_func).__name__}), expected one with "
-            "one class a text; train it with python -m ulmfit.stage3_clf --multi-label"
+            "one class a text; train it with ulmfit clf --multi-label"
         )
     max_len = learner.model[0].max_len
     if not isinstance(max_len, int) or max_len < 1:

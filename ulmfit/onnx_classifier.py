@@ -189,7 +189,7 @@ class OnnxClassifier:
 
 def _session(path: Path, threads: int) -> Any:
     if not path.is_file():
-        raise UserError(f"{path} is no file; python -m ulmfit.export writes ONNX files")
+        raise UserError(f"{path} is no file; ulmfit export writes ONNX files")
     try:
         return start_session(str(path), threads)
     except ModuleNotFoundError:
@@ -201,7 +201,7 @@ def _session(path: Path, threads: int) -> Any:
 def _facts(session: Any, path: Path) -> dict[str, Any]:
     text = session.get_modelmeta().custom_metadata_map.get(FACTS)
     if text is None:
-        raise UserError(f"{path} was not written by python -m ulmfit.export; export a classifier")
+        raise UserError(f"{path} was not written by ulmfit export; export a classifier")
     facts = parse_json(text, f"{path}: what ulmfit.export wrote into it")
     found = facts.get("format_version") if isinstance(facts, dict) else None
     if found != FORMAT_VERSION:

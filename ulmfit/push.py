@@ -75,9 +75,7 @@ def main(
         # All in one commit: a pull never gets half a model.
         changes = [*uploads, *_removals(uploads, there)]
         api.create_commit(repository.id, changes, commit_message="Model directory of ulmfit")
-    logger.info(
-        f"pushed to {url}; python -m ulmfit.pull --from {repository.id} --out DIR fetches it"
-    )
+    logger.info(f"pushed to {url}; ulmfit pull --from {repository.id} --out DIR fetches it")
     return url
 
 
@@ -154,8 +152,7 @@ def evaluation_results(shared: Shared) -> Iterator["EvalResult"]:
                 yield from _results(manifest.kind, source, split, fresh, "not seen in training")
     except AttributeError:
         raise UserError(
-            f"{shared.path / METRICS} does not hold what python -m ulmfit.evaluate writes; "
-            "run it again"
+            f"{shared.path / METRICS} does not hold what ulmfit evaluate writes; run it again"
         ) from None
 
 

@@ -85,10 +85,10 @@ class ClassifierTraining:
         )
         start.load_into(model, labels, settings)
         self.cut = int((train.corpus.lengths > settings.max_len).sum())
+        longer = f"; {self.cut:,} are longer than the {settings.max_len:,} tokens that are pooled"
         logger.info(
             f"classifier of {', '.join(labels.classes)} from {len(train.truth):,} labelled texts, "
-            f"{len(valid.truth):,} held out; {self.cut:,} are longer than the "
-            f"{settings.max_len:,} tokens that are pooled"
+            f"{len(valid.truth):,} held out{longer if self.cut else ''}"
         )
         learner = classifier_learner(model, train, valid, settings, place, labels)
         return learner, Built(

@@ -38,8 +38,8 @@ def test_card_of_a_classifier():
     for expected in (
         "# Text classifier: small, forward\n",
         "reads text from the first word to last.",
-        'python -m ulmfit.predict --clf DIR --text "A text to classify."\n',
-        "python -m ulmfit.evaluate --clf DIR --data texts.csv\n",
+        'ulmfit predict --clf DIR --text "A text to classify."\n',
+        "ulmfit evaluate --clf DIR --data texts.csv\n",
         'Classifier.load("DIR").predict(["A text to classify."])\n',
         "| vocab_sha256 | 12ab |\n",
         "0. neg\n1. pos\n",
@@ -63,8 +63,8 @@ def test_card_of_a_domain_language_model():
     card = model_card(LM, [])
     assert "pipeline_tag: text-generation\n" in card
     assert "# Language model fine-tuned on in-domain text: small, forward\n" in card
-    assert 'python -m ulmfit.generate --lm DIR --prompt "The first words"\n' in card
-    assert "python -m ulmfit.stage3_clf --lm DIR --data texts.csv\n" in card
+    assert 'ulmfit generate --lm DIR --prompt "The first words"\n' in card
+    assert "ulmfit clf --lm DIR --data texts.csv\n" in card
     assert "- It may write sentences of its training data" in card
     for absent in ("## Labels", "## Epochs", "The decision depends", "ulmfit.predict"):
         assert absent not in card
@@ -73,7 +73,7 @@ def test_card_of_a_domain_language_model():
 def test_card_of_a_pretrained_language_model():
     card = model_card(STAGE1, [])
     assert "# Pretrained language model: small, forward\n" in card
-    assert "python -m ulmfit.stage2_lm --pretrained DIR --data texts.csv\n" in card
+    assert "ulmfit lm --pretrained DIR --data texts.csv\n" in card
     assert "- Began from random weights\n" in card
 
 
@@ -86,7 +86,7 @@ def test_card_of_a_model_from_wt103():
 def test_backward_card():
     card = model_card(replace(LM, direction="backward"), [])
     assert "reads text from the last word to first." in card
-    assert "python -m ulmfit.stage3_clf --lm DIR --data texts.csv --backwards\n" in card
+    assert "ulmfit clf --lm DIR --data texts.csv --backwards\n" in card
     assert "ulmfit.generate" not in card  # it would write its words last to first
     card = model_card(replace(CLASSIFIER, direction="backward"), [])
     assert "depends on the first (the last in its order) 1440 tokens of a text" in card

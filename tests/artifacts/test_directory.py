@@ -301,16 +301,16 @@ def test_out_is_a_file(tmp_path):
 def test_missing_directory_names_the_command(tmp_path):
     path = tmp_path / "none"
     assert error_of(read_artifact, path, "lm") == (
-        f"{path} does not exist; stage 2 writes LMs: python -m ulmfit.stage2_lm"
+        f"{path} does not exist; ulmfit lm writes language models"
     )
     assert error_of(read_artifact, path, "classifier") == (
-        f"{path} does not exist; stage 3 writes classifiers: python -m ulmfit.stage3_clf"
+        f"{path} does not exist; ulmfit train writes classifiers"
     )
     path.write_text("")
     assert error_of(read_artifact, path) == (
         f"{path} is a file, a model directory was expected;"
-        " stage 2 writes LMs: python -m ulmfit.stage2_lm;"
-        " stage 3 writes classifiers: python -m ulmfit.stage3_clf"
+        " ulmfit lm writes language models;"
+        " ulmfit train writes classifiers"
     )
 
 
@@ -338,12 +338,10 @@ def test_wrong_kind(tmp_path):
     clf = write(tmp_path / "clf")
     lm = write(tmp_path / "lm", replace(MANIFEST, kind="lm", labels=[]))
     assert error_of(read_artifact, clf, "lm") == (
-        f"{clf} holds a classifier, an LM was expected;"
-        " stage 2 writes LMs: python -m ulmfit.stage2_lm"
+        f"{clf} holds a classifier, a language model was expected; ulmfit lm writes language models"
     )
     assert error_of(read_artifact, lm, "classifier") == (
-        f"{lm} holds an LM, a classifier was expected;"
-        " stage 3 writes classifiers: python -m ulmfit.stage3_clf"
+        f"{lm} holds a language model, a classifier was expected; ulmfit train writes classifiers"
     )
     assert read_artifact(lm, "lm").manifest.kind == "lm"
 

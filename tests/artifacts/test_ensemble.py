@@ -114,7 +114,7 @@ def test_members_that_are_not_those_that_were_named(path, tmp_path):
     with refuses(f'{path / "ensemble.json"}: "members" names bwd twice; {again}'):
         read_ensemble(path)
     change_ensemble(path, members=member(path, name="gone"))
-    with pytest.raises(UserError, match="gone does not exist; stage 3 writes classifiers"):
+    with pytest.raises(UserError, match="gone does not exist; ulmfit train writes classifiers"):
         read_ensemble(path)
     change_ensemble(path, members=member(path, name="fwd", manifest_sha256="00"))
     with refuses(

@@ -448,7 +448,7 @@ def test_evaluation_that_is_none(tmp_path):
     path = write_classifier(tmp_path / "m")
     update_metrics(path, {"evaluation": {"films.csv": 0.75}})
     with refuses(
-        f"{path / 'metrics.json'} does not hold what python -m ulmfit.evaluate writes; run it again"
+        f"{path / 'metrics.json'} does not hold what ulmfit evaluate writes; run it again"
     ):
         push.hub_card(push.Shared.of(read_artifact(path)), "films")
 
@@ -466,8 +466,7 @@ def test_what_is_told_before_it_is_sent(site, written, capsys):
         f"sending {', '.join(sent)}; {size / 1e6:,.1f} MB",
         "the vocabulary lists words of the training texts",
         "manifest.json has a path of this computer: data = /home/ada/films.csv",
-        f"pushed to {site.url}/ada/films; "
-        "python -m ulmfit.pull --from ada/films --out DIR fetches it",
+        f"pushed to {site.url}/ada/films; ulmfit pull --from ada/films --out DIR fetches it",
     ]
     push.main(model=str(written["lm"]), to="ada/lm")
     assert "a language model may give back sentences" in capsys.readouterr().out

@@ -151,8 +151,8 @@ def test_missing(models):
 
 def test_classifier_is_no_language_model(models):
     with refuses(
-        f"{models / 'imdb-small-fwd'} holds a classifier, an LM was expected; stage 2 writes "
-        "LMs: python -m ulmfit.stage2_lm"
+        f"{models / 'imdb-small-fwd'} holds a classifier, a language model was expected; "
+        "ulmfit lm writes language models"
     ):
         load_pretrained("imdb-small", backwards=False)
 

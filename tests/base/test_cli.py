@@ -13,9 +13,9 @@ from importlib import import_module
 import pytest
 
 from ulmfit.base.cli import run_command, settings_flags
+from ulmfit.base.clock import bars_shown
 from ulmfit.base.errors import Stopped, UserError
 from ulmfit.base.log import logger, output_for, show_result
-from ulmfit.base.progress import bars_shown
 
 COMMANDS = [
     "ulmfit.__main__",
@@ -223,6 +223,22 @@ def test_misspelt_flag_of_a_command(capsys, monkeypatch, name, wrong, meant):
     line = f"error: unrecognized arguments: {wrong}; {hint}\n"
     main = import_module(name).main
     assert run(capsys, monkeypatch, main, wrong) == (1, "", line)
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("ulmfit.predict", "--text, --input, --clf"),
+        ("ulmfit.evaluate", "--clf, --data"),
+        ("ulmfit.generate", "--lm"),
+    ],
+)
+def test_a_value_without_its_flag(capsys, monkeypatch, name, flags):
+    line = (
+        f"error: unrecognized arguments: a value; a value follows its flag, such as {flags}; "
+        f"python -m {name} --help lists the arguments\n"
+    )
+    assert run(capsys, monkeypatch, import_module(name).main, "a value") == (1, "", line)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

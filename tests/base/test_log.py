@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import ulmfit
+from ulmfit.base.clock import bars_shown
 from ulmfit.base.log import logger, quiet, show_progress
-from ulmfit.base.progress import bars_shown
 
 
 def test_nothing_is_printed_unless_it_is_asked_for(as_imported, monkeypatch, capsys):

@@ -148,8 +148,7 @@ def test_figures():
         "1 train rows have no label; a classifier refuses them",
         "3 labelled train rows are few; expect unsteady scores",
         "fewer than 10 train rows in some classes: neg, pos",
-        "train and valid share texts (1 equal, 0 nearly): scores flatter the model; drop the "
-        "repeated rows",
+        "train and valid share texts: scores flatter the model; drop the repeated rows",
         "2 texts are empty; drop those rows",
     ]
 
@@ -160,10 +159,23 @@ def test_labels_of_test_are_not_read():
     assert "secret" not in repr(figures) + report("x", figures)
 
 
+def test_one_line_names_all_splits_that_share_texts():
+    rows = [(f"text {n} {split}", "a", split) for split in ("train", "valid") for n in range(9)]
+    same = [("the same", "a", split) for split in ("train", "valid", "test")]
+    assert preflight(frame_of(*rows, *same))["warnings"][-1] == (
+        "train and test, train and valid, valid and test share texts: scores flatter the model; "
+        "drop the repeated rows"
+    )
+
+
 @pytest.mark.parametrize(
     ("counts", "line"),
     [
-        ({}, "no labelled train rows: enough for a language model, not for a classifier"),
+        (
+            {},
+            "no labelled train rows: enough for a language model, not for a classifier; "
+            "--label-col names the column of the labels",
+        ),
         ({"pos": 200}, "train has one class only ('pos'); a classifier needs two"),
         (
             {"pos": 221, "neg": 20},
@@ -198,8 +210,7 @@ def test_warnings_on_labels():
     assert warnings[-2:] == [
         "1 text has different labels in different rows, 2 in all, such as rows 1 and 9; correct "
         "the labels, or drop those rows",
-        "train and valid share texts (1 equal, 0 nearly): scores flatter the model; drop the "
-        "repeated rows",
+        "train and valid share texts: scores flatter the model; drop the repeated rows",
     ]
     assert any(line.startswith("'Nan' looks like 'no label'") for line in warnings)
 
@@ -236,14 +247,14 @@ neg        1      0
 pos        1      1
 The labels of test are left unread: evaluate alone reads them.
 
-0 empty texts, 1 repeated ones
+empty texts: 0; repeated texts: 1
 
 texts of one split in another  equal  nearly equal
 test in train                      0             0
 valid in train                     1             0
 test in valid                      0             0
 
-0.0 % of the tokens are unknown to wiki-en-small
+0.0 % of the tokens are unknown to wiki-en-small; from 20 % on, this is a warning
 
 [train, pos]
   one two
@@ -252,8 +263,7 @@ test in valid                      0             0
 
 warning: 2 labelled train rows are few; expect unsteady scores
 warning: fewer than 10 train rows in some classes: neg, pos
-warning: train and valid share texts (1 equal, 0 nearly): scores flatter the model; drop the \
-repeated rows
+warning: train and valid share texts: scores flatter the model; drop the repeated rows
 """
     )
     assert figures["splits"] == {"train": 2, "valid": 1, "test": 1}
@@ -263,14 +273,14 @@ repeated rows
 FOREIGN = {
     "这部电影很好看": (
         "the texts have no spaces between words, and 100.0 % of the tokens are unknown to "
-        "wiki-en-small: python -m ulmfit and stage 2 train on these texts alone, in subwords"
+        "wiki-en-small: ulmfit train and ulmfit lm train on these texts alone, in subwords"
     ),
     "Η ταινία ήταν πολύ καλή": (
-        "100.0 % of the tokens are unknown to wiki-en-small: python -m ulmfit and stage 2 train on "
+        "100.0 % of the tokens are unknown to wiki-en-small: ulmfit train and ulmfit lm train on "
         "these texts alone, in subwords"
     ),
     "the film was ταινία": (
-        "25.0 % of the tokens are unknown to wiki-en-small; python -m ulmfit --recipe own-text "
+        "25.0 % of the tokens are unknown to wiki-en-small; ulmfit train --recipe own-text "
         "starts from no other model and trains on these texts alone, in subwords"
     ),
 }

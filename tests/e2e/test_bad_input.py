@@ -20,8 +20,8 @@ from ulmfit.training import settings
 
 HEADER = ["text", "label", "split"]
 COPY = "copy or train the model again"
-LM_WRITER = "stage 2 writes LMs: python -m ulmfit.stage2_lm"
-CLF_WRITER = "stage 3 writes classifiers: python -m ulmfit.stage3_clf"
+LM_WRITER = "ulmfit lm writes language models"
+CLF_WRITER = "ulmfit train writes classifiers"
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,8 @@ def test_missing_column(fails, here, command):
         main,
         arguments.format("other.csv"),
         "other.csv: found the columns review, stars; expected one named 'text': name the one "
-        "that holds the text with --text-col",
+        "that holds the text with --text-col, and the one of the labels, if there is one, with "
+        "--label-col",
     )
 
 
@@ -300,8 +301,7 @@ MODEL_COMMANDS = {
         ),
         (
             "stage 3",
-            "no language model in gone; write one with python -m ulmfit.stage2_lm, or name "
-            "another with --lm DIR",
+            "no language model in gone; write one with ulmfit lm, or name another with --lm DIR",
         ),
         ("generate", f"gone does not exist; {LM_WRITER}"),
         ("text", f"gone does not exist; {LM_WRITER}; {CLF_WRITER}"),
@@ -330,7 +330,7 @@ def test_missing_model_named_by_default(fails):
     fails(
         stage3_clf.main,
         "--data good.csv --out new --backwards",
-        "no language model in models/auto/lm-bwd; write one with python -m ulmfit.stage2_lm "
+        "no language model in models/auto/lm-bwd; write one with ulmfit lm "
         "--backwards, or name another with --lm DIR",
     )
 
@@ -370,7 +370,7 @@ def test_model_of_another_format_version(fails, here, command):
 @pytest.mark.parametrize("command", ["stage 2", "generate"])
 def test_classifier_where_an_lm_is_expected(fails, command):
     main, arguments = LM_COMMANDS[command]
-    line = f"clf-fwd holds a classifier, an LM was expected; {LM_WRITER}"
+    line = f"clf-fwd holds a classifier, a language model was expected; {LM_WRITER}"
     fails(main, arguments.format("clf-fwd"), line)
 
 
@@ -386,7 +386,7 @@ def test_stage_3_from_a_classifier_of_other_labels(fails):
 @pytest.mark.parametrize("command", CLF_COMMANDS)
 def test_lm_where_a_classifier_is_expected(fails, command):
     main, arguments = CLF_COMMANDS[command]
-    line = f"lm-fwd holds an LM, a classifier was expected; {CLF_WRITER}"
+    line = f"lm-fwd holds a language model, a classifier was expected; {CLF_WRITER}"
     fails(main, arguments.format("lm-fwd"), line)
 
 
@@ -542,9 +542,9 @@ def test_labels_that_the_classifier_does_not_know(fails):
 
 
 def test_no_model_and_no_text(fails):
-    line = "no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes"
+    line = "no model given; --clf DIR [DIR ...] names classifiers, as ulmfit train writes"
     fails(evaluate.main, "", line)
-    line = "no model given; --lm DIR names a language model, as stage 2 writes it"
+    line = "no model given; --lm DIR names a language model, as ulmfit lm writes it"
     fails(generate.main, "", line)
     line = "both --corpus PATH and --out DIR are needed; --help explains them"
     fails(stage1_pretrain.main, "", line)

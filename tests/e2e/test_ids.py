@@ -279,7 +279,7 @@ def test_corpora_of_several_files_are_one(sources):
     assert list(one.counts(rows).items()) == list(other.counts(rows).items())
     with refuses(
         f"found ids ({sources['ids']['corpus']}) and texts together, expected one kind; give the "
-        "texts of all, or the ids of all (python -m ulmfit.tokenize)"
+        "texts of all, or the ids of all (ulmfit tokenize)"
     ):
         mixed = [Path(sources[k][n]) for k, n in (("ids", "corpus"), ("texts", "data"))]
         tokenize_texts(read_corpora(mixed, "text"), processor)
@@ -311,7 +311,7 @@ def test_pieces_travel_with_the_ids(sources, tmp_path):
     assert TextProcessor.from_files(processor.files()).description() == processor.description()
     with refuses(
         f"{data} holds ids of another tokenizer: found tokenizer subword, expected word; make it "
-        "again with python -m ulmfit.tokenize --tokenizer-of a model or a file of ids"
+        "again with ulmfit tokenize --tokenizer-of a model or a file of ids"
     ):
         tokenize_texts(load_data(data, texts_required=False)["text"], TextProcessor("word"))
 
@@ -422,7 +422,7 @@ def test_another_format_is_refused(sources, tmp_path):
     pq.write_table(table.replace_schema_metadata({b"ulmfit.ids": b'{"format": 9}'}), path)
     with refuses(
         f"{path} is a file of ids of format 9, this program reads format 1; make it again with "
-        "python -m ulmfit.tokenize"
+        "ulmfit tokenize"
     ):
         load_data(path, texts_required=False)
 
@@ -435,8 +435,8 @@ def test_without_spacy_texts_are_refused_and_nothing_else(tmp_path, monkeypatch)
     assert processor.vocab
     line = (
         "the word tokenizer needs spaCy, which cannot be imported (import of spacy halted; None in "
-        "sys.modules); install it (pip install spacy), or give ids, which python -m "
-        "ulmfit.tokenize makes elsewhere"
+        "sys.modules); install it (pip install spacy), or give ids, which "
+        "ulmfit tokenize makes elsewhere"
     )
     with refuses(line):
         generate.main(lm=str(lm), prompt="The", n=1, words=3)

@@ -678,7 +678,7 @@ def test_interop_keeps_the_kinds_apart(made, paths, tmp_path):
     np.testing.assert_allclose(classifier.probabilities([ASKED[1]])[0], theirs, atol=1e-4)
     with refuses(
         "found a multi-label Learner (BCEWithLogitsLossFlat), expected one with one class a text; "
-        "train it with python -m ulmfit.stage3_clf --multi-label"
+        "train it with ulmfit clf --multi-label"
     ):
         from_learner(learner, tmp_path / "back")
     single = loaders(CategoryBlock(vocab=list(TOPICS), sort=False), lambda row: "food")

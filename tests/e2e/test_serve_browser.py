@@ -88,8 +88,9 @@ def test_a_text_is_typed_and_its_label_read(browser, address, folders):
     bars = [bar.text.split() for bar in browser.find_elements("css selector", ".bar")]
     assert [bar[0] for bar in bars[:2]] == sorted(["neg", "pos"], key=lambda c: -expected[c])
     assert float(bars[0][1]) == pytest.approx(100 * expected["probability"], abs=1)
+    one(browser, "#result summary").click()
     headings = [h.text for h in browser.find_elements("css selector", "#result h3")]
-    assert headings == ["Forward (clf-fwd)", "Backward (clf-bwd)", "Words that moved it"]
+    assert headings == ["Words that moved it", "Forward (clf-fwd)", "Backward (clf-bwd)"]
     assert one(browser, ".words p").text == TEXTS[1]
     shown = one(browser, ".words span")
     assert "rgba" in shown.value_of_css_property("background-color")

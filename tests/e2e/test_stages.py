@@ -413,7 +413,9 @@ def test_all_stages_from_one_command(made, recipe, tmp_path, monkeypatch, capsys
     rows = ("forward", "backward", "linear, naive Bayes", "linear, TF-IDF", "ensemble")
     for row in (*rows, *baseline_names()):
         assert re.search(rf"^  {re.escape(row)} +[01]\.\d{{4}} +[01]\.\d{{4}}$", said, re.M), row
+    assert "\nbaselines, outside the ensemble\n" in said
     assert "the figures are in models/tiny/summary.json" in said
+    assert said.endswith('\nulmfit predict --clf models/tiny/clf --text "..."\n')
     # One directory is all that predict needs, and it has the figures of the evaluation.
     ensemble = Classifier.load(folder / "clf")
     assert summary["models"]["ensemble"] == "models/tiny/clf"
@@ -461,14 +463,12 @@ def test_what_a_later_stage_would_refuse_is_refused_at_once(made, recipe, tmp_pa
     data = write_csv(tmp_path / "none.csv", ["text", "label", "split"], rows)
     with refuses(
         f"{data}: found no test rows, expected labelled ones for the evaluation; add them, or run "
-        "python -m ulmfit.stage2_lm and ulmfit.stage3_clf by themselves"
+        "ulmfit lm and ulmfit clf by themselves"
     ):
         __main__.main(recipe="tiny", data=data)
     rows = [[t, "" if s == "test" else y, s] for t, y, s in reviews()]
     data = write_csv(tmp_path / "unlabelled.csv", ["text", "label", "split"], rows)
-    by_themselves = (
-        "correct them, or run python -m ulmfit.stage2_lm and ulmfit.stage3_clf by themselves"
-    )
+    by_themselves = "correct them, or run ulmfit lm and ulmfit clf by themselves"
     with refuses(
         f"20 of 20 texts in split test of {data} have no label; evaluation needs one for each; "
         + by_themselves

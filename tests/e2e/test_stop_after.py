@@ -120,6 +120,15 @@ def write_general_other():
     return "other.csv"
 
 
+def test_training_without_data_says_what_it_trains_on(told):
+    with refuses("found --corpus and --pretrained, expected one of them"):
+        __main__.main(corpus="a.txt", pretrained="none")
+    assert told == [
+        "no data given: the recipe demo trains on film reviews (imdb-sample); ulmfit train FILE "
+        "trains on your own"
+    ]
+
+
 def test_what_does_not_go_together(everything):
     with refuses("found --corpus and --pretrained, expected one of them"):
         __main__.main(**everything, pretrained="none")
@@ -166,8 +175,8 @@ def test_the_forecast_counts_what_is_left(tmp_path, monkeypatch, told):
     # five batches, all of which are read by then: the last four had 124 tokens in 40 seconds.
     rest = "and their validation, at the 3 tokens/s of the last 4 batches"
     assert [line for line in told if "to go" in line] == [
-        f"  about 4.9 min to go: 800 tokens in 4 epochs {rest}",
-        f"  about 2.8 min to go: 480 tokens in 2 epochs {rest}",
+        f"  about 4.9 min to go in this stage: 800 tokens in 4 epochs {rest}",
+        f"  about 2.8 min to go in this stage: 480 tokens in 2 epochs {rest}",
     ]
 
 

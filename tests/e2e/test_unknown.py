@@ -37,7 +37,7 @@ CHOSEN = (
 )
 CHOSEN_UNSPACED = f"the texts have no spaces between words, and {CHOSEN}"
 WAY_OUT = (
-    "python -m ulmfit --recipe own-text starts from no other model and trains on these texts "
+    "ulmfit train --recipe own-text starts from no other model and trains on these texts "
     "alone, in subwords"
 )
 UNSPACED = (
@@ -169,7 +169,7 @@ def test_ids_of_words_are_no_ground_for_pieces(greek, tmp_path):
     tokenize.main(data=greek, out=str(ids))
     with refuses(
         f"{ids} holds ids of another tokenizer: found tokenizer word, expected subword; make it "
-        "again with python -m ulmfit.tokenize --tokenizer-of a model or a file of ids"
+        "again with ulmfit tokenize --tokenizer-of a model or a file of ids"
     ):
         stage2(str(ids), "none", tmp_path / "lm", size="tiny", tokenizer="subword")
 
@@ -188,7 +188,7 @@ def test_the_case_is_warned_of_before_training(case):
     warned = [line for line in look(data=case, rows=0)["warnings"] if "unknown" in line]
     assert warned == [
         "the texts have no spaces between words, and 100.0 % of the tokens are unknown to "
-        "wiki-en-small: python -m ulmfit and stage 2 train on these texts alone, in subwords"
+        "wiki-en-small: ulmfit train and ulmfit lm train on these texts alone, in subwords"
     ]
 
 

@@ -232,13 +232,13 @@ def test_a_broken_temperature_names_the_model(data, tmp_path):
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with refuses(
         f"{folder}: found temperature -1 in the manifest's config, expected a finite number above "
-        "0; give the model a new one: python -m ulmfit.calibrate"
+        "0; give the model a new one: ulmfit calibrate"
     ):
         Classifier.load(folder)
 
 
 def test_no_model():
-    with refuses("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes"):
+    with refuses("no model given; --clf DIR [DIR ...] names classifiers, as ulmfit train writes"):
         main()
 
 
@@ -270,7 +270,6 @@ def test_a_fit_without_end_names_the_model(data, tmp_path):
 def test_a_language_model(tmp_path):
     lm = write_lm(tmp_path / "lm")
     with refuses(
-        f"{lm} holds an LM, a classifier was expected; stage 3 writes classifiers: "
-        "python -m ulmfit.stage3_clf"
+        f"{lm} holds a language model, a classifier was expected; ulmfit train writes classifiers"
     ):
         main(clf=lm)

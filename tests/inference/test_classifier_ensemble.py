@@ -339,8 +339,7 @@ def test_what_makes_no_ensemble(folders, tmp_path):
         Classifier.load(folders[0], other_data)
     lm = write_lm(tmp_path / "lm")
     with refuses(
-        f"{lm} holds an LM, a classifier was expected; stage 3 writes classifiers: "
-        "python -m ulmfit.stage3_clf"
+        f"{lm} holds a language model, a classifier was expected; ulmfit train writes classifiers"
     ):
         Classifier.load(lm)
 

@@ -153,7 +153,8 @@ def test_columns_are_the_manifests_or_given(tmp_path):
     assert main(clf=folder, data=str(path), **given) == named
     with refuses(
         f"{path}: found the columns review, stars, part; expected one named 'text': name the one "
-        "that holds the text with --text-col"
+        "that holds the text with --text-col, and the one of the labels, if there is one, with "
+        "--label-col"
     ):
         main(clf=folder, data=str(path))
 
@@ -251,7 +252,7 @@ def test_flags_of_several_labels_for_a_classifier_of_one(folders, data):
 
 
 def test_no_model():
-    with refuses("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes"):
+    with refuses("no model given; --clf DIR [DIR ...] names classifiers, as ulmfit train writes"):
         main()
 
 

@@ -95,7 +95,7 @@ def test_what_cannot_be_measured(folder):
 
 def test_a_classifier_is_no_language_model(tmp_path):
     folder = write_classifier(tmp_path / "clf")
-    with pytest.raises(UserError, match="holds a classifier, an LM was expected"):
+    with pytest.raises(UserError, match="holds a classifier, a language model was expected"):
         LanguageModel.load(folder)
     assert read_artifact(folder).manifest.kind == "classifier"
 

@@ -154,8 +154,8 @@ def test_odd_configs(tmp_path, config, line):
 def test_what_needs_a_network_says_so(tmp_path):
     path = write_tiny_linear(tmp_path / "clf")
     with refuses(
-        f"{path} holds a linear classifier, an LM was expected; stage 2 writes LMs: "
-        "python -m ulmfit.stage2_lm"
+        f"{path} holds a linear classifier, a language model was expected; "
+        "ulmfit lm writes language models"
     ):
         read_artifact(path, "lm")
     with refuses(

@@ -348,7 +348,7 @@ def test_one_string_is_no_list_of_texts(forward):
 
 
 def test_no_model_or_several(tmp_path, monkeypatch):
-    with refuses("no model given; --clf DIR names a classifier, as stage 3 writes"):
+    with refuses("no model given; --clf DIR names a classifier, as ulmfit train writes"):
         main()
     monkeypatch.setattr(bundled, "folder", lambda: tmp_path)
     for name in ("films-fwd", "films-bwd"):
@@ -359,7 +359,7 @@ def test_no_model_or_several(tmp_path, monkeypatch):
 
 def test_a_language_model_is_no_classifier(tmp_path):
     lm = write_lm(tmp_path / "lm")
-    with pytest.raises(UserError, match="holds an LM, a classifier was expected"):
+    with pytest.raises(UserError, match="holds a language model, a classifier was expected"):
         main(clf=str(lm), out=str(tmp_path / "lm.onnx"))
     assert [path.name for path in tmp_path.iterdir()] == ["lm"]
 
@@ -421,7 +421,7 @@ def test_files_that_are_no_exported_classifiers(forward, tmp_path):
     file = tmp_path / "model.onnx"
     with refuses("no model given; name at least one file that ulmfit.export wrote"):
         OnnxClassifier.load()
-    with refuses(f"{file} is no file; python -m ulmfit.export writes ONNX files"):
+    with refuses(f"{file} is no file; ulmfit export writes ONNX files"):
         OnnxClassifier.load(file)
     atomic_write(file, forward[1].read_bytes()[:5000])
     with pytest.raises(UserError, match=f"^{file} is damaged or no ONNX model: "):
@@ -429,7 +429,7 @@ def test_files_that_are_no_exported_classifiers(forward, tmp_path):
     proto = onnx.load(forward[1])
     proto.ClearField("metadata_props")
     atomic_write(file, proto.SerializeToString())
-    with refuses(f"{file} was not written by python -m ulmfit.export; export a classifier"):
+    with refuses(f"{file} was not written by ulmfit export; export a classifier"):
         OnnxClassifier.load(file)
     proto.metadata_props.add(key="ulmfit", value='{"format_version": 2}')
     atomic_write(file, proto.SerializeToString())

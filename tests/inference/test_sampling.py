@@ -195,18 +195,16 @@ def test_settings_that_make_no_sense(arguments, line):
 
 
 def test_no_model():
-    with refuses("no model given; --lm DIR names a language model, as stage 2 writes it"):
+    with refuses("no model given; --lm DIR names a language model, as ulmfit lm writes it"):
         main(prompt="A film")
 
 
 def test_no_language_model(tmp_path):
-    with refuses(
-        f"{tmp_path / 'none'} does not exist; stage 2 writes LMs: python -m ulmfit.stage2_lm"
-    ):
+    with refuses(f"{tmp_path / 'none'} does not exist; ulmfit lm writes language models"):
         main(lm=str(tmp_path / "none"))
     folder = write_classifier(tmp_path / "clf")
     with refuses(
-        f"{folder} holds a classifier, an LM was expected; stage 2 writes LMs: "
-        "python -m ulmfit.stage2_lm"
+        f"{folder} holds a classifier, a language model was expected; "
+        "ulmfit lm writes language models"
     ):
         main(lm=str(folder))

@@ -332,7 +332,7 @@ def written(place):
 
 def test_the_page_is_whole_and_needs_nothing_else(written):
     found = parsed(written)
-    assert "Report on fwd, bwd" in found.texts
+    assert "Report on fwd, bwd and their ensemble" in found.texts
     assert found.tags.count("svg") == 2 + 2 + 1 + 3  # confusion, map; reliability; length; history
     assert not {"script", "link", "iframe", "object", "img"} & set(found.tags)
     assert not [name for name, _ in found.attributes if name.startswith("on") or name == "src"]
@@ -373,9 +373,12 @@ def test_figures_of_the_page(written, place):
     measured = measure_baselines(frame, SingleLabels(list(LABELS))).values()
     peers = [f"{figures['accuracy']:.4f}" for figures in measured]
     assert re.search(rf"\baccuracy (0\.\d{{4}} ){{3}}{' '.join(peers)} 0\.\d{{4}}\b", shown)
-    assert f"{' and '.join(baseline_names())}: on words and pairs of words" in shown
+    assert f"Baselines: {' and '.join(baseline_names())}, on words and pairs of words" in shown
     assert "120 labelled texts of data.jsonl, split test; 2 classes" in shown
-    assert "Without 2 texts that are also in" in shown
+    without = (
+        "Without 2 texts that are also in the labelled training texts, apart from case and white"
+    )
+    assert re.search(rf"{without} space: accuracy 0\.\d{{4}} of the ensemble", shown)
     assert "fwd: classifier (stage 3)" in shown
     assert "lm-fwd: language model of the domain (stage 2)" in shown
 
@@ -553,7 +556,10 @@ def test_two_directories_of_one_name(place, tmp_path):
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        ({"clf": ""}, "no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes"),
+        (
+            {"clf": ""},
+            "no model given; --clf DIR [DIR ...] names classifiers, as ulmfit train writes",
+        ),
         ({"split": "unsup"}, "--split is 'unsup', expected one of train, valid, test"),
         ({"out": "report.pdf"}, "--out is report.pdf, expected a file that ends in .html"),
         ({"texts": -1}, "--texts is -1, expected 0 or more"),

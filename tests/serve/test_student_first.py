@@ -152,7 +152,7 @@ def test_the_command(made):
 def test_a_missing_or_foreign_student_is_one_line(made, tmp_path):
     with refuses("found --student without --fast, which it belongs to; add --fast"):
         main(clf=made, student=str(tmp_path), port=0)
-    missing = f"{tmp_path / 'none'} does not exist, and --fast needs a student; python -m"
+    missing = f"{tmp_path / 'none'} does not exist, and --fast needs a student; ulmfit distill"
     with pytest.raises(UserError, match=f"^{re.escape(missing)}"):
         main(clf=made, fast=True, student=str(tmp_path / "none"), port=0)
     with pytest.raises(UserError, match="is the student of another classifier: its teacher is"):

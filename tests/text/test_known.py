@@ -107,6 +107,6 @@ def test_fit():
 def test_from_a_fifth_on_the_line_is_a_warning():
     assert unknown_or_warning(0.199, "it") == "19.9 % of the tokens are unknown to it"
     assert unknown_or_warning(0.2, "it") == (
-        "warning: 20.0 % of the tokens are unknown to it; python -m ulmfit --recipe own-text "
+        "warning: 20.0 % of the tokens are unknown to it; ulmfit train --recipe own-text "
         "starts from no other model and trains on these texts alone, in subwords"
     )

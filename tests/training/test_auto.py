@@ -89,7 +89,7 @@ def test_lengths_follow_from_the_facts(facts, passes, epochs, rounds):
 def test_a_part_of_very_many_texts_is_read_and_told_of():
     found = choose(replace(REVIEWS, words=160_000_000), "wiki-en-small")
     assert found.lm["steps"][-1]["share"] == pytest.approx(0.1)
-    assert "1 pass of stage 2 over 10 % of them" in found.lines(2, 3)
+    assert "1 pass over 10 % of the texts; classifier" in found.lines(2, 3)
 
 
 def test_few_texts_have_small_batches():
@@ -107,9 +107,9 @@ def test_texts_that_no_model_fits_are_read_in_subwords():
 
 def test_the_line_says_what_was_chosen():
     assert choose(TWEETS, "wiki-en-small").lines(2, 3) == (
-        "auto: 500 labelled texts of 6 classes, 15,500 without a label, 17 words each: from "
-        "wiki-en-small, 4 passes of stage 2, 25 epochs of stage 3, 2 rounds of self-training, all "
-        "labels at the end"
+        "auto: 500 labelled texts of 6 classes, 15,500 without a label, 17 words each: "
+        "language model (stage 2) from wiki-en-small, 4 passes; classifier (stage 3), 25 epochs; "
+        "2 rounds of self-training; all labels at the end"
     )
 
 
@@ -179,17 +179,39 @@ def test_an_effort_is_kept_for_the_same_budget_and_texts(tmp_path):
     assert earlier_effort(tmp_path, TWEETS, 5) is None
 
 
+def tell(effort, seconds, minutes, facts=TWEETS, directions=2):
+    both = choose(facts, "x"), choose(facts, "x", effort)
+    tell_effort(effort, seconds, minutes, both, directions)
+
+
 def test_what_was_cut_is_told(told):
-    tell_effort(EFFORTS[5], 290, 5)
-    tell_effort(EFFORTS[0], 290, 0)
-    tell_effort(EFFORTS[-1], 20, 0.1)
+    tell(EFFORTS[1], 290, 5)
+    tell(EFFORTS[5], 290, 5)
+    tell(EFFORTS[0], 290, 0)
+    tell(EFFORTS[0], 290, 9)
+    tell(EFFORTS[-1], 20, 0.1)
     assert told == [
-        "about 5 min on this machine, for the 5 of --minutes: cut to no round of "
-        "self-training, the labels of valid are not learnt, 50 % of the passes, the forward "
-        "direction alone",
-        "about 5 min on this machine; --minutes sets a limit",
+        "about 5 min on this machine; shortened for --minutes 5: 1 of 2 rounds of self-training",
+        "about 5 min on this machine; shortened for --minutes 5: no self-training, the "
+        "labels of valid are not learnt, 50 % of the passes, the forward direction alone",
+        "about 5 min on this machine; --minutes shortens it",
+        "about 5 min on this machine",
         "0.1 minutes are too few for a language model of these texts: the linear classifiers alone "
         "are trained; give more --minutes",
+    ]
+
+
+def test_what_the_full_training_lacks_is_not_told_as_cut(told):
+    many = replace(TWEETS, labelled=16_000, unlabelled=0)
+    tell(EFFORTS[5], 290, 5, many, directions=1)
+    assert told == ["about 5 min on this machine; shortened for --minutes 5: 50 % of the passes"]
+
+
+def test_both_directions_are_no_cut_where_they_train_at_once(told):
+    tell(replace(EFFORTS[6], directions=2), 290, 5)
+    assert told == [
+        "about 5 min on this machine; shortened for --minutes 5: no self-training, the labels of "
+        "valid are not learnt, 25 % of the passes"
     ]
 
 

@@ -90,7 +90,7 @@ def test_predict_fast_counts_and_finds_the_student(tmp_path, data, caplog):
 def test_another_teachers_student_is_refused(tmp_path, data):
     teacher = write_tiny_linear(tmp_path / "clf", TFIDF_LR)
     place = tmp_path / "student"
-    missing = f"{place} does not exist, and --fast needs a student; python -m ulmfit.distill --clf"
+    missing = f"{place} does not exist, and --fast needs a student; ulmfit distill --clf"
     with pytest.raises(UserError, match=f"^{re.escape(missing)}"):
         predict.main(clf=str(teacher), text="great", fast=True)
     distill.main(clf=str(teacher), data=data)

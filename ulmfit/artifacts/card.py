@@ -62,8 +62,8 @@ def ensemble_card(
     """
     figures = [("temperature", temperature), ("log loss on valid", log_loss)]
     use = [
-        'python -m ulmfit.predict --clf DIR --text "A text to classify."',
-        "python -m ulmfit.evaluate --clf DIR --data texts.csv",
+        'ulmfit predict --clf DIR --text "A text to classify."',
+        "ulmfit evaluate --clf DIR --data texts.csv",
     ]
     sections = [
         "\n".join(
@@ -139,8 +139,8 @@ def _use(manifest: Manifest, stage: int) -> str:
     backwards = " --backwards" if manifest.direction == "backward" else ""
     if stage == 3:
         commands = [
-            'python -m ulmfit.predict --clf DIR --text "A text to classify."',
-            "python -m ulmfit.evaluate --clf DIR --data texts.csv",
+            'ulmfit predict --clf DIR --text "A text to classify."',
+            "ulmfit evaluate --clf DIR --data texts.csv",
         ]
         python = (
             "\n\n```python\nfrom ulmfit.predict import Classifier\n\n"
@@ -149,10 +149,10 @@ def _use(manifest: Manifest, stage: int) -> str:
             " directories are given."
         )
     else:
-        command = "stage2_lm --pretrained" if stage == 1 else "stage3_clf --lm"
-        commands = [f"python -m ulmfit.{command} DIR --data texts.csv{backwards}"]
+        command = "lm --pretrained" if stage == 1 else "clf --lm"
+        commands = [f"ulmfit {command} DIR --data texts.csv{backwards}"]
         if not backwards:
-            commands.insert(0, 'python -m ulmfit.generate --lm DIR --prompt "The first words"')
+            commands.insert(0, 'ulmfit generate --lm DIR --prompt "The first words"')
         python = ""
     shell = "\n".join(commands)
     return f"`DIR` is the directory that holds this file.\n\n```sh\n{shell}\n```{python}"

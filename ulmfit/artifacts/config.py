@@ -264,5 +264,5 @@ def _temperature(found: Mapping[str, Any], where: object) -> float | None:
         return temperature if "temperature" in found else None
     raise UserError(
         f"{where}: found temperature {temperature!r} in the manifest's config, expected a finite "
-        "number above 0; give the model a new one: python -m ulmfit.calibrate"
+        "number above 0; give the model a new one: ulmfit calibrate"
     )

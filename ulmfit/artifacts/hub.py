@@ -41,9 +41,10 @@ from ulmfit.artifacts.manifest import Manifest
 from ulmfit.artifacts.weights import largest
 from ulmfit.artifacts.writing import check_output
 from ulmfit.base.atomic import atomic_directory, os_errors_as
+from ulmfit.base.clock import bars_shown
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.base.progress import Progress, bars_shown
+from ulmfit.base.progress import Progress
 from ulmfit.base.untrusted import read_bounded
 from ulmfit.base.version import __version__
 

@@ -27,9 +27,9 @@ from ulmfit.data.labels import Labels
 FORMAT_VERSION = 1
 LIBRARIES = ("ulmfit", "torch", "fastai", "spacy", "sentencepiece", "numpy", "safetensors")
 KINDS = {
-    "lm": ("an LM", "stage 2 writes LMs: python -m ulmfit.stage2_lm"),
-    "classifier": ("a classifier", "stage 3 writes classifiers: python -m ulmfit.stage3_clf"),
-    "linear": ("a linear classifier", "python -m ulmfit writes linear classifiers"),
+    "lm": ("a language model", "ulmfit lm writes language models"),
+    "classifier": ("a classifier", "ulmfit train writes classifiers"),
+    "linear": ("a linear classifier", "ulmfit train writes linear classifiers"),
 }
 CLASSIFIERS = ("classifier", "linear")  # kinds that give texts labels
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

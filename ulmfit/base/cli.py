@@ -11,6 +11,7 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, NoReturn, TypeVar, get_type_hints
@@ -18,6 +19,7 @@ from typing import Annotated, Any, NoReturn, TypeVar, get_type_hints
 from fastcore.docments import docments
 from fastcore.script import anno_parser
 
+from ulmfit.base.clock import clock_when_silent
 from ulmfit.base.errors import Stopped, UserError
 from ulmfit.base.launch import check_alone, local_rank, rank
 from ulmfit.base.log import bars_aside, logger, output_for, show_progress
@@ -159,8 +161,9 @@ def call(
     if unknown:
         known = ["--help", *re.findall(r"--[\w-]+", parser.format_usage())]
         flags = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+        hint = did_you_mean(flags, known) if flags else _flags_for_values(known)
         raise UserError(
-            f"unrecognized arguments: {' '.join(unknown)}; {did_you_mean(flags, known)}"
+            f"unrecognized arguments: {' '.join(unknown)}; {hint}"
             f"{program} --help lists the arguments"
         )
     arguments = vars(found)
@@ -172,7 +175,8 @@ def call(
         p.name for p in inspect.signature(func).parameters.values() if p.kind is p.VAR_POSITIONAL
     ]
     quiet, as_json = arguments.pop("quiet"), arguments.pop("json", False)
-    with output_for(quiet, as_json):
+    ends = inspect.signature(func).return_annotation is not None  # a server is silent for hours
+    with output_for(quiet, as_json), clock_when_silent() if ends else nullcontext():
         result = _result(func, arguments.pop(several[0]) if several else (), arguments)
     if as_json and not rank():
         print(to_json(result))  # noqa: T201
@@ -223,6 +227,12 @@ def _join_positional(parser: ArgumentParser, arguments: dict[str, Any], name: st
         parser.error(f"found {name} {first} and --{name} {flag}, expected one of them")
     if first is not None or flag is not None:
         arguments[name] = flag if first is None else first
+
+
+def _flags_for_values(known: Iterable[str]) -> str:
+    """Which flags a value without one may belong to, for an error; or ''."""
+    usual = [flag for flag in ("--text", "--input", "--clf", "--lm", "--data") if flag in known]
+    return f"a value follows its flag, such as {', '.join(usual)}; " if usual else ""
 
 
 def did_you_mean(wrong: Iterable[str], known: Iterable[str]) -> str:

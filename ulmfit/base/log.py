@@ -22,10 +22,13 @@ logging.addLevelName(RESULT, "RESULT")
 class _Printer(logging.Handler):
     """Prints each message on the current standard output."""
 
+    last = 0.0  # when it printed, by time.time
+
     def emit(self, record: logging.LogRecord) -> None:
         with bars_aside():
             # Errors are not caught: a command has to end if its output cannot be written.
             print(self.format(record), flush=True)  # noqa: T201
+        self.last = record.created
 
 
 @contextmanager
@@ -44,6 +47,11 @@ _muted: ContextVar[bool] = ContextVar("muted", default=False)
 
 logger.addHandler(logging.NullHandler())
 logger.addFilter(lambda record: not _muted.get())
+
+
+def last_line() -> float:
+    """When the last line was printed, by time.time; 0 before any."""
+    return _printer.last
 
 
 def show_progress() -> None:

@@ -1,23 +1,17 @@
 """Progress of a long loop: a bar on a terminal, a line a minute elsewhere."""
 
-import logging
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
 
+from ulmfit.base.clock import bars_shown
 from ulmfit.base.log import logger
 
 SECONDS_BETWEEN_LINES = 60.0
 
 T = TypeVar("T")
-
-
-def bars_shown() -> bool:
-    """Whether to show bars: standard error is a terminal and the logger is on."""
-    return sys.stderr.isatty() and logger.isEnabledFor(logging.INFO)
 
 
 class Progress:

@@ -159,10 +159,12 @@ def _column(
     if needed or given is not None:
         found = listed(table.columns)
         marked = _marked(table, set()) if expected == "label" else ""
-        or_marked = f", or pass {marked} if each of these is a label" if marked else ""
+        more = f", or pass {marked} if each of these is a label" if marked else ""
+        if expected == "text" and "label" not in table.columns:
+            more = ", and the one of the labels, if there is one, with --label-col"
         raise UserError(
             f"{source}: found the columns {found}; expected one named '{name}': name the one "
-            f"that holds the {expected} with --{expected}-col{or_marked}"
+            f"that holds the {expected} with --{expected}-col{more}"
         )
     return None
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ulmfit.base.errors import listed
 from ulmfit.data.duplicates import exact_groups, near_duplicate_groups
 from ulmfit.data.label_checks import escaped, not_classes, remarks
 from ulmfit.data.labels import SINGLE, Labels
@@ -140,20 +141,30 @@ def _warnings(figures: Figures, labels: Labels, labelled: int, odd: list[str]) -
     return [
         *_label_warnings(figures["labels"].get("train", {}), labels, labelled),
         *odd,
-        *(
-            f"{names.replace('-', ' and ')} share texts ({same['exact']:,} equal, {same['near']:,} "
-            "nearly): scores flatter the model; drop the repeated rows"
-            for names, same in figures["overlap"].items()
-            if names != "unsup-test" and (same["exact"] or same["near"])
-        ),
+        *_overlap_warning(figures["overlap"]),
         *([f"{figures['empty']:,} texts are empty; drop those rows"] if figures["empty"] else []),
     ]
+
+
+def _overlap_warning(overlap: dict[str, dict[str, int]]) -> list[str]:
+    """One line for all pairs of splits that share texts; the table has their numbers."""
+    pairs = [
+        names.replace("-", " and ")
+        for names, same in overlap.items()
+        if names != "unsup-test" and (same["exact"] or same["near"])
+    ]
+    if not pairs:
+        return []
+    return [f"{listed(pairs)} share texts: scores flatter the model; drop the repeated rows"]
 
 
 def _label_warnings(train: dict[str, int], labels: Labels, labelled: int) -> list[str]:
     counts = Counter({label: count for label, count in train.items() if label})
     if not counts:
-        return ["no labelled train rows: enough for a language model, not for a classifier"]
+        return [
+            "no labelled train rows: enough for a language model, not for a classifier; "
+            "--label-col names the column of the labels"
+        ]
     found = []
     if reason := not_classes(counts):
         found.append(f"found {reason}; stage 3 refuses them")
@@ -213,7 +224,7 @@ def _labels_table(figures: Figures) -> list[str]:
 
 
 def _same_table(figures: Figures) -> list[str]:
-    lines = [f"{figures['empty']:,} empty texts, {figures['repeated']:,} repeated ones"]
+    lines = [f"empty texts: {figures['empty']:,}; repeated texts: {figures['repeated']:,}"]
     if figures["overlap"]:
         rows = [["texts of one split in another", "equal", "nearly equal"]]
         for names, same in figures["overlap"].items():

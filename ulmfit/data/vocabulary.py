@@ -20,7 +20,7 @@ def with_vocabulary(
     due = []
     if not fit.fits:
         due.append(
-            f"{fit.reason(model)}: python -m ulmfit and stage 2 train on these texts alone, in "
+            f"{fit.reason(model)}: ulmfit train and ulmfit lm train on these texts alone, in "
             "subwords"
         )
     elif fit.unknown >= MUCH:
@@ -33,4 +33,5 @@ def vocabulary_lines(figures: dict[str, Any]) -> list[str]:
     found = figures.get("unknown")
     if not found or not found["fits"] or found["share"] >= MUCH:
         return []
-    return [unknown_line(found["share"], found["model"])]
+    line = unknown_line(found["share"], found["model"])
+    return [f"{line}; from {100 * MUCH:.0f} % on, this is a warning"]

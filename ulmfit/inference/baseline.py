@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
 from ulmfit.artifacts.config import HASHED, NB_LR, TFIDF_LR
+from ulmfit.base.progress import progress
 from ulmfit.data.labels import MULTI, SINGLE, Labels
 from ulmfit.inference.linear import (
     Candidate,
@@ -96,7 +97,9 @@ def _fit_on_valid(kind: str, frame: pd.DataFrame, labels: Labels) -> LinearClass
         return score(linked(outputs(unseen, fitted), link), wanted, labels), fitted
 
     candidates = fit(features.transform(train["text"]), truth, labels, settings)
-    best = max((tried(fitted) for fitted in candidates), key=itemgetter(0))[1]
+    name = f"fitting {LINEAR_NAMES[kind]}"
+    shown = progress(candidates, len(settings), name, "fits", even=False)
+    best = max((tried(fitted) for fitted in shown), key=itemgetter(0))[1]
     return LinearClassifier(kind, features, link, best)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ulmfit.inference.ensemble import Loaded
 
 NAME = "student"  # of its folder, beside the teacher's
-_AGAIN = "python -m ulmfit.distill --clf DIR makes one, --student DIR names another"
+_AGAIN = "ulmfit distill --clf DIR makes one, --student DIR names another"
 
 
 def teacher_key(classifier: Classifier) -> str:

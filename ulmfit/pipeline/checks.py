@@ -33,7 +33,7 @@ def check_data(settings: ClassifierSettings) -> pd.DataFrame:
     kind = data_spec(settings).labels
     tell_remarks(frame, kind)
     labels = labels_in(frame, kind)
-    by_themselves = "or run python -m ulmfit.stage2_lm and ulmfit.stage3_clf by themselves"
+    by_themselves = "or run ulmfit lm and ulmfit clf by themselves"
     if not (frame["split"] == "test").any():
         raise UserError(
             f"{settings.data}: found no test rows, expected labelled ones for the evaluation; add "

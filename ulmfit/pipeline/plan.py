@@ -64,8 +64,8 @@ class Plan:
         classifier = load_settings(ClassifierSettings, name, shared)
         if classifier.all_labels:
             raise UserError(
-                f"the recipe {name} has all_labels, and python -m ulmfit chooses the ensemble by "
-                "the labels of valid; leave it out, or run python -m ulmfit.stage3_clf"
+                f"the recipe {name} has all_labels, and ulmfit train chooses the ensemble by "
+                "the labels of valid; leave it out, or run ulmfit clf"
             )
         if more.get("minutes") and name != AUTO_RECIPE:
             raise UserError(
@@ -105,7 +105,8 @@ class Plan:
             at_once = self.crew.at_once
             speeds = measured_speeds(self.classifier.precision, at_once)
             effort, seconds = effort_for(self.minutes, choices, speeds, wanted)
-            tell_effort(effort, seconds, self.minutes)
+            both = choices[0], choose(facts, str(pretrained), effort)
+            tell_effort(effort, seconds, self.minutes, both, wanted)
         effort = effort or Effort()
         if self.minutes:
             keep_effort(folder, facts, self.minutes, effort)

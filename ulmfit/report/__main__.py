@@ -32,7 +32,9 @@ def main(
     Returns its path.
     """
     if not clf:
-        raise UserError("no model given; --clf DIR [DIR ...] names classifiers, as stage 3 writes")
+        raise UserError(
+            "no model given; --clf DIR [DIR ...] names classifiers, as ulmfit train writes"
+        )
     from ulmfit.base.precision import keep_memory
     from ulmfit.inference.evaluation import check_split_name, read_data
     from ulmfit.inference.explanation import explain

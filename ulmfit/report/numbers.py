@@ -42,8 +42,8 @@ _NOTE = (
     "is the expected calibration error over 15 bins. Lower is better for log loss and ECE."
 )
 _PEERS_NOTE = (
-    "on words and pairs of words, trained on the same labelled texts within a minute or two. The "
-    "models above are worth their advantage over it."
+    "on words and pairs of words, trained on the same labelled texts. Split valid chose their "
+    "settings. The other models have to be better than these."
 )
 _MULTI_LABEL_NOTE = (
     f'"{MULTI_LABEL_BASELINE}" is a constant prediction: the label frequencies of these texts as '
@@ -97,26 +97,31 @@ def figure_parts(report: Report) -> list[FT]:
     parts = [_figures_table(report, np.ones(len(report.truth), bool)), P(note, cls="note")]
     if report.peers:
         peers = " and ".join(peer.name for peer in report.peers)
-        parts.append(P(f"{peers}: {_PEERS_NOTE}", cls="note"))
+        parts.append(P(f"Baselines: {peers}, {_PEERS_NOTE}", cls="note"))
     if report.left_out:
         whole = f"split {report.split}" if report.split else report.data
         more = f"{report.left_out:,} more texts of {whole} are left out"
         parts.append(P(f"{more}: the models were trained or validated on them.", cls="note"))
     if 0 < report.repeated.sum() < len(report.truth):
-        parts += [
-            P(
-                f"Without {report.repeated.sum():,} texts that are also in the labelled training "
-                "texts, apart from case and white space:"
-            ),
-            _figures_table(report, ~report.repeated),
-        ]
+        without = (
+            f"Without {report.repeated.sum():,} texts that are also in the labelled training "
+            "texts, apart from case and white space"
+        )
+        parts.append(_folded(report, without, ~report.repeated))
     near = int((report.near & ~report.repeated).sum())
     if near and not report.near.all():
-        parts += [
-            P(f"Also without {near:,} texts that are there in nearly the same words:"),
-            _figures_table(report, ~report.near),
-        ]
+        without = f"Also without {near:,} texts that are there in nearly the same words"
+        parts.append(_folded(report, without, ~report.near))
     return parts
+
+
+def _folded(report: Report, without: str, kept: np.ndarray) -> FT:
+    """The table of the `kept` texts, and a line that is always seen."""
+    best, labels = report.best, report.labels
+    found = overall_figures(best.probabilities[kept], report.truth[kept], labels)
+    figure = f"{_figures(report)['accuracy']} {found['accuracy']:.4f}"
+    several = f" of the {best.name}" if len(report.measured) > 1 else ""
+    return Details(Summary(f"{without}: {figure}{several}"), _figures_table(report, kept))
 
 
 def _figures_table(report: Report, kept: np.ndarray) -> FT:
@@ -205,7 +210,7 @@ def calibration_parts(report: Report) -> list[FT]:
     note = P(
         f"Temperatures (arXiv:1706.04599) were fitted to {after.texts:,} texts of split valid, "
         "which are not on this page; above 1, a model was overconfident. ",
-        Code("python -m ulmfit.calibrate"),
+        Code("ulmfit calibrate"),
         " stores them in the models.",
         " They multiply the temperatures that models have already." if tempered else "",
     )

@@ -23,7 +23,8 @@ def page(report: Report, theme: str = "") -> str:
     """The report as one HTML page, `theme` as for `document`. It depends on nothing else."""
     sections = [section(*made) for made in _sections(report) if made[2:]]
     links = [A(part.children[0].children[0], href=f"#{part.id}") for part in sections]
-    title = f"Report on {', '.join(report.lineages) or report.data}"
+    several = " and their ensemble" if len(report.lineages) > 1 else ""
+    title = f"Report on {', '.join(report.lineages) or report.data}{several}"
     about = [P(line) for line in (_about(report), report.remark) if line]
     header = Header(H1(title), *about, numbers.tiles(report), Nav(*links, aria_label="Sections"))
     footer = Footer(P(made_with(report.precision), cls="note"))

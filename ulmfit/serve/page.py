@@ -126,8 +126,8 @@ def _result(classifier: Classifier | FastClassifier, text: str, result: Result) 
         P(columns["label"][0] or "none of the labels", cls="label"),
         *notes,
         *_bars(classifier.labels, mean, order),
-        *_by_model(classifier, result.by_model, order),
         *_words(result.words),
+        *_by_model(classifier, result.by_model, order),
         cls="result",
         id="result",
     )
@@ -152,7 +152,7 @@ def _by_model(
         name = loaded.artifact.path.resolve().name
         parts.append(H3(f"{loaded.reading[0].upper()}{loaded.reading[1:]} ({name})"))
         parts += _bars(classifier.labels, probabilities, order)
-    return parts
+    return [html.Details(html.Summary("Each model"), *parts)]
 
 
 def _words(words: Explanation | str) -> list[FT]:

@@ -20,7 +20,7 @@ button {
   font: inherit; font-weight: 600; margin: .8rem 0 0; padding: .6rem 1.4rem; border: 0;
   border-radius: .4rem; background: var(--accent); color: var(--on-accent); cursor: pointer;
 }
-:is(textarea, input, button, a):focus-visible {
+:is(textarea, input, button, a, summary):focus-visible {
   outline: 3px solid var(--accent); outline-offset: 2px;
 }
 .skip { position: absolute; left: -99rem; }
@@ -67,6 +67,7 @@ button.word { margin: 0; padding: .05rem .5rem; max-width: 100%; overflow-wrap: 
 .bar span:last-child { text-align: right; white-space: nowrap; }
 .bar div { height: .8rem; border-radius: .4rem; background: var(--line); overflow: hidden; }
 .bar div i { display: block; height: 100%; background: var(--accent); }
+.result summary { margin-top: 1.25rem; font-weight: 600; cursor: pointer; }
 .words p { padding: .7rem; border-radius: .4rem; margin: .5rem 0; }
 .legend span { color: #000; padding: .05rem .4rem; border-radius: .2rem; }
 @media (max-width: 30rem) { .bar { grid-template-columns: 5.5rem 1fr 4.2rem; } }

@@ -14,7 +14,7 @@ OWN_TEXT = "own-text"  # the recipe for texts that no model fits
 _TEXTS = 500  # that tell whether a model fits
 
 WAY_OUT = (
-    f"python -m ulmfit --recipe {OWN_TEXT} starts from no other model and trains on these texts "
+    f"ulmfit train --recipe {OWN_TEXT} starts from no other model and trains on these texts "
     "alone, in subwords"
 )
 

@@ -88,7 +88,7 @@ def hold_ids(texts: "Texts") -> "TypeGuard[Sequence[TextIds] | pd.Series]":
         if 0 < len(found) < len(texts):
             raise UserError(
                 f"found ids ({found[0]}) and texts together, expected one kind; give the texts of "
-                "all, or the ids of all (python -m ulmfit.tokenize)"
+                "all, or the ids of all (ulmfit tokenize)"
             )
         return bool(found)
     return False  # a column of strings
@@ -133,6 +133,6 @@ def _check_reading(source: IdsSource, processor: "TextProcessor") -> None:
         key = different[0]
         raise UserError(
             f"{source.path} holds ids of another tokenizer: found {key} {source.reading.get(key)}, "
-            f"expected {wanted[key]}; make it again with python -m ulmfit.tokenize --tokenizer-of "
+            f"expected {wanted[key]}; make it again with ulmfit tokenize --tokenizer-of "
             "a model or a file of ids"
         )

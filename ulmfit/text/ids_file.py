@@ -160,15 +160,14 @@ def _about(path: Path) -> dict[str, Any] | None:
     if version != _FORMAT:
         raise UserError(
             f"{path} is a file of ids of format {version}, this program reads format "
-            f"{_FORMAT}; make it again with python -m ulmfit.tokenize"
+            f"{_FORMAT}; make it again with ulmfit tokenize"
         )
     return about
 
 
 def _malformed(path: Path, reason: str) -> UserError:
     return UserError(
-        f"{path}: found a malformed file of ids ({reason}); make it again with python -m "
-        "ulmfit.tokenize"
+        f"{path}: found a malformed file of ids ({reason}); make it again with ulmfit tokenize"
     )
 
 

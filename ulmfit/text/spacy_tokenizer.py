@@ -44,7 +44,7 @@ def spacy_tokenizer(lang: str) -> "SpacyTokenizer":
     except ImportError as error:
         raise UserError(
             f"the word tokenizer needs spaCy, which cannot be imported ({error}); install it "
-            "(pip install spacy), or give ids, which python -m ulmfit.tokenize makes elsewhere"
+            "(pip install spacy), or give ids, which ulmfit tokenize makes elsewhere"
         ) from None
     try:
         if not _LANGUAGE.fullmatch(lang):  # spaCy would import a module of that name

@@ -93,18 +93,18 @@ class Choice:
     def lines(self, *stages: int) -> str:
         """What was chosen for the `stages` of 2 and 3, and why."""
         passes, epochs = self.lm["steps"][-1], self.classifier["steps"][-1]["epochs"]
-        share = f" over {100 * passes['share']:.0f} % of them" if passes["share"] < 1 else ""
+        share = f" over {100 * passes['share']:.0f} % of the texts" if passes["share"] < 1 else ""
         found = []
         if 2 in stages:
             read = _counted(passes["epochs"], "pass", "passes")
-            found.append(f"from {self.lm['pretrained']}, {read} of stage 2{share}")
+            found.append(f"language model (stage 2) from {self.lm['pretrained']}, {read}{share}")
         if 3 in stages:
-            found.append(f"{epochs} epochs of stage 3")
+            found.append(f"classifier (stage 3), {_counted(epochs, 'epoch', 'epochs')}")
         if len(stages) == 2 and self.rounds:
             found.append(f"{_counted(self.rounds, 'round', 'rounds')} of self-training")
         if len(stages) == 2 and self.all_labels:
             found.append("all labels at the end")
-        return f"auto: {self.facts.line()}: {', '.join(found)}"
+        return f"auto: {self.facts.line()}: {'; '.join(found)}"
 
 
 def _counted(count: int, one: str, many: str) -> str:

@@ -45,8 +45,8 @@ def choose_model(texts: Texts, general: str) -> str:
     best = min(losses, key=lambda name: losses[name])
     if best != general:
         logger.info(
-            f"{best} predicts these texts better than {general}: {losses[best]:.2f} nats a token, "
-            f"{general} {losses[general]:.2f}"
+            f"{best} predicts these texts better than {general}: its loss is {losses[best]:.2f}, "
+            f"that of {general} {losses[general]:.2f}"
         )
     return best
 

@@ -135,11 +135,17 @@ def keep_effort(folder: Path, facts: Facts, minutes: float, effort: Effort) -> N
     atomic_write(folder / PLAN, json.dumps(plan, indent=1) + "\n")
 
 
-def tell_effort(effort: Effort, seconds: float, minutes: float) -> None:
-    """Say in a line how long it will take, and what was cut for the budget."""
+def tell_effort(
+    effort: Effort, seconds: float, minutes: float, choices: tuple[Choice, Choice], directions: int
+) -> None:
+    """Say in a line how long it will take, and what was left out for the budget.
+
+    choices: with all effort, and with `effort`; what neither has is not called left out.
+    directions: that are wanted.
+    """
     about = f"about {max(1, round(seconds / 60))} min on this machine"
     if not minutes:
-        logger.info(f"{about}; --minutes sets a limit")
+        logger.info(f"{about}; --minutes shortens it")
         return
     if not effort.directions:
         logger.info(
@@ -147,15 +153,15 @@ def tell_effort(effort: Effort, seconds: float, minutes: float) -> None:
             "classifiers alone are trained; give more --minutes"
         )
         return
-    full, cuts = EFFORTS[0], []
-    if effort.rounds < full.rounds:
-        rounds = f"at most {effort.rounds} round" if effort.rounds else "no round"
-        cuts.append(f"{rounds} of self-training")
-    if not effort.all_labels:
+    (full, taken), cuts = choices, []
+    if taken.rounds < full.rounds:
+        rounds = f"{taken.rounds} of {full.rounds} rounds of" if taken.rounds else "no"
+        cuts.append(f"{rounds} self-training")
+    if taken.all_labels < full.all_labels:
         cuts.append("the labels of valid are not learnt")
     if effort.share < 1:
         cuts.append(f"{100 * effort.share:.0f} % of the passes")
-    if effort.directions < full.directions:
+    if effort.directions < directions:
         cuts.append("the forward direction alone")
-    cut = f": cut to {', '.join(cuts)}" if cuts else ""
-    logger.info(f"{about}, for the {minutes:g} of --minutes{cut}")
+    cut = f"; shortened for --minutes {minutes:g}: {', '.join(cuts)}" if cuts else ""
+    logger.info(f"{about}{cut}")

@@ -55,7 +55,7 @@ class Forecast(Callback):
         seconds = (left + epochs * valid * _OF_TRAINING) / speed
         if seconds > _WORTH_TELLING:
             logger.info(
-                f"  about {seconds / 60:.1f} min to go: {left:,.0f} tokens in {epochs} "
-                f"{'epoch' if epochs == 1 else 'epochs'} and their validation, at the "
+                f"  about {seconds / 60:.1f} min to go in this stage: {left:,.0f} tokens in "
+                f"{epochs} {'epoch' if epochs == 1 else 'epochs'} and their validation, at the "
                 f"{speed:,.0f} tokens/s of the last {self._batches} batches"
             )

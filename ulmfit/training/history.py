@@ -9,9 +9,10 @@ from fastai.callback.core import Callback
 from torch import Tensor
 from tqdm import tqdm
 
+from ulmfit.base.clock import bars_shown
 from ulmfit.base.log import logger
 from ulmfit.base.processes import current
-from ulmfit.base.progress import SECONDS_BETWEEN_LINES, bars_shown
+from ulmfit.base.progress import SECONDS_BETWEEN_LINES
 from ulmfit.model.lm_loss import LMLoss
 from ulmfit.model.multi_label_loss import MultiLabelLoss
 from ulmfit.training.divergence import Diverged, LossWatch

@@ -18,6 +18,7 @@ from ulmfit.artifacts.seen import seen_file
 from ulmfit.artifacts.writing import write_linear
 from ulmfit.base.lock import locked
 from ulmfit.base.log import logger
+from ulmfit.base.progress import Progress
 from ulmfit.data.fingerprints import labelled_fingerprint
 from ulmfit.data.labels import Labels
 from ulmfit.data.spec import DataFlags
@@ -135,11 +136,18 @@ def _fit(
     fit, settings = regressions_of(features, train["label"].tolist(), labels)
     tried: dict[Setting, list[np.ndarray]] = {setting: [] for setting in settings}
     seen: list[np.ndarray] = []
-    for inside, outside in _folds(truth, labels, seed):
-        seen.append(outside)
-        for fitted in fit(rows[inside], truth[inside], labels, settings):
-            found = linked(outputs(rows[outside], fitted), link)
-            tried[fitted.weight, fitted.strength].append(found)
+    folds = list(_folds(truth, labels, seed))
+    name = f"fitting {LINEAR_NAMES[features]}"
+    shown = Progress(len(folds) * len(settings), name, "fits", even=False)
+    try:
+        for inside, outside in folds:
+            seen.append(outside)
+            for fitted in fit(rows[inside], truth[inside], labels, settings):
+                found = linked(outputs(rows[outside], fitted), link)
+                tried[fitted.weight, fitted.strength].append(found)
+                shown.advance()
+    finally:
+        shown.close()
     order = np.concatenate(seen)
     judged = [
         _judged(setting, np.concatenate(parts), truth[order], labels)

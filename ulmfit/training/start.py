@@ -101,7 +101,7 @@ def read_lm(path: Path, backwards: bool) -> Artifact:
     """
     if not path.is_dir():
         raise UserError(
-            f"no language model in {path}; write one with python -m ulmfit.stage2_lm"
+            f"no language model in {path}; write one with ulmfit lm"
             f"{' --backwards' if backwards else ''}, or name another with --lm DIR"
         )
     artifact = read_artifact(path, "lm", "classifier")
