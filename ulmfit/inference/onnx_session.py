@@ -12,8 +12,8 @@ FACTS = "ulmfit"  # the key of the model's facts, JSON, in ONNX's `metadata_prop
 FORMAT_VERSION = 1
 TOKENIZER = "-tokenizer"  # end of the name of the text processor's folder
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")  # needed for the export
-# Tokens of a batch, including padding. onnxruntime keeps the features of every layer: 50 MB for size
-# small. Larger batches are slower, because the features leave the processor's cache.
+# Tokens of a batch, including padding. onnxruntime keeps the features of every layer: 50 MB for
+# size small. Larger batches are slower, because the features leave the processor's cache.
 _TOKENS = 8_192
 
 
