@@ -37,7 +37,7 @@ WORK = ("short 1", "review 1", "review 8", "review 64", "generate 1", "generate 
 # The processor: a name, and the variables that limit oneDNN and torch.
 LIMITS = {"own": {}, "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}}
 FORMATS = ("bfloat16", "float32")
-SECONDS = 1.5  # of processor time that a measurement takes at least
+SECONDS = 1.0  # of processor time that a measurement takes at least
 CPU = torch.device("cpu")
 
 
@@ -62,7 +62,7 @@ def side(work: str, number_format: str) -> float | None:
     run = task(work, number_format)
     run()
     found: list[float] = []
-    while sum(found) < SECONDS or len(found) < 3:
+    while sum(found) < SECONDS or len(found) < 2:
         began = time.process_time()
         run()
         found.append(time.process_time() - began)

@@ -14,7 +14,9 @@ def main(
     clf: Annotated[str, {"nargs": "+"}] = DEFAULT,  # classifiers' directories, or a bundled name
     text: str | None = None,  # the text to explain
     method: str = "integrated",  # integrated gradients, or gradient: faster and rougher
-    steps: int = 32,  # points at which integrated takes gradients; more make the sum more exact
+    # points at which integrated takes gradients; more make the sum more exact (default: 11, or 33
+    # where the sum would not fit)
+    steps: int | None = None,
     colour: bool = False,  # the whole text in colours, as on a terminal
     label: str | None = None,  # class to explain (default: the most probable one)
 ) -> Explanation:

@@ -217,6 +217,22 @@ def test_scores_sum_to_the_total(ensemble):
     assert found.scores.sum() == pytest.approx(found.total, abs=0.01)
 
 
+def test_fewer_points_where_the_sum_fits(ensemble, monkeypatch):
+    text = "The film was great, the story awful; a lovely, dull, fresh plot."
+    found = explain(ensemble, text)
+    few, many = (explain(ensemble, text, steps=steps) for steps in (11, 33))
+    misses = abs(few.scores.sum() - few.total)
+    assert found.points == (11 if misses <= max(0.05 * abs(few.total), 0.005) else 33)
+    for share, points, same in ((0.0, 33, many), (100.0, 11, few)):
+        monkeypatch.setattr("ulmfit.inference.explanation._FITS", share)
+        monkeypatch.setattr("ulmfit.inference.explanation._NOTHING", share * 1e-4)
+        found = explain(ensemble, text)
+        assert found.points == same.points == points
+        np.testing.assert_allclose(found.scores, same.scores, atol=1e-6)
+        assert f"({points} points)\n" in found.to_terminal()
+    assert "points" not in explain(ensemble, text, method="gradient").to_terminal()
+
+
 @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=needs_bfloat16)])
 def test_prediction_is_the_classifiers(ensemble, folders, precision):
     """All is computed in float32, whatever the classifier's precision."""
@@ -231,8 +247,9 @@ def test_prediction_is_the_classifiers(ensemble, folders, precision):
 
 def test_ensemble_has_the_mean_of_its_models(ensemble, folders):
     text = "A superb, warm and lovely film with great music."
-    singles = [explain(Classifier.load(folder, precision="float32"), text) for folder in folders]
-    found = explain(ensemble, text)
+    loaded = [Classifier.load(folder, precision="float32") for folder in folders]
+    singles = [explain(each, text, steps=33) for each in loaded]
+    found = explain(ensemble, text, steps=33)
     assert {single.label for single in singles} == {found.label}
     assert np.abs(singles[0].scores - singles[1].scores).max() > 0.01
     for name in ("scores", "probability", "baseline"):

@@ -12,9 +12,9 @@ FACTS = "ulmfit"  # the key of the model's facts, JSON, in ONNX's `metadata_prop
 FORMAT_VERSION = 1
 TOKENIZER = "-tokenizer"  # end of the name of the text processor's folder
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")  # needed for the export
-# Tokens of a batch, including padding. onnxruntime keeps the features of every layer: 100 MB for
-# size small. Below 8,192 tokens the matrix products are too small to be fast.
-_TOKENS = 16_384
+# Tokens of a batch, including padding. onnxruntime keeps the features of every layer: 50 MB for
+# size small. Larger batches are slower, because the features leave the processor's cache.
+_TOKENS = 8_192
 
 
 def tokenizer_folder(model: Path) -> Path:

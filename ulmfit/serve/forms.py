@@ -23,7 +23,7 @@ from ulmfit.serve.site import CLASSIFY, FILES, NEXT
 from ulmfit.serve.theme import is_theme, remember, theme_of
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-_STEPS = 8  # of integrated gradients; the command has 32, but the page must be fast
+_STEPS = 8  # of integrated gradients; the command has up to 33, but the page must be fast
 _PATHS = (CLASSIFY, "/score", NEXT, FILES)
 _FIELDS = 4  # of a form; the pages' have three at most
 _MOST_ENCODED = 12  # bytes of a form for one character, such as %F0%9F%8E%AC
