@@ -55,8 +55,7 @@ def main(
     seed: int | None = None,  # seeds data order, initialisation and dropout
     half: bool = False,  # store the weights in half precision
     overwrite: bool = False,  # train existing models again
-    # directions trained at once, each in a process; 1 needs less memory (default: 2 with two cores)
-    jobs: int = 0,
+    jobs: int = 1,  # directions trained at the same time, each in a process: 1 or 2
     minutes: float = 0.0,  # with the recipe auto: what the training may take; 0 for no limit
     stop_after: float = 0.0,  # seconds after which it saves a checkpoint and ends; 0 for no end
     **given: Any,

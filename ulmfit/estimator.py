@@ -64,8 +64,8 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
         lm_settings: settings of stage 2 that replace the recipe's, e.g. ``{"epochs": 3}``.
         classifier_settings: settings of stage 3 that replace the recipe's.
         folder: a new or empty folder, where texts and all models stay. None for a temporary one.
-        n_jobs: directions that are trained at the same time, each in a process of its own. None
-            for both, on a CPU with a thread for each; 1 needs less memory.
+        n_jobs: directions that are trained at the same time, each in a process of its own: 1 or 2;
+            None for 1.
 
     Attributes:
         classes_: the classes, sorted, with the type they have in `y`.
@@ -211,7 +211,7 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
         classifier_given: dict[str, Any],
     ) -> list[Path]:
         """Stages 2 and 3 in each direction; returns the directories of the classifiers."""
-        crew = crew_for(self.n_jobs or 0, len(self.directions))
+        crew = crew_for(1 if self.n_jobs is None else self.n_jobs, len(self.directions))
 
         def trained(name: str) -> Path:
             more = {**common, "backwards": name == "bwd"}

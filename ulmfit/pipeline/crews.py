@@ -1,8 +1,7 @@
 """Who trains the networks of `python -m ulmfit`: this process, or a process for each direction.
 
-A network of this size gains little from a second thread. So two directions at the same time, each
-on half of the threads, are done much earlier than one after the other on all of them
-(`python -m benchmarks.directions`).
+On two cores, one direction after the other on both is as fast as two at the same time, on a core
+each (`python -m benchmarks.directions`). So this process trains, unless the user wants otherwise.
 """
 
 import json
@@ -25,7 +24,7 @@ from ulmfit.artifacts.manifest import direction
 from ulmfit.base.errors import Stopped, UserError
 from ulmfit.base.launch import launched
 from ulmfit.base.log import logger
-from ulmfit.base.precision import default_device, use_all_cores
+from ulmfit.base.precision import use_all_cores
 from ulmfit.pipeline.child import OUT_OF_TIME, STOP
 from ulmfit.pipeline.followers import stage_in_all
 from ulmfit.training.options import StageResult
@@ -165,25 +164,19 @@ class SideBySide:
 
 
 def crew_for(jobs: int, directions: int) -> Crew:
-    """The crew for `jobs` directions at the same time.
-
-    jobs: 0 for as many as there are on a CPU with a thread for each, else one.
+    """The crew for `jobs` of the `directions` at the same time.
 
     Raises:
-        UserError: `jobs` is negative, or several processes were launched together as well.
+        UserError: `jobs` is less than one, or several processes were launched together as well.
     """
-    if jobs < 0:
-        raise UserError(f"found --jobs {jobs}, expected 1, 2, or 0 to choose")
-    if launched():
-        if jobs > 1:
-            raise UserError(
-                f"found --jobs {jobs} and several processes of torchrun, expected one of them: "
-                "leave --jobs out"
-            )
-        return OneByOne()
-    use_all_cores()
-    enough = default_device().type == "cpu" and torch.get_num_threads() >= directions
-    at_once = min(jobs or (directions if enough else 1), directions)
+    if jobs < 1:
+        raise UserError(f"found --jobs {jobs}, expected 1 or 2")
+    if launched() and jobs > 1:
+        raise UserError(
+            f"found --jobs {jobs} and several processes of torchrun, expected one of them: "
+            "leave --jobs out"
+        )
+    at_once = min(jobs, directions)
     return SideBySide(at_once) if at_once > 1 else OneByOne()
 
 
