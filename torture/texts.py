@@ -360,7 +360,7 @@ def read_table(path: Path) -> tuple[list[str], list[tuple]]:
 
 def predict_file(classifier: Classifier, source: Path, target: Path) -> None:
     """`predict --input`, its classifier not loaded for every file."""
-    with patch.object(predict, "load_named", lambda *_: classifier):
+    with patch.object(predict, "load_answering", lambda *_: classifier):
         predict.main(input=source, output=target, overwrite=True)
 
 

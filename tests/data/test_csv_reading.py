@@ -272,7 +272,7 @@ def test_columns_without_names_are_named_by_number(tmp_path, told):
     path = str(write(tmp_path / "a.csv", rows))
     with refuses(
         f"{path}: found the columns 0, 1; expected one named 'text': name the one that holds the "
-        "text with --text-col"
+        "text with --text-col, and the one of the labels, if there is one, with --label-col"
     ):
         look(path, no_header=True)
     figures = look(path, no_header=True, text_col="0", label_col="1")
