@@ -99,11 +99,11 @@ def effort_for(
     """
     for effort, choice in zip(EFFORTS, choices, strict=True):
         # To leave one out saves no time where all are trained at once.
-        least = speeds.at_once if effort.directions else 0
-        used = min(directions, max(least, effort.directions))
+        most = max(speeds.at_once, effort.directions) if effort.directions else 0
+        used = min(directions, most)
         seconds = speeds.seconds(choice, used)
         if not minutes or seconds <= 60 * minutes or not used:
-            return replace(effort, directions=max(least, effort.directions)), seconds
+            return replace(effort, directions=most), seconds
     raise AssertionError  # the last effort has no directions
 
 
