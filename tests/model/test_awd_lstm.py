@@ -12,8 +12,8 @@ from ulmfit.model.awd_lstm import (
     Dropouts,
     RNNDropout,
     WeightDropLSTM,
-    flat_lstm,
 )
+from ulmfit.model.cudnn_lstm import flat_lstm
 
 CPU = torch.device("cpu")
 WORDS, FEATURES = 400, 20

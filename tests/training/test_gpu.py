@@ -1,4 +1,8 @@
-"""On a GPU: what the CPU computes, in pieces as in one go, without a copy of the LSTM's weights."""
+"""On a GPU: what the CPU computes, in pieces as in one go, without a copy of the LSTM's weights.
+
+A layer in float16 has the gradients of float32, small ones too. A recorded step does what
+a step does.
+"""
 
 import pytest
 import torch
@@ -7,9 +11,11 @@ from tiny_learners import STEPS, VOCAB, random_corpus, run_of, weights
 from ulmfit.base.errors import Stopped
 from ulmfit.base.precision import cudnn_has_bfloat16, set_seed
 from ulmfit.inference.language_model import measure_lm
-from ulmfit.model.awd_lstm import WeightDropLSTM, _dtype_on_gpu
+from ulmfit.model.awd_lstm import WeightDropLSTM
 from ulmfit.model.build import build_lm
+from ulmfit.model.cudnn_lstm import format_on_gpu, one_kernel
 from ulmfit.model.sizes import encoder_config
+from ulmfit.training.graphs import GraphLearner
 from ulmfit.training.learner import lm_learner, lm_loaders
 from ulmfit.training.settings import LMSettings
 
@@ -48,7 +54,7 @@ def test_a_layer_computes_what_it_does_on_the_cpu(drop, monkeypatch):
 def test_a_layer_runs_in_bfloat16_and_never_in_float16():
     with torch.autocast("cuda", torch.bfloat16):
         wanted = torch.bfloat16 if cudnn_has_bfloat16(GPU) else torch.float32
-        assert _dtype_on_gpu(torch.zeros(1, device=GPU)) == wanted
+        assert format_on_gpu(torch.zeros(1, device=GPU)) == wanted
         layer = WeightDropLSTM(40, 64, 0.5).to(GPU)
         layer.drop_weights()
         zeros = torch.zeros(1, 8, 64, device=GPU)
@@ -56,11 +62,71 @@ def test_a_layer_runs_in_bfloat16_and_never_in_float16():
     assert {t.dtype for t in (outputs, hidden, cell)} == {wanted}
 
 
-def learner(device, dtype):
+@pytest.mark.parametrize("size", [1.0, 1e-3, 1e-8])
+@pytest.mark.parametrize("drop", [True, False])
+@pytest.mark.filterwarnings("error")
+def test_a_layer_in_float16_has_the_gradients_of_float32(size, drop, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    set_seed(0)
+    layer = WeightDropLSTM(256, 640, 0.5 if drop else 0.0).to(GPU)
+    assert one_kernel(64, 256, 640, GPU)
+    layer.drop_weights()
+    inputs = torch.randn(64, 72, 256, device=GPU, requires_grad=True)
+    weighting = torch.randn(64, 72, 640, device=GPU) * size
+    state = (torch.zeros(1, 64, 640, device=GPU), torch.zeros(1, 64, 640, device=GPU))
+    found = []
+    for half in (False, True):
+        with torch.autocast("cuda", torch.bfloat16, enabled=half):
+            outputs, _ = layer(inputs, state)
+            assert outputs.dtype == (torch.bfloat16 if half else torch.float32)
+        loss = (outputs.float() * weighting).sum()
+        found.append(torch.autograd.grad(loss, [inputs, *layer.parameters()], retain_graph=True))
+    assert layer._scale.overflows == 0
+    for name, wanted, half in zip(["x", "i", "h", "bi", "bh"], *found, strict=True):
+        error = (half.float() - wanted).norm() / wanted.norm()
+        assert error < 0.02, (name, float(error))
+
+
+def test_after_an_overflow_a_layer_scales_less(monkeypatch):
+    layer = WeightDropLSTM(256, 640, 0.0).to(GPU)
+    inputs = torch.randn(64, 72, 256, device=GPU, requires_grad=True)
+    state = (torch.zeros(1, 64, 640, device=GPU), torch.zeros(1, 64, 640, device=GPU))
+
+    def gradients():
+        with torch.autocast("cuda", torch.bfloat16):
+            outputs, _ = layer(inputs, state)
+        return torch.autograd.grad(outputs.float().sum(), [inputs, *layer.parameters()])
+
+    gradients()
+    layer._scale.largest.fill_(60_000.0)  # sums over rows and time are larger
+    assert all(g.isfinite().all() for g in gradients())
+    assert layer._scale.overflows > 0
+    for _ in range(8):
+        found = gradients()
+    assert layer._scale.largest < 60_000
+    assert all(g.isfinite().all() and g.any() for g in found)
+
+
+def test_recorded_steps_train_as_steps_do(tmp_path, monkeypatch):
+    ends = []
+    for recorded in (False, True):
+        learn = learner(GPU, torch.bfloat16, "small", rows=8)
+        assert isinstance(learn, GraphLearner)
+        if not recorded:
+            monkeypatch.setattr(GraphLearner, "_usable", lambda learn: False)
+        rows = run_of(learn, tmp_path / f"{recorded}.checkpoint").fit()
+        monkeypatch.undo()
+        assert (learn._recorded is not None) == recorded
+        ends.append([rows[0]["train_loss"], rows[-1]["train_loss"], rows[-1]["valid_loss"]])
+    assert ends[1] == pytest.approx(ends[0], rel=0.01)
+
+
+def learner(device, dtype, size="tiny", rows=4):
     set_seed(3)
-    model = build_lm(encoder_config("tiny", VOCAB), 0.0, 0.5)
-    settings = LMSettings(batch_size=4, seq_len=8, steps=STEPS)
-    train, valid = random_corpus([20] * 16, VOCAB), random_corpus([20] * 4, VOCAB, seed=1)
+    model = build_lm(encoder_config(size, VOCAB), 0.0, 0.5)
+    settings = LMSettings(batch_size=rows, seq_len=8, steps=STEPS)
+    count = 4 * rows
+    train, valid = random_corpus([20] * count, VOCAB), random_corpus([20] * 4, VOCAB, seed=1)
     return lm_learner(model, lm_loaders(train, valid, settings, False), settings, device, dtype)
 
 

@@ -12,10 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from ulmfit.base.precision import cudnn_has_bfloat16
+from ulmfit.model.cudnn_lstm import Scale, State, format_on_gpu, lstm_on_gpu
 from ulmfit.text.dealing import Rows
-
-State = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,7 @@ class WeightDropLSTM(nn.LSTM):
         super().__init__(n_in, n_out, batch_first=True)
         self.rate = rate
         self._dropped: Tensor | None = None
+        self._scale = Scale()
 
     def drop_weights(self) -> None:
         """Draw the weights to drop from now on; none in evaluation mode."""
@@ -99,7 +98,7 @@ class WeightDropLSTM(nn.LSTM):
             named["weight_hh_l0"] = dropped
         weights = list(named.values())
         if inputs.is_cuda:
-            return flat_lstm(inputs, state, weights, _dtype_on_gpu(inputs))
+            return lstm_on_gpu(inputs, state, weights, self._scale)
         outputs, hidden, cell = torch.lstm(inputs, state, weights, True, 1, 0.0, True, False, True)
         return outputs, (hidden, cell)
 
@@ -116,34 +115,6 @@ class WeightDropLSTM(nn.LSTM):
         cell = forgotten.sigmoid_() * cell + kept.sigmoid_() * new.tanh_()
         hidden = (shown.sigmoid_() * cell.tanh()).to(before.dtype)
         return hidden[:, None], (hidden[None], cell[None])
-
-
-def flat_lstm(
-    inputs: Tensor, state: State, weights: Sequence[Tensor], dtype: torch.dtype
-) -> tuple[Tensor, State]:
-    """An LSTM layer in `dtype`, with its weights in one buffer, so that cuDNN does not copy them.
-
-    inputs: (batch, time, n_in); weights: in the order of nn.LSTM's parameters.
-    """
-    # Autocast always casts cuDNN's LSTM to float16 (ATen/cudnn/AutocastRNN.cpp), in which the
-    # gradients of single tokens vanish.
-    with torch.autocast(inputs.device.type, enabled=False):
-        flat = torch.cat([weight.to(dtype).flatten() for weight in weights])
-        parts = flat.split([weight.numel() for weight in weights])
-        views = [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
-        begin = [part.to(dtype) for part in state]
-        learns = torch.is_grad_enabled()
-        outputs, hidden, cell = torch.lstm(
-            inputs.to(dtype), begin, views, True, 1, 0.0, learns, False, True
-        )
-    return outputs, (hidden, cell)
-
-
-def _dtype_on_gpu(inputs: Tensor) -> torch.dtype:
-    """The inputs' type; with autocast, bfloat16 if cuDNN has it, else float32."""
-    if not torch.is_autocast_enabled("cuda"):
-        return inputs.dtype
-    return torch.bfloat16 if cudnn_has_bfloat16(inputs.device) else torch.float32
 
 
 def _drop(weight: Tensor, rate: float) -> Tensor:
@@ -234,5 +205,5 @@ def _inner_format(weight: Tensor) -> torch.dtype:
     """The format of the features between layers."""
     kind = weight.device.type
     if kind == "cuda":
-        return _dtype_on_gpu(weight)
+        return format_on_gpu(weight)
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype

@@ -26,6 +26,7 @@ from ulmfit.text.batches import ClassifierLoader, LMLoader, lm_loader
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.dealing import Rows
 from ulmfit.training.classifier_data import Labelled
+from ulmfit.training.graphs import learner_class
 from ulmfit.training.settings import ClassifierSettings, LMSettings, PretrainSettings
 from ulmfit.training.together import Together, part_of
 
@@ -60,7 +61,7 @@ def text_learner(
     """A fastai `Learner` with two loaders, ready to be fitted; `groups` splits the layers."""
     group = current()
     together = [Together(group)] if group.count > 1 else []
-    learner = Learner(
+    learner = learner_class(loss, device)(
         data_loaders(loaders[0], loaders[1], device),
         model.to(device),
         loss_func=loss,
@@ -123,7 +124,7 @@ class Autocast(Callback):
             self._context.__exit__(None, None, None)
             self._context = None
 
-    after_cancel_batch = after_fit = after_loss
+    after_batch = after_cancel_batch = after_fit = after_loss
 
 
 class HoleReturner(Callback):
