@@ -12,6 +12,7 @@ import argparse
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,13 +25,14 @@ from ulmfit.data.datasets import reviews_of_package
 
 RESULTS = FIGURES / "auto.json"
 SENTENCES = "rotten-tomatoes"
-# What each data set starts from: nothing stands for what `auto` chooses.
-STARTS = {
-    "emotion": None,
-    "imdb": "imdb-lm-small",
-    "imdb-sample": "wiki-en-small",
-    "spanish-reviews": None,
-    SENTENCES: None,
+# The language model of general text that each data set starts from, or one that has read its texts
+# already (--lm); nothing stands for what `auto` chooses.
+STARTS: dict[str, dict[str, Any]] = {
+    "emotion": {},
+    "imdb": {"lm": "imdb-lm-small"},
+    "imdb-sample": {"pretrained": "wiki-en-small"},
+    "spanish-reviews": {},
+    SENTENCES: {},
 }
 # Rows of each split of the sentences, half of each class; the others are train.
 SENTENCE_ROWS = {"test": 2000, "valid": 1000}
@@ -75,7 +77,7 @@ def run(data: str, labels: int, seed: int) -> Figures:
     found = pipeline.main(
         recipe="auto",
         data=place(data),
-        pretrained=STARTS[data],
+        **STARTS[data],
         labels=labels,
         seed=seed,
         half=True,

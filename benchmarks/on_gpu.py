@@ -8,6 +8,7 @@ the lengths of reviews, so neither texts nor a tokenizer are needed.
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ import torch
 from benchmarks import peers
 from benchmarks.common import SIDES, Figures, Row, rate_row, record, table
 from benchmarks.step import measure
-from ulmfit.base.precision import default_device, resolve_precision
+from ulmfit.base.precision import FAST_GPU, default_device, resolve_precision
 from ulmfit.inference.loaded import predict_probabilities
 from ulmfit.interop import fastai_state
 from ulmfit.model.build import build_classifier, build_lm
@@ -189,6 +190,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="measurements of each side")
     parser.add_argument("--only", nargs="*", help="rows to measure; without it, all")
     given = parser.parse_args()
+    os.environ[FAST_GPU] = "1"
     if not torch.cuda.is_available():
         raise SystemExit("no GPU found; on a CPU: python -m benchmarks")
     made = []

@@ -108,7 +108,7 @@ def shares(profiled: Any, device: torch.device) -> tuple[float, dict[str, float]
 
 @call_parse
 def main(
-    size: str = "base",  # tiny, small or base
+    size: str = "base",  # tiny, small, base or gpu
     vocab: int = 60_000,  # words
     batch_size: int = 256,  # rows
     seq_len: int = 80,  # tokens of a row

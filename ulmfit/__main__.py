@@ -47,6 +47,8 @@ def main(
     data: str | None = None,  # data set: a name or a path (default: the recipe's)
     corpus: Annotated[str, {"nargs": "+"}] = "",  # general text, for stage 1 to come first
     pretrained: str | None = None,  # language model to start from (default: the recipe's)
+    # language model that has read these texts already, in place of stage 2: a name or a directory
+    lm: str | None = None,
     out: str | None = None,  # folder of the models (default: models/<recipe>)
     # what is trained: fwd, bwd, nb (naive Bayes), tfidf (default: all)
     members: Annotated[str, {"nargs": "+"}] = "",
@@ -87,12 +89,13 @@ def main(
     folder = Path(out or Path("models", recipe_for(recipe, data)))
     shared = {"data": data, "seed": seed, "multi_label": multi_label or None, **given}
     shared["labels"] = labels or None
-    _check_one_of(bool(overwrite and stop_after), bool(corpus and pretrained))
+    _check_one_of(bool(overwrite and stop_after), corpus=corpus, pretrained=pretrained, lm=lm)
     wanted = members_of(members)
     plan = Plan.of(
         recipe,
         shared,
         pretrained,
+        ready=lm or "",
         overwrite=overwrite,
         half=half,
         deadline=deadline_after(stop_after),
@@ -100,7 +103,8 @@ def main(
         crew=crew_for(jobs, sum(name in DIRECTIONS for name in wanted)),
         minutes=minutes,
     )
-    with leading({**shared, "recipe": recipe, "corpus": corpus, "members": members}) as first:
+    flags = {**shared, "recipe": recipe, "corpus": corpus, "members": members, "lm": lm}
+    with leading(flags) as first:
         if not first:
             return {}
         trained, plan = train(plan, corpus, folder)
@@ -115,14 +119,15 @@ def main(
     return summary
 
 
-def _check_one_of(begins_anew: bool, two_starts: bool) -> None:
+def _check_one_of(begins_anew: bool, **starts: str | None) -> None:
     if begins_anew:
         raise UserError(
             "found --overwrite with --stop-after, expected one of them: every call would begin "
             "anew; choose another --out, or delete the models in it"
         )
-    if two_starts:
-        raise UserError("found --corpus and --pretrained, expected one of them")
+    given = [f"--{name}" for name, start in starts.items() if start]
+    if len(given) > 1:
+        raise UserError(f"found {' and '.join(given)}, expected one of them")
 
 
 def _summary(plan: "Plan", trained: "Trained", began: float) -> dict[str, Any]:
@@ -130,18 +135,19 @@ def _summary(plan: "Plan", trained: "Trained", began: float) -> dict[str, Any]:
     from ulmfit.data.load import source_name
 
     general, lms, classifiers, _ = trained
+    own = {} if plan.ready else lms  # what stage 2 of this run has trained
     figures = _evaluation(trained, replace(plan.classifier, all_labels=plan.all_labels))
     return {
         "recipe": plan.recipe,
         "data": source_name(plan.classifier.data),
         "perplexity": {
             name: {when: lm.metrics[when]["perplexity"] for when in ("before", "after")}
-            for name, lm in lms.items()
+            for name, lm in own.items()
         },
         **figures,
         "seconds": {
             **{f"stage1_{name}": lm.metrics["seconds"] for name, lm in general.items()},
-            **{f"stage2_{name}": lm.metrics["seconds"] for name, lm in lms.items()},
+            **{f"stage2_{name}": lm.metrics["seconds"] for name, lm in own.items()},
             **{f"stage3_{name}": clf.metrics["seconds"] for name, clf in classifiers.items()},
             "this_run": round(time.monotonic() - began, 1),
         },
@@ -150,7 +156,7 @@ def _summary(plan: "Plan", trained: "Trained", began: float) -> dict[str, Any]:
             **{f"clf_{name}": str(clf.path) for name, clf in classifiers.items()},
             "ensemble": str(trained.ensemble.path),
         },
-        "samples": next((lm.metrics["samples"] for lm in lms.values()), []),
+        "samples": next((lm.metrics["samples"] for lm in own.values()), []),
         "hardware": hardware(),
         "versions": library_versions(),
     }

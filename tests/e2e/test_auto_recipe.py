@@ -138,3 +138,36 @@ def test_a_plan_for_a_budget_is_kept(again, monkeypatch, tmp_path, told):
     monkeypatch.setattr("ulmfit.pipeline.plan.measured_speeds", slow)
     pipeline.main(**given)
     assert sum("is finished already and kept" in line for line in told) >= 2
+
+
+def test_a_language_model_of_these_texts_stands_for_stage_2(again, made, told, tmp_path):
+    folder, out = made["folder"], tmp_path / "ready"
+    given = {**again, "pretrained": None, "out": str(out), "lm": str(folder / "models" / "lm")}
+    summary = pipeline.main(**given)
+    assert not list(out.glob("lm-*"))
+    for name in ("fwd", "bwd"):
+        parent = read_artifact(folder / "models" / f"lm-{name}")
+        assert read_artifact(out / f"clf-{name}").manifest.parent == parent.manifest_sha256
+        assert summary["models"][f"lm_{name}"] == str(parent.path)
+    assert summary["perplexity"] == {}
+    assert not any(name.startswith("stage2") for name in summary["seconds"])
+    assert sum("is taken as it is" in line for line in told) == 2
+    [chosen] = [line for line in told if line.startswith("auto: ")]
+    assert "stage 2" not in chosen
+    assert "self-training" in chosen
+
+
+def test_a_language_model_of_one_direction_is_refused(again, made, tmp_path):
+    given = {**again, "pretrained": None, "out": str(tmp_path / "ready")}
+    one = str(made["folder"] / "models" / "lm-fwd")
+    with refuses(
+        f"--lm is {one}, the model of one direction, expected the name of both, without -fwd or "
+        "-bwd; or add --members fwd"
+    ):
+        pipeline.main(**given, lm=one)
+    with refuses("found --pretrained and --lm, expected one of them"):
+        pipeline.main(**again, lm=one)
+    with refuses(
+        "no language model in nowhere; write one with ulmfit lm, or name another with --lm DIR"
+    ):
+        pipeline.main(**given, lm="nowhere")

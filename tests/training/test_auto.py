@@ -106,7 +106,7 @@ def test_texts_that_no_model_fits_are_read_in_subwords():
 
 
 def test_the_line_says_what_was_chosen():
-    assert choose(TWEETS, "wiki-en-small").lines(2, 3) == (
+    assert choose(TWEETS, "wiki-en-small").lines(2, 3, whole=True) == (
         "auto: 500 labelled texts of 6 classes, 15,500 without a label, 17 words each: "
         "language model (stage 2) from wiki-en-small, 4 passes; classifier (stage 3), 25 epochs; "
         "2 rounds of self-training; all labels at the end"

@@ -9,7 +9,7 @@ import torch
 from tiny_learners import STEPS, VOCAB, random_corpus, run_of, weights
 
 from ulmfit.base.errors import Stopped
-from ulmfit.base.precision import cudnn_has_bfloat16, set_seed
+from ulmfit.base.precision import FAST_GPU, cudnn_has_bfloat16, set_seed
 from ulmfit.inference.language_model import measure_lm
 from ulmfit.model.awd_lstm import WeightDropLSTM
 from ulmfit.model.build import build_lm
@@ -21,6 +21,11 @@ from ulmfit.training.settings import LMSettings
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here, or no --gpu")
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def fast_gpu(monkeypatch):
+    monkeypatch.setenv(FAST_GPU, "1")
 
 
 def layer_results(device, drop):

@@ -19,6 +19,7 @@ from ulmfit.base.launch import local_world_size
 from ulmfit.base.number_formats import PRECISIONS
 
 VARIABLE = "ULMFIT_PRECISION"  # overrides "auto"
+FAST_GPU = "ULMFIT_FAST_GPU"  # 1: what is built for GPUs and has not run on one yet
 # oneDNN's instruction sets without AMX or AVX512-BF16, as in ONEDNN_MAX_CPU_ISA.
 _NO_AMX = (
     "SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI",
@@ -86,6 +87,11 @@ def cudnn_has_bfloat16(device: torch.device) -> bool:
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     """A context in which products run in `dtype`."""
     return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+
+def fast_gpu() -> bool:
+    """Whether GPUs record training steps, and run LSTM layers in float16 where that is faster."""
+    return os.environ.get(FAST_GPU) == "1"
 
 
 def row_block(rows: int) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ulmfit.base.precision import cudnn_has_bfloat16
+from ulmfit.base.precision import cudnn_has_bfloat16, fast_gpu
 
 State = tuple[Tensor, Tensor]
 
@@ -108,8 +108,8 @@ def lstm_on_gpu(
     """
     dtype = format_on_gpu(inputs)
     rows, _, n_in = inputs.shape
-    n_out = weights[1].shape[1]
-    if dtype == torch.bfloat16 and one_kernel(rows, n_in, n_out, inputs.device):
+    fits = fast_gpu() and one_kernel(rows, n_in, weights[1].shape[1], inputs.device)
+    if fits and dtype == torch.bfloat16:
         return scaled_lstm(inputs, state, weights, dtype, scale)
     return flat_lstm(inputs, state, weights, dtype)
 

@@ -25,6 +25,7 @@ from ulmfit.training.classifier_data import labels_in
 from ulmfit.training.domain_lm import data_fingerprint, read_frame
 from ulmfit.training.linear import linear_recipe
 from ulmfit.training.settings import ClassifierSettings, Settings, changed, data_spec
+from ulmfit.training.start import find_lm
 
 
 def check_data(settings: ClassifierSettings) -> pd.DataFrame:
@@ -50,10 +51,17 @@ def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
     """Raise the errors of stages 2 and 3 about kept and parent models before any training."""
     settings = plan.classifier
     check_ensemble_output(folder / "clf", overwrite=True)  # it is made of what is there
+    if plan.ready and len(plan.directions) > 1 and Path(plan.ready).is_dir():
+        raise UserError(
+            f"--lm is {plan.ready}, the model of one direction, expected the name of both, without "
+            "-fwd or -bwd; or add --members fwd"
+        )
     for name, backwards in plan.directions.items():
-        parent = _parent(plan.lm.pretrained, backwards)
+        parent = None if plan.ready else _parent(plan.lm.pretrained, backwards)
         lm, classifier = folder / f"lm-{name}", folder / f"clf-{name}"
-        if stays(lm, plan):
+        if plan.ready:
+            find_lm(plan.ready, backwards)
+        elif stays(lm, plan):
             manifest = read_artifact(lm, "lm").manifest
             with quiet():
                 data = data_fingerprint(read_frame(plan.lm), plan.lm.lm_text)

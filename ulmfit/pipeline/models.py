@@ -27,6 +27,7 @@ from ulmfit.training.settings import (
     PretrainSettings,
     load_settings,
 )
+from ulmfit.training.start import find_lm
 
 
 class Lesson(NamedTuple):
@@ -62,7 +63,11 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
 
 
 def language_model(out: Path, backwards: bool, plan: Plan) -> StageResult:
-    """Stage 2 in one direction."""
+    """Stage 2 in one direction, or the language model that stands in its place."""
+    if plan.ready:
+        found = find_lm(plan.ready, backwards)
+        logger.info(f"\nstage 2, {direction(backwards)}: {found.path} is taken as it is")
+        return StageResult(found.path, read_metrics(found.path))
     logger.info(f"\nstage 2, {direction(backwards)}: language model of {plan.lm.data}")
     options = plan.options(out, backwards)
     return _kept(out, plan) or plan.after(plan.crew.train("lm", {**plan.lm_given, **options}))

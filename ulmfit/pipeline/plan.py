@@ -20,7 +20,7 @@ from ulmfit.training.budget import (
     measured_speeds,
     tell_effort,
 )
-from ulmfit.training.facts import facts_of
+from ulmfit.training.facts import Facts, facts_of
 from ulmfit.training.members import DIRECTIONS, LINEAR_MEMBERS, MEMBERS
 from ulmfit.training.options import StageResult
 from ulmfit.training.settings import (
@@ -37,8 +37,8 @@ from ulmfit.training.settings import (
 class Plan:
     """The common settings of all stages.
 
-    shared: the flags for stages 2 and 3. pretrained: the flag. choice: of the recipe `auto`, after
-    `fitted`.
+    shared: the flags for stages 2 and 3. pretrained: the flag. ready: the flag --lm. choice: of the
+    recipe `auto`, after `fitted`.
     """
 
     recipe: str
@@ -46,6 +46,7 @@ class Plan:
     lm: LMSettings
     classifier: ClassifierSettings
     pretrained: str | None = None
+    ready: str = ""  # language model in place of stage 2
     overwrite: bool = False
     half: bool = False
     deadline: float = math.inf
@@ -96,8 +97,8 @@ class Plan:
             return self
         spec = data_spec(self.classifier)
         facts = facts_of(frame, spec)
-        pretrained = self.pretrained or choose_model(frame["text"], self.lm.pretrained)
-        choices = [choose(facts, str(pretrained), effort) for effort in EFFORTS]
+        pretrained = self.ready or self.pretrained or choose_model(frame["text"], self.lm.pretrained)
+        choices = [self._chosen(facts, str(pretrained), effort) for effort in EFFORTS]
         effort = earlier_effort(folder, facts, self.minutes) if self.minutes else None
         wanted = len(self.directions)
         finished = (folder / "clf").is_dir() and not self.overwrite
@@ -105,12 +106,16 @@ class Plan:
             at_once = self.crew.at_once
             speeds = measured_speeds(self.classifier.precision, at_once)
             effort, seconds = effort_for(self.minutes, choices, speeds, wanted)
-            both = choices[0], choose(facts, str(pretrained), effort)
+            both = choices[0], self._chosen(facts, str(pretrained), effort)
             tell_effort(effort, seconds, self.minutes, both, wanted)
         effort = effort or Effort()
         if self.minutes:
             keep_effort(folder, facts, self.minutes, effort)
-        return self.with_choice(choose(facts, str(pretrained), effort), effort)
+        return self.with_choice(self._chosen(facts, str(pretrained), effort), effort)
+
+    def _chosen(self, facts: Facts, pretrained: str, effort: Effort) -> Choice:
+        found = choose(facts, pretrained, effort)
+        return replace(found, lm_tokens=0.0) if self.ready else found
 
     def with_choice(self, choice: Choice, effort: Effort) -> Self:
         """The plan with the settings of a choice, and the members that its effort allows."""
@@ -122,7 +127,7 @@ class Plan:
                 "--minutes, or add nb to --members"
             )
         if names:
-            logger.info(choice.lines(2, 3))
+            logger.info(choice.lines(*((3,) if self.ready else (2, 3)), whole=True))
         given = named(self.shared)
         return replace(
             self,

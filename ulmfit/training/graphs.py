@@ -12,6 +12,7 @@ import torch
 from fastai.learner import CancelStepException, Learner
 from torch import Tensor
 
+from ulmfit.base.precision import fast_gpu
 from ulmfit.base.processes import current
 from ulmfit.model.build import encoder_of
 from ulmfit.model.lm_loss import LMLoss
@@ -122,4 +123,4 @@ def learner_class(loss: Any, device: torch.device) -> type[Learner]:
     """`GraphLearner` where its graphs work, else fastai's `Learner`."""
     exact = isinstance(loss, LMLoss) and loss.sampled == 0
     on_one_gpu = device.type == "cuda" and current().count == 1
-    return GraphLearner if exact and on_one_gpu else Learner
+    return GraphLearner if exact and on_one_gpu and fast_gpu() else Learner
