@@ -2,7 +2,8 @@
 
     python -m benchmarks.processes [--steps 20] [--runs 1]
 
-Stages 2 and 3 train size small on the bundled sample, all layers, with gloo under torchrun. The
+All stages train size small on the bundled sample, all layers, with gloo under torchrun; stage 1
+begins with random weights. The
 batch is that of all processes together, and the cores are divided among them. So the arithmetic of
 a step is the same in each row, and the cost model adds to the time of one process the jitter and
 the ring all-reduce alone. The speed of this machine's loopback network goes into it as measured:
@@ -29,20 +30,23 @@ from fastai.callback.core import Callback, CancelFitException
 
 from benchmarks.common import FIGURES, WORK, versions
 from benchmarks.scale import INPUTS, Step, simulate
-from ulmfit.base.atomic import atomic_write
+from ulmfit.base.atomic import atomic_file, atomic_write
 from ulmfit.base.cores import cores
 from ulmfit.base.joining import joined
 from ulmfit.base.precision import hardware, resolve_precision
 from ulmfit.base.processes import Group
+from ulmfit.data.load import load_data
+from ulmfit.data.spec import DataSpec
+from ulmfit.stage1_pretrain import Pretraining
 from ulmfit.stage2_lm import DomainTuning
 from ulmfit.stage3_clf import ClassifierTraining
 from ulmfit.training.options import options_and_settings
-from ulmfit.training.settings import ClassifierSettings, LMSettings
+from ulmfit.training.settings import ClassifierSettings, LMSettings, PretrainSettings
 from ulmfit.training.stage import set_up
 from ulmfit.training.together import start_equally, tokens_of
 
 RESULTS = FIGURES / "processes.json"
-STAGES, PRECISIONS, PROCESSES = (2, 3), ("float32", "auto"), (1, 2, 4)
+STAGES, PRECISIONS, PROCESSES = (1, 2, 3), ("float32", "auto"), (1, 2, 4)
 ROWS = 16  # of a batch of all processes
 WARM_UP = 2
 SUMS = 7  # of all gradients, and ten times as many of a single number, to measure the network
@@ -95,12 +99,25 @@ class Summed:
 
 
 def stage_of(number: int, precision: str) -> Any:
-    """Stage 2 or 3 with the recipe of `make demo`, but with `ROWS` texts a batch."""
+    """A stage with the recipe of `make demo`, but with `ROWS` texts a batch."""
     given = {"recipe": "general", "batch_size": ROWS, "precision": precision}
+    if number == 1:
+        general = options_and_settings(PretrainSettings, {**given, "recipe": "demo"})[1]
+        return Pretraining([sample()], "text", general, backwards=False)
     if number == 2:
         return DomainTuning(options_and_settings(LMSettings, given)[1], backwards=False)
     options, settings = options_and_settings(ClassifierSettings, given)
     return ClassifierTraining("wiki-en-small-fwd", settings, options)
+
+
+def sample() -> Path:
+    """The texts of the bundled sample as a corpus; the parent process writes them."""
+    file = WORK / "processes" / "sample.parquet"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(file) as written:
+            load_data(DataSpec("imdb-sample"))[["text"]].to_parquet(written, index=False)
+    return file
 
 
 def side(number: int, precision: str, steps: int) -> dict[str, Any] | None:
@@ -284,6 +301,7 @@ def main() -> None:
         if (found := side(given.stage, given.precision, given.steps)) is not None:
             print(json.dumps(found))
         return
+    sample()
     ways = [(s, p, n) for s in STAGES for p in PRECISIONS for n in PROCESSES]
     measured: Measured = {way: [] for way in ways}
     for run in range(given.runs):

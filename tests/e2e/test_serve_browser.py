@@ -16,6 +16,8 @@ from tiny_server import classifiers, serving
 from ulmfit.inference.ensemble import Classifier
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+expected = pytest.importorskip("selenium.webdriver.support.expected_conditions")
+waiting = pytest.importorskip("selenium.webdriver.support.ui")
 BROWSER, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
 pytestmark = pytest.mark.skipif(
     not (BROWSER and DRIVER), reason="chromium and chromedriver are not installed"
@@ -188,6 +190,7 @@ def test_a_next_word_is_added_by_one_click(browser, address):
     word = one(browser, "#words .word")
     longer = word.get_attribute("value")
     word.click()
+    waiting.WebDriverWait(browser, 30).until(expected.staleness_of(word))  # the page is loaded anew
     one(browser, "#words .word")
     assert one(browser, "#text").get_attribute("value") == longer
 
