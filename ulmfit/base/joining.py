@@ -3,6 +3,8 @@
 import math
 import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -10,9 +12,12 @@ from typing import Any
 
 from ulmfit.base import launch
 from ulmfit.base.errors import Stopped, UserError
+from ulmfit.base.interfaces import interface_to
 from ulmfit.base.processes import CURRENT, SECONDS, Group, Lost, current, first_line
 
 TIMEOUT = "ULMFIT_TIMEOUT"  # seconds to wait for another process
+INTERFACE = "GLOO_SOCKET_IFNAME"  # at which gloo listens
+_GRACE = 5.0  # seconds for torch to find out by itself
 
 
 @contextmanager
@@ -70,25 +75,62 @@ def _connected() -> Group:
     if gpu:
         torch.cuda.set_device(local)
     wait = timedelta(seconds=seconds)
-    try:
-        store, _, _ = next(dist.rendezvous("env://", rank, count, timeout=wait))
-        store.set_timeout(wait)
-        # A process may join several times, once for each stage: each time with keys of its own.
-        store = dist.PrefixStore(f"time-{store.add(f'joins-{rank}', 1)}", store)
-        dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if gpu else "gloo",
-            store=dist.PrefixStore("group", store),
-            rank=rank,
-            world_size=count,
-            timeout=wait,
-        )
-    except (RuntimeError, ValueError) as error:  # torch's errors of networks are RuntimeErrors
-        at = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-        raise UserError(
+    _choose_interface()
+    at = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+
+    def refused(reason: str) -> str:
+        return (
             f"rank {rank} of {count} processes cannot reach the others at {at} within "
-            f"{seconds:g} s ({first_line(error)})"
-        ) from None
+            f"{seconds:g} s ({reason}); let the machines open connections to each other, and set "
+            f"{INTERFACE} to the interface that leads to the others"
+        )
+
+    try:
+        with _ended_after(seconds, refused("no answer")):
+            store, _, _ = next(dist.rendezvous("env://", rank, count, timeout=wait))
+            store.set_timeout(wait)
+            # A process may join several times, once for each stage: each time with its own keys.
+            store = dist.PrefixStore(f"time-{store.add(f'joins-{rank}', 1)}", store)
+            dist.init_process_group(
+                "cpu:gloo,cuda:nccl" if gpu else "gloo",
+                store=dist.PrefixStore("group", store),
+                rank=rank,
+                world_size=count,
+                timeout=wait,
+            )
+    except (RuntimeError, ValueError) as error:  # torch's errors of networks are RuntimeErrors
+        raise UserError(refused(first_line(error))) from None
     return Group(rank, count, dist.PrefixStore("ulmfit", store), seconds)
+
+
+@contextmanager
+def _ended_after(seconds: float, message: str) -> Iterator[None]:
+    """End the process with an error if the block takes longer; torch's own limits add up."""
+
+    def end() -> None:
+        sys.stderr.write(f"error: {message}\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+    timer = threading.Timer(seconds + _GRACE, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _choose_interface() -> None:
+    """Have gloo listen where the other machines look for this one, unless a user has set it.
+
+    By itself, gloo listens at the address of the host name, which is often the loopback.
+    """
+    if launch.world_size() > launch.local_world_size() and not os.environ.get(INTERFACE):
+        port = os.environ.get("MASTER_PORT", "")
+        name = interface_to(os.environ.get("MASTER_ADDR", ""), int(port) if port.isdigit() else 0)
+        if name:
+            os.environ[INTERFACE] = name
 
 
 def _disconnect() -> None:

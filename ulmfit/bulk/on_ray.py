@@ -9,46 +9,20 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 from ulmfit.base.cores import cores
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
+from ulmfit.bulk.actors import Job, P, Pool, R, first_line
 from ulmfit.bulk.plan import Shard
 from ulmfit.bulk.shards import Done, Task
 
 _STARTS = 3  # a busy machine is too slow for Ray's own limit of 15 seconds (ray#62883, ray#65983)
-_TRIES = 3  # of a shard whose workers die
 _STORE = 100 << 20  # bytes of the object store; Ray demands 75 MB, and we put little into it
-_PATIENCE = 60.0  # seconds until a line says that no worker has begun
 _ANSWER = 10.0  # seconds for an address to answer
-
-
-class Part(Protocol):
-    """A part of the work that a worker does at once; it can be pickled.
-
-    about: names it in a line. advice: what to do where it ends its workers.
-    """
-
-    @property
-    def number(self) -> int: ...
-    @property
-    def about(self) -> str: ...
-    @property
-    def advice(self) -> str: ...
-
-
-P = TypeVar("P", bound=Part)
-C = TypeVar("C", bound=Part, contravariant=True)
-R = TypeVar("R", covariant=True)
-
-
-class Job(Protocol[C, R]):
-    """What a worker does with any part; it can be pickled."""
-
-    def run(self, part: C, /) -> R: ...
 
 
 def check_ray() -> None:
@@ -76,16 +50,6 @@ def check_address(address: str | None) -> None:
             f"no Ray cluster answers at --address {address} ({reason}); start one with ray start "
             "--head, or leave --address out to compute on this machine"
         ) from None
-
-
-class _Worker:
-    """What runs in an actor; Ray has set the number of threads to that of its CPUs, 1."""
-
-    def __init__(self, job: Job[Any, Any]) -> None:
-        self._job = job
-
-    def run(self, part: Part) -> Any:
-        return self._job.run(part)
 
 
 def on_ray(
@@ -120,68 +84,7 @@ def in_actors(
             or as `job.run`.
     """
     with _session(address, min(workers or cores(), count)) as ray:
-        yield from _Pool(ray, job, _count(ray, workers, count)).run(parts)
-
-
-class _Pool(Generic[P, R]):
-    """Actors, and which part each has."""
-
-    def __init__(self, ray: Any, job: Job[P, R], workers: int) -> None:
-        self._ray, self._job = ray, job
-        # A dead actor is replaced here and not by Ray, which would repeat its part for ever.
-        self._kind = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Worker)
-        self._idle = [self._kind.remote(job) for _ in range(workers)]
-        self._running: dict[Any, tuple[Any, P]] = {}
-        self._again: list[P] = []
-        self._tries: dict[int, int] = {}
-
-    def run(self, parts: Iterable[P]) -> Iterator[R]:
-        coming, begun = iter(parts), False
-        while True:
-            while self._idle:
-                part = self._again.pop() if self._again else next(coming, None)
-                if part is None:
-                    break
-                actor = self._idle.pop()
-                self._running[actor.run.remote(part)] = actor, part
-            if not self._running:
-                return
-            ready, _ = self._ray.wait(list(self._running), timeout=None if begun else _PATIENCE)
-            if not ready and not begun:
-                logger.info("nothing is finished after a minute; a busy cluster starts no workers")
-                begun = True
-            for reference in ready:
-                begun = True
-                yield from self._result(reference)
-
-    def _result(self, reference: Any) -> list[R]:
-        """What is finished; nothing if its worker is dead, and the part waits again."""
-        errors = self._ray.exceptions
-        actor, part = self._running.pop(reference)
-        try:
-            done: R = self._ray.get(reference)
-        except errors.RayTaskError as error:
-            if isinstance(error.cause, (UserError, OSError)):
-                raise UserError(str(error.cause)) from None
-            raise
-        except (errors.RayActorError, errors.WorkerCrashedError, errors.OutOfMemoryError) as error:
-            with suppress(Exception):  # it is dead, or out of reach: then it must not go on
-                self._ray.kill(actor)
-            self._count_try(part, error)
-            self._again.append(part)
-            self._idle.append(self._kind.remote(self._job))
-            return []
-        self._idle.append(actor)
-        return [done]
-
-    def _count_try(self, part: P, error: Exception) -> None:
-        tried = self._tries[part.number] = self._tries.get(part.number, 0) + 1
-        if tried >= _TRIES:
-            raise UserError(
-                f"{tried} workers have died on {part.about}, perhaps for want of memory "
-                f"({str(error).splitlines()[0]}); {part.advice}"
-            ) from None
-        logger.info(f"a worker has died; another one takes {part.about}")
+        yield from Pool(ray, job, _count(ray, workers, count)).run(parts)
 
 
 def _count(ray: Any, workers: int | None, shards: int) -> int:
@@ -202,6 +105,7 @@ def _session(address: str | None, workers: int) -> Iterator[Any]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
 
+    _mute(ray)
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address in (None, "local"):
         _start_here(ray, workers, quiet)
@@ -210,13 +114,18 @@ def _session(address: str | None, workers: int) -> Iterator[Any]:
             ray.init(address, **quiet)
         except Exception as error:  # Ray raises ConnectionError, RuntimeError and others
             raise UserError(
-                f"no Ray cluster answers at --address {address} ({_first_line(error)}); start one "
+                f"no Ray cluster answers at --address {address} ({first_line(error)}); start one "
                 "with ray start --head, or leave --address out to compute on this machine"
             ) from None
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _mute(ray: Any) -> None:
+    """Keep Ray from printing pages about a lost machine to standard output; a line says it."""
+    ray._private.worker.print_to_stdstream = lambda *given, **more: None
 
 
 def _start_here(ray: Any, workers: int, quiet: dict[str, Any]) -> None:
@@ -232,13 +141,9 @@ def _start_here(ray: Any, workers: int, quiet: dict[str, Any]) -> None:
             return
         except Exception as error:  # a bare Exception if it was too slow
             ray.shutdown()
-            reason = _first_line(error)
+            reason = first_line(error)
         logger.info(f"Ray did not start ({reason}); try {tried} of {_STARTS}")
     raise UserError(
         f"Ray did not start on this machine ({reason}); end other programs and try again, or use "
         "--engine local with --workers"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

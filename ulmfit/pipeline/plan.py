@@ -97,7 +97,9 @@ class Plan:
             return self
         spec = data_spec(self.classifier)
         facts = facts_of(frame, spec)
-        pretrained = self.ready or self.pretrained or choose_model(frame["text"], self.lm.pretrained)
+        pretrained = (
+            self.ready or self.pretrained or choose_model(frame["text"], self.lm.pretrained)
+        )
         choices = [self._chosen(facts, str(pretrained), effort) for effort in EFFORTS]
         effort = earlier_effort(folder, facts, self.minutes) if self.minutes else None
         wanted = len(self.directions)
