@@ -188,7 +188,8 @@ def main() -> None:
     """Measure, record each row at once, print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.on_gpu")
     parser.add_argument("--runs", type=int, default=5, help="measurements of each side")
-    parser.add_argument("--only", nargs="*", help="rows to measure; without it, all")
+    names = [name for name, _ in rows(1)]
+    parser.add_argument("--only", nargs="*", choices=names, help="rows to measure; without it, all")
     given = parser.parse_args()
     os.environ[FAST_GPU] = "1"
     if not torch.cuda.is_available():

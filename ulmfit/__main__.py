@@ -47,7 +47,8 @@ def main(
     data: str | None = None,  # data set: a name or a path (default: the recipe's)
     corpus: Annotated[str, {"nargs": "+"}] = "",  # general text, for stage 1 to come first
     pretrained: str | None = None,  # language model to start from (default: the recipe's)
-    # language model that has read these texts already, in place of stage 2: a name or a directory
+    # language model that has read these texts already, in place of stage 2: the name of both
+    # directions, without -fwd or -bwd
     lm: str | None = None,
     out: str | None = None,  # folder of the models (default: models/<recipe>)
     # what is trained: fwd, bwd, nb (naive Bayes), tfidf (default: all)
@@ -95,7 +96,7 @@ def main(
         recipe,
         shared,
         pretrained,
-        ready=lm or "",
+        ready=str(lm or ""),
         overwrite=overwrite,
         half=half,
         deadline=deadline_after(stop_after),
@@ -103,7 +104,7 @@ def main(
         crew=crew_for(jobs, sum(name in DIRECTIONS for name in wanted)),
         minutes=minutes,
     )
-    flags = {**shared, "recipe": recipe, "corpus": corpus, "members": members, "lm": lm}
+    flags = {**shared, "recipe": recipe, "corpus": corpus, "members": members, "lm": str(lm or "")}
     with leading(flags) as first:
         if not first:
             return {}

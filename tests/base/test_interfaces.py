@@ -10,7 +10,7 @@ from ulmfit.base.interfaces import interface_to
 from ulmfit.base.joining import INTERFACE, _choose_interface
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "nowhere.invalid", ""])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "nowhere.invalid", "", "x..y"])
 def test_the_loopback_and_unknown_hosts_have_none(host):
     assert interface_to(host, 1) == ""
 
@@ -30,23 +30,22 @@ def test_other_systems_choose_by_themselves(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("count", "local", "given", "chosen"),
+    ("given", "found", "chosen"),
     [
-        ("4", "2", "", "eth7"),
-        ("4", "2", "ib0", "ib0"),  # a user's choice stays
-        ("2", "2", "", ""),  # one machine
+        ("", "eth7", "eth7"),
+        ("ib0", "eth7", "ib0"),  # a user's choice stays
+        ("", "", ""),  # one machine
     ],
 )
-def test_it_is_set_where_there_are_several_machines(count, local, given, chosen, monkeypatch):
+def test_it_is_set_unless_a_user_has_set_it(given, found, chosen, monkeypatch):
     asked = []
 
-    def found(host, port):
+    def interface(host, port):
         asked.append((host, port))
-        return "eth7"
+        return found
 
-    monkeypatch.setattr("ulmfit.base.joining.interface_to", found)
-    more = {"MASTER_ADDR": "10.1.2.3", "MASTER_PORT": "29500", "RANK": "0"}
-    for name, value in {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": local, **more}.items():
+    monkeypatch.setattr("ulmfit.base.joining.interface_to", interface)
+    for name, value in {"MASTER_ADDR": "10.1.2.3", "MASTER_PORT": "29500"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv(INTERFACE, given)  # also what it is set to is undone
     _choose_interface()

@@ -13,6 +13,10 @@ class ActorError(Exception):
     pass
 
 
+class LostError(Exception):
+    pass
+
+
 class TaskError(Exception):
     pass
 
@@ -35,6 +39,7 @@ class Cluster:
         RayActorError=ActorError,
         WorkerCrashedError=ActorError,
         OutOfMemoryError=ActorError,
+        ObjectLostError=LostError,
     )
 
     def __init__(self, cores, deadly=(), lost=True, alive=True):
@@ -143,7 +148,7 @@ def test_workers_that_do_not_start_end_the_run(monkeypatch):
     monkeypatch.setattr(cluster, "get", died)
     with refuses(
         "3 workers have died at their start, perhaps for want of memory (no memory); give fewer "
-        "--workers"
+        "--workers, and install the same version of ulmfit on every machine"
     ):
         finished(cluster, 1)
 
@@ -159,4 +164,43 @@ def test_a_busy_cluster_is_waited_for(told):
 
     cluster.wait = slow
     assert finished(cluster, 1, 2) == [0, 1]
-    assert told == ["no worker has started; a busy cluster starts none"]
+    assert told == ["no worker has started yet: all cores of the cluster are in use; waiting"]
+
+
+def test_idle_actors_of_a_lost_machine_cost_no_tries():
+    cluster = Cluster(cores=5)
+    pool = Pool(cluster, Job(), 5)
+    doomed = []
+    get = cluster.get
+
+    def lost(reference):
+        actor, part = cluster.calls[reference]
+        if part is not None and part.number == 5 and not doomed:
+            doomed.extend([actor, *pool._idle[:3]])  # four of five are on the lost machine
+        if actor in doomed:
+            cluster.calls.pop(reference)
+            if actor.placed:
+                actor.placed, cluster.used, cluster.cores = False, cluster.used - 1, 1
+            raise ActorError("gone")
+        return get(reference)
+
+    cluster.get = lost
+    assert sorted(pool.run(map(Part, range(6)))) == list(range(6))
+    assert doomed
+
+
+def test_a_lost_result_is_computed_again(monkeypatch):
+    cluster = Cluster(cores=1)
+    get, lost = cluster.get, []
+
+    def once(reference):
+        found = get(reference)
+        if found == 2 and not lost:
+            lost.append(found)
+            cluster.used -= 1
+            raise LostError("its machine is gone")
+        return found
+
+    cluster.get = once
+    assert sorted(finished(cluster, 1)) == list(range(6))
+    assert lost == [2]

@@ -142,7 +142,7 @@ def test_a_plan_for_a_budget_is_kept(again, monkeypatch, tmp_path, told):
 
 def test_a_language_model_of_these_texts_stands_for_stage_2(again, made, told, tmp_path):
     folder, out = made["folder"], tmp_path / "ready"
-    given = {**again, "pretrained": None, "out": str(out), "lm": str(folder / "models" / "lm")}
+    given = {**again, "pretrained": None, "out": str(out), "lm": folder / "models" / "lm"}
     summary = pipeline.main(**given)
     assert not list(out.glob("lm-*"))
     for name in ("fwd", "bwd"):
@@ -157,17 +157,43 @@ def test_a_language_model_of_these_texts_stands_for_stage_2(again, made, told, t
     assert "self-training" in chosen
 
 
-def test_a_language_model_of_one_direction_is_refused(again, made, tmp_path):
+def test_a_language_model_that_does_not_fit_is_refused_at_once(again, made, tmp_path, monkeypatch):
+    def begun(*given):
+        raise AssertionError("speeds were measured first")
+
+    monkeypatch.setattr("ulmfit.pipeline.plan.measured_speeds", begun)
+    lm = made["folder"] / "models" / "lm"
     given = {**again, "pretrained": None, "out": str(tmp_path / "ready")}
-    one = str(made["folder"] / "models" / "lm-fwd")
     with refuses(
-        f"--lm is {one}, the model of one direction, expected the name of both, without -fwd or "
-        "-bwd; or add --members fwd"
+        f"{lm}-fwd is a forward language model, and a backward one is needed as well; give --lm "
+        "the name of both, without -fwd or -bwd, or add --members fwd"
     ):
-        pipeline.main(**given, lm=one)
+        pipeline.main(**given, lm=f"{lm}-fwd")
     with refuses("found --pretrained and --lm, expected one of them"):
-        pipeline.main(**again, lm=one)
+        pipeline.main(**again, lm=lm)
     with refuses(
-        "no language model in nowhere; write one with ulmfit lm, or name another with --lm DIR"
+        "no forward language model nowhere: found neither a folder nowhere nor nowhere-fwd, and no "
+        "bundled one; give --lm the name of one that has read these texts, or leave it out for "
+        "stage 2"
     ):
         pipeline.main(**given, lm="nowhere")
+    with refuses(
+        "found --lm with --members nb, which read no language model; leave --lm out, or add fwd or "
+        "bwd to --members"
+    ):
+        pipeline.main(**given, lm=lm, members="nb")
+    assert not (tmp_path / "ready").exists()
+
+
+def test_a_kept_classifier_of_another_language_model_is_refused_first(again, made, tmp_path):
+    lm = made["folder"] / "models" / "lm"
+    given = {**again, "out": str(tmp_path / "ready"), "members": "fwd"}
+    pipeline.main(**{**given, "pretrained": None}, lm=lm)
+    kept = tmp_path / "ready" / "clf-fwd"
+    with refuses(
+        f"{kept} was trained on another language model than {tmp_path / 'ready' / 'lm-fwd'}, which "
+        "is not there; give the same --lm as before, pass --overwrite to train again, or choose "
+        "another --out"
+    ):
+        pipeline.main(**given)
+    assert not (tmp_path / "ready" / "lm-fwd").exists()

@@ -485,7 +485,7 @@ def test_what_a_later_stage_would_refuse_is_refused_at_once(made, recipe, tmp_pa
         __main__.main(recipe="tiny", data=write_csv(tmp_path / "ids.csv", ["text", "label"], rows))
     with refuses(
         f"{made['wiki-fwd'].path} is a forward language model, and a backward one is needed as "
-        "well; give --pretrained the name of both, without -fwd or -bwd"
+        "well; give --pretrained the name of both, without -fwd or -bwd, or add --members fwd"
     ):
         __main__.main(recipe="tiny", pretrained=made["wiki-fwd"].path)
     foreign = tmp_path / "models" / "tiny" / "clf-bwd"

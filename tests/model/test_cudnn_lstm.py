@@ -31,7 +31,7 @@ def test_a_scale_changes_no_digit(size):
     for found, wanted in zip(gradients(scaled, size), plain, strict=True):
         for one, other in zip(found, wanted, strict=True):
             torch.testing.assert_close(one, other, rtol=0, atol=0)
-    assert scale.overflows == 0
+    assert scale.largest == _LARGEST
     assert scale.factor.log2() == scale.factor.log2().round()
     assert scale.factor != 1
 
@@ -62,9 +62,28 @@ def test_an_overflow_gives_zeros_and_less_scale_from_then_on():
     before = float(scale.largest)
     assert scale.undone(torch.tensor([1.0, torch.inf]), torch.float32).tolist() == [0, 0]
     assert scale.undone(torch.tensor([1.0, torch.nan]), torch.float32).tolist() == [0, 0]
-    assert scale.overflows == 2
-    assert scale.largest < before
-    assert scale.choose(torch.ones(2)) < before
+    assert scale.largest == before / 16
+    assert scale.choose(torch.ones(2)) == before / 16
+
+
+def test_the_scale_recovers_and_has_a_least():
+    scale = Scale()
+    for _ in range(40):
+        scale.choose(torch.ones(2))
+        scale.undone(torch.tensor([torch.inf]), torch.float32)
+    assert scale.largest > 0
+    assert scale.choose(torch.ones(2)) >= 2**-9
+    for _ in range(256 * 14):
+        scale.choose(torch.ones(2))
+    assert scale.largest == _LARGEST
+
+
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
+def test_gradients_that_come_in_wrong_stay_so(wrong):
+    scale = Scale()
+    gradient = torch.tensor([1.0, wrong]) * scale.choose(torch.tensor([1.0, wrong]))
+    assert not scale.undone(gradient, torch.float32).isfinite().all()
+    assert scale.largest == _LARGEST
 
 
 @pytest.mark.parametrize(

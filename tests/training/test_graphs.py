@@ -18,11 +18,10 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 class CPUStep(RecordedStep):
     """A step whose replay runs it again, into the places of the recording."""
 
-    def __init__(self, learn, record):
-        self.replays = 0
-        super().__init__(learn, lambda step: self._recorded_by(step))
+    replays = 0
 
-    def _recorded_by(self, step):
+    def _recorded(self):
+        step = self._step
         random, hidden = torch.get_rng_state(), [(h.clone(), c.clone()) for h, c in self.state]
         step()
         torch.set_rng_state(random)
@@ -46,8 +45,8 @@ def recorded(monkeypatch):
     """`lm` with recorded steps; the list of recordings."""
     made = []
 
-    def step(learn, record):
-        made.append(CPUStep(learn, record))
+    def step(learn):
+        made.append(CPUStep(learn))
         return made[-1]
 
     monkeypatch.setattr("ulmfit.training.graphs.RecordedStep", step)

@@ -15,7 +15,7 @@ def interface_to(host: str, port: int) -> str:
     """
     if not sys.platform.startswith("linux"):
         return ""
-    with suppress(OSError):
+    with suppress(OSError, UnicodeError):  # a malformed host name
         found = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect(found[0][4])

@@ -81,8 +81,7 @@ def _connected() -> Group:
     def refused(reason: str) -> str:
         return (
             f"rank {rank} of {count} processes cannot reach the others at {at} within "
-            f"{seconds:g} s ({reason}); let the machines open connections to each other, and set "
-            f"{INTERFACE} to the interface that leads to the others"
+            f"{seconds:g} s ({reason}); {_advice(reason)}"
         )
 
     try:
@@ -101,6 +100,15 @@ def _connected() -> Group:
     except (RuntimeError, ValueError) as error:  # torch's errors of networks are RuntimeErrors
         raise UserError(refused(first_line(error))) from None
     return Group(rank, count, dist.PrefixStore("ulmfit", store), seconds)
+
+
+def _advice(reason: str) -> str:
+    if "address already in use" in reason.lower():
+        return "choose another --master-port"
+    return (
+        "check that no firewall is between the machines; if they have several networks, set "
+        f"{INTERFACE} to the right one"
+    )
 
 
 @contextmanager
@@ -126,7 +134,7 @@ def _choose_interface() -> None:
 
     By itself, gloo listens at the address of the host name, which is often the loopback.
     """
-    if launch.world_size() > launch.local_world_size() and not os.environ.get(INTERFACE):
+    if not os.environ.get(INTERFACE):
         port = os.environ.get("MASTER_PORT", "")
         name = interface_to(os.environ.get("MASTER_ADDR", ""), int(port) if port.isdigit() else 0)
         if name:

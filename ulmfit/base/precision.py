@@ -155,6 +155,7 @@ def hardware() -> str:
         parts.append(f"{VARIABLE}={override}")
     if torch.cuda.is_available():
         parts.append(torch.cuda.get_device_name())
+        parts += [f"{FAST_GPU}=1"] if fast_gpu() else []
     return ", ".join(parts)
 
 

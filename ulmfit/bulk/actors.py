@@ -6,6 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
+from ulmfit.base.processes import first_line
 
 _TRIES = 3  # of a shard whose workers die, and of a start
 _PATIENCE = 60.0  # seconds without a worker until a line says so, and the cluster is looked at
@@ -65,7 +66,7 @@ class Pool(Generic[P, R]):
         self._running: dict[Any, tuple[Any, P]] = {}
         self._again: list[P] = []
         self._tries: dict[int, int] = {}
-        self._failed_starts = 0
+        self._workers, self._failed_starts = workers, 0
         for _ in range(workers):
             self._start()
 
@@ -89,7 +90,9 @@ class Pool(Generic[P, R]):
             if not ready and not self._running:
                 self._check_cluster()
                 if not told:
-                    logger.info("no worker has started; a busy cluster starts none")
+                    logger.info(
+                        "no worker has started yet: all cores of the cluster are in use; waiting"
+                    )
                 told = True
             for reference in ready:
                 if reference in self._starting:
@@ -104,10 +107,11 @@ class Pool(Generic[P, R]):
             self._ray.get(reference)
         except self._deaths() as error:
             self._failed_starts += 1
-            if self._failed_starts >= _TRIES:
+            if self._failed_starts >= _TRIES * self._workers:
                 raise UserError(
                     f"{self._failed_starts} workers have died at their start, perhaps for want of "
-                    f"memory ({first_line(error)}); give fewer --workers"
+                    f"memory ({_reason(error)}); give fewer --workers, and install the same "
+                    "version of ulmfit on every machine"
                 ) from None
             self._start()
             return
@@ -130,7 +134,12 @@ class Pool(Generic[P, R]):
 
     def _deaths(self) -> tuple[type[Exception], ...]:
         errors = self._ray.exceptions
-        return errors.RayActorError, errors.WorkerCrashedError, errors.OutOfMemoryError
+        return (
+            errors.RayActorError,
+            errors.WorkerCrashedError,
+            errors.OutOfMemoryError,
+            errors.ObjectLostError,  # of a result, with the machine that held it
+        )
 
     def _result(self, reference: Any) -> list[R]:
         """What is finished; nothing if its worker is dead, and the part waits again."""
@@ -147,9 +156,16 @@ class Pool(Generic[P, R]):
             self._count_try(part, error)
             self._again.append(part)
             self._start()
+            self._ask_idle()
             return []
         self._idle.append(actor)
         return [done]
+
+    def _ask_idle(self) -> None:
+        """Have the idle actors answer before they get a part: their machine may be lost."""
+        for actor in self._idle:
+            self._starting[actor.begin.remote()] = actor
+        self._idle.clear()
 
     def _count_try(self, part: P, error: Exception) -> None:
         tried = self._tries[part.number] = self._tries.get(part.number, 0) + 1
@@ -161,6 +177,8 @@ class Pool(Generic[P, R]):
         logger.info(f"a worker has died; another one takes {part.about}")
 
 
-def first_line(error: Exception) -> str:
-    """The first line of an error, or its kind."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _reason(error: Exception) -> str:
+    """The cause of an actor's death: the last line of its own error, else Ray's first line."""
+    if getattr(error, "actor_init_failed", False):
+        return str(error).strip().splitlines()[-1]
+    return first_line(error)

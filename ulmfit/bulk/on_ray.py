@@ -16,7 +16,8 @@ from typing import Any
 from ulmfit.base.cores import cores
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger
-from ulmfit.bulk.actors import Job, P, Pool, R, first_line
+from ulmfit.base.processes import first_line
+from ulmfit.bulk.actors import Job, P, Pool, R
 from ulmfit.bulk.plan import Shard
 from ulmfit.bulk.shards import Done, Task
 

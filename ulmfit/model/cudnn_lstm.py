@@ -19,39 +19,40 @@ State = tuple[Tensor, Tensor]
 # The largest gradient of a layer's outputs, as float16. The layer's own sums may be 4,000 times as
 # large, and a gradient of 2**-28 of it is not yet 0.
 _LARGEST = 16.0
-_LOWERED = 0.25  # the factor on it after an overflow
+_LOWERED, _RECOVERY = 0.25, 2 ** (1 / 256)  # the factors on it after an overflow, and in each pass
+_LEAST = 2.0**-8
 
 
 class Scale:
     """The scale of a layer's gradients in float16, chosen anew in every backward pass.
 
     It is a power of two, so scaling changes no digit. Everything stays on the GPU: nothing waits.
-    After an overflow, the layer's gradients of this pass are 0, and later ones are scaled less.
+    A tensor of gradients that overflows becomes 0; later ones are scaled less, and slowly as much
+    as before again. Gradients that come in as NaN or infinity stay so.
     """
 
     def __init__(self) -> None:
         self.largest: Tensor | None = None  # float32 scalar: that of the scaled gradient
-        self.overflows: Tensor | None = None  # float32 scalar: number of tensors that overflowed
         self.factor: Tensor | None = None
+        self.finite = torch.tensor(True)  # whether the gradient came in finite
 
     def choose(self, gradient: Tensor) -> Tensor:
         """The factor for `gradient`, the one of the layer's outputs."""
         if self.largest is None:
             self.largest = torch.full((), _LARGEST, device=gradient.device)
-            self.overflows = torch.zeros((), device=gradient.device)
+        self.largest.mul_(_RECOVERY).clamp_(_LEAST, _LARGEST)
         found = gradient.abs().amax().float()
         factor = (self.largest / found).log2().floor().clamp(-60, 60).exp2()
-        self.factor = torch.where(found > 0, factor, torch.ones_like(factor))
+        self.finite = found.isfinite()
+        self.factor = torch.where((found > 0) & self.finite, factor, torch.ones_like(factor))
         return self.factor
 
     def undone(self, gradient: Tensor, dtype: torch.dtype) -> Tensor:
         """`gradient` without the factor; 0 if it overflowed."""
         assert self.factor is not None, "the layer's outputs had no gradient"
         assert self.largest is not None
-        assert self.overflows is not None
-        overflowed = ~gradient.isfinite().all()
+        overflowed = ~gradient.isfinite().all() & self.finite
         self.largest.mul_(1 - (1 - _LOWERED) * overflowed.float())
-        self.overflows.add_(overflowed.float())
         return (gradient.float() / self.factor).to(dtype).masked_fill_(overflowed, 0)
 
 
@@ -95,7 +96,7 @@ def one_kernel(rows: int, n_in: int, n_out: int, device: torch.device) -> bool:
     if not (shape and rows % 8 == 0 and rows <= 128):
         return False
     about = torch.cuda.get_device_properties(device)
-    return about.major >= 8 and about.minor == 0 and about.multi_processor_count >= 98
+    return about.major >= 8 and about.minor != 6 and about.multi_processor_count >= 98
 
 
 def lstm_on_gpu(

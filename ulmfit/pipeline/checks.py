@@ -9,8 +9,8 @@ import pandas as pd
 
 from ulmfit.artifacts.directory import MANIFEST, Artifact, read_artifact
 from ulmfit.artifacts.ensemble import check_ensemble_output
-from ulmfit.artifacts.manifest import direction
-from ulmfit.artifacts.pretrained import find_pretrained
+from ulmfit.artifacts.manifest import direction, suffix
+from ulmfit.artifacts.pretrained import find_directory, find_pretrained
 from ulmfit.artifacts.writing import check_output
 from ulmfit.base.errors import UserError
 from ulmfit.base.log import quiet
@@ -25,7 +25,7 @@ from ulmfit.training.classifier_data import labels_in
 from ulmfit.training.domain_lm import data_fingerprint, read_frame
 from ulmfit.training.linear import linear_recipe
 from ulmfit.training.settings import ClassifierSettings, Settings, changed, data_spec
-from ulmfit.training.start import find_lm
+from ulmfit.training.start import check_lm_texts
 
 
 def check_data(settings: ClassifierSettings) -> pd.DataFrame:
@@ -51,17 +51,10 @@ def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
     """Raise the errors of stages 2 and 3 about kept and parent models before any training."""
     settings = plan.classifier
     check_ensemble_output(folder / "clf", overwrite=True)  # it is made of what is there
-    if plan.ready and len(plan.directions) > 1 and Path(plan.ready).is_dir():
-        raise UserError(
-            f"--lm is {plan.ready}, the model of one direction, expected the name of both, without "
-            "-fwd or -bwd; or add --members fwd"
-        )
     for name, backwards in plan.directions.items():
         parent = None if plan.ready else _parent(plan.lm.pretrained, backwards)
         lm, classifier = folder / f"lm-{name}", folder / f"clf-{name}"
-        if plan.ready:
-            find_lm(plan.ready, backwards)
-        elif stays(lm, plan):
+        if not plan.ready and stays(lm, plan):
             manifest = read_artifact(lm, "lm").manifest
             with quiet():
                 data = data_fingerprint(read_frame(plan.lm), plan.lm.lm_text)
@@ -75,6 +68,7 @@ def check_models(folder: Path, plan: Plan, frame: pd.DataFrame) -> None:
             manifest = read_artifact(classifier, "classifier").manifest
             same_data = manifest.data_fingerprint == labelled_fingerprint(frame)
             check_same(classifier, settings, same_data, settings.data)
+            _check_start(classifier, manifest.parent, lm, backwards, plan)
     for name in plan.linear:
         out = folder / f"clf-{name}"
         if stays(out, plan):
@@ -98,15 +92,68 @@ def labelled(settings: ClassifierSettings, labels: Labels | None = None) -> pd.D
     return with_valid_learnt(kept) if settings.all_labels else kept
 
 
+def _check_start(
+    classifier: Path, parent: str | None, lm: Path, backwards: bool, plan: Plan
+) -> None:
+    """Refuse a kept classifier of another language model than stage 3 would begin with."""
+    start = None
+    if plan.ready:
+        start = language_model_of(plan.ready, backwards)
+    elif stays(lm, plan):
+        start = read_artifact(lm, "lm")
+    if start is None or start.manifest_sha256 != parent:
+        found = start.path if start else f"{lm}, which is not there"
+        raise UserError(
+            f"{classifier} was trained on another language model than {found}; give the same --lm "
+            "as before, pass --overwrite to train again, or choose another --out"
+        )
+
+
+def check_lm(plan: Plan, frame: pd.DataFrame) -> None:
+    """Raise the errors of the flag --lm before anything is measured or trained."""
+    if not plan.ready:
+        return
+    if not plan.directions:
+        raise UserError(
+            f"found --lm with --members {' '.join(plan.members)}, which read no language model; "
+            "leave --lm out, or add fwd or bwd to --members"
+        )
+    for backwards in plan.directions.values():
+        found = language_model_of(plan.ready, backwards)
+        with quiet():
+            check_lm_texts(found, frame, plan.classifier)
+
+
+def language_model_of(name: str, backwards: bool) -> Artifact:
+    """The language model of the flag --lm in one direction.
+
+    Raises:
+        UserError: there is none, or it is of the other direction.
+    """
+    found = find_directory(name, backwards)
+    if found is None:
+        raise UserError(
+            f"no {direction(backwards)} language model {name}: found neither a folder {name} nor "
+            f"{name}-{suffix(backwards)}, and no bundled one; give --lm the name of one that has "
+            "read these texts, or leave it out for stage 2"
+        )
+    return _in_direction(read_artifact(found, "lm"), backwards, "--lm")
+
+
 def _parent(pretrained: str, backwards: bool) -> Artifact | None:
     parent = find_pretrained(pretrained, backwards)
-    if parent and parent.manifest.direction != direction(backwards):
+    return parent and _in_direction(parent, backwards, "--pretrained")
+
+
+def _in_direction(found: Artifact, backwards: bool, flag: str) -> Artifact:
+    own = found.manifest.direction
+    if own != direction(backwards):
         raise UserError(
-            f"{parent.path} is a {parent.manifest.direction} language model, and a "
-            f"{direction(backwards)} one is needed as well; give --pretrained the name of both, "
-            "without -fwd or -bwd"
+            f"{found.path} is a {own} language model, and a {direction(backwards)} one is needed "
+            f"as well; give {flag} the name of both, without -fwd or -bwd, or add --members "
+            f"{suffix(own != direction(False))}"
         )
-    return parent
+    return found
 
 
 def stays(out: Path, plan: Plan) -> bool:

@@ -14,7 +14,7 @@ from ulmfit.base.errors import UserError
 from ulmfit.base.log import logger, quiet
 from ulmfit.data.corpora import read_corpora
 from ulmfit.data.fingerprints import texts_fingerprint
-from ulmfit.pipeline.checks import check_same, stays
+from ulmfit.pipeline.checks import check_same, language_model_of, stays
 from ulmfit.pipeline.plan import Plan
 from ulmfit.training.general_lm import with_tokenizer
 from ulmfit.training.linear import train_linear
@@ -27,7 +27,6 @@ from ulmfit.training.settings import (
     PretrainSettings,
     load_settings,
 )
-from ulmfit.training.start import find_lm
 
 
 class Lesson(NamedTuple):
@@ -65,7 +64,7 @@ def pretrain(corpus: str, out: Path, plan: Plan) -> tuple[dict[str, StageResult]
 def language_model(out: Path, backwards: bool, plan: Plan) -> StageResult:
     """Stage 2 in one direction, or the language model that stands in its place."""
     if plan.ready:
-        found = find_lm(plan.ready, backwards)
+        found = language_model_of(plan.ready, backwards)
         logger.info(f"\nstage 2, {direction(backwards)}: {found.path} is taken as it is")
         return StageResult(found.path, read_metrics(found.path))
     logger.info(f"\nstage 2, {direction(backwards)}: language model of {plan.lm.data}")

@@ -101,7 +101,7 @@ class Plan:
             self.ready or self.pretrained or choose_model(frame["text"], self.lm.pretrained)
         )
         choices = [self._chosen(facts, str(pretrained), effort) for effort in EFFORTS]
-        effort = earlier_effort(folder, facts, self.minutes) if self.minutes else None
+        effort = earlier_effort(folder, facts, self.minutes, self.ready) if self.minutes else None
         wanted = len(self.directions)
         finished = (folder / "clf").is_dir() and not self.overwrite
         if effort is None and wanted and (self.minutes or not finished):
@@ -112,7 +112,7 @@ class Plan:
             tell_effort(effort, seconds, self.minutes, both, wanted)
         effort = effort or Effort()
         if self.minutes:
-            keep_effort(folder, facts, self.minutes, effort)
+            keep_effort(folder, facts, self.minutes, effort, self.ready)
         return self.with_choice(self._chosen(facts, str(pretrained), effort), effort)
 
     def _chosen(self, facts: Facts, pretrained: str, effort: Effort) -> Choice:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ulmfit.base.errors import UserError
-from ulmfit.pipeline.checks import check_data, check_models
+from ulmfit.pipeline.checks import check_data, check_lm, check_models
 from ulmfit.pipeline.finish import with_all_labels
 from ulmfit.pipeline.models import (
     Lesson,
@@ -41,6 +41,7 @@ def train(plan: Plan, corpus: str, folder: Path) -> tuple[Trained, Plan]:
     general: dict[str, StageResult] = {}
     if corpus:
         general, plan = pretrain(corpus, folder / "pretrained", plan)
+    check_lm(plan, frame)
     plan = plan.fitted(folder, frame)
     check_models(folder, plan, frame)
 

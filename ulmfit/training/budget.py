@@ -115,24 +115,29 @@ def check_minutes(minutes: float) -> None:
         )
 
 
-def earlier_effort(folder: Path, facts: Facts, minutes: float) -> Effort | None:
+def earlier_effort(folder: Path, facts: Facts, minutes: float, lm: str = "") -> Effort | None:
     """The effort that an earlier call has chosen for the same texts and budget, if any.
 
     Speeds differ from call to call: a run that is killed goes on with the settings it began with.
     """
     try:
         plan = json.loads((folder / PLAN).read_bytes())
-        same = plan["facts"] == asdict(facts) and plan["minutes"] == minutes
+        same = plan == _plan(facts, minutes, lm) | {"effort": plan["effort"]}
         return Effort(**plan["effort"]) if same else None
     except (OSError, ValueError, KeyError, TypeError):  # none, or a damaged one
         return None
 
 
-def keep_effort(folder: Path, facts: Facts, minutes: float, effort: Effort) -> None:
+def keep_effort(folder: Path, facts: Facts, minutes: float, effort: Effort, lm: str = "") -> None:
     """Write the effort for `earlier_effort`."""
     folder.mkdir(parents=True, exist_ok=True)
-    plan = {"facts": asdict(facts), "minutes": minutes, "effort": asdict(effort)}
+    plan = {**_plan(facts, minutes, lm), "effort": asdict(effort)}
     atomic_write(folder / PLAN, json.dumps(plan, indent=1) + "\n")
+
+
+def _plan(facts: Facts, minutes: float, lm: str) -> dict[str, Any]:
+    """What a plan was made for; `lm` is the flag."""
+    return {"facts": asdict(facts), "minutes": minutes, **({"lm": lm} if lm else {})}
 
 
 def tell_effort(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ulmfit.base.precision import fast_gpu
 from ulmfit.base.processes import current
+from ulmfit.model import lm_loss
 from ulmfit.model.build import encoder_of
 from ulmfit.model.lm_loss import LMLoss
 
@@ -38,16 +39,20 @@ class RecordedStep:
     writes.
     """
 
-    def __init__(
-        self, learn: Learner, record: Callable[[Callable[[], None]], Replay] = record_on_gpu
-    ) -> None:
+    def __init__(self, learn: Learner) -> None:
         self.learn, self.encoder = learn, encoder_of(learn.model)
+        self.logits = lm_loss._workspace._pair  # a replay writes into this memory
         self.inputs, self.targets = learn.xb[0].clone(), learn.yb[0].clone()
         self.state = [(hidden.clone(), cell.clone()) for hidden, cell in self.encoder.hidden]
         self.weights = [weight for weight in learn.model.parameters() if weight.requires_grad]
-        self._replay = record(self._step)
+        _forget_step(learn)
+        self._replay = self._recorded()
+        _forget_step(learn)
         self.gradients = [weight.grad for weight in self.weights]
         self.encoder.hidden = self.state  # a recording computes no state
+
+    def _recorded(self) -> Replay:
+        return record_on_gpu(self._step)
 
     def _step(self) -> None:
         """What fastai's `Learner._do_one_batch` does before the optimiser."""
@@ -89,7 +94,6 @@ class GraphLearner(Learner):
     exchange their gradients.
     """
 
-    record = staticmethod(record_on_gpu)
     _steps_before = 0
     _recorded: RecordedStep | None = None
     _key: Any = None
@@ -98,7 +102,7 @@ class GraphLearner(Learner):
         if not self.training or not self._usable():
             super()._do_one_batch()
             return
-        key = (self.xb[0].shape, *(p.requires_grad for p in self.model.parameters()))
+        key = [weight.requires_grad for weight in self.model.parameters()]
         if key != self._key:
             self._key, self._recorded, self._steps_before = key, None, 0
         if self._recorded is None and self._steps_before < _WARM_UP:
@@ -106,7 +110,7 @@ class GraphLearner(Learner):
             super()._do_one_batch()
             return
         if self._recorded is None:
-            self._recorded = RecordedStep(self, self.record)
+            self._recorded = RecordedStep(self)
         self.loss = self._recorded.run()
         self._with_events(self._step, "step", CancelStepException)
         for weight in self._recorded.weights:
@@ -117,6 +121,15 @@ class GraphLearner(Learner):
         loader = self.dls.train
         whole = (loader.batch_size, loader.seq_len)
         return tuple(self.xb[0].shape) == whole and bool(encoder_of(self.model).hidden)
+
+
+def _forget_step(learn: Learner) -> None:
+    """Drop the last step's autograd graph, whose nodes are bound to the stream of that step.
+
+    A recording has a stream of its own, and would wait for the other one, which ends it.
+    """
+    learn.pred = learn.loss = learn.loss_grad = None
+    learn.rnn.raw_out = learn.rnn.out = None
 
 
 def learner_class(loss: Any, device: torch.device) -> type[Learner]:

@@ -88,13 +88,9 @@ def read_start(
     """
     if lm == NONE:
         return Start(TextProcessor("word"), settings.size, None)
-    parent = find_lm(str(lm), backwards) if lm else read_lm(default, backwards)
+    path = find_directory(str(lm), backwards) or Path(lm) if lm else default
+    parent = read_lm(path, backwards)
     return Start(parent.processor(), parent.manifest.size, parent)
-
-
-def find_lm(name: str, backwards: bool) -> Artifact:
-    """The language model `name`: a directory or a bundled model; same errors as `read_lm`."""
-    return read_lm(find_directory(name, backwards) or Path(name), backwards)
 
 
 def read_lm(path: Path, backwards: bool) -> Artifact:
