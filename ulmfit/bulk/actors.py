@@ -9,7 +9,7 @@ from ulmfit.base.log import logger
 from ulmfit.base.processes import first_line
 
 _TRIES = 3  # of a shard whose workers die, and of a start
-_PATIENCE = 60.0  # seconds without a worker until a line says so, and the cluster is looked at
+_PATIENCE = 60.0  # seconds without a worker until a line says so, and the cluster is checked
 
 
 class Part(Protocol):

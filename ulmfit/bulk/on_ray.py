@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -126,7 +126,8 @@ def _session(address: str | None, workers: int) -> Iterator[Any]:
 
 def _mute(ray: Any) -> None:
     """Keep Ray from printing pages about a lost machine to standard output; a line says it."""
-    ray._private.worker.print_to_stdstream = lambda *given, **more: None
+    with suppress(AttributeError):  # a version of Ray without this private function prints them
+        ray._private.worker.print_to_stdstream = lambda *given, **more: None
 
 
 def _start_here(ray: Any, workers: int, quiet: dict[str, Any]) -> None:
