@@ -1,21 +1,25 @@
 """Times of one LSTM layer on a GPU, forward and backward: number format, rows, graph or not.
 
-It shows which format is faster for which batch, and what the launches of kernels cost.
+cuDNN has a one-kernel LSTM for float16 and some shapes, none for bfloat16. A recorded layer costs
+no launches, so its time shows what the kernels themselves take.
 
     python -m benchmarks.gpu_layers
 """
 
+import json
 import time
 from collections.abc import Callable, Sequence
+from statistics import median
 
 import torch
 from torch import Tensor
 
+from benchmarks.common import FIGURES
 from ulmfit.base.precision import hardware
-from ulmfit.model.cudnn_lstm import Scale, flat_lstm, one_kernel, scaled_lstm
+from ulmfit.model.cudnn_lstm import flat_lstm
 
 TIME, CALLS, REPEATS = 72, 20, 5
-WIDTHS, ROWS = (640, 1024, 1152), (64, 128, 256, 512)
+WIDTHS, ROWS = (640, 1152), (64, 128, 256, 512)
 
 
 def milliseconds(call: Callable[[], object]) -> float:
@@ -30,7 +34,7 @@ def milliseconds(call: Callable[[], object]) -> float:
             call()
         torch.cuda.synchronize()
         found.append((time.perf_counter() - began) / CALLS * 1e3)
-    return sorted(found)[REPEATS // 2]
+    return median(found)
 
 
 def recorded(call: Callable[[], object]) -> Callable[[], object]:
@@ -43,43 +47,40 @@ def recorded(call: Callable[[], object]) -> Callable[[], object]:
     return graph.replay
 
 
-def layer(width: int, rows: int, half: bool) -> Callable[[], Sequence[Tensor]]:
-    """A layer's forward and backward pass, in float16 (`half`) or bfloat16."""
-    device, dtype = torch.device("cuda"), torch.bfloat16
+def layer(width: int, rows: int, dtype: torch.dtype) -> Callable[[], Sequence[Tensor]]:
+    """A layer's forward and backward pass."""
+    device = torch.device("cuda")
     weights = list(torch.nn.LSTM(width, width, batch_first=True).to(device).parameters())
     inputs = torch.randn(rows, TIME, width, device=device, dtype=dtype, requires_grad=True)
     gradient = torch.randn_like(inputs)
     zeros = torch.zeros(1, rows, width, device=device, dtype=dtype)
-    state, scale = (zeros, zeros), Scale()
 
     def call() -> Sequence[Tensor]:
-        if half:
-            outputs, _ = scaled_lstm(inputs, state, weights, dtype, scale)
-        else:
-            outputs, _ = flat_lstm(inputs, state, weights, dtype)
+        outputs, _ = flat_lstm(inputs, (zeros, zeros), weights, dtype)
         return torch.autograd.grad(outputs, [inputs, *weights], gradient)
 
     return call
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, print, and write benchmarks/results/gpu_layers.json."""
     if not torch.cuda.is_available():
         raise SystemExit("no GPU found; this measures layers on a GPU")
-    print(f"{hardware()}, cuDNN {torch.backends.cudnn.version()}")
-    print("| width | rows | format | one kernel | ms | ms, recorded | million tokens/s |")
-    print("|---:|---:|---|---|---:|---:|---:|")
+    found = []
+    print("| width | rows | format | ms | ms, recorded |\n|---:|---:|---|---:|---:|")
     for width in WIDTHS:
         for rows in ROWS:
-            for half in (False, True):
-                call = layer(width, rows, half)
+            for dtype in (torch.bfloat16, torch.float16):
+                call = layer(width, rows, dtype)
+                name = str(dtype).removeprefix("torch.")
                 plain, graph = milliseconds(call), milliseconds(recorded(call))
-                one = half and one_kernel(rows, width, width, torch.device("cuda"))
-                name = "float16" if half else "bfloat16"
-                speed = rows * TIME / min(plain, graph) / 1e3
-                mark = "yes" if one else ""
-                cells = (width, rows, name, mark, f"{plain:.2f}", f"{graph:.2f}", f"{speed:.2f}")
-                print(f"| {' | '.join(map(str, cells))} |", flush=True)
+                found.append([width, rows, name, plain, graph])
+                print(f"| {width} | {rows} | {name} | {plain:.2f} | {graph:.2f} |", flush=True)
+    made = {"hardware": hardware(), "cudnn": torch.backends.cudnn.version(), "time": TIME}
+    columns = ["width", "rows", "format", "ms", "ms_recorded"]
+    made["layers"] = [dict(zip(columns, row, strict=True)) for row in found]
+    text = json.dumps(made, indent=2) + "\n"
+    (FIGURES / "gpu_layers.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

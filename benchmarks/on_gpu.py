@@ -8,7 +8,6 @@ the lengths of reviews, so neither texts nor a tokenizer are needed.
 """
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ import torch
 from benchmarks import peers
 from benchmarks.common import SIDES, Figures, Row, rate_row, record, table
 from benchmarks.step import measure
-from ulmfit.base.precision import FAST_GPU, default_device, resolve_precision
+from ulmfit.base.precision import default_device, resolve_precision
 from ulmfit.inference.loaded import predict_probabilities
 from ulmfit.interop import fastai_state
 from ulmfit.model.build import build_classifier, build_lm
@@ -56,7 +55,6 @@ SHAPES = {
     "lm_train_small_128": Shape("small", 128),
     "lm_train_base_64": Shape("base", 64),
     "lm_train_base_128": Shape("base", 128),
-    "lm_train_gpu_128": Shape("gpu", 128),
     "lm_train_recipe": Shape("base", 256, 80, 60_000),
 }
 
@@ -191,7 +189,6 @@ def main() -> None:
     names = [name for name, _ in rows(1)]
     parser.add_argument("--only", nargs="*", choices=names, help="rows to measure; without it, all")
     given = parser.parse_args()
-    os.environ[FAST_GPU] = "1"
     if not torch.cuda.is_available():
         raise SystemExit("no GPU found; on a CPU: python -m benchmarks")
     made = []

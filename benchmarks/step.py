@@ -30,7 +30,7 @@ from ulmfit.training.stage import set_up
 
 WARM_UP, PROFILED, SHOWN = 5, 3, 8
 # Parts of the names of kernels and operators that multiply matrices.
-PRODUCTS = ("gemm", "cutlass", "nvjet", "lstm", "rnn", "addmm", "::mm", "matmul", "linear")
+PRODUCTS = tuple("gemm cutlass cublas nvjet lstm rnn addmm ::mm matmul linear".split())
 
 
 class Clock(Callback):
@@ -108,7 +108,7 @@ def shares(profiled: Any, device: torch.device) -> tuple[float, dict[str, float]
 
 @call_parse
 def main(
-    size: str = "base",  # tiny, small, base or gpu
+    size: str = "base",  # tiny, small or base
     vocab: int = 60_000,  # words
     batch_size: int = 256,  # rows
     seq_len: int = 80,  # tokens of a row

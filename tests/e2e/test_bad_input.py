@@ -606,7 +606,7 @@ def test_recipe_that_stage_3_lacks_is_found_before_stage_2_trains(fails, monkeyp
 @pytest.mark.parametrize(
     ("stage", "flag", "line"),
     [
-        ("stage 1", "--size huge", "size is 'huge', expected one of tiny, small, base, gpu"),
+        ("stage 1", "--size huge", "size is 'huge', expected one of tiny, small, base"),
         ("stage 1", "--tokenizer bpe", "tokenizer is 'bpe', expected one of word, subword"),
         ("stage 2", "--batch-size 0", "batch_size is 0, expected 1 or more"),
         ("stage 2", "--lm-text test", "lm_text is 'test', expected one of train, all"),

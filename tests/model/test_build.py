@@ -58,7 +58,7 @@ def test_small_fits_into_a_repository():
 
 
 def test_unknown_size():
-    with refuses("unknown size 'huge'; choose one of tiny, small, base, gpu"):
+    with refuses("unknown size 'huge'; choose one of tiny, small, base"):
         encoder_config("huge", 100)
 
 

@@ -8,7 +8,6 @@ import torch
 from tiny_learners import STEPS, lm, rows_of, run_of, same, weights
 
 from ulmfit.base.errors import Stopped
-from ulmfit.base.precision import FAST_GPU
 from ulmfit.model.lm_loss import LMLoss
 from ulmfit.training.graphs import GraphLearner, RecordedStep, learner_class
 
@@ -95,9 +94,7 @@ def test_a_training_in_pieces_is_the_same(tmp_path, recorded):
     assert same(weights(learn), weights(whole))
 
 
-def test_graphs_are_for_an_exact_softmax_on_one_gpu(monkeypatch):
-    assert learner_class(LMLoss(), GPU) is not GraphLearner
-    monkeypatch.setenv(FAST_GPU, "1")
+def test_graphs_are_for_an_exact_softmax_on_one_gpu():
     assert learner_class(LMLoss(), GPU) is GraphLearner
     assert learner_class(LMLoss(4096), GPU) is not GraphLearner
     assert learner_class(LMLoss(), CPU) is not GraphLearner

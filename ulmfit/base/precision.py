@@ -19,7 +19,6 @@ from ulmfit.base.launch import local_world_size
 from ulmfit.base.number_formats import PRECISIONS
 
 VARIABLE = "ULMFIT_PRECISION"  # overrides "auto"
-FAST_GPU = "ULMFIT_FAST_GPU"  # 1: what is built for GPUs and has not run on one yet
 # oneDNN's instruction sets without AMX or AVX512-BF16, as in ONEDNN_MAX_CPU_ISA.
 _NO_AMX = (
     "SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI",
@@ -89,11 +88,6 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
 
 
-def fast_gpu() -> bool:
-    """Whether GPUs record training steps, and run LSTM layers in float16 where that is faster."""
-    return os.environ.get(FAST_GPU) == "1"
-
-
 def row_block(rows: int) -> int:
     """The block size for about `rows` rows: low precision is fast for multiples of it.
 
@@ -155,7 +149,6 @@ def hardware() -> str:
         parts.append(f"{VARIABLE}={override}")
     if torch.cuda.is_available():
         parts.append(torch.cuda.get_device_name())
-        parts += [f"{FAST_GPU}=1"] if fast_gpu() else []
     return ", ".join(parts)
 
 

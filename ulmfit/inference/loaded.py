@@ -24,6 +24,9 @@ from ulmfit.text.known import Known, known_tokens
 # start with an empty cache of words, again for every block of a file.
 _ALONE = 1 << 22
 
+# A GPU waits for the launch of every time step's kernels, so more rows cost it no time.
+_TOKENS_ON_GPU = 4 * ClassifierLoader.tokens
+
 Tell = Callable[[float], object]  # gets a number of finished documents
 
 
@@ -59,7 +62,8 @@ def by_document(
     tell: Tell,
 ) -> np.ndarray:
     """The rows of `compute` for all documents, float32, in the order of `corpus`."""
-    loader = ClassifierLoader(corpus, np.zeros(len(corpus)))
+    tokens = _TOKENS_ON_GPU if device.type == "cuda" else ClassifierLoader.tokens
+    loader = ClassifierLoader(corpus, np.zeros(len(corpus)), tokens=tokens)
     parts = []
     for batch, _ in loader:
         with autocast(device, dtype):

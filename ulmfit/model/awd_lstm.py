@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from ulmfit.model.cudnn_lstm import Scale, State, format_on_gpu, lstm_on_gpu
+from ulmfit.model.cudnn_lstm import State, flat_lstm, format_on_gpu
 from ulmfit.text.dealing import Rows
 
 
@@ -80,7 +80,6 @@ class WeightDropLSTM(nn.LSTM):
         super().__init__(n_in, n_out, batch_first=True)
         self.rate = rate
         self._dropped: Tensor | None = None
-        self._scale = Scale()
 
     def drop_weights(self) -> None:
         """Draw the weights to drop from now on; none in evaluation mode."""
@@ -98,7 +97,7 @@ class WeightDropLSTM(nn.LSTM):
             named["weight_hh_l0"] = dropped
         weights = list(named.values())
         if inputs.is_cuda:
-            return lstm_on_gpu(inputs, state, weights, self._scale)
+            return flat_lstm(inputs, state, weights, format_on_gpu(inputs))
         outputs, hidden, cell = torch.lstm(inputs, state, weights, True, 1, 0.0, True, False, True)
         return outputs, (hidden, cell)
 

@@ -20,13 +20,11 @@ class EncoderConfig:
 
 
 # size -> embedding, hidden units, layers. "base" is the paper's (section 4.1) and fastai's;
-# "small" has 12 million parameters with 20,000 words; "tiny" is for tests and trials. "gpu" has
-# about the weights of "base", in a shape for which GPUs have a faster kernel (`one_kernel`).
+# "small" has 12 million parameters with 20,000 words; "tiny" is for tests and trials.
 SIZES = {
     "tiny": (24, 32, 2),
     "small": (256, 640, 3),
     "base": (400, 1152, 3),
-    "gpu": (512, 1024, 3),
 }
 
 

@@ -12,7 +12,6 @@ import torch
 from fastai.learner import CancelStepException, Learner
 from torch import Tensor
 
-from ulmfit.base.precision import fast_gpu
 from ulmfit.base.processes import current
 from ulmfit.model import lm_loss
 from ulmfit.model.build import encoder_of
@@ -136,4 +135,4 @@ def learner_class(loss: Any, device: torch.device) -> type[Learner]:
     """`GraphLearner` where its graphs work, else fastai's `Learner`."""
     exact = isinstance(loss, LMLoss) and loss.sampled == 0
     on_one_gpu = device.type == "cuda" and current().count == 1
-    return GraphLearner if exact and on_one_gpu and fast_gpu() else Learner
+    return GraphLearner if exact and on_one_gpu else Learner

@@ -101,7 +101,7 @@ class _LanguageModel(_Shared):
 class PretrainSettings(_LanguageModel, Dialect):
     """Stage 1."""
 
-    size: Annotated[str, one_of(*SIZES)] = "small"  # size of the model: small, base or gpu
+    size: Annotated[str, one_of(*SIZES)] = "small"  # size of the model: small or base
     tokenizer: Annotated[str, one_of("word", "subword")] = "word"  # word or subword
     lang: str = "en"  # language of the word tokenizer
     max_vocab: Annotated[int, least(20)] = 20_000  # tokens of the vocabulary at most
@@ -126,7 +126,7 @@ class LMSettings(_LanguageModel, _Data):
     """Stage 2."""
 
     pretrained: str = "wiki-en-small"  # a bundled model, a directory, wt103, or none: random
-    # size of the model if --pretrained is none: small, base or gpu
+    # size of the model if --pretrained is none: small or base
     size: Annotated[str, one_of(*SIZES)] = "small"
     # train: train + unsup; all: the texts of test, too (the book's way)
     lm_text: Annotated[str, one_of("train", "all")] = "train"
@@ -147,7 +147,7 @@ class ClassifierSettings(_Shared, _Data):
 
     # documents of a batch; the head's batch normalisation needs two
     batch_size: Annotated[int, least(2)] = 64
-    # size of the model if --lm is none: small, base or gpu
+    # size of the model if --lm is none: small or base
     size: Annotated[str, one_of(*SIZES)] = "small"
     # tokens of the vocabulary at most if --lm is none
     max_vocab: Annotated[int, least(20)] = 20_000
