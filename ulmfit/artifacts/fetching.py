@@ -24,8 +24,8 @@ MANIFESTS = {
     "imdb-lm-small-fwd": "1d8f021fac16526f5ad38b6ed3df01b0c2a9fbeb1f1d2643530675af5a71f561",
     "imdb-small-bwd": "a9f75e0b97d9f24db90dd225ae3091dbf0e1998ae1d46566b0f2b8e5d3befdfd",
     "imdb-small-fwd": "af3cfde0cf17ac9d04c91a77d2264e41dda2f7fbe676acd99e86f30077e1d185",
-    "wiki-en-small-bwd": "42b3d15762f3988c01315917bab113fdbaab92c50b3faeb1ae5ec1189d7d6063",
-    "wiki-en-small-fwd": "2467e47974e0a82046f5a14b8ec4cefbbf502a738ccbf0b11565f93987e1f826",
+    "wiki-en-small-bwd": "c64f081cf065fcffb444b3bcd274c9e84212d37fd3d5666f7fde82eeefb64259",
+    "wiki-en-small-fwd": "b4caf6caa4186b09350cdcba4080fe54e5acf8749fd8dec839b2edd422413ae9",
 }
 
 
