@@ -12,6 +12,7 @@ from tiny_learners import CPU, lm
 from tiny_models import random_corpus, write_classifier
 
 from ulmfit.artifacts.directory import read_artifact
+from ulmfit.base import bars as bars_module
 from ulmfit.base import progress as module
 from ulmfit.base.cli import end_in_one_line
 from ulmfit.base.log import logger
@@ -48,12 +49,12 @@ def test_short_loops_say_nothing(capsys):
 def test_bar_on_a_terminal(monkeypatch, capsys):
     bars = []
 
-    class Bar(module.tqdm):
+    class Bar(bars_module.tqdm):
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **{**kwargs, "delay": 0.0})
             bars.append(self)
 
-    monkeypatch.setattr(module, "tqdm", Bar)
+    monkeypatch.setattr(bars_module, "tqdm", Bar)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert list(progress(range(3), 3, "reading")) == [0, 1, 2]
     assert [(bar.desc, bar.total, bar.n, bar.disable) for bar in bars] == [("reading", 3, 3, True)]
@@ -62,13 +63,35 @@ def test_bar_on_a_terminal(monkeypatch, capsys):
 
 def test_a_line_takes_the_bar_aside(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setattr(module.tqdm, "external_write_mode", aside := Aside())
+    monkeypatch.setattr(bars_module.tqdm, "external_write_mode", aside := Aside())
     logger.info("between")
     assert aside.files == [sys.stdout]
     with pytest.raises(SystemExit):
         end_in_one_line(lambda: Path("nowhere").read_text())
     assert aside.files == [sys.stdout] * 2
     assert capsys.readouterr().out == "between\n"
+
+
+def test_a_bar_is_shown_by_the_process_that_reads_it(monkeypatch, capsys):
+    monkeypatch.setenv(bars_module.PASSED_ON, "60")
+    assert list(progress(range(3), 3, "reading", even=False)) == [0, 1, 2]
+    lines = capsys.readouterr().out.splitlines()
+    assert re.search(r"reading: +0%.* 0/3 ", lines[0])
+    assert lines[-1] == bars_module._MARK  # the bar goes
+    shown = bars_module.PassedOn("forward")
+    assert all(shown.takes(line) for line in lines[:-1])
+    assert shown._bar.desc.startswith("forward: reading: ")
+    assert shown.takes(lines[-1])
+    assert shown._bar is None
+    assert not shown.takes("step 2  epoch 1")
+
+
+def test_a_process_passes_its_bars_on_where_they_are_seen(monkeypatch):
+    shown = bars_module.PassedOn("forward")
+    assert shown.environment() == {}
+    monkeypatch.setattr(bars_module, "bars_shown", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert shown.environment() == {bars_module.PASSED_ON: "70"}
 
 
 class Aside:
@@ -86,10 +109,10 @@ def test_a_bar_goes_when_the_work_breaks_off(monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     shown = progress(range(3), 3, "comparing", "trial", even=False)
     next(shown)
-    (bar,) = module.tqdm._instances
+    (bar,) = bars_module.tqdm._instances
     assert (bar.unit, bar.smoothing) == (" trial", 0.0)
     shown.close()
-    assert not module.tqdm._instances
+    assert not bars_module.tqdm._instances
 
 
 def test_parts_that_differ_have_no_speed(monkeypatch, told):

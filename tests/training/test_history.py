@@ -20,6 +20,7 @@ from tiny_learners import (
     weights,
 )
 
+from ulmfit.base import bars as bars_module
 from ulmfit.base.errors import UserError
 from ulmfit.inference.language_model import measure_lm
 from ulmfit.inference.loaded import predict_probabilities
@@ -126,12 +127,12 @@ def test_long_epochs_say_that_they_are_alive(tmp_path, monkeypatch, told):
 def test_bar_on_a_terminal(tmp_path, monkeypatch, capsys):
     bars = []
 
-    class Bar(module.tqdm):
+    class Bar(bars_module.tqdm):
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
             bars.append(self)
 
-    monkeypatch.setattr(module, "tqdm", Bar)
+    monkeypatch.setattr(bars_module, "tqdm", Bar)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     learn = lm()
     learn.add_cb(At(ctrl_c, batch=13))

@@ -4,9 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from tqdm import tqdm
-
-from ulmfit.base.clock import bars_shown
+from ulmfit.base.bars import new_bar
 from ulmfit.base.log import logger
 
 SECONDS_BETWEEN_LINES = 60.0
@@ -26,17 +24,15 @@ class Progress:
         self.total, self.name, self.unit = total, name, unit if even else ""
         self.done = 0.0
         self._began = self._logged = time.monotonic()
-        self._bar = None
-        if bars_shown():
-            # No bar for a loop of less than a second, such as a text or two to classify.
-            self._bar = tqdm(
-                desc=name,
-                total=round(total),
-                leave=False,
-                unit=f" {unit or 'batch'}",
-                delay=1.0 if even else 0.0,
-                smoothing=0.3 if even else 0.0,
-            )
+        # No bar for a loop of less than a second, such as a text or two to classify.
+        self._bar = new_bar(
+            desc=name,
+            total=round(total),
+            leave=False,
+            unit=f" {unit or 'batch'}",
+            delay=1.0 if even else 0.0,
+            smoothing=0.3 if even else 0.0,
+        )
 
     def advance(self, count: float = 1) -> None:
         """Add `count`, which may be a fraction: each of two models does half of a text's work."""

@@ -21,6 +21,7 @@ import torch
 import ulmfit
 from ulmfit.artifacts.directory import read_metrics
 from ulmfit.artifacts.manifest import direction
+from ulmfit.base.bars import PassedOn
 from ulmfit.base.errors import Stopped, UserError
 from ulmfit.base.launch import launched
 from ulmfit.base.log import logger
@@ -107,7 +108,8 @@ class SideBySide:
         with self._lock:
             if self._ends:
                 raise KeyboardInterrupt
-            process = self._start()
+            bars = PassedOn(name)
+            process = self._start(bars.environment())
             self._running.add(process)
         last: list[str] = []
         with process:  # closes its pipes
@@ -121,9 +123,10 @@ class SideBySide:
                 process.stdin.write(json.dumps([stage, dict(given)]) + "\n")
                 process.stdin.flush()
             for line in process.stdout:
-                if line.strip():
+                if not bars.takes(line) and line.strip():
                     logger.info(f"{name}: {line.rstrip()}")
             reader.join()
+        bars.close()
         with self._lock:
             self._running.discard(process)
         line = "".join(last)
@@ -133,7 +136,7 @@ class SideBySide:
             logger.warning(f"{name}: {line}")
         return StageResult(Path(given["out"]), read_metrics(Path(given["out"])))
 
-    def _start(self) -> subprocess.Popen[str]:
+    def _start(self, environment: Mapping[str, str]) -> subprocess.Popen[str]:
         package = str(Path(ulmfit.__file__).parents[1])
         paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
         more = {"OMP_NUM_THREADS": str(self._threads), "PYTHONPATH": os.pathsep.join(paths)}
@@ -144,7 +147,7 @@ class SideBySide:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
-            env={**os.environ, **more, "PYTHONIOENCODING": "utf-8"},
+            env={**os.environ, **more, **environment, "PYTHONIOENCODING": "utf-8"},
             start_new_session=True,  # the parent passes Ctrl-C on
         )
 

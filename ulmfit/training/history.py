@@ -9,7 +9,7 @@ from fastai.callback.core import Callback
 from torch import Tensor
 from tqdm import tqdm
 
-from ulmfit.base.clock import bars_shown
+from ulmfit.base.bars import new_bar
 from ulmfit.base.log import logger
 from ulmfit.base.processes import current
 from ulmfit.base.progress import SECONDS_BETWEEN_LINES
@@ -75,10 +75,9 @@ class History(Callback):
     def before_train(self) -> None:
         self._zero()
         self._began = self._logged = time.monotonic()
-        if bars_shown():
-            name = f"step {self.step} epoch {self.epoch + 1}/{self.n_epoch}"
-            # fastai sets n_iter after this event
-            self._bar = tqdm(total=len(self.dl), desc=name, leave=False, unit="batch")
+        name = f"step {self.step} epoch {self.epoch + 1}/{self.n_epoch}"
+        # fastai sets n_iter after this event
+        self._bar = new_bar(total=len(self.dl), desc=name, leave=False, unit="batch")
 
     def after_batch(self) -> None:
         targets = targets_of(self.xb[0], self.yb[0], self.training)
@@ -118,7 +117,7 @@ class History(Callback):
     def _progress(self) -> None:
         self._tokens += tokens_of(self.xb[0])
         if self._bar is not None:
-            self._bar.set_postfix(loss=f"{self._mean('train'):.3f}")
+            self._bar.set_postfix(loss=f"{self._mean('train'):.3f}", refresh=False)
             self._bar.update(1)
         elif time.monotonic() - self._logged > SECONDS_BETWEEN_LINES:
             self._logged = time.monotonic()
