@@ -13,7 +13,6 @@ from fastai.callback.rnn import rnn_cbs
 from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner, Recorder
-from fastai.optimizer import Adam
 
 from ulmfit.base.precision import autocast, return_holes
 from ulmfit.base.processes import current
@@ -25,6 +24,7 @@ from ulmfit.model.lm_loss import LMLoss
 from ulmfit.text.batches import ClassifierLoader, LMLoader, lm_loader
 from ulmfit.text.corpus import Corpus
 from ulmfit.text.dealing import Rows
+from ulmfit.training.adam import adam_for
 from ulmfit.training.classifier_data import Labelled
 from ulmfit.training.graphs import learner_class
 from ulmfit.training.settings import ClassifierSettings, LMSettings, PretrainSettings
@@ -65,7 +65,7 @@ def text_learner(
         data_loaders(loaders[0], loaders[1], device),
         model.to(device),
         loss_func=loss,
-        opt_func=Adam,
+        opt_func=adam_for(device),
         splitter=groups,
         moms=MOMENTUM,
         cbs=[Autocast(device, dtype), HoleReturner(), *together, *callbacks],
